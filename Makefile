@@ -1,0 +1,68 @@
+# Each target sets up what it needs: a machine needs make and Python >= 3.11, nothing else.
+PYTHON ?= python3
+NODES ?= 3
+ARGS ?=
+TEST_SECONDS_MAX ?= 900
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+SETUP := setup.py setup.cfg
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help build run run-cluster stop-cluster test test-fast lint clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo "Variables: PYTHON=$(PYTHON) (a Python >= 3.11), NODES=$(NODES) (run-cluster), ARGS (run, run-cluster, test, test-fast)"
+
+build: $(VENV)/.test ## sdist and wheel, in dist/
+	rm -rf build dist
+	$(BIN)/python -m build
+
+run: $(VENV)/.runtime ## one node in the foreground: clients on port 8080, HTTP on 9090
+	$(BIN)/zraft node $(ARGS)
+
+run-cluster: $(VENV)/.runtime ## a local cluster of three nodes, data under .zraft/
+	$(BIN)/zraft dev up --nodes $(NODES) $(ARGS)
+
+stop-cluster: $(VENV)/.runtime ## stop the local cluster; its data stays
+	$(BIN)/zraft dev down
+
+test: $(VENV)/.test ## all tests, the cheap ones first
+	$(BIN)/python -m pytest --session-timeout=$(TEST_SECONDS_MAX) $(ARGS)
+
+test-fast: $(VENV)/.test ## all tests but those that run clusters, real or simulated
+	$(BIN)/python -m pytest -m "not cluster and not chaos and not simulation" $(ARGS)
+
+lint: $(VENV)/.test ## ruff, mypy and the import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+clean: ## remove .venv, build products and caches; never a node's data
+	rm -rf $(VENV) build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . \( -path ./.git -o -path ./.zraft -o -path ./zraft-data \) -prune \
+	    -o -type d -name __pycache__ -prune -exec rm -rf {} +
+	@echo "Data of nodes under .zraft/ and zraft-data/ is kept: remove it yourself if you mean to."
+
+# Stamps: the environment exists; zraft is installed in it to be run; and to be tested.
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	    echo "zraft needs Python >= 3.11, and '$(PYTHON)' is: $$($(PYTHON) --version 2>&1 | head -n 1)"; \
+	    echo "Name another one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; \
+	    exit 1; } >&2
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.runtime: $(VENV)/.created $(SETUP)
+	$(PIP_INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.created $(SETUP)
+	$(PIP_INSTALL) --editable '.[test]'
+	@touch $(VENV)/.runtime $@

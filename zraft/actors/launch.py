@@ -1,0 +1,143 @@
+"""What every child of the supervisor is started with, and the frame that each of them runs in."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from zraft.actors.logs import Log, set_up
+from zraft.actors.process import InheritedDescriptor, die_with_parent, name_process
+from zraft.config import Settings
+from zraft.errors import FatalError, InvariantViolated
+from zraft.store.page import Page
+
+Body = Callable[["Launch", "StopSignal", Log], None]
+"""An actor: runs until ``StopSignal.requested``, then returns."""
+
+_CRASHED = 1
+_LAST_WORDS_CHARACTERS_MAX = 800
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """The arguments of a child."""
+
+    settings: Settings
+    runtime: str
+    """The runtime directory: page, sockets, metrics."""
+    incarnation: int
+    """Of the trio that this child belongs to; 0 for a gateway, which reads it from the page."""
+    parent: int
+    """The supervisor's process id."""
+    lock: InheritedDescriptor | None
+    """The locked descriptor of the data directory: while one of the trio lives, nobody else gets the lock (S1)."""
+
+    def open_page(self) -> Page:
+        """Maps the node's page."""
+        return Page.open(page_path(Path(self.runtime)))
+
+
+def page_path(runtime: Path) -> Path:
+    """Where the page of a node is."""
+    return runtime / "page"
+
+
+class StopSignal:
+    """The wish that this process stop: a flag, and a descriptor that becomes readable, and stays so, with it."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._readable, self._write_end = socket.socketpair()
+        self._readable.setblocking(False)
+        self._write_end.setblocking(False)
+
+    def listen(self, *signals: signal.Signals) -> None:
+        """Takes each of ``signals`` as such a wish from now on. Only the main thread may call this."""
+        for number in signals:
+            signal.signal(number, lambda *_: self.request())
+        # Written to by C code at once: a signal that arrives just before a poll() still ends that poll().
+        signal.set_wakeup_fd(self._write_end.fileno(), warn_on_full_buffer=False)
+
+    def request(self) -> None:
+        """Asks the process to stop."""
+        self.requested = True
+        with contextlib.suppress(BlockingIOError):  # full: it is readable already
+            self._write_end.send(b"\0")
+
+    def fileno(self) -> int:
+        """For a poller: readable from the request on. Nobody reads from it."""
+        return self._readable.fileno()
+
+    def close(self) -> None:
+        """Closes the descriptors; not for a process that listens to signals, which keeps them for life."""
+        self._readable.close()
+        self._write_end.close()
+
+
+def begin(launch: Launch, actor: str) -> tuple[StopSignal, Log]:
+    """What a child does first: die with its parent, take its signals, have a name and a log."""
+    die_with_parent(launch.parent)
+    # The terminal sends SIGINT to the whole group; only the supervisor acts on it, and stops its children in order.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    stop = StopSignal()
+    stop.listen(signal.SIGTERM)
+    name_process(launch.settings.id, actor)
+    return stop, set_up(launch.settings.id, actor)
+
+
+def child_main(actor: str, module: str, launch: Launch) -> None:
+    """The main function of a child process: runs ``module.run(launch, stop, log)``.
+
+    A ``FatalError`` ends the process with its exit code, a broken invariant with 70, all else with 1; each is one
+    line of the log, and a sentence that the supervisor takes up with ``last_words``.
+
+    Args:
+        actor: the name of the child.
+        module: the dotted path of the actor's module, imported only here: no child loads another one's code.
+        launch: the child's arguments.
+    """
+    stop, log = begin(launch, actor)
+    try:
+        body: Body = importlib.import_module(module).run
+        body(launch, stop, log)
+    except FatalError as error:
+        log.error("fatal", error=type(error).__name__, message=str(error), exit_code=error.exit_code)
+        _end(launch, actor, error.exit_code, str(error))
+    except InvariantViolated as error:
+        log.error("bug", message=str(error), traceback=traceback.format_exc())
+        _end(launch, actor, FatalError.exit_code, str(error))
+    except Exception as error:
+        log.error("crashed", error=repr(error), traceback=traceback.format_exc())
+        _end(launch, actor, _CRASHED, repr(error))
+
+
+def last_words(runtime: Path, actor: str) -> str:
+    """Why a child that has ended said that it did, once; empty when it said nothing."""
+    path = _last_words_path(runtime, actor)
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+        path.unlink()
+    except OSError:
+        return ""
+    return text
+
+
+def _last_words_path(runtime: Path, actor: str) -> Path:
+    return runtime / f"{actor}.last-words"
+
+
+def _end(launch: Launch, actor: str, exit_code: int, words: str) -> NoReturn:
+    with contextlib.suppress(OSError):
+        _last_words_path(Path(launch.runtime), actor).write_text(words[:_LAST_WORDS_CHARACTERS_MAX], encoding="utf-8")
+    sys.stderr.flush()
+    # Not sys.exit: a process in doubt runs no destructors, and waits for no thread that may never end.
+    os._exit(exit_code)

@@ -1,0 +1,109 @@
+"""Structured logs: one logfmt line an event on stderr, the same form from every process of a node.
+
+::
+
+    time=2026-05-04T12:00:00.123Z level=info node=node-1 actor=election term=3 event="became leader" votes=2
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import logging
+import re
+import sys
+import time
+
+_PLAIN = re.compile(r"""[^\s"'=\\\x00-\x1f\x7f]+""")
+_logger = logging.getLogger("zraft")
+
+
+class Log:
+    """The log of one process, with its node and actor in every line."""
+
+    def __init__(self, node: str, actor: str) -> None:
+        self.node = node
+        self.actor = actor
+        self.term: int | None = None
+        """The term that lines carry from now on; None: they carry none."""
+        self._repeats: dict[str, _Repeat] = {}
+
+    def info(self, event: str, /, **fields: object) -> None:
+        """Something happened that is part of a healthy life."""
+        self._write(logging.INFO, event, fields)
+
+    def warning(self, event: str, /, **fields: object) -> None:
+        """Something happened that an operator may want to look at."""
+        self._write(logging.WARNING, event, fields)
+
+    def error(self, event: str, /, **fields: object) -> None:
+        """Something failed."""
+        self._write(logging.ERROR, event, fields)
+
+    def every(self, seconds: float, event: str, /, **fields: object) -> None:
+        """A warning that may repeat fast: at most one line in ``seconds`` for this event.
+
+        The next line tells how many were left out since the one before it (``suppressed``).
+        """
+        now = time.monotonic()
+        repeat = self._repeats.setdefault(event, _Repeat())
+        if now < repeat.quiet_until:
+            repeat.suppressed += 1
+            return
+        left_out = {"suppressed": repeat.suppressed} if repeat.suppressed else {}
+        self._repeats[event] = _Repeat(quiet_until=now + seconds)
+        self.warning(event, **fields, **left_out)
+
+    def _write(self, level: int, event: str, fields: dict[str, object]) -> None:
+        bound = {} if self.term is None else {"term": self.term}
+        _logger.log(level, event, extra={"before": bound, "after": fields})
+
+
+class _Repeat:
+    def __init__(self, quiet_until: float = 0.0) -> None:
+        self.quiet_until = quiet_until
+        self.suppressed = 0
+
+
+class Logfmt(logging.Formatter):
+    """Makes a logfmt line of any record: ours, and those of libraries that use ``logging``."""
+
+    def __init__(self, node: str, actor: str) -> None:
+        super().__init__()
+        self._bound = {"node": node, "actor": actor}
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        at = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
+        fields: dict[str, object] = {
+            "time": f"{at:%Y-%m-%dT%H:%M:%S}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            **self._bound,
+            **record.__dict__.get("before", {}),
+            "event": record.getMessage(),
+            **record.__dict__.get("after", {}),
+        }
+        if record.exc_info:
+            fields["traceback"] = self.formatException(record.exc_info)
+        return " ".join(f"{name}={_value(value)}" for name, value in fields.items())
+
+
+def set_up(node: str, actor: str) -> Log:
+    """Sends all logging of this process to stderr as logfmt lines, from level info on, and returns its log."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Logfmt(node, actor))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    return Log(node, actor)
+
+
+def _value(value: object) -> str:
+    match value:
+        case bool() | None:
+            return json.dumps(value)
+        case float():
+            return f"{value:.6g}"
+        case bytes():
+            return value.hex() or '""'
+        case _:
+            text = str(value)
+            return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)

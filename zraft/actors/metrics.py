@@ -1,0 +1,120 @@
+"""The metrics of a node, right across its processes and their restarts.
+
+Each process counts in files of its own (prometheus-client's multiprocess mode); the supervisor adds them up when it is
+asked. A process that has ended leaves its counts to one file for all the dead, so that no counter goes back and no
+crash loop fills the directory.
+
+Importing this module creates the process's files in ``$PROMETHEUS_MULTIPROC_DIR``, which the supervisor sets; without
+it the metrics are plain numbers in memory.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.mmap_dict import MmapedDict
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
+
+from zraft.actors.process import ProcessStats
+
+NODE_STATES = {"follower": 0, "candidate": 1, "leader": 2}
+"""The values of ``raft_node_state``."""
+
+leader_elections = Counter("raft_leader_elections_total", "Elections that this node has won.")
+append_entries = Counter("raft_append_entries_total", "AppendEntries requests that this node has sent to others.")
+request_vote = Counter("raft_request_vote_total", "RequestVote requests that this node has sent to others.")
+committed_entries = Counter("raft_committed_entries_total", "Entries that this node has seen committed.")
+
+# A term never goes back, and outlives the process that told it.
+current_term = Gauge("raft_current_term", "The latest term that this node has seen.", multiprocess_mode="max")
+last_heartbeat = Gauge(
+    "raft_last_heartbeat",
+    "When this node last heard a leader's heartbeat, or sent one as the leader, in unix seconds.",
+    multiprocess_mode="max",
+)
+# Only a living election actor has a role; all others have 0, so the highest is the node's.
+node_state = Gauge("raft_node_state", "0 follower, 1 candidate, 2 leader.", multiprocess_mode="livemax")
+
+log_sync_seconds = Histogram(
+    "zraft_log_sync_seconds",
+    "How long a commit of the log took, from its begin to the end of its fsync.",
+    buckets=(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+
+_HEIR = "dead"
+_Merge = Callable[[float, float], float]
+_INHERITED: dict[str, _Merge] = {"counter": float.__add__, "histogram": float.__add__, "gauge_max": max}
+
+
+class NodeMetrics(Collector):
+    """All metrics of a node, as the supervisor shows them."""
+
+    def __init__(
+        self,
+        directory: Path,
+        is_ready: Callable[[], bool],
+        pids: Callable[[], dict[str, int]],
+        restarts: Callable[[], dict[str, int]],
+    ) -> None:
+        """``directory``: $PROMETHEUS_MULTIPROC_DIR. ``pids``, ``restarts``: of the node's processes, by actor."""
+        self._directory = directory
+        self._is_ready = is_ready
+        self._pids = pids
+        self._restarts = restarts
+        self._files = threading.Lock()  # held while files are read, or one's counts move to another
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    def text(self) -> bytes:
+        """The metrics in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing is told in advance: names are unique by construction."""
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics of this moment."""
+        with self._files:
+            # A child that is just starting makes its file first and gives it a size then.
+            files = [str(path) for path in self._directory.glob("*.db") if path.stat().st_size]
+            yield from MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
+        restarts = CounterMetricFamily("zraft_actor_restarts", "Restarts of an actor's process.", labels=["actor"])
+        for actor, count in self._restarts().items():
+            restarts.add_metric([actor], count)
+        yield restarts
+        yield GaugeMetricFamily("zraft_node_ready", "1: this node serves requests.", float(self._is_ready()))
+        yield from self._processes()
+
+    def bury(self, pid: int) -> None:
+        """A process has ended: what it had counted is kept, what described only itself goes."""
+        with self._files:
+            mark_process_dead(pid, str(self._directory))  # type: ignore[no-untyped-call]
+            for kind, merge in _INHERITED.items():
+                file = self._directory / f"{kind}_{pid}.db"
+                if file.exists():
+                    self._bequeath(file, self._directory / f"{kind}_{_HEIR}.db", merge)
+                    file.unlink()
+
+    def _bequeath(self, file: Path, heir: Path, merge: _Merge) -> None:
+        if not file.stat().st_size:
+            return
+        sums = MmapedDict(str(heir))  # type: ignore[no-untyped-call]
+        for key, value, _, _ in MmapedDict.read_all_values_from_file(str(file)):  # type: ignore[no-untyped-call]
+            so_far, _ = sums.read_value(key)  # type: ignore[no-untyped-call]
+            sums.write_value(key, merge(so_far, value), 0.0)  # type: ignore[no-untyped-call]
+        sums.close()  # type: ignore[no-untyped-call]
+
+    def _processes(self) -> Iterable[Metric]:
+        cpu = CounterMetricFamily("process_cpu_seconds", "CPU time used, user and system.", labels=["actor"])
+        resident = GaugeMetricFamily("process_resident_memory_bytes", "Resident memory.", labels=["actor"])
+        for actor, pid in self._pids().items():
+            if stats := ProcessStats.of(pid):
+                cpu.add_metric([actor], stats.cpu_seconds)
+                resident.add_metric([actor], stats.resident_bytes)
+        return cpu, resident

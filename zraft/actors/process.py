@@ -1,0 +1,89 @@
+"""What a process of a node needs to know about being a process: dying in time, inheriting, its name, its cost."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing import context, reduction
+from pathlib import Path
+from typing import Any
+
+import setproctitle
+
+_PR_SET_PDEATHSIG = 1
+_CLOCK_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+_MEMORY_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+# Positions in /proc/<pid>/stat, counted after the command's name, and in /proc/<pid>/statm.
+_USER_TICKS, _SYSTEM_TICKS = 11, 12
+_RESIDENT_PAGES = 1
+
+
+def die_with_parent(parent_pid: int) -> None:
+    """Lets the kernel kill this process when its parent dies. A child calls this before anything else.
+
+    "Parent" is the *thread* that started the process, so only a main thread may start children.
+
+    Args:
+        parent_pid: who the parent should be. If it died before this call, nobody will ever send the signal, so the
+            process exits here.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"PR_SET_PDEATHSIG: {os.strerror(error)}")
+    if os.getppid() != parent_pid:
+        os._exit(1)
+
+
+class InheritedDescriptor:
+    """A file descriptor as an argument of a spawned process, which then holds the same open file."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def fileno(self) -> int:
+        """The descriptor, in this process. It stays open until somebody closes it or the process exits."""
+        return self._descriptor
+
+    def __reduce__(self) -> tuple[Callable[[Any], InheritedDescriptor], tuple[Any]]:
+        context.assert_spawning(self)
+        return _arrive, (reduction.DupFd(self._descriptor),)
+
+
+def _arrive(duplicate: Any) -> InheritedDescriptor:
+    return InheritedDescriptor(duplicate.detach())
+
+
+def name_process(node: str, actor: str) -> None:
+    """Gives this process a name that ``ps`` and ``top`` show: ``zraft: node-1 storage``."""
+    setproctitle.setproctitle(f"zraft: {node} {actor}")
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStats:
+    """What a process has cost so far."""
+
+    cpu_seconds: float
+    resident_bytes: int
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessStats | None:
+        """Reads the numbers of any process; None if it is gone."""
+        proc = Path(f"/proc/{pid}")
+        try:
+            stat = (proc / "stat").read_text()
+            # stat has a number of resident pages as well, which the kernel only estimates.
+            memory = (proc / "statm").read_text().split()
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        # The name stands in parentheses and may itself hold spaces and parentheses.
+        times = stat.rpartition(")")[2].split()
+        ticks = int(times[_USER_TICKS]) + int(times[_SYSTEM_TICKS])
+        return cls(ticks / _CLOCK_TICKS_PER_SECOND, int(memory[_RESIDENT_PAGES]) * _MEMORY_PAGE_BYTES)

@@ -1,0 +1,92 @@
+"""What a node knows of itself and of its cluster, put together from the page and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import msgspec
+
+from zraft.config import Settings
+from zraft.protocol.client import PeerInfo, StatusResult
+from zraft.protocol.local import CommitGroup, IdentityGroup, NodeGroup, RoleGroup, StorageGroup
+from zraft.store.page import Group, Page
+
+_NO_ROLE = RoleGroup(term=0, role="", leader=0)
+_NO_STORAGE = StorageGroup(generation=0, term=0, first=0, last=0, commit=0, applied=0, revision=0, space=0)
+
+T = TypeVar("T")
+
+
+def cluster_status(page: Page, settings: Settings, client_endpoints: Mapping[str, str]) -> StatusResult:
+    """This node's own view. Before the cluster has formed its fields are empty, and ``notice`` says why.
+
+    Args:
+        page: the node's page.
+        settings: the node's settings.
+        client_endpoints: where clients of the other members connect, by name, as far as it is known.
+    """
+    role = _load(page, Group.ROLE, RoleGroup) or _NO_ROLE
+    storage = _load(page, Group.STORAGE, StorageGroup) or _NO_STORAGE
+    commit = _load(page, Group.COMMIT, CommitGroup)
+    identity = _load(page, Group.IDENTITY, IdentityGroup)
+    members = identity.configuration.members if identity else ()
+    return StatusResult(
+        node_id=settings.id,
+        state=role.role,
+        # Of the same group as the state: a leader is one of its term.
+        current_term=role.term or storage.term,
+        leader_id=identity.configuration.name_of(role.leader) if identity and role.leader else "",
+        peers=tuple(
+            PeerInfo(
+                member.name,
+                f"{member.id:016x}",
+                settings.peers.get(member.name, ""),
+                client_endpoints.get(member.name, ""),
+                member.voter,
+            )
+            for member in members
+            if identity and member.id != identity.member
+        ),
+        # What was committed once stays so: the higher number of the two is the better one, whatever its term.
+        commit_index=max(storage.commit, commit.commit if commit else 0),
+        last_applied=storage.applied,
+        member_id=f"{identity.member:016x}" if identity else "",
+        cluster_id=identity.cluster.hex() if identity else "",
+        first_log_index=storage.first,
+        last_log_index=storage.last,
+        revision=storage.revision,
+        notice=_notice(page),
+    )
+
+
+def named_fields(status: StatusResult) -> dict[str, object]:
+    """A status with the names of its fields, for JSON. (On the wire it is an array.)"""
+    return msgspec.structs.asdict(status) | {"peers": [msgspec.structs.asdict(peer) for peer in status.peers]}
+
+
+def why_not_ready(page: Page) -> str:
+    """Why requests had better go to another node, in words; empty when this one is ready."""
+    node = _load(page, Group.NODE, NodeGroup)
+    identity = _load(page, Group.IDENTITY, IdentityGroup)
+    role = _load(page, Group.ROLE, RoleGroup) or _NO_ROLE
+    storage = _load(page, Group.STORAGE, StorageGroup) or _NO_STORAGE
+    notice = _notice(page)
+    if node is None or node.incarnation == 0:
+        return notice or "election, replication and storage are not running"
+    if identity is None or not identity.cluster:
+        return f"the cluster has not formed{': ' + notice if notice else ''}"
+    if role.leader == 0:
+        return f"no leader is known in term {role.term}{': ' + notice if notice else ''}"
+    if storage.applied == 0:
+        return "storage has applied nothing yet"
+    return ""
+
+
+def _load(page: Page, group: Group, kind: type[T]) -> T | None:
+    payload = page.load(group)
+    return None if payload is None else msgspec.msgpack.decode(payload, type=kind)
+
+
+def _notice(page: Page) -> str:
+    return (page.load(Group.NOTICE) or b"").decode(errors="replace")

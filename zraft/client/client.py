@@ -1,0 +1,198 @@
+"""The synchronous client: what a program calls."""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Literal, Self, TypeVar
+
+from msgspec.structs import replace
+
+from zraft.client.arguments import batch_of, bytes_of, endpoints_of, is_serializable
+from zraft.client.core import Core
+from zraft.client.links import Link
+from zraft.errors import InvalidArgument
+from zraft.protocol.client import (
+    RANGE_ITEMS_MAX,
+    BatchResult,
+    ClusterStatus,
+    Delete,
+    DeleteResult,
+    Get,
+    GetResult,
+    KeyValue,
+    Put,
+    PutResult,
+    Range,
+    RangeResult,
+    Request,
+    Response,
+    StatusResult,
+)
+
+ENDPOINTS_VARIABLE = "ZRAFT_ENDPOINTS"
+LOCAL_ENDPOINTS = ("127.0.0.1:8081", "127.0.0.1:8082", "127.0.0.1:8083", "127.0.0.1:8080")
+"""The local cluster of ``make run-cluster``, then the single node of ``make run``."""
+TIMEOUT_S = 5.0
+
+Consistency = Literal["linearizable", "serializable"]
+R = TypeVar("R", bound=Response)
+
+
+class Client:
+    """A connection to a cluster. It may be shared by threads, and used in a forked child.
+
+    Keys and values are bytes; text is encoded as UTF-8. Every method may raise a ``zraft.ZraftError``:
+    ``NotExecuted`` (certainly no effect; the client has already repeated the request until its time was up),
+    ``Unknown`` (a write that may have taken effect, or not), ``Rejected`` (final), ``ProtocolError``, or
+    ``ClientClosed``.
+
+    Args:
+        endpoints: ``host:port`` of some or all nodes, as a list or separated by commas. The first requests go to the
+            first of them, linearizable ones then straight to the leader. Without any, the environment variable
+            ``ZRAFT_ENDPOINTS`` is asked, and then a cluster on this machine is assumed.
+        timeout: seconds that any one request may take, repetitions included.
+
+    Raises:
+        InvalidArgument: an endpoint is not ``host:port``, or the time-out is not above zero.
+    """
+
+    def __init__(self, endpoints: str | Sequence[str] | None = None, *, timeout: float = TIMEOUT_S) -> None:
+        if not (timeout > 0 and math.isfinite(timeout)):
+            raise InvalidArgument(f"timeout is {timeout}, but must be a number of seconds above 0")
+        if endpoints is None:
+            endpoints = os.environ.get(ENDPOINTS_VARIABLE) or LOCAL_ENDPOINTS
+        self._timeout = timeout
+        self._core = Core(endpoints_of(endpoints), random.random)
+        self._link = Link()
+
+    def put(
+        self,
+        key: bytes | str,
+        value: bytes | str,
+        *,
+        expected_revision: int | None = None,
+        return_previous: bool = False,
+    ) -> PutResult:
+        """Sets a key.
+
+        Args:
+            key: 1 to 400 bytes.
+            value: the whole request may have 1.5 MiB.
+            expected_revision: do so only if this is the key's mod revision; 0: only if there is no such key.
+            return_previous: whether the answer holds what was there before.
+
+        Raises:
+            PreconditionFailed: the key's mod revision is another one.
+        """
+        request = Put(bytes_of(key, "a key"), bytes_of(value, "a value"), expected_revision, return_previous)
+        return self._run(request, PutResult)
+
+    def get(self, key: bytes | str, *, consistency: Consistency = "linearizable", revision: int = 0) -> GetResult:
+        """Reads a key; ``found`` is false if there is none.
+
+        Args:
+            key: 1 to 400 bytes.
+            consistency: ``linearizable`` sees every write that was acknowledged before; ``serializable`` is served by
+                the first endpoint that answers, from its own state, which may lag.
+            revision: above 0, read the key as it was at that revision.
+
+        Raises:
+            Compacted: the revision is no longer kept.
+        """
+        return self._run(Get(bytes_of(key, "a key"), is_serializable(consistency), revision), GetResult)
+
+    def delete(
+        self, key: bytes | str, *, expected_revision: int | None = None, return_previous: bool = False
+    ) -> DeleteResult:
+        """Removes a key; ``found`` tells whether there was one.
+
+        Args:
+            key: 1 to 400 bytes.
+            expected_revision: do so only if this is the key's mod revision.
+            return_previous: whether the answer holds what was there before.
+
+        Raises:
+            PreconditionFailed: the key's mod revision is another one.
+        """
+        return self._run(Delete(bytes_of(key, "a key"), expected_revision, return_previous), DeleteResult)
+
+    def range(
+        self,
+        start: bytes | str = b"",
+        end: bytes | str | None = None,
+        *,
+        prefix: bytes | str = b"",
+        limit: int = 0,
+        consistency: Consistency = "linearizable",
+        revision: int = 0,
+        keys_only: bool = False,
+    ) -> Iterator[KeyValue]:
+        """The keys in order, as one consistent view at one revision, fetched as the iteration goes on.
+
+        Args:
+            start: the first key that may be in it.
+            end: the first key that is not in it any more; None: there is no end.
+            prefix: only keys that begin with it.
+            limit: how many at most; 0: all.
+            consistency: of the first answer, whose revision all others have; as for ``get``.
+            revision: above 0, read the keys as they were at that revision.
+            keys_only: leave the values empty.
+
+        Raises:
+            Compacted: the revision is no longer kept; also in the middle of a slow iteration.
+        """
+        if limit < 0:
+            raise InvalidArgument(f"a range's limit is 0 (all) or more, this one is {limit}")
+        request = Range(
+            prefix=bytes_of(prefix, "a prefix"),
+            start=bytes_of(start, "a start"),
+            end=None if end is None else bytes_of(end, "an end"),
+            revision=revision,
+            serializable=is_serializable(consistency),
+            keys_only=keys_only,
+        )
+        return self._pages(request, limit)
+
+    def batch(self, operations: Iterable[Put | Delete | Get]) -> BatchResult:
+        """Up to 10,000 operations in one message, all of them writes or all of them Gets.
+
+        It is no transaction: writes take effect in order, each with a revision and a result of its own, and a failed
+        precondition is an ``error`` in its result.
+        """
+        return self._run(batch_of(operations), BatchResult)
+
+    def status(self, endpoint: str | None = None) -> StatusResult:
+        """What one node knows of itself and of its cluster: this one, asked once; or the first that answers."""
+        only = "" if endpoint is None else endpoints_of([endpoint])[0]
+        return self._run(ClusterStatus(), StatusResult, only)
+
+    def close(self) -> None:
+        """Closes all connections. Requests that other threads have in flight end at once; later ones are refused."""
+        self._link.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self, request: Request, answer: type[R], only: str = "") -> R:
+        return self._link.run(self._core.call(request, answer, time.monotonic(), self._timeout, only))
+
+    def _pages(self, request: Range, limit: int) -> Iterator[KeyValue]:
+        left = limit or math.inf
+        while True:
+            # 0 leaves it to the node how much one answer holds.
+            page = self._run(replace(request, limit=int(left) if left <= RANGE_ITEMS_MAX else 0), RangeResult)
+            yield from page.items
+            left -= len(page.items)
+            if not page.more or left <= 0:
+                return
+            request = replace(request, start=page.next_key, revision=page.revision)

@@ -1,0 +1,318 @@
+"""The client's policy without I/O: where a request goes next, how long it may take, and what may be repeated.
+
+1. Only what was certainly not executed is repeated by itself, until the deadline: a request that was never sent, or
+   one whose answer says so.
+2. A write that was sent and not answered is ``Unknown`` (trap 55). A read has no effect, so it is asked elsewhere.
+3. A round asks each endpoint at most once, the leader first; after a round without success comes a pause.
+4. The leader is a hint: one that can't be reached is not followed for a while, and the given endpoints serve.
+
+A ``Call`` is one request, from its first sending to its end: ``step`` takes an event and answers with the one
+instruction that comes next; both are plain data, so that a test compares whole lists of them. ``Core`` is what the
+calls of one client share. Times are seconds of any clock that only goes forward.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from zraft.client.arguments import body_of
+from zraft.core.limits import is_write
+from zraft.errors import (
+    NotExecuted,
+    ProtocolError,
+    ResourceExhausted,
+    Unavailable,
+    Unknown,
+    ZraftError,
+    from_code,
+)
+from zraft.protocol import codec
+from zraft.protocol.client import (
+    PROTOCOL_VERSION,
+    Batch,
+    ClusterStatus,
+    DeleteResult,
+    ErrorResult,
+    Get,
+    GetResult,
+    PutResult,
+    Range,
+    Request,
+    RequestHeader,
+    Response,
+    ResponseHeader,
+)
+
+CONNECT_S_MAX = 1.0
+"""How long one endpoint may take to accept a connection."""
+READ_SHARE = 1 / 3
+"""The part of its time that a read waits for one endpoint, so that there is time left for others."""
+NODE_SHARE = 0.9
+"""The part of a wait that the node is told, so that its own verdict arrives before the wait is over."""
+PAUSE_S_MIN, PAUSE_S_MAX = 0.02, 0.5
+AVOID_S_MIN, AVOID_S_MAX = 1.0, 64.0
+
+R = TypeVar("R", bound=Response)
+
+
+# --- events
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """The call begins, or its pause is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The frames that came back, without the empty delimiter."""
+
+    frames: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """Not one byte of the request left: certainly not executed."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotAnswered:
+    """The request was handed over, and there will be no answer: it may have been executed."""
+
+    reason: str
+
+
+Event = Go | Answered | NotSent | NotAnswered
+
+# --- instructions
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send the frames to ``host:port`` if that can begin before ``connect_by``; wait for the answer until then."""
+
+    endpoint: str
+    frames: tuple[bytes, ...]
+    connect_by: float
+    answer_by: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Come back with ``Go`` at that time."""
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Return(Generic[R]):
+    """The call is over: this is its result."""
+
+    response: R
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The call is over: raise this."""
+
+    kind: type[ZraftError]
+    message: str
+
+
+Instruction = Send | Pause | Return[R] | Fail
+
+
+class Core:
+    """What the calls of one client share: its endpoints, the leader as last heard of, and who could not be reached.
+
+    Args:
+        endpoints: ``host:port`` of some nodes, in the order in which to try them.
+        draw: random numbers within [0, 1), for the jitter of pauses.
+    """
+
+    def __init__(self, endpoints: tuple[str, ...], draw: Callable[[], float]) -> None:
+        self.endpoints = endpoints
+        self.draw = draw
+        self.cluster = b""
+        """The cluster that answered first; requests are refused by any other."""
+        self._leader = ""
+        self._leader_term = 0
+        self._avoided: dict[str, tuple[float, float]] = {}
+        self._numbers = itertools.count(1)
+
+    def call(self, request: Request, answer: type[R], now: float, timeout: float, only: str = "") -> Call[R]:
+        """A new call that must end within ``timeout`` seconds; ``only`` that endpoint is asked, and once."""
+        number = next(self._numbers).to_bytes(8, "big")
+        return Call(self, number, request, answer, now, timeout, only)
+
+    def preferred(self, now: float, follow_leader: bool) -> Iterator[str]:
+        """The endpoints to ask, best first."""
+        if follow_leader and self._leader and not self._is_avoided(self._leader, now):
+            yield self._leader
+        yield from sorted(self.endpoints, key=lambda endpoint: self._is_avoided(endpoint, now))
+
+    def on_header(self, endpoint: str, header: ResponseHeader) -> None:
+        """An endpoint has answered: learn what its header tells. A node that lags does not take the leader back."""
+        self._avoided.pop(endpoint, None)
+        self.cluster = self.cluster or header.cluster
+        if header.term >= self._leader_term:
+            self._leader, self._leader_term = header.leader_endpoint, header.term
+
+    def on_silence(self, endpoint: str, now: float) -> None:
+        """An endpoint could not be reached, or was silent: avoid it, each time in a row for twice as long."""
+        if self._is_avoided(endpoint, now):
+            return  # another call found it out at the same time
+        pause, _ = self._avoided.get(endpoint, (AVOID_S_MIN / 2, now))
+        pause = min(2 * pause, AVOID_S_MAX)
+        self._avoided[endpoint] = (pause, now + pause)
+        # Hints come from outside: what was avoided long ago is forgotten, so that the table stays small.
+        self._avoided = {key: at for key, at in self._avoided.items() if now < at[1] + AVOID_S_MAX}
+
+    def _is_avoided(self, endpoint: str, now: float) -> bool:
+        _, until = self._avoided.get(endpoint, (0.0, now))
+        return now < until
+
+
+class Call(Generic[R]):
+    """One request, from its first sending to its end. Made by ``Core.call``.
+
+    Args:
+        core: what it shares with the other calls of its client.
+        number: the request id.
+        request: what to send.
+        answer: the type of a good answer.
+        now: when it began.
+        timeout: how many seconds it may take.
+        only: the one endpoint to ask, and once; or empty.
+
+    Raises:
+        InvalidArgument: a node would refuse the request.
+    """
+
+    def __init__(
+        self, core: Core, number: bytes, request: Request, answer: type[R], now: float, timeout: float, only: str
+    ) -> None:
+        self._core = core
+        self._number = number
+        self._body = body_of(request)
+        self._answer = answer
+        self._timeout = timeout
+        self._deadline = now + timeout
+        self._only = only
+        self._is_write = is_write(request)
+        self._follows_leader = not _is_local(request)
+        self._endpoint = ""
+        self._asked: set[str] = set()
+        self._pause = PAUSE_S_MIN
+        self._failure: type[ZraftError] = Unavailable
+        self._reasons: dict[str, str] = {}
+
+    def step(self, event: Event, now: float) -> Instruction[R]:
+        """What to do next, after this event."""
+        match event:
+            case Go():
+                return self._next(now)
+            case Answered(frames):
+                return self._on_answer(frames, now)
+            case NotSent(reason):
+                self._core.on_silence(self._endpoint, now)
+                return self._repeat(Unavailable, reason, now)
+            case NotAnswered(reason):
+                self._core.on_silence(self._endpoint, now)
+                if self._is_write:
+                    return Fail(Unknown, f"{self._endpoint}: {reason}; the write may have taken effect, or not")
+                return self._repeat(Unavailable, reason, now)
+
+    def _on_answer(self, frames: tuple[bytes, ...], now: float) -> Instruction[R]:
+        try:
+            header, response = self._decode(frames)
+        except ProtocolError as error:
+            self._core.on_silence(self._endpoint, now)
+            # Something was executed, perhaps, by a node that we don't understand.
+            return Fail(Unknown if self._is_write else ProtocolError, f"{self._endpoint}: {error}")
+        self._core.on_header(self._endpoint, header)
+        refusal = _error_in(response)
+        if refusal is not None:
+            return self._on_refusal(refusal, now)
+        if isinstance(response, self._answer):
+            return Return(response)
+        kind = Unknown if self._is_write else ProtocolError
+        return Fail(kind, f"{self._endpoint}: the answer is a {type(response).__name__}, which was not asked for")
+
+    def _on_refusal(self, error: ZraftError, now: float) -> Send | Pause | Fail:
+        match error:
+            case ResourceExhausted():
+                # Mostly the leader's bound, and others would pass the request on to it: no use in asking them now.
+                self._asked.update(self._candidates(now))
+                return self._repeat(ResourceExhausted, error.message, now)
+            case NotExecuted():
+                return self._repeat(type(error), error.message, now)
+            case Unknown() if not self._is_write:
+                return self._repeat(Unavailable, error.message, now)
+        return Fail(type(error), error.message)
+
+    def _decode(self, frames: tuple[bytes, ...]) -> tuple[ResponseHeader, Response]:
+        if len(frames) != 3 or frames[1] != self._number:
+            raise ProtocolError(f"the answer has {len(frames)} frames, or is to another request")
+        return codec.response_header.decode(frames[0]), codec.response.decode(frames[2])
+
+    def _repeat(self, kind: type[ZraftError], reason: str, now: float) -> Send | Pause | Fail:
+        self._failure = kind
+        self._reasons[self._endpoint] = reason
+        return self._next(now)
+
+    def _next(self, now: float) -> Send | Pause | Fail:
+        if now >= self._deadline:
+            return self._give_up()
+        for endpoint in self._candidates(now):
+            if endpoint not in self._asked:
+                return self._send(endpoint, now)
+        if self._only:
+            return self._give_up()
+        until = now + self._pause * (0.5 + 0.5 * self._core.draw())
+        if until >= self._deadline:
+            return self._give_up()
+        self._pause = min(2 * self._pause, PAUSE_S_MAX)
+        self._asked.clear()
+        return Pause(until)
+
+    def _candidates(self, now: float) -> Iterator[str]:
+        return iter((self._only,)) if self._only else self._core.preferred(now, self._follows_leader)
+
+    def _send(self, endpoint: str, now: float) -> Send:
+        self._endpoint = endpoint
+        self._asked.add(endpoint)
+        answer_by = self._deadline
+        if not self._is_write and not self._only:
+            answer_by = min(answer_by, now + self._timeout * READ_SHARE)
+        connect_by = min(answer_by, now + CONNECT_S_MAX)
+        timeout_ms = max(1, int((answer_by - now) * NODE_SHARE * 1000))
+        header = RequestHeader(PROTOCOL_VERSION, self._core.cluster, timeout_ms)
+        return Send(endpoint, (codec.encode(header), self._number, self._body), connect_by, answer_by)
+
+    def _give_up(self) -> Fail:
+        reasons = "; ".join(f"{endpoint}: {reason}" for endpoint, reason in self._reasons.items())
+        return Fail(self._failure, reasons or f"there was no time to ask anyone within {self._timeout:g} s")
+
+
+def _is_local(request: Request) -> bool:
+    """Whether any node answers from what it knows itself, so that the leader is no better than others."""
+    match request:
+        case Get() | Range():
+            return request.serializable
+        case Batch():
+            return all(isinstance(operation, Get) and operation.serializable for operation in request.operations)
+    return isinstance(request, ClusterStatus)
+
+
+def _error_in(response: Response) -> ZraftError | None:
+    if isinstance(response, ErrorResult):
+        return from_code(response.code, response.message)
+    if isinstance(response, PutResult | DeleteResult | GetResult) and response.error is not None:
+        return from_code(response.error.code, response.error.message)
+    return None

@@ -1,0 +1,244 @@
+"""The synchronous link: drives calls over REQ sockets, each closed and made anew once it failed (Lazy Pirate).
+
+A connection is used by one call at a time and then kept for the next, so threads share a link without waiting for one
+another. No policy lives here: ``zraft.client.core`` says what to send, to whom, and until when.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+import os
+import socket
+import threading
+import time
+from concurrent.futures import Future
+from typing import TypeVar
+
+import zmq
+
+from zraft.client.core import Answered, Call, Event, Fail, Go, NotAnswered, NotSent, Pause, Return, Send
+from zraft.config import split_address
+from zraft.errors import ClientClosed
+from zraft.protocol.client import Response
+
+IDLE_CONNECTIONS_MAX = 16
+HEARTBEAT_MS = 1_000
+"""A peer that vanished without a word is noticed after two of these."""
+LOST = (
+    zmq.EVENT_CLOSED
+    | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
+
+R = TypeVar("R", bound=Response)
+_numbers = itertools.count()
+
+
+class Link:
+    """Runs calls, from any number of threads; a forked child begins with connections of its own."""
+
+    def __init__(self) -> None:
+        self._process = _Process()
+
+    def run(self, call: Call[R]) -> R:
+        """Runs a call to its end and returns the answer.
+
+        Raises:
+            ZraftError: what the call failed with; ``ClientClosed`` if the link is closed.
+        """
+        process = self._current()
+        event: Event = Go()
+        while True:
+            with process.lock:
+                instruction = call.step(event, time.monotonic())
+            match instruction:
+                case Return(response):
+                    return response
+                case Fail(kind, message):
+                    raise kind(message)
+                case Pause(until):
+                    process.closed.wait(max(0.0, until - time.monotonic()))
+                    event = Go()
+                case Send():
+                    event = process.exchange(instruction)
+
+    def close(self) -> None:
+        """Closes all connections; calls that other threads have in flight end at once. Closing again does nothing."""
+        self._current().close()
+
+    def _current(self) -> _Process:
+        # Sockets, and a lock that another thread held at that moment, do not survive a fork. The parent's are let go
+        # of, unclosed: libzmq would abort. Two threads that find this out together may each run on a state of theirs.
+        process = self._process
+        if process.pid != os.getpid():
+            was_closed = process.closed.is_set()
+            process = self._process = _Process()
+            if was_closed:
+                process.close()
+        return process
+
+
+class _Process:
+    """What a link holds in one process: the context, and the connections that no call is using."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.lock = threading.Lock()
+        self.closed = threading.Event()
+        self._context = zmq.Context()
+        self._names = _Names()
+        self._idle: list[_Connection] = []
+
+    def exchange(self, send: Send) -> Event:
+        """One request and its answer, or why there is none."""
+        connection = self._take(send.endpoint)
+        if connection is None:
+            address = self._names.address(send.endpoint, send.connect_by)
+            if address is None:
+                return NotSent("its name can't be resolved")
+            try:
+                connection = _Connection(self._context, send.endpoint, address)
+            except zmq.ZMQError as error:
+                return NotSent(f"can't connect: {error}")
+        is_whole = False
+        try:
+            event = connection.exchange(send)
+            is_whole = isinstance(event, Answered)
+            return event
+        finally:
+            # Also after an exception in the middle: a REQ socket that waits for an answer takes no other request.
+            if not (is_whole and self._keep(connection)):
+                connection.close()
+
+    def close(self) -> None:
+        """Closes what is idle; what is in use ends by the context's end, and is closed by its user."""
+        with self.lock:
+            if self.closed.is_set():
+                return
+            self.closed.set()
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+        self._context.term()
+
+    def _take(self, endpoint: str) -> _Connection | None:
+        with self.lock:
+            if self.closed.is_set():
+                raise ClientClosed("this client was closed: make another one")
+            found = next((connection for connection in self._idle if connection.endpoint == endpoint), None)
+            if found is not None:
+                self._idle.remove(found)
+        if found is not None and found.is_lost():
+            found.close()
+            return None
+        return found
+
+    def _keep(self, connection: _Connection) -> bool:
+        with self.lock:
+            if self.closed.is_set():
+                return False
+            self._idle.append(connection)
+            oldest = self._idle.pop(0) if len(self._idle) > IDLE_CONNECTIONS_MAX else None
+        if oldest is not None:
+            oldest.close()
+        return True
+
+
+class _Connection:
+    """A REQ socket that connects once. Its monitor tells at once when that failed, or when the connection broke."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, address: str) -> None:
+        self.endpoint = endpoint
+        self._socket = context.socket(zmq.REQ)
+        self._socket.linger = 0
+        # Without IMMEDIATE a request waits in a queue for a peer that is not there, and "sent" means nothing.
+        self._socket.immediate = True
+        self._socket.ipv6 = True
+        self._socket.reconnect_ivl = -1
+        self._socket.heartbeat_ivl = HEARTBEAT_MS
+        self._socket.heartbeat_timeout = 2 * HEARTBEAT_MS
+        self._monitor = context.socket(zmq.PAIR)
+        try:
+            events = f"inproc://monitor-{next(_numbers)}"
+            self._socket.monitor(events, LOST)
+            self._monitor.connect(events)
+            self._socket.connect(address)
+        except zmq.ZMQError:
+            self.close()
+            raise
+
+    def exchange(self, send: Send) -> Event:
+        """One request and its answer, or why there is none."""
+        try:
+            if not self._wait(zmq.POLLOUT, send.connect_by):
+                return NotSent("no connection")
+            self._socket.send_multipart(send.frames, zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            return NotSent(f"no connection: {error}")
+        try:
+            if not self._wait(zmq.POLLIN, send.answer_by):
+                return NotAnswered("the connection broke" if self.is_lost() else "no answer in time")
+            return Answered(tuple(self._socket.recv_multipart(zmq.NOBLOCK)))
+        except zmq.ZMQError as error:
+            return NotAnswered(str(error))
+
+    def is_lost(self) -> bool:
+        """Whether the connection could not be made, or is broken."""
+        return bool(self._monitor.poll(0))
+
+    def close(self) -> None:
+        """Closes the socket; what it has not sent yet is dropped."""
+        self._monitor.close(0)
+        self._socket.close(0)
+
+    def _wait(self, readiness: int, until: float) -> bool:
+        """Waits until the socket is ready, the connection is lost or the time is up; true if the socket is ready."""
+        timeout_ms = max(0, round((until - time.monotonic()) * 1000))
+        ready = dict(zmq.zmq_poll([(self._socket, readiness), (self._monitor, zmq.POLLIN)], timeout_ms))
+        return self._socket in ready
+
+
+class _Names:
+    """Resolves host names in threads of their own: libzmq would do it in the one that serves all connections."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[str, Future[str]] = {}
+
+    def address(self, endpoint: str, until: float) -> str | None:
+        """The numeric ZeroMQ address of ``host:port``; None if there is none, or not in time."""
+        host, port = split_address(endpoint)
+        try:
+            return _address(str(ipaddress.ip_address(host)), port)
+        except ValueError:
+            pass
+        with self._lock:
+            lookup = self._running.get(endpoint)
+            if lookup is None:
+                lookup = self._running[endpoint] = Future()
+                threading.Thread(target=self._resolve, args=(endpoint, lookup), daemon=True).start()
+        try:
+            return lookup.result(max(0.0, until - time.monotonic()))
+        except (OSError, TimeoutError):
+            return None
+
+    def _resolve(self, endpoint: str, lookup: Future[str]) -> None:
+        host, port = split_address(endpoint)
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            # A node binds IPv4 unless told otherwise, and "localhost" often means ::1 first.
+            found.sort(key=lambda info: info[0] != socket.AF_INET)
+            address = _address(str(found[0][4][0]), port)
+        except (OSError, UnicodeError) as error:
+            lookup.set_exception(OSError(str(error)))
+        else:
+            lookup.set_result(address)
+        with self._lock:
+            del self._running[endpoint]
+
+
+def _address(host: str, port: int) -> str:
+    return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"

@@ -1,0 +1,145 @@
+"""Every setting of a node, with its unit, default and bounds; checked once, before anything starts."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+
+from zraft.errors import ConfigurationError
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_BOUNDS: dict[str, tuple[int, int]] = {
+    # setting: (least, most), both allowed
+    "port": (1, 65535),
+    "http_port": (1, 65535),
+    "peer_port": (1, 65533),
+    "heartbeat_ms": (5, 10_000),
+    "election_timeout_min_ms": (20, 100_000),
+    "election_timeout_max_ms": (30, 200_000),
+    "stall_limit_ms": (200, 600_000),
+    "request_timeout_ms": (10, 600_000),
+    "map_size_gib": (1, 16_384),
+    "window_entries": (1, 4_096),
+    "window_bytes": (3 << 20, 1 << 30),
+    "client_requests_max": (1, 1 << 20),
+    "client_bytes_max": (3 << 20, 1 << 32),
+    "gateway_requests_max": (1, 1 << 20),
+    "gateway_bytes_max": (3 << 20, 1 << 34),
+}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A node's settings. Times are milliseconds, sizes are bytes unless the name says otherwise.
+
+    ``peers`` maps the names of the cluster's first members to ``host:port`` of their peer port; the node itself may
+    be among them. Empty means a cluster of one.
+    """
+
+    id: str = "node-1"
+    host: str = "127.0.0.1"
+    advertise: str = ""
+    port: int = 8080
+    http_port: int = 9090
+    peer_port: int = 7080
+    data_dir: str = "zraft-data/node-1"
+    peers: dict[str, str] = {}
+
+    heartbeat_ms: int = 50
+    election_timeout_min_ms: int = 150
+    election_timeout_max_ms: int = 300
+    stall_limit_ms: int = 2_000
+    """How long election, replication or storage may make no progress on work they have before a leader steps down."""
+
+    request_timeout_ms: int = 5_000
+    """How long a gateway works on a request whose client named no time."""
+    read_mode: str = "quorum"
+
+    map_size_gib: int = 1_024
+    """The virtual size of each LMDB map: address space, not disk. It is fixed, so that it never grows under readers."""
+    window_entries: int = 64
+    """Appends in flight to one peer."""
+    window_bytes: int = 32 << 20
+    client_requests_max: int = 20_000
+    """Requests in flight of one client connection, and their bytes."""
+    client_bytes_max: int = 64 << 20
+    gateway_requests_max: int = 100_000
+    """Requests in flight of one gateway, and their bytes."""
+    gateway_bytes_max: int = 256 << 20
+
+    def check(self) -> Settings:
+        """Return self when every bound holds.
+
+        Raises:
+            ConfigurationError: names the setting, its value, and what is allowed.
+        """
+        for name, (least, most) in _BOUNDS.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise ConfigurationError(f"{name} is {value}, but must be within {least}..{most}")
+        for name in (self.id, *self.peers):
+            if not NAME.fullmatch(name):
+                raise ConfigurationError(
+                    f"node name {name!r}: use 1 to 63 letters, digits, '.', '_' or '-', the first a letter or digit"
+                )
+        if self.election_timeout_min_ms < 2 * self.heartbeat_ms:
+            raise ConfigurationError(
+                f"election_timeout_min_ms ({self.election_timeout_min_ms}) must be at least twice heartbeat_ms "
+                f"({self.heartbeat_ms}), or one lost heartbeat elects a new leader"
+            )
+        if self.election_timeout_max_ms < self.election_timeout_min_ms * 1.2:
+            raise ConfigurationError(
+                f"election_timeout_max_ms ({self.election_timeout_max_ms}) must exceed election_timeout_min_ms "
+                f"({self.election_timeout_min_ms}) by a fifth, or candidates keep colliding"
+            )
+        if self.read_mode != "quorum":
+            raise ConfigurationError(f"read_mode is {self.read_mode!r}; this version knows only 'quorum'")
+        taken: dict[int, str] = {}
+        for what, port in self.ports().items():
+            if port in taken:
+                raise ConfigurationError(f"{what} and {taken[port]} both use port {port}")
+            taken[port] = what
+        for name, address in self.peers.items():
+            split_address(address, f"the address of peer {name}")
+        return self
+
+    def ports(self) -> dict[str, int]:
+        """The TCP ports that the node binds, by what they are for."""
+        return {
+            "port": self.port,
+            "http_port": self.http_port,
+            "peer_port (control)": self.peer_port,
+            "peer_port + 1 (data)": self.peer_port + 1,
+            "peer_port + 2 (gateways)": self.peer_port + 2,
+        }
+
+    def names(self) -> tuple[str, ...]:
+        """The names of the cluster's first members, sorted, this node's among them."""
+        return tuple(sorted({self.id, *self.peers}))
+
+    def peer_addresses(self) -> dict[str, tuple[str, int]]:
+        """The other members' (host, control port) by name."""
+        return {name: split_address(address) for name, address in self.peers.items() if name != self.id}
+
+    def client_endpoint(self) -> str:
+        """``host:port`` that clients are told to use for this node."""
+        if self.advertise:
+            return self.advertise if ":" in self.advertise else f"{self.advertise}:{self.port}"
+        return f"{self.host}:{self.port}"
+
+    def data_path(self) -> Path:
+        """The data directory."""
+        return Path(self.data_dir)
+
+
+def split_address(address: str, what: str = "the address") -> tuple[str, int]:
+    """``host:port`` taken apart.
+
+    Raises:
+        ConfigurationError: it is not of that form.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not port.isdigit() or not 1 <= int(port) <= 65533:
+        raise ConfigurationError(f"{what} is {address!r}, but must be host:port with a port within 1..65533")
+    return host.strip("[]"), int(port)

@@ -1,0 +1,217 @@
+"""The acceptor: what a node's storage may promise and accept. The one place where term, vote and log change.
+
+Rules held here: a vote and a term are durable before they are told (trap 1), one vote a term (trap 3), an answer to
+an Append never claims more than that Append carried (S2, trap 15), a commit index is followed only as far as the log
+was verified in the same term (S3, trap 16), reads for the leader are checked against the term in the same step (S4),
+and nothing at or below the applied index is ever truncated.
+
+The caller steps any number of messages, then commits the log once, then sends the answers: group commit. What
+``step`` changes in memory may be told to nobody before that commit.
+"""
+
+from __future__ import annotations
+
+from zraft.core.durable import Log
+from zraft.core.effects import Answer, Ignored
+from zraft.errors import InvariantViolated
+from zraft.protocol.entries import Configuration, EntryId, entry_is_sound, entry_term
+from zraft.protocol.local import (
+    Campaign,
+    CampaignAnswer,
+    Read,
+    ReadAnswer,
+    StatusQuery,
+    StorageStatus,
+    StoreRecord,
+    VoteQuery,
+    VoteQueryAnswer,
+)
+from zraft.protocol.peer import Append, AppendAnswer, Commit
+
+NO_CONFIGURATION = Configuration(0, ())
+
+Question = StatusQuery | StoreRecord | Campaign | VoteQuery | Append | Commit | Read
+Reply = StorageStatus | CampaignAnswer | VoteQueryAnswer | AppendAnswer | ReadAnswer
+
+
+class Acceptor:
+    """Decides every durable step of one node.
+
+    Invariant: applied <= commit <= verified or what an earlier term verified; all of them <= last.index, but for
+    applied, which storage moves with ``applied_to``.
+    """
+
+    def __init__(self, log: Log, applied: int = 0) -> None:
+        self._log = log
+        self._verified = 0  # S3: the highest match answered in the current term; forgotten with the process
+        self._leader = 0  # of the current term, as far as an Append of it came by
+        self.commit = applied
+        self.applied = applied
+
+    @property
+    def term(self) -> int:
+        """The durable current term (or the one that the next commit makes durable)."""
+        return self._log.term
+
+    def configuration(self) -> Configuration:
+        """The configuration in force at the end of the log."""
+        record = self._log.record
+        return record.configuration() if record else NO_CONFIGURATION
+
+    def status(self) -> StorageStatus:
+        """What the log holds, for election."""
+        log = self._log
+        return StorageStatus(log.member, log.term, log.vote, log.last, log.record, log.formed, self.configuration())
+
+    def applied_to(self, index: int) -> None:
+        """Storage has applied everything up to ``index``."""
+        if not self.applied <= index <= self.commit:
+            raise InvariantViolated("applied <= commit", applied=index, before=self.applied, commit=self.commit)
+        self.applied = index
+
+    def step(self, message: Question, sender: int) -> Answer[Reply] | Ignored:
+        """Decide on one message from member ``sender`` (this node's own id for its own actors)."""
+        match message:
+            case Append():
+                return self.on_append(message, sender)
+            case Commit():
+                return self.on_commit(message)
+            case Read():
+                return self.on_read(message)
+            case VoteQuery():
+                return self.on_vote_query(message)
+            case Campaign():
+                return self.on_campaign(message)
+            case StatusQuery():
+                return Answer(self.status())
+            case StoreRecord():
+                return self.on_store_record(message)
+
+    def on_campaign(self, message: Campaign) -> Answer[Reply]:
+        """Take the next term and vote for ourselves, if we count at all (trap 11)."""
+        voter = self._log.member in self.configuration().voters()
+        granted = message.term > self._log.term and voter
+        if granted:
+            self._enter(message.term, vote=self._log.member)
+        log = self._log
+        return Answer(CampaignAnswer(message.term, message.ballot, granted, log.term, log.last, self.configuration()))
+
+    def on_vote_query(self, message: VoteQuery) -> Answer[Reply]:
+        """Decide a vote, or a pre-vote, which asks the same of the next term and changes nothing ([D] 9.6).
+
+        "If votedFor is null or candidateId, and candidate's log is at least as up-to-date as receiver's log, grant
+        vote" ([R] figure 2).
+        """
+        log = self._log
+        free = message.term > log.term or (message.term == log.term and log.vote in (0, message.candidate))
+        granted = free and message.last.up_to_date_as(log.last)
+        if granted and message.durable and (log.term, log.vote) != (message.term, message.candidate):
+            self._enter(message.term, vote=message.candidate)
+        return Answer(
+            VoteQueryAnswer(message.term, message.candidate, message.ballot, message.durable, granted, log.term)
+        )
+
+    def on_append(self, message: Append, sender: int) -> Answer[Reply] | Ignored:
+        """AppendEntries ([R] 5.3), as S2 answers it: about this Append's entries, never about the log's end."""
+        log = self._log
+        if message.term < log.term:
+            return self._refused(message)
+        for index, data in enumerate(message.entries, message.previous.index + 1):
+            if not entry_is_sound(index, data):
+                return Ignored(f"entry {index} was damaged on its way from {sender:016x}")
+        self._follow(message.term, sender)
+        here = log.term_at(message.previous.index)
+        if here != message.previous.term:
+            return Answer(self._mismatch(message, here))
+        self._take(message)
+        match = message.previous.index + len(message.entries)
+        self._verified = max(self._verified, match)
+        self._commit_to(message.commit)
+        return Answer(AppendAnswer(log.term, True, match, self.commit, message.previous.index))
+
+    def on_commit(self, message: Commit) -> Answer[Reply] | Ignored:
+        """Follow the leader's commit index as far as our log was verified in its term (S3, trap 16)."""
+        if message.term != self._log.term:
+            return Ignored(f"commit of term {message.term} in term {self._log.term}")
+        self._commit_to(message.index)
+        return Answer(AppendAnswer(message.term, True, self._verified, self.commit))
+
+    def on_read(self, message: Read) -> Answer[Reply]:
+        """Entries for a lagging peer, in the leader's own term only (S4)."""
+        log = self._log
+        previous_term = log.term_at(message.first - 1)
+        if message.term != log.term or previous_term is None:
+            return Answer(ReadAnswer(log.term, message.peer, EntryId(0, 0), ()))
+        entries = tuple(log.entries(message.first, message.bytes_max))
+        return Answer(ReadAnswer(log.term, message.peer, EntryId(message.first - 1, previous_term), entries))
+
+    def on_store_record(self, message: StoreRecord) -> Answer[Reply]:
+        """Store the index-0 record: once in a life, never another one."""
+        mine = self._log.record
+        if mine is not None and mine != message.record:
+            raise InvariantViolated("one index-0 record in a life", stored=mine, new=message.record)
+        if mine is None or message.formed > self._log.formed:
+            self._log.set_record(message.record, message.formed)
+        return Answer(self.status())
+
+    def check_invariants(self) -> None:
+        """What must hold after every step (basic part; the simulator checks the rest across steps)."""
+        log = self._log
+        if not self.applied <= self.commit <= log.last.index:
+            raise InvariantViolated("applied <= commit <= last", applied=self.applied, commit=self.commit)
+        if log.last.term > log.term:
+            raise InvariantViolated("last.term <= term", last=log.last, term=log.term)
+        if self._verified > log.last.index:
+            raise InvariantViolated("verified <= last", verified=self._verified, last=log.last)
+
+    def _enter(self, term: int, vote: int) -> None:
+        if term < self._log.term:
+            raise InvariantViolated("term never goes back", term=self._log.term, new=term)
+        if term > self._log.term:
+            self._verified = 0  # S3: forgotten when the term rises (traps 14, 18)
+            self._leader = 0
+        self._log.set_term(term, vote)
+
+    def _follow(self, term: int, leader: int) -> None:
+        """Guard the election's result: one leader a term (trap 2), and a leader of ours voted for itself."""
+        log = self._log
+        if leader == log.member and (log.term, log.vote) != (term, leader):
+            raise InvariantViolated("own Append has own vote", term=term, log_term=log.term, vote=log.vote)
+        if term > log.term:
+            self._enter(term, vote=0)
+        if self._leader not in (0, leader):
+            raise InvariantViolated("election safety", term=term, leader=leader, other=self._leader)
+        self._leader = leader
+
+    def _take(self, message: Append) -> None:
+        """Append what is new; "if an existing entry conflicts with a new one, delete it and all that follow it"."""
+        log = self._log
+        index = message.previous.index
+        for position, data in enumerate(message.entries):
+            index += 1
+            here = log.term_at(index)
+            if here == entry_term(data):
+                continue  # already there: a delayed or repeated Append erases nothing (trap 15)
+            if here is not None:
+                if index <= self.commit:
+                    raise InvariantViolated("committed entries stay", index=index, commit=self.commit, term=here)
+                log.truncate(index)
+            log.append(index, message.entries[position:])
+            return
+
+    def _mismatch(self, message: Append, here: int | None) -> AppendAnswer:
+        """The hint that saves the leader one round trip an entry ([R] 5.3): the conflicting term's first index."""
+        log = self._log
+        probe = message.previous.index
+        if here is None:
+            return AppendAnswer(log.term, False, 0, self.commit, probe, EntryId(log.last.index + 1, 0))
+        first = probe
+        while first > log.first_index and first - 1 > self.commit and log.term_at(first - 1) == here:
+            first -= 1
+        return AppendAnswer(log.term, False, 0, self.commit, probe, EntryId(first, here))
+
+    def _refused(self, message: Append) -> Answer[Reply]:
+        return Answer(AppendAnswer(self._log.term, False, 0, self.commit, message.previous.index))
+
+    def _commit_to(self, index: int) -> None:
+        self.commit = max(self.commit, min(index, self._verified))  # never back (trap 13)

@@ -1,0 +1,100 @@
+"""What a request may be: the same checks at the gateway, with an error for the client, and at apply, for certainty."""
+
+from __future__ import annotations
+
+from zraft.protocol.client import (
+    BATCH_OPERATIONS_MAX,
+    KEY_BYTES_MAX,
+    RANGE_ITEMS_MAX,
+    Batch,
+    ClusterStatus,
+    Delete,
+    Get,
+    Put,
+    Range,
+    Request,
+)
+
+REVISION_MAX = (1 << 63) - 1
+
+
+def fault_of(request: Request) -> str:
+    """Why the request is invalid, with what to change; empty when it is fine. Depends on nothing but the request."""
+    match request:
+        case Put():
+            return _fault_of_put(request)
+        case Delete():
+            return _fault_of_delete(request)
+        case Get():
+            return _fault_of_key(request.key) or _fault_of_revision(request.revision)
+        case Batch():
+            return _fault_of_batch(request)
+        case Range():
+            return _fault_of_range(request)
+        case ClusterStatus():
+            return ""
+
+
+def is_write(request: Request) -> bool:
+    """Whether the request must go through the log."""
+    if isinstance(request, Batch):
+        return not isinstance(request.operations[0], Get)
+    return isinstance(request, Put | Delete)
+
+
+def grows(request: Request) -> bool:
+    """Whether the command may make the state larger: refused when the disk's reserve is reached."""
+    if isinstance(request, Batch):
+        return any(isinstance(operation, Put) for operation in request.operations)
+    return isinstance(request, Put)
+
+
+def _fault_of_key(key: bytes) -> str:
+    if 0 < len(key) <= KEY_BYTES_MAX:
+        return ""
+    return f"a key has 1 to {KEY_BYTES_MAX} bytes, this one has {len(key)}"
+
+
+def _fault_of_revision(revision: int | None) -> str:
+    if revision is None or 0 <= revision <= REVISION_MAX:
+        return ""
+    return f"a revision is within 0..2^63-1, this one is {revision}"
+
+
+def _fault_of_put(put: Put) -> str:
+    if put.session or put.sequence or put.lease:
+        return "session, sequence and lease are reserved: this version takes only 0"
+    return _fault_of_key(put.key) or _fault_of_revision(put.expected_revision)
+
+
+def _fault_of_delete(delete: Delete) -> str:
+    if delete.session or delete.sequence:
+        return "session and sequence are reserved: this version takes only 0"
+    return _fault_of_key(delete.key) or _fault_of_revision(delete.expected_revision)
+
+
+def _fault_of_batch(batch: Batch) -> str:
+    operations = batch.operations
+    if not 0 < len(operations) <= BATCH_OPERATIONS_MAX:
+        return f"a batch has 1 to {BATCH_OPERATIONS_MAX} operations, this one has {len(operations)}"
+    reads = sum(isinstance(operation, Get) for operation in operations)
+    if reads not in (0, len(operations)):
+        return "a batch is all writes or all Gets: split this one"
+    if reads and len({operation.serializable for operation in operations if isinstance(operation, Get)}) > 1:
+        return "the Gets of a batch are all linearizable or all serializable: split this one"
+    for number, operation in enumerate(operations):
+        fault = fault_of(operation)
+        if not fault and not isinstance(operation, Get) and operation.return_previous:
+            fault = "the previous value is returned to single commands only: read it with a batch of Gets"
+        if fault:
+            return f"operation {number}: {fault}"
+    return ""
+
+
+def _fault_of_range(request: Range) -> str:
+    if not 0 <= request.limit <= RANGE_ITEMS_MAX:
+        return f"a range's limit is within 0..{RANGE_ITEMS_MAX}, this one is {request.limit}"
+    for key in (request.prefix, request.start, request.end or b""):
+        if len(key) > KEY_BYTES_MAX + 1:
+            return f"the bounds of a range have up to {KEY_BYTES_MAX + 1} bytes, one here has {len(key)}"
+    return _fault_of_revision(request.revision)

@@ -1,0 +1,128 @@
+"""What the leader knows of one storage, its own included: the owner of all transitions of that knowledge."""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+
+from zraft.core.effects import Ignored
+from zraft.errors import InvariantViolated
+from zraft.protocol.peer import AppendAnswer
+
+
+class Mode(enum.Enum):
+    """PROBE: find where the logs meet, one Append at a time. REPLICATE: stream, as far as the window allows."""
+
+    PROBE = "probe"
+    REPLICATE = "replicate"
+
+
+class Inflights:
+    """Appends sent and not answered, bounded in number and bytes."""
+
+    def __init__(self, count_max: int, bytes_max: int) -> None:
+        self._count_max = count_max
+        self._bytes_max = bytes_max
+        self._sent: deque[tuple[int, int]] = deque()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._sent)
+
+    def full(self) -> bool:
+        """Whether another Append must wait."""
+        return len(self._sent) >= self._count_max or self._bytes >= self._bytes_max
+
+    def add(self, last: int, size: int) -> None:
+        """An Append that ends at index ``last`` was sent."""
+        self._sent.append((last, size))
+        self._bytes += size
+
+    def free_to(self, match: int) -> None:
+        """Everything up to ``match`` has been answered."""
+        while self._sent and self._sent[0][0] <= match:
+            self._bytes -= self._sent.popleft()[1]
+
+    def clear(self) -> None:
+        """Nothing is expected any more."""
+        self._sent.clear()
+        self._bytes = 0
+
+
+class Progress:
+    """Invariant: match < next, and match never goes back within the term (trap 14)."""
+
+    def __init__(self, member: int, last: int, window: tuple[int, int]) -> None:
+        self.member = member
+        self.mode = Mode.PROBE
+        self.match = 0
+        self.next = last + 1  # "initialized to leader last log index + 1" ([R] figure 2)
+        self.commit = 0
+        """The commit index that this storage acknowledged."""
+        self.commit_sent = 0
+        self.reading = False
+        """Entries for it were asked of the own storage and have not come yet."""
+        self._inflights = Inflights(*window)
+        self._probing = False
+        self._quiet_since = 0.0
+
+    def may_send(self) -> bool:
+        """Whether an Append may leave now."""
+        if self.mode is Mode.PROBE:
+            return not self._probing
+        return not self._inflights.full()
+
+    def sent(self, last: int, size: int, commit: int, now: float) -> None:
+        """An Append that ends at ``last`` and carries ``commit`` has left."""
+        if self.mode is Mode.PROBE:
+            self._probing = True
+            self._quiet_since = now
+        elif last >= self.next:
+            if not len(self._inflights):
+                self._quiet_since = now
+            self._inflights.add(last, size)
+            self.next = last + 1  # optimistic: lost messages are noticed by the timer or by a refusal
+        self.commit_sent = max(self.commit_sent, commit)
+
+    def answered(self, answer: AppendAnswer, last: int, now: float) -> Ignored | None:
+        """Take in an answer of the current term; ``last`` is the leader's last index."""
+        if answer.success:
+            self._accepted(answer, last, now)
+            return None
+        if answer.probe != self.next - 1 if self.mode is Mode.PROBE else answer.probe <= self.match:
+            return Ignored(f"refusal of an Append behind {answer.probe}, which is no longer asked")
+        # One refusal a conflicting term: skip all of it ([R] 5.3).
+        self._probe(max(self.match + 1, min(answer.conflict.index, answer.probe)))
+        self._quiet_since = now
+        return None
+
+    def overdue(self, last: int, commit: int, now: float, patience: float) -> bool:
+        """Whether this storage lacks something and has been silent about it for too long."""
+        done = self.match >= last and self.commit >= commit
+        return not done and now - self._quiet_since >= patience
+
+    def retry(self, now: float) -> None:
+        """Forget what was sent: ask again from what is certain."""
+        self._probe(self.match + 1 if self.mode is Mode.REPLICATE else self.next)
+        self._quiet_since = now
+        self.reading = False
+
+    def _accepted(self, answer: AppendAnswer, last: int, now: float) -> None:
+        if answer.match > last:
+            raise InvariantViolated("match <= last", member=self.member, match=answer.match, last=last)
+        self.match = max(self.match, answer.match)
+        self.commit = max(self.commit, answer.commit)
+        self._quiet_since = now
+        if self.mode is Mode.PROBE:
+            self.mode = Mode.REPLICATE
+            self._probing = False
+            self._inflights.clear()
+            self.next = self.match + 1
+        self._inflights.free_to(self.match)
+        self.next = max(self.next, self.match + 1)
+
+    def _probe(self, following: int) -> None:
+        self.mode = Mode.PROBE
+        self._probing = False
+        self._inflights.clear()
+        self.next = following

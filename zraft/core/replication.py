@@ -1,0 +1,246 @@
+"""Replication: the proposer. Gives each proposal its index, feeds every storage, and finds out what is committed.
+
+It works for one term at a time, between election's ``Lead`` and ``Stop``, and owns nothing durable: what it tells
+others it has from the storages' answers. The own storage is one of them, the nearest one; its copy counts when it has
+answered, not before (S6).
+
+The caller steps what has come, then calls ``flush`` once: so all that waits for one peer leaves in one Append.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from zraft.core.effects import Ignored, Send, ToStorage
+from zraft.core.progress import Mode, Progress
+from zraft.core.quorum import Quorum
+from zraft.core.tail import Tail
+from zraft.errors import NotLeader, ResourceExhausted
+from zraft.protocol.entries import NO_ORIGIN, EntryId, EntryKind, Origin, encode_entry
+from zraft.protocol.local import CommitGroup, Deposed, Lead, Propose, Read, ReadAnswer, Stop
+from zraft.protocol.peer import Append, AppendAnswer, Commit, NotProposed
+
+APPEND_BYTES_MAX = 1 << 20
+"""An Append stops growing here; one entry may be larger."""
+TAIL_BYTES_MAX = 64 << 20
+UNCOMMITTED_BYTES_MAX = 256 << 20
+GATEWAYS_MAX = 1_024
+RETRANSMIT_SECONDS = 0.2
+
+
+class PublishCommit(msgspec.Struct, frozen=True):
+    """Publish this on the page, before anything behind it in the list is sent (S10)."""
+
+    group: CommitGroup
+
+
+class ToElection(msgspec.Struct, frozen=True):
+    """Send ``message`` to the election actor of this node."""
+
+    message: Deposed
+
+
+class Refuse(msgspec.Struct, frozen=True):
+    """Tell whoever made the proposal that it was certainly not appended."""
+
+    message: NotProposed
+
+
+Effect = Send[Append | Commit] | ToStorage[Append | Commit | Read] | PublishCommit | ToElection | Refuse | Ignored
+
+
+class _Leadership:
+    """All that replication knows while it leads one term."""
+
+    def __init__(self, lead: Lead, window: tuple[int, int]) -> None:
+        self.term = lead.term
+        self.before = lead.last.index  # entries behind it are of our term
+        self.quorum = Quorum(lead.configuration.voters())
+        self.tail = Tail(lead.last)
+        self.commit = 0
+        self.uncommitted_bytes = 0
+        self.sizes: dict[int, int] = {}
+        self.seen: dict[int, int] = {}  # S9: the highest number of each gateway start, by its nonce
+        self.progress = {
+            member.id: Progress(member.id, lead.last.index, window) for member in lead.configuration.members
+        }
+
+
+class Replication:
+    """The replication core of one member; ``now`` is in seconds."""
+
+    def __init__(self, me: int, window: tuple[int, int] = (64, 32 << 20)) -> None:
+        self.me = me
+        self._window = window
+        self._lead: _Leadership | None = None
+        self._stopped = 0
+        self._next_check = 0.0
+
+    @property
+    def term(self) -> int:
+        """The term that is led; 0 when none is."""
+        return self._lead.term if self._lead else 0
+
+    @property
+    def commit(self) -> int:
+        """The commit index found in the term that is led."""
+        return self._lead.commit if self._lead else 0
+
+    def next_deadline(self) -> float | None:
+        """When ``tick`` must be called next; None while nothing is led."""
+        return self._next_check if self._lead else None
+
+    def step(self, message: Lead | Stop | Propose | AppendAnswer | ReadAnswer, now: float, sender: int) -> list[Effect]:
+        """One message; ``sender`` is the member whose storage answered."""
+        match message:
+            case Propose():
+                return self.on_propose(message)
+            case AppendAnswer():
+                return self.on_append_answer(message, sender, now)
+            case ReadAnswer():
+                return self.on_read_answer(message, now)
+            case Lead():
+                return self.on_lead(message, now)
+            case Stop():
+                return self.on_stop(message)
+
+    def on_lead(self, message: Lead, now: float) -> list[Effect]:
+        """The ballot is won: append an empty entry of the term at once ([R] section 8, S5)."""
+        if message.term <= max(self._stopped, self.term):
+            return [Ignored(f"lead term {message.term}, but {max(self._stopped, self.term)} came before")]
+        self._lead = _Leadership(message, self._window)
+        self._next_check = now + RETRANSMIT_SECONDS / 4
+        self._append(self._lead, EntryKind.EMPTY)
+        return []
+
+    def on_stop(self, message: Stop) -> list[Effect]:
+        """Lead no more. What was proposed may still be committed by the next leader: nothing is said of it."""
+        self._stopped = max(self._stopped, message.term)
+        if self._lead is None or self._lead.term > message.term:
+            return [Ignored(f"stop term {message.term}, which is not led")]
+        self._lead = None
+        return []
+
+    def on_propose(self, message: Propose) -> list[Effect]:
+        """Append a batch of commands, in the term that it names and at most once (S9)."""
+        lead = self._lead
+        if lead is None or lead.term != message.term:
+            led = f"leads term {lead.term}" if lead else "does not lead"
+            return [_refuse(message.origin, NotLeader.code, f"not proposed in term {message.term}: this node {led}")]
+        nonce, number = message.origin.nonce, message.origin.number
+        if number <= lead.seen.get(nonce, 0):
+            return [Ignored(f"proposal {number} of gateway {nonce:016x} was seen in this term")]
+        if lead.uncommitted_bytes >= UNCOMMITTED_BYTES_MAX:
+            return [_refuse(message.origin, ResourceExhausted.code, "too much waits for commitment; try again later")]
+        lead.seen[nonce] = number
+        if len(lead.seen) > GATEWAYS_MAX:
+            del lead.seen[next(iter(lead.seen))]  # the gateway start that was met first is long dead
+        self._append(lead, EntryKind.COMMANDS, message.origin, message.payload)
+        return []
+
+    def on_append_answer(self, message: AppendAnswer, member: int, now: float) -> list[Effect]:
+        """A storage answered; only answers of our term say anything of our log (traps 14, 18)."""
+        lead = self._lead
+        progress = lead.progress.get(member) if lead else None
+        if lead is None or progress is None:
+            return [Ignored(f"answer of {member:016x}, whose storage is not fed")]
+        if message.term > lead.term:
+            return [ToElection(Deposed(message.term))]
+        if message.term < lead.term:
+            return [Ignored(f"answer of term {message.term}")]
+        ignored = progress.answered(message, lead.tail.last, now)
+        return [ignored] if ignored else []
+
+    def on_read_answer(self, message: ReadAnswer, now: float) -> list[Effect]:
+        """Entries for a peer that lags behind the tail came from the own storage."""
+        lead = self._lead
+        progress = lead.progress.get(message.peer) if lead else None
+        if lead is None or progress is None or not progress.reading:
+            return [Ignored("entries that nobody waits for")]
+        if message.term > lead.term:
+            return [ToElection(Deposed(message.term))]
+        progress.reading = False
+        if message.term < lead.term or message.previous.index != progress.next - 1 or not message.entries:
+            return [Ignored(f"entries behind {message.previous}, but {progress.next} is next")]
+        return [self._append_to(lead, progress, message.previous, message.entries, now)]
+
+    def tick(self, now: float) -> list[Effect]:
+        """Retransmission: whoever lacks an entry or the commit index and is silent is asked again (trap 19)."""
+        lead = self._lead
+        if lead is None or now < self._next_check:
+            return []
+        self._next_check = now + RETRANSMIT_SECONDS / 4
+        for progress in lead.progress.values():
+            if progress.overdue(lead.tail.last, lead.commit, now, RETRANSMIT_SECONDS):
+                progress.retry(now)
+        return []
+
+    def flush(self, now: float) -> list[Effect]:
+        """All that follows from the steps before: commit first, then what each storage lacks."""
+        lead = self._lead
+        if lead is None:
+            return []
+        effects = self._advance_commit(lead)
+        for progress in lead.progress.values():
+            effects += self._feed(lead, progress, now)
+        self._trim(lead)
+        return effects
+
+    def _append(self, lead: _Leadership, kind: EntryKind, origin: Origin = NO_ORIGIN, payload: bytes = b"") -> None:
+        index = lead.tail.last + 1
+        data = encode_entry(index, lead.term, kind, origin, payload)
+        lead.tail.append(data)
+        lead.sizes[index] = len(data)
+        lead.uncommitted_bytes += len(data)
+
+    def _advance_commit(self, lead: _Leadership) -> list[Effect]:
+        """The commit rule ([R] 5.3, 5.4.2).
+
+        "If there exists an N such that N > commitIndex, a majority of matchIndex[i] >= N, and log[N].term ==
+        currentTerm: set commitIndex = N" (S5, trap 12). A storage that has not answered counts as 0 (S6, trap 20).
+        """
+        reached = lead.quorum.reached_by({member: p.match for member, p in lead.progress.items()}, 0)
+        if reached <= lead.commit or reached <= lead.before:
+            return []
+        for index in range(max(lead.commit, lead.before) + 1, reached + 1):
+            lead.uncommitted_bytes -= lead.sizes.pop(index)
+        lead.commit = reached
+        return [PublishCommit(CommitGroup(lead.term, reached))]
+
+    def _feed(self, lead: _Leadership, progress: Progress, now: float) -> list[Effect]:
+        """Appends as far as the window allows, else the bare commit index if it is news."""
+        effects: list[Effect] = []
+        probe = progress.mode is Mode.PROBE
+        while progress.may_send() and (probe or progress.next <= lead.tail.last):
+            if not lead.tail.holds(progress.next):
+                return effects + self._read_for(lead, progress)
+            # A probe carries no entries: it is asked in the dark, and may be asked often.
+            entries = () if probe else lead.tail.slice(progress.next, APPEND_BYTES_MAX)
+            effects.append(self._append_to(lead, progress, lead.tail.before(progress.next), entries, now))
+        if not probe and progress.commit_sent < lead.commit:
+            progress.commit_sent = lead.commit
+            effects.append(self._to(progress.member, Commit(lead.term, lead.commit)))
+        return effects
+
+    def _read_for(self, lead: _Leadership, progress: Progress) -> list[Effect]:
+        if progress.reading:
+            return []
+        progress.reading = True
+        return [ToStorage(Read(lead.term, progress.member, progress.next, APPEND_BYTES_MAX))]
+
+    def _append_to(
+        self, lead: _Leadership, progress: Progress, previous: EntryId, entries: tuple[bytes, ...], now: float
+    ) -> Effect:
+        progress.sent(previous.index + len(entries), sum(map(len, entries)), lead.commit, now)
+        return self._to(progress.member, Append(lead.term, previous, entries, lead.commit))
+
+    def _to(self, member: int, message: Append | Commit) -> Effect:
+        return ToStorage(message) if member == self.me else Send(member, message)
+
+    def _trim(self, lead: _Leadership) -> None:
+        needed = min(progress.match for progress in lead.progress.values()) + 1
+        lead.tail.cut(needed, lead.progress[self.me].match + 1, TAIL_BYTES_MAX)
+
+
+def _refuse(origin: Origin, code: str, message: str) -> Refuse:
+    return Refuse(NotProposed(origin, code, message))

@@ -1,0 +1,124 @@
+"""Reads: what a Get or a Range finds in one consistent view of the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from zraft.core.durable import Tables
+from zraft.core.keyspace import APPLIED, read_applied
+from zraft.core.records import Record, key_value, record_key, unpack_meta, unpack_record
+from zraft.errors import InvalidArgument, InvariantViolated, ResourceExhausted
+from zraft.protocol.client import (
+    RANGE_ITEMS_MAX,
+    REPLY_BYTES_MAX,
+    Batch,
+    BatchResult,
+    ErrorInfo,
+    ErrorResult,
+    Get,
+    GetResult,
+    KeyValue,
+    Range,
+    RangeResult,
+)
+from zraft.protocol.entries import EntryId
+
+
+class View:
+    """One consistent view: everything up to ``applied`` and nothing behind it."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self.applied: EntryId
+        self.applied, self.revision = read_applied(tables.meta(APPLIED))
+
+    def answer(self, request: Get | Range | Batch) -> GetResult | RangeResult | BatchResult | ErrorResult:
+        """The answer to a read that passed ``limits.fault_of``."""
+        match request:
+            case Get():
+                return self.get(request)
+            case Range():
+                return self.range(request)
+            case Batch():
+                return self.batch(request)
+
+    def get(self, request: Get) -> GetResult:
+        """One key, now or at a revision."""
+        error = self._fault_of_revision(request.revision)
+        if error:
+            return GetResult(False, None, error, self.revision)
+        found = self._at(self._tables.key(request.key), request.revision)
+        if found is None:
+            return GetResult(False, None, None, self.revision)
+        mod, record = found
+        return GetResult(True, record.value, None, self.revision, record.create, mod, record.version, record.lease)
+
+    def batch(self, request: Batch) -> BatchResult:
+        """Several keys of the same view; values beyond ``REPLY_BYTES_MAX`` in all are left to another request."""
+        results: list[GetResult] = []
+        size = 0
+        for operation in request.operations:
+            if not isinstance(operation, Get):
+                raise InvariantViolated("a batch that is read holds Gets only", operation=type(operation).__name__)
+            result = self.get(operation)
+            size += len(result.value or b"")
+            if size > REPLY_BYTES_MAX:
+                error = ErrorInfo(ResourceExhausted.code, f"the answer has {REPLY_BYTES_MAX} bytes: ask again for this")
+                result = GetResult(False, None, error, self.revision)
+            results.append(result)
+        return BatchResult(tuple(results), 0, self.revision)
+
+    def range(self, request: Range) -> RangeResult | ErrorResult:
+        """Keys in order, as many as the limits allow, with where to go on."""
+        error = self._fault_of_revision(request.revision)
+        if error:
+            return ErrorResult(error.code, error.message)
+        revision = request.revision or self.revision
+        items: list[KeyValue] = []
+        size = 0
+        for key, data in self._keys(request):
+            if len(items) >= (request.limit or RANGE_ITEMS_MAX) or size >= REPLY_BYTES_MAX:
+                return RangeResult(tuple(items), True, key, revision)
+            found = self._at(data, revision)
+            if found is not None:
+                mod, record = found
+                item = key_value(mod, record._replace(value=b"") if request.keys_only else record)
+                items.append(item)
+                size += len(item.key) + len(item.value) + 32
+        return RangeResult(tuple(items), False, b"", revision)
+
+    def _keys(self, request: Range) -> Iterator[tuple[bytes, bytes]]:
+        prefix, end = request.prefix, request.end
+        for key, data in self._tables.keys_from(max(prefix, request.start)):
+            if (end is not None and key >= end) or not key.startswith(prefix):
+                return
+            yield key, data
+
+    def _at(self, data: bytes | None, revision: int) -> tuple[int, Record] | None:
+        """(mod revision, record) of a key at a revision (0: now), from its index entry; None: not there."""
+        if data is None:
+            return None
+        meta = unpack_meta(data)
+        if not meta.version and (not revision or meta.mod <= revision):
+            return None
+        mod, sub = meta.mod, meta.sub
+        while True:
+            record = self._record(mod, sub)
+            if not revision or mod <= revision:
+                return (mod, record) if record.version else None
+            mod, sub = record.previous, record.previous_sub
+            if not mod:
+                return None
+
+    def _record(self, mod: int, sub: int) -> Record:
+        data = self._tables.record(record_key(mod, sub))
+        if data is None:
+            raise InvariantViolated("a record is there until it is compacted", revision=mod, sub=sub)
+        return unpack_record(data)
+
+    def _fault_of_revision(self, revision: int) -> ErrorInfo | None:
+        if revision <= self.revision:
+            return None
+        return ErrorInfo(
+            InvalidArgument.code, f"revision {revision} is in the future: this state is at {self.revision}"
+        )

@@ -1,0 +1,245 @@
+"""What clients and gateways say to each other.
+
+A message between them is a header frame and then one or more pairs of frames, (request id, body)::
+
+    client  -> gateway   [empty] [RequestHeader]  ([request id] [request]) ...
+    gateway -> client    [empty] [ResponseHeader] ([request id] [response]) ...
+
+The request id is opaque, up to 16 bytes, and comes back as it was. A REQ client sends one pair and gets one pair.
+A DEALER client with several requests outstanding may send several pairs in one message, and may get answers in any
+order and any grouping: what travels together costs less.
+
+Structs are arrays led by an integer tag; fields are only ever appended, with defaults.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+PROTOCOL_VERSION = 1
+REQUEST_ID_BYTES_MAX = 16
+REQUEST_BYTES_MAX = 3 << 19
+"""1.5 MiB: the largest body of a request, as etcd's."""
+KEY_BYTES_MAX = 400
+"""LMDB takes keys of 511 bytes; the rest is room for what zraft may put around a key."""
+BATCH_OPERATIONS_MAX = 10_000
+RANGE_ITEMS_MAX = 10_000
+REPLY_BYTES_MAX = 4 << 20
+"""A Range stops and offers its continuation, and a batch of Gets answers ResourceExhausted, beyond this."""
+
+
+class RequestHeader(msgspec.Struct, array_like=True, frozen=True):
+    """First frame of every request message.
+
+    ``cluster``: 16 bytes, the cluster that the client expects, or empty for any. ``timeout_ms``: how long the node may
+    try, 0 for the node's default.
+    """
+
+    version: int
+    cluster: bytes = b""
+    timeout_ms: int = 0
+
+
+class ResponseHeader(msgspec.Struct, array_like=True, frozen=True):
+    """First frame of every response message; ``leader`` and ``leader_endpoint`` are empty when none is known."""
+
+    version: int
+    cluster: bytes
+    node: str
+    leader: str
+    leader_endpoint: str
+    term: int
+
+
+class ErrorInfo(msgspec.Struct, array_like=True, frozen=True):
+    """An error as data: the name of a class of ``zraft.errors``, and a sentence."""
+
+    code: str
+    message: str
+
+
+class KeyValue(msgspec.Struct, array_like=True, frozen=True):
+    """A key with its value and its revisions, as etcd has them. ``version`` counts from 1 since the key was created."""
+
+    key: bytes
+    value: bytes
+    create_revision: int
+    mod_revision: int
+    version: int
+    lease: int = 0
+
+
+class _Message(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """Common settings: a field that this version does not know is an error, never silently dropped."""
+
+
+# --- requests
+
+
+class Put(_Message, tag=1, frozen=True):
+    """Set a key. ``expected_revision``: the key's mod revision must be this one (0: the key must be absent).
+
+    ``session``, ``sequence`` and ``lease`` are reserved: anything but 0 is refused by this version.
+    """
+
+    key: bytes
+    value: bytes
+    expected_revision: int | None = None
+    return_previous: bool = False
+    session: int = 0
+    sequence: int = 0
+    lease: int = 0
+
+
+class Delete(_Message, tag=2, frozen=True):
+    """Remove a key; an absent key is no error (``found`` is then false)."""
+
+    key: bytes
+    expected_revision: int | None = None
+    return_previous: bool = False
+    session: int = 0
+    sequence: int = 0
+
+
+class Get(_Message, tag=4, frozen=True):
+    """Read one key. ``serializable``: from the node's own state, at once, perhaps behind the leader.
+
+    ``revision`` above 0 reads the key as it was at that revision.
+    """
+
+    key: bytes
+    serializable: bool = False
+    revision: int = 0
+
+
+class Batch(_Message, tag=3, frozen=True):
+    """Up to 10,000 operations in one message, each with its own result: all of them writes, or all of them Gets.
+
+    It is no transaction: writes take effect in order, each with a revision of its own.
+    """
+
+    operations: tuple[Put | Delete | Get, ...]
+
+
+class Range(_Message, tag=5, frozen=True):
+    """Keys in order: those that begin with ``prefix`` and lie in [start, end); ``end`` None is open.
+
+    ``limit`` 0 means the most that one answer holds. To go on, repeat the request with ``start`` set to the
+    answer's ``next_key`` and ``revision`` to its ``revision``: the whole is then one consistent view.
+    """
+
+    prefix: bytes = b""
+    start: bytes = b""
+    end: bytes | None = None
+    limit: int = 0
+    revision: int = 0
+    serializable: bool = False
+    keys_only: bool = False
+
+
+class ClusterStatus(_Message, tag=6, frozen=True):
+    """Ask a node what it knows of the cluster and of itself."""
+
+
+Request = Put | Delete | Batch | Get | Range | ClusterStatus
+Command = Put | Delete | Batch
+"""What may stand in the log."""
+
+# --- responses
+
+
+class PutResult(_Message, tag=1, frozen=True):
+    """``index``: of the log; ``revision``: of the store after the command; ``mod_revision``: the key's own.
+
+    When the precondition failed, ``success`` is false and ``mod_revision`` tells the key's current one (0: absent).
+    """
+
+    success: bool
+    error: ErrorInfo | None
+    index: int
+    revision: int
+    mod_revision: int = 0
+    previous: KeyValue | None = None
+
+
+class DeleteResult(_Message, tag=2, frozen=True):
+    """As ``PutResult``; ``found`` tells whether there was a key to delete."""
+
+    success: bool
+    error: ErrorInfo | None
+    index: int
+    revision: int
+    mod_revision: int = 0
+    found: bool = False
+    previous: KeyValue | None = None
+
+
+class GetResult(_Message, tag=4, frozen=True):
+    """``revision`` is the store's at the read; the other revisions are the key's."""
+
+    found: bool
+    value: bytes | None
+    error: ErrorInfo | None
+    revision: int = 0
+    create_revision: int = 0
+    mod_revision: int = 0
+    version: int = 0
+    lease: int = 0
+
+
+class BatchResult(_Message, tag=3, frozen=True):
+    """One result for each operation, in order. ``index`` is 0 for a batch of Gets."""
+
+    results: tuple[PutResult | DeleteResult | GetResult, ...]
+    index: int
+    revision: int
+
+
+class RangeResult(_Message, tag=5, frozen=True):
+    """``more``: the range goes on at ``next_key``, to be read at ``revision``."""
+
+    items: tuple[KeyValue, ...]
+    more: bool
+    next_key: bytes
+    revision: int
+
+
+class PeerInfo(msgspec.Struct, array_like=True, frozen=True):
+    """A member as others know it: its name, id in hex, peer address and (when known) client endpoint."""
+
+    node_id: str
+    member_id: str
+    peer_address: str
+    client_endpoint: str
+    voter: bool = True
+
+
+class StatusResult(_Message, tag=6, frozen=True):
+    """A node's own view. ``node_id`` and ``leader_id`` are names, ``member_id`` and ``cluster_id`` are hex.
+
+    ``state`` is follower, candidate or leader; ``notice`` says in words why a node is not ready, if it is not.
+    """
+
+    node_id: str
+    state: str
+    current_term: int
+    leader_id: str
+    peers: tuple[PeerInfo, ...]
+    commit_index: int
+    last_applied: int
+    member_id: str
+    cluster_id: str
+    first_log_index: int
+    last_log_index: int
+    revision: int
+    notice: str = ""
+
+
+class ErrorResult(_Message, tag=7, frozen=True):
+    """The request as a whole failed; the code names the class, and so what may be concluded."""
+
+    code: str
+    message: str
+
+
+Response = PutResult | DeleteResult | BatchResult | GetResult | RangeResult | StatusResult | ErrorResult

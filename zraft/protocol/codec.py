@@ -1,0 +1,101 @@
+"""From structs to frames and back, one decoder a socket; the only place that touches msgpack bytes."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from zraft.errors import InvalidArgument, ProtocolError
+from zraft.protocol import client, local, peer
+from zraft.protocol.entries import ClusterRecord
+
+_encoder = msgspec.msgpack.Encoder()
+encode = _encoder.encode
+"""Any struct of the protocol, as msgpack bytes."""
+
+T = TypeVar("T")
+_U64 = struct.Struct(">Q")
+
+
+class Channel(Generic[T]):
+    """Decodes what may arrive on one socket: one union, one decoder."""
+
+    def __init__(self, union: Any) -> None:
+        self._decode = msgspec.msgpack.Decoder(union).decode
+
+    def decode(self, frame: bytes) -> T:
+        """The message in ``frame``.
+
+        Raises:
+            ProtocolError: the bytes are none of this channel's messages.
+        """
+        try:
+            message: T = self._decode(frame)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise ProtocolError(f"undecodable message of {len(frame)} bytes: {error}") from None
+        return message
+
+
+control: Channel[peer.ControlMessage] = Channel(peer.ControlMessage)
+data: Channel[peer.DataMessage] = Channel(peer.DataMessage)
+gateways: Channel[peer.GatewayMessage] = Channel(peer.GatewayMessage)
+peer_header: Channel[peer.PeerHeader] = Channel(peer.PeerHeader)
+response_header: Channel[client.ResponseHeader] = Channel(client.ResponseHeader)
+response: Channel[client.Response] = Channel(client.Response)
+request_header: Channel[client.RequestHeader] = Channel(client.RequestHeader)
+cluster_record: Channel[ClusterRecord] = Channel(ClusterRecord)
+_request: Channel[client.Request] = Channel(client.Request)
+_commands: Channel[list[client.Command]] = Channel(list[client.Command])
+_raw_list: Channel[list[msgspec.Raw]] = Channel(list[msgspec.Raw])
+
+election_to_storage: Channel[local.ElectionToStorage] = Channel(local.ElectionToStorage)
+storage_to_election: Channel[local.StorageToElection] = Channel(local.StorageToElection)
+election_to_replication: Channel[local.ElectionToReplication] = Channel(local.ElectionToReplication)
+replication_to_election: Channel[local.ReplicationToElection] = Channel(local.ReplicationToElection)
+replication_to_storage: Channel[local.ReplicationToStorage] = Channel(local.ReplicationToStorage)
+storage_to_replication: Channel[local.StorageToReplication] = Channel(local.StorageToReplication)
+gateway_to_replication: Channel[local.GatewayToReplication] = Channel(local.GatewayToReplication)
+replication_to_gateway: Channel[local.ReplicationToGateway] = Channel(local.ReplicationToGateway)
+gateway_to_election: Channel[local.GatewayToElection] = Channel(local.GatewayToElection)
+election_to_gateway: Channel[local.ElectionToGateway] = Channel(local.ElectionToGateway)
+gateway_to_storage: Channel[local.GatewayToStorage] = Channel(local.GatewayToStorage)
+storage_to_gateway: Channel[local.StorageToGateway] = Channel(local.StorageToGateway)
+
+
+def decode_request(body: bytes) -> client.Request:
+    """A client's request.
+
+    Raises:
+        InvalidArgument: the bytes are no request of this version; the message says what is wrong.
+    """
+    try:
+        return _request.decode(body)
+    except ProtocolError as error:
+        raise InvalidArgument(f"malformed request: {error}") from None
+
+
+def pack_commands(bodies: list[bytes]) -> bytes:
+    """The payload of one entry: a msgpack array around the commands as they came, re-encoded nowhere."""
+    count = len(bodies)
+    head = b"\xdd" + count.to_bytes(4, "big")
+    return head + b"".join(bodies)
+
+
+def unpack_commands(payload: bytes) -> list[client.Command] | None:
+    """The commands of an entry, or None when the payload is none that this version can read."""
+    try:
+        return _commands.decode(payload)
+    except ProtocolError:
+        return None
+
+
+def split_results(results: bytes) -> list[bytes]:
+    """The answers in a ``Results`` blob, one for each command, each as bytes ready to send."""
+    return [bytes(raw) for raw in _raw_list.decode(results)]
+
+
+def incarnation_frame(incarnation: int) -> bytes:
+    """First frame of every message inside a node."""
+    return _U64.pack(incarnation)

@@ -1,0 +1,258 @@
+"""What the actors of one node say to each other over ipc.
+
+A message is two frames, [incarnation, 8 bytes][message]: one of another incarnation is dropped (S1).
+These structs never leave the node, so they may change with any version.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from zraft.protocol.entries import ClusterRecord, Configuration, EntryId, Origin
+from zraft.protocol.peer import Append, AppendAnswer, Commit, NotProposed
+
+
+class _Message(msgspec.Struct, array_like=True, frozen=True):
+    pass
+
+
+# --- election -> storage, and the answers
+
+
+class StatusQuery(_Message, tag=10, frozen=True):
+    """What does storage hold? Election's first question in its life, and a candidate's before its pre-vote."""
+
+
+class StorageStatus(_Message, tag=11, frozen=True):
+    """Answer to ``StatusQuery``. ``record`` is None, and ``configuration`` empty, before the cluster has formed."""
+
+    member: int
+    term: int
+    vote: int
+    last: EntryId
+    record: ClusterRecord | None
+    formed: bool
+    configuration: Configuration
+
+
+class StoreRecord(_Message, tag=12, frozen=True):
+    """Store the index-0 record, once in a life; ``formed`` may be added later. Answered with ``StorageStatus``."""
+
+    record: ClusterRecord
+    formed: bool
+
+
+class Campaign(_Message, tag=13, frozen=True):
+    """Take ``term`` and vote for ourselves, durably. Closes every earlier ballot."""
+
+    term: int
+    ballot: int
+
+
+class CampaignAnswer(_Message, tag=14, frozen=True):
+    """``configuration`` is the one in force at ``last``: the one that the ballot counts with."""
+
+    term: int
+    ballot: int
+    granted: bool
+    storage_term: int
+    last: EntryId
+    configuration: Configuration
+
+
+class VoteQuery(_Message, tag=15, frozen=True):
+    """A peer's Vote or PreVote (``durable`` false), handed to storage for its decision."""
+
+    term: int
+    candidate: int
+    ballot: int
+    last: EntryId
+    durable: bool
+
+
+class VoteQueryAnswer(_Message, tag=16, frozen=True):
+    """The decision: ``term``, ``candidate`` and ``ballot`` are the query's."""
+
+    term: int
+    candidate: int
+    ballot: int
+    durable: bool
+    granted: bool
+    storage_term: int
+
+
+class Ping(_Message, tag=17, frozen=True):
+    """Election asks replication and storage how they get on."""
+
+    number: int
+
+
+class Pong(_Message, tag=18, frozen=True):
+    """``done`` counts work finished since start; ``pending``: there is work that is not finished."""
+
+    number: int
+    done: int
+    pending: bool
+    term: int
+
+
+# --- election -> replication
+
+
+class Lead(_Message, tag=20, frozen=True):
+    """The ballot is won: propose in ``term``, from ``last`` on, to the voters of ``configuration``."""
+
+    term: int
+    last: EntryId
+    configuration: Configuration
+
+
+class Stop(_Message, tag=21, frozen=True):
+    """Lead no more: at once, in every term up to ``term``."""
+
+    term: int
+
+
+class Deposed(_Message, tag=22, frozen=True):
+    """Replication met a storage of a higher term: the leader must step down."""
+
+    term: int
+
+
+# --- replication -> own storage
+
+
+class Read(_Message, tag=30, frozen=True):
+    """Entries from index ``first`` on, up to ``bytes_max`` (at least one), for a peer that lags (S4)."""
+
+    term: int
+    peer: int
+    first: int
+    bytes_max: int
+
+
+class ReadAnswer(_Message, tag=31, frozen=True):
+    """``previous`` precedes the entries. ``term`` above the request's: refused."""
+
+    term: int
+    peer: int
+    previous: EntryId
+    entries: tuple[bytes, ...]
+
+
+# --- gateway <-> replication, election, storage
+
+
+class Propose(_Message, tag=40, frozen=True):
+    """A batch of commands for the leader of ``term``: sent at most once (S9). ``grows``: it may grow the state."""
+
+    term: int
+    origin: Origin
+    grows: bool
+    payload: bytes
+
+
+class RoundRequest(_Message, tag=41, frozen=True):
+    """Confirm leadership with a round whose first message leaves after this arrived."""
+
+    gateway: int
+    request: int
+
+
+class RoundAnswer(_Message, tag=42, frozen=True):
+    """A majority answered such a round of ``term``; 0: this node does not lead."""
+
+    request: int
+    term: int
+
+
+class Register(_Message, tag=50, frozen=True):
+    """A gateway makes itself known to storage and replication, at its start and again with each incarnation."""
+
+    gateway: int
+    nonce: int
+
+
+class Results(_Message, tag=51, frozen=True):
+    """The results of our proposal ``origin``: ``results`` is a msgpack array, one for each command."""
+
+    origin: Origin
+    index: int
+    results: bytes
+
+
+class AppliedTerm(_Message, tag=52, frozen=True):
+    """An entry of ``term`` has been applied: a proposal of an older term that has no result by now never will."""
+
+    term: int
+
+
+class WaitApplied(_Message, tag=53, frozen=True):
+    """Tell me when ``index`` has been applied."""
+
+    index: int
+
+
+class Applied(_Message, tag=54, frozen=True):
+    """Everything up to ``index`` has been applied and can be read."""
+
+    index: int
+
+
+ElectionToStorage = StatusQuery | StoreRecord | Campaign | VoteQuery | Ping
+StorageToElection = StorageStatus | CampaignAnswer | VoteQueryAnswer | Pong
+ElectionToReplication = Lead | Stop | Ping
+ReplicationToElection = Deposed | Pong
+ReplicationToStorage = Append | Commit | Read
+StorageToReplication = AppendAnswer | ReadAnswer
+GatewayToReplication = Register | Propose
+ReplicationToGateway = NotProposed
+GatewayToElection = RoundRequest
+ElectionToGateway = RoundAnswer
+GatewayToStorage = Register | WaitApplied
+StorageToGateway = Results | AppliedTerm | Applied
+
+
+# --- the page: what one process publishes for all others of the node
+
+
+class NodeGroup(_Message, frozen=True):
+    """Written by the supervisor. ``incarnation`` 0: the trio is not running."""
+
+    incarnation: int
+
+
+class RoleGroup(_Message, frozen=True):
+    """Written by election. ``leader`` is a member id, 0 when none is known. A hint, like all on the page but reads."""
+
+    term: int
+    role: str
+    leader: int
+
+
+class CommitGroup(_Message, frozen=True):
+    """Written by replication while it leads ``term``, before it tells anyone (S10)."""
+
+    term: int
+    commit: int
+
+
+class StorageGroup(_Message, frozen=True):
+    """Written by storage. ``space``: 0 enough, 1 within the reserve, 2 the reserve is nearly used up."""
+
+    generation: int
+    term: int
+    first: int
+    last: int
+    commit: int
+    applied: int
+    revision: int
+    space: int
+
+
+class IdentityGroup(_Message, frozen=True):
+    """Written by storage: who this node is, and the configuration in force."""
+
+    member: int
+    cluster: bytes
+    configuration: Configuration

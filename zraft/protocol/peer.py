@@ -1,0 +1,197 @@
+"""What nodes say to each other, on three planes of their own ports.
+
+control (P)       election  <-> election     Hello, PreVote, Vote, Heartbeat and their answers
+data (P + 1)      replication -> storage     Append, Commit and their answer
+gateways (P + 2)  gateway   <-> gateway      Greeting, Forward, NotProposed, ReadIndex and its answer
+
+A message is two frames, [PeerHeader][message]. Who speaks is in the header; routing ids mean nothing.
+Structs are arrays led by an integer tag; fields are only ever appended, with defaults: this is the contract between
+versions.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from zraft.protocol.entries import EntryId, Member, Origin
+
+PEER_VERSION = 1
+MESSAGE_BYTES_MAX = 64 << 20
+"""No peer message is larger; a ROUTER drops the connection of one that is."""
+
+
+class PeerHeader(msgspec.Struct, array_like=True, frozen=True):
+    """First frame of every peer message.
+
+    ``cluster``: 16 bytes, empty while the cluster forms. ``sender``, ``target``: member ids, 0 while unknown.
+    ``incarnation``: of the asker's trio; an answer carries it back, so that an answer to a dead trio is dropped (S1).
+    """
+
+    version: int
+    cluster: bytes
+    sender: int
+    target: int
+    incarnation: int
+
+
+class _Message(msgspec.Struct, array_like=True, frozen=True):
+    pass
+
+
+# --- control plane
+
+
+class Hello(_Message, tag=1, frozen=True):
+    """How a cluster forms (see core/formation). Answered with a Hello of its own, ``answer`` set.
+
+    ``names``: the sorted initial list. ``record``: the cluster id of the stored index-0 record, or empty.
+    ``members``: of that record. ``formed``: every name was seen to store it. ``refusal``: why the asker may not join.
+    """
+
+    name: str
+    member: int
+    names: tuple[str, ...]
+    election_timeout_min_ms: int
+    initial_state: bytes
+    record: bytes
+    members: tuple[Member, ...]
+    formed: bool
+    answer: bool = False
+    refusal: str = ""
+
+
+class PreVote(_Message, tag=2, frozen=True):
+    """Would you vote for me in ``term``? Changes nothing ([D] 9.6)."""
+
+    term: int
+    ballot: int
+    last: EntryId
+
+
+class PreVoteAnswer(_Message, tag=3, frozen=True):
+    """``term`` and ``ballot`` are the request's; ``storage_term`` is what the answering storage holds."""
+
+    term: int
+    ballot: int
+    granted: bool
+    storage_term: int
+
+
+class Vote(_Message, tag=4, frozen=True):
+    """RequestVote ([R] 5.2, 5.4): the candidate is the sender."""
+
+    term: int
+    ballot: int
+    last: EntryId
+
+
+class VoteAnswer(_Message, tag=5, frozen=True):
+    """As ``PreVoteAnswer``, for a vote that is durable when granted."""
+
+    term: int
+    ballot: int
+    granted: bool
+    storage_term: int
+
+
+class Heartbeat(_Message, tag=6, frozen=True):
+    """One message of a leader's round; the leader is the sender."""
+
+    term: int
+    round: int
+
+
+class HeartbeatAnswer(_Message, tag=7, frozen=True):
+    """Acknowledges ``round`` of ``term``, or refuses it: then ``current_term`` is above ``term``."""
+
+    term: int
+    round: int
+    acknowledged: bool
+    current_term: int
+
+
+ControlMessage = Hello | PreVote | PreVoteAnswer | Vote | VoteAnswer | Heartbeat | HeartbeatAnswer
+
+# --- data plane
+
+
+class Append(_Message, tag=1, frozen=True):
+    """AppendEntries ([R] 5.3). ``entries`` are encoded entries, the first at ``previous.index + 1``."""
+
+    term: int
+    previous: EntryId
+    entries: tuple[bytes, ...]
+    commit: int
+
+
+class AppendAnswer(_Message, tag=2, frozen=True):
+    """What an Append or Commit came to, in ``term`` (the answering storage's when the request was refused).
+
+    ``match``: previous index + number of entries when it succeeded (S2), else 0. ``commit``: the commit index that the
+    storage knows. ``conflict``: on a mismatch, the (first index, term) of the conflicting term, or (last index + 1, 0)
+    when the log is too short. ``probe``: previous index of the Append that this answers.
+    """
+
+    term: int
+    success: bool
+    match: int
+    commit: int
+    probe: int = 0
+    conflict: EntryId = EntryId(0, 0)
+
+
+class Commit(_Message, tag=3, frozen=True):
+    """The leader of ``term`` has committed up to ``index``."""
+
+    term: int
+    index: int
+
+
+DataRequest = Append | Commit
+DataMessage = Append | Commit | AppendAnswer
+
+# --- gateway plane
+
+
+class Greeting(_Message, tag=1, frozen=True):
+    """Tells the other gateways where this node's clients connect. ``answer``: sent in reply to a Greeting."""
+
+    name: str
+    client_endpoint: str
+    answer: bool = False
+
+
+class Forward(_Message, tag=2, frozen=True):
+    """A proposal for the leader of ``term``, passed on as it is. ``grows``: it may grow the state."""
+
+    term: int
+    origin: Origin
+    grows: bool
+    payload: bytes
+
+
+class NotProposed(_Message, tag=3, frozen=True):
+    """The proposal was certainly not appended; ``code`` names the class of the error."""
+
+    origin: Origin
+    code: str
+    message: str
+
+
+class ReadIndex(_Message, tag=4, frozen=True):
+    """Ask the leader's gateway for an index that a read started by now must have applied."""
+
+    request: int
+
+
+class ReadIndexAnswer(_Message, tag=5, frozen=True):
+    """``index`` is valid when ``code`` is empty."""
+
+    request: int
+    term: int
+    index: int
+    code: str = ""
+    message: str = ""
+
+
+GatewayMessage = Greeting | Forward | NotProposed | ReadIndex | ReadIndexAnswer

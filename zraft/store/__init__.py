@@ -1,0 +1,1 @@
+"""What lasts: the log and the applied state on LMDB, and the small files and the shared page around them."""

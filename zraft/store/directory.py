@@ -1,0 +1,134 @@
+"""Where a node keeps its things: the data directory, held by a lock, and the runtime directory beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+from zraft.errors import ConfigurationError, DataDirectoryInUse, InvariantViolated, StorageFault
+from zraft.store.files import make_directory
+
+IPC_PATH_BYTES_MAX = 106
+"""libzmq's own limit is 107: the kernel's ``sun_path`` without the final zero."""
+
+
+class DataDirectory:
+    """The names in a data directory, and the lock that keeps a second node out of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: int | None = None
+
+    @property
+    def log_path(self) -> Path:
+        """The environment of the log: durable on every commit."""
+        return self.path / "log"
+
+    def state_path(self, generation: int) -> Path:
+        """The environment of the applied state. A state that replaces another one gets the next generation."""
+        return self.path / f"state.{generation}"
+
+    @property
+    def dirty_mark(self) -> Path:
+        """There while ``state/`` may hold what is not on the disk."""
+        return self.path / "dirty"
+
+    @property
+    def fault_record(self) -> Path:
+        """There from a failed fsync of the log until an operator acknowledges it."""
+        return self.path / "fsync-failure.json"
+
+    def acquire(self) -> int:
+        """Locks the directory, which is made first if it is missing (mode 0700).
+
+        The lock belongs to the open file, so a process that inherits the descriptor holds it as well: the directory
+        is free when the last of them has exited or closed it (S1: no two trios act on one directory).
+
+        Returns:
+            The descriptor to hand down.
+
+        Raises:
+            DataDirectoryInUse: another node holds the lock.
+            StorageFault: the directory can't be made, written or locked.
+        """
+        if self._lock is not None:
+            raise InvariantViolated("data-directory-acquired-once", descriptor=self._lock)
+        try:
+            make_directory(self.path)
+            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise StorageFault(f"the data directory {self.path} can't be used: {error}") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
+            os.close(descriptor)
+            by_whom = f"process {holder} or a child of it" if holder.isdecimal() else "another process"
+            raise DataDirectoryInUse(f"the data directory {self.path} is in use by {by_whom}") from None
+        except OSError as error:
+            os.close(descriptor)
+            raise StorageFault(f"the data directory {self.path} can't be locked: {error}") from error
+        # The pid is for the message above only: a full disk is no reason to stay down.
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        self._lock = descriptor
+        return descriptor
+
+    def release(self) -> None:
+        """Lets go of the lock; processes that inherited it keep it."""
+        if self._lock is not None:
+            # Closed, not LOCK_UN, which would unlock the open file under everybody who shares it.
+            os.close(self._lock)
+            self._lock = None
+
+
+def runtime_directory(data_directory: Path) -> Path:
+    """The directory (made if missing, mode 0700) of a node's sockets and page: gone after a reboot, and short.
+
+    Raises:
+        ConfigurationError: somebody else could read or replace what is in it.
+    """
+    digest = hashlib.sha256(os.fsencode(data_directory.resolve())).hexdigest()
+    path = _runtime_parent() / f"zraft-{os.geteuid()}-{digest[:12]}"
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+        found = path.lstat()
+    except OSError as error:
+        raise ConfigurationError(f"the runtime directory {path} can't be made: {error}") from error
+    private = stat.S_ISDIR(found.st_mode) and not stat.S_IMODE(found.st_mode) & 0o077
+    if not private or found.st_uid != os.geteuid():
+        raise ConfigurationError(
+            f"the runtime directory {path} is not a directory of this user alone (mode 0700): "
+            "remove it, or set XDG_RUNTIME_DIR to a directory of your own"
+        )
+    return path
+
+
+def ipc_endpoint(runtime: Path, incarnation: int, name: str) -> str:
+    """The ZeroMQ endpoint of an actor of one incarnation of the trio.
+
+    Raises:
+        ConfigurationError: the path is longer than a Unix socket's may be.
+    """
+    path = f"{runtime}/{incarnation:016x}.{name}"
+    length = len(os.fsencode(path))
+    if length > IPC_PATH_BYTES_MAX:
+        raise ConfigurationError(
+            f"the socket path {path} has {length} bytes, and {IPC_PATH_BYTES_MAX} are allowed: "
+            "set XDG_RUNTIME_DIR to something shorter"
+        )
+    return f"ipc://{path}"
+
+
+def _runtime_parent() -> Path:
+    configured = os.environ.get("XDG_RUNTIME_DIR", "")
+    # The XDG rules have a relative path ignored.
+    if os.path.isabs(configured) and os.access(configured, os.W_OK | os.X_OK):
+        return Path(configured)
+    return Path(tempfile.gettempdir())

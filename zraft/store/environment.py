@@ -1,0 +1,106 @@
+"""How zraft opens LMDB, and what it makes of LMDB's errors.
+
+A map is as large as the settings say from the start, in every process, so that it never grows under its readers: it is
+address space, not disk. ``writemap`` stays off, since a full disk would then be a SIGBUS.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import lmdb
+
+from zraft.errors import OutOfSpace, StorageFault
+from zraft.store.files import make_directory
+
+TABLES_MAX = 8
+KEY_BYTES_MIN = 511
+"""What zraft's longest keys rest on (``protocol.client.KEY_BYTES_MAX`` and what stands around one)."""
+ENGINE = 0
+"""LMDB 0.9, whose edges are known; unless it is named, a variable of the environment may choose 1.0 for new files."""
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NEARLY_FULL_BYTES = 16 << 20
+
+
+def open_environment(path: Path, map_size: int, sync: bool) -> lmdb.Environment:
+    """The environment at ``path`` for the one process that writes it; made (mode 0700) if it is missing.
+
+    ``sync``: whether a commit is durable when it returns.
+
+    Raises:
+        StorageFault: it can't be opened, or this LMDB was built for shorter keys.
+    """
+    try:
+        make_directory(path)
+    except OSError as error:
+        raise StorageFault(f"the directory {path} can't be made: {error}") from error
+    return _open(path, map_size, sync=sync)
+
+
+def open_read_only(path: Path, map_size: int) -> lmdb.Environment:
+    """The environment at ``path`` for a process that reads what another one writes; one a process.
+
+    Raises:
+        StorageFault: it can't be opened; most often because it is not there (any more).
+    """
+    # One spare transaction: a read then renews it, and keeps its slot in the table of readers, instead of looking for
+    # a free one under a lock that all processes share.
+    return _open(path, map_size, readonly=True, max_spare_txns=1)
+
+
+def write_fault(error: lmdb.Error, path: Path) -> StorageFault:
+    """What a failed write means: ``OutOfSpace`` when room is what is missing, else ``StorageFault``."""
+    if lacks_space(error, path):
+        return OutOfSpace(f"no space left for {path}: {error}")
+    return StorageFault(f"writing to {path} failed: {error}")
+
+
+def lacks_space(error: lmdb.Error | OSError, path: Path) -> bool:
+    """Whether the write failed for lack of space: on the disk, in a quota, or in the map."""
+    if isinstance(error, lmdb.MapFullError):
+        return True
+    code = error.code if isinstance(error, lmdb.Error) else error.errno
+    # A disk that fills up takes a part of the last write, and LMDB calls any short write an I/O error.
+    return code in _FULL or (code == errno.EIO and _free_bytes(path) < _NEARLY_FULL_BYTES)
+
+
+def tables_bytes(txn: lmdb.Transaction[bytes], *tables: lmdb._Database) -> int:
+    """The bytes of the pages that these tables occupy. Cheap: LMDB keeps count."""
+    stats = [txn.stat(table) for table in tables]
+    return sum(stat["psize"] * (stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]) for stat in stats)
+
+
+def map_used_bytes(env: lmdb.Environment) -> int:
+    """How far into the map pages have ever been used: the size that the file has, or may be brought to."""
+    return (env.info()["last_pgno"] + 1) * env.stat()["psize"]
+
+
+def _open(
+    path: Path, map_size: int, sync: bool = True, readonly: bool = False, max_spare_txns: int = 0
+) -> lmdb.Environment:
+    try:
+        env = lmdb.open(
+            str(path),
+            map_size=map_size,
+            sync=sync,
+            readonly=readonly,
+            max_spare_txns=max_spare_txns,
+            max_dbs=TABLES_MAX,
+            mode=0o700,
+            lib_version=ENGINE,
+        )
+    except (lmdb.Error, OSError) as error:
+        raise StorageFault(f"the LMDB environment {path} can't be opened: {error}") from error
+    if env.max_key_size() < KEY_BYTES_MIN:
+        allowed = env.max_key_size()
+        env.close()
+        raise StorageFault(f"this build of LMDB takes keys of {allowed} bytes, and zraft needs {KEY_BYTES_MIN}")
+    return env
+
+
+def _free_bytes(path: Path) -> int:
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize

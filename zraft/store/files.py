@@ -1,0 +1,52 @@
+"""Small files and directory entries that must survive a power cut."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def sync_directory(path: Path) -> None:
+    """Makes what was created, renamed or removed in this directory durable: syncing a file does not sync its name."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_directory(path: Path) -> None:
+    """Makes a directory (mode 0700), and those above it that are missing, so that they survive a power cut.
+
+    One that exists is left as it is.
+    """
+    if not path.is_dir():
+        make_directory(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
+        sync_directory(path.parent)
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Writes a whole small file (mode 0600): after a power cut it is the old one or the new one, never a mixture.
+
+    Raises:
+        OSError: it is not certain which of the two it is.
+    """
+    fresh = path.with_name(f"{path.name}.new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+    fresh.rename(path)
+    sync_directory(path.parent)
+
+
+def remove_durably(path: Path) -> None:
+    """Removes a file, if it is there, so that a power cut does not bring it back.
+
+    Raises:
+        OSError: it may still be there, or come back.
+    """
+    path.unlink(missing_ok=True)
+    sync_directory(path.parent)

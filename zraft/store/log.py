@@ -1,0 +1,349 @@
+"""The log on LMDB: term, vote, identity and entries, durable with every commit.
+
+``meta``     format version; member id, hard state and index-0 record, each behind a checksum
+``entries``  index (u64, big endian) -> the encoded entry, exactly as it came
+
+LMDB 0.9 has no checksums of its own. So the hard state tells, beside term and vote, from where to where the log
+reaches: a damaged page that hides entries is found, and a log is never served or voted with shortened (trap 29).
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+
+import google_crc32c
+import lmdb
+
+from zraft.errors import CorruptLog, IdentityRefused, InvariantViolated, ProtocolError, SyncFailed
+from zraft.protocol import codec
+from zraft.protocol.entries import ClusterRecord, EntryId, entry_is_sound, entry_term
+from zraft.store.environment import lacks_space, map_used_bytes, open_environment, tables_bytes, write_fault
+from zraft.store.files import sync_directory
+
+FORMAT = 1
+
+_U32 = struct.Struct(">I")
+_U64 = struct.Struct(">Q")
+_HARD = struct.Struct(">QQQQQ")  # term, vote, first index, last index, last term
+_at = _U64.pack
+
+_FORMAT_NAME = b"format"
+_MEMBER_NAME = b"member"
+_HARD_NAME = b"hard"
+_RECORD_NAME = b"record"
+
+
+class LmdbLog:
+    """The ``Log`` of ``core.durable`` in the directory ``path``, checked from end to end when it is opened.
+
+    Args:
+        path: the directory of the environment; made if it is missing.
+        member: the id of a log that is made here, 64 random bits, never 0. A log that exists keeps its own.
+        map_size: bytes of address space, the same in every process.
+        on_commit: is told the seconds that each commit took.
+
+    Attributes:
+        created: whether there was no log here before. Beside an applied state that means that the log was lost.
+
+    Raises:
+        IdentityRefused: the log has a format that this version does not know.
+        CorruptLog: an entry is missing or damaged, or what is known about the entries is.
+        SyncFailed: the disk could not make durable what the log holds (S13).
+        StorageFault: the log can't be opened.
+    """
+
+    def __init__(
+        self, path: Path, member: int, map_size: int, on_commit: Callable[[float], None] = lambda seconds: None
+    ) -> None:
+        if not 0 < member < 1 << 64:
+            raise InvariantViolated("0 < member < 2^64", member=member)
+        self._path = path
+        self._on_commit = on_commit
+        self._failure: str | None = None
+        self._txn: lmdb.Transaction[bytes] | None = None
+        self._member, self._term, self._vote = member, 0, 0
+        self._record: ClusterRecord | None = None
+        self._formed = False
+        self._first, self._last = 1, EntryId(0, 0)
+        self.created = False
+        self._env = open_environment(path, map_size, sync=True)
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def member(self) -> int:
+        """The node's member id: 64 random bits, made with the directory."""
+        return self._member
+
+    @property
+    def term(self) -> int:
+        """currentTerm ([R] figure 2)."""
+        return self._term
+
+    @property
+    def vote(self) -> int:
+        """The member voted for in ``term``, 0 for none ([R] votedFor)."""
+        return self._vote
+
+    @property
+    def record(self) -> ClusterRecord | None:
+        """The index-0 record, once the cluster's members agreed on one."""
+        return self._record
+
+    @property
+    def formed(self) -> bool:
+        """Whether every first member is known to have stored the same record."""
+        return self._formed
+
+    @property
+    def first_index(self) -> int:
+        """Index of the first entry that is still there; last + 1 when there is none."""
+        return self._first
+
+    @property
+    def last(self) -> EntryId:
+        """The last entry's id; 0/0 in an empty log."""
+        return self._last
+
+    @property
+    def size_bytes(self) -> int:
+        """The bytes that the entries occupy on the disk."""
+        with self._reading() as txn:
+            return tables_bytes(txn, self._entries)
+
+    @property
+    def map_used_bytes(self) -> int:
+        """How much of the map has been used."""
+        return map_used_bytes(self._env)
+
+    def set_term(self, term: int, vote: int) -> None:
+        """Store term and vote together."""
+        with self._writing():
+            self._term, self._vote = term, vote
+
+    def set_record(self, record: ClusterRecord, formed: bool) -> None:
+        """Store the index-0 record, or mark it as formed."""
+        with self._writing() as txn:
+            self._put(txn, _RECORD_NAME, bytes([formed]) + codec.encode(record))
+        self._record, self._formed = record, formed
+
+    def term_at(self, index: int) -> int | None:
+        """The term of the entry at ``index``; 0 at index 0; None when the log does not hold that entry."""
+        if index == self._last.index:
+            return self._last.term
+        if index == 0:
+            return 0
+        if not self._first <= index < self._last.index:
+            return None
+        with self._reading() as txn:
+            data = txn.get(_at(index), db=self._entries)
+        if data is None:
+            raise self._corrupt(index, "is missing")
+        return entry_term(data)
+
+    def append(self, first: int, entries: Sequence[bytes]) -> None:
+        """Add encoded entries at ``first`` == last.index + 1.
+
+        Raises:
+            InvariantViolated: ``first`` is another index.
+            StorageFault: LMDB refused; ``OutOfSpace`` when the map is full. The process must end.
+        """
+        if first != self._last.index + 1:
+            raise InvariantViolated("append at last + 1", first=first, last=self._last)
+        if not entries:
+            return
+        items = [(_at(index), data) for index, data in enumerate(entries, first)]
+        with self._writing() as txn, txn.cursor(self._entries) as cursor:
+            consumed, added = cursor.putmulti(items, append=True)
+        # LMDB skips what is out of order, and says so only here.
+        if not consumed == added == len(entries):
+            raise InvariantViolated("all entries appended", first=first, consumed=consumed, added=added)
+        self._last = EntryId(first + len(entries) - 1, entry_term(entries[-1]))
+
+    def truncate(self, first: int) -> None:
+        """Remove the entry at ``first`` and all behind it.
+
+        Raises:
+            InvariantViolated: the log does not reach from ``first`` - 1 to its end.
+        """
+        previous = self.term_at(first - 1)
+        if previous is None:
+            raise InvariantViolated("truncation within the log", first=first, start=self._first, last=self._last)
+        with self._writing() as txn, txn.cursor(self._entries) as cursor:
+            while cursor.last() and _U64.unpack(cursor.key())[0] >= first:
+                cursor.delete()
+        self._last = EntryId(first - 1, previous)
+
+    def entries(self, first: int, bytes_max: int) -> list[bytes]:
+        """Encoded entries from ``first`` on: at least one if it is there, then as many as fit in ``bytes_max``.
+
+        Raises:
+            CorruptLog: an entry does not match its checksum.
+        """
+        found: list[bytes] = []
+        if first < self._first:
+            return found
+        with self._reading() as txn:
+            for data in self._scan(txn, first):
+                bytes_max -= len(data)
+                if found and bytes_max < 0:
+                    break
+                found.append(data)
+        return found
+
+    def commit(self) -> None:
+        """Make all writes since the last commit durable, in one transaction, with one fsync; nothing written: no-op.
+
+        Raises:
+            SyncFailed: the disk refused, now or at an earlier commit. The process must end (S13).
+        """
+        self._refuse_after_failure()
+        if self._txn is None:
+            return
+        started = time.perf_counter()
+        try:
+            self._put_hard_state(self._txn)
+            self._txn.commit()
+        except (lmdb.Error, OSError) as error:
+            raise self._sync_failed(error) from error
+        self._txn = None
+        self._on_commit(time.perf_counter() - started)
+
+    def close(self) -> None:
+        """Leave the environment; what was not committed is forgotten."""
+        self._env.close()
+
+    # --- at start
+
+    def _open(self) -> None:
+        self._sync()
+        self._extend_file()
+        self._txn = txn = self._env.begin(write=True)
+        try:
+            self._meta = self._env.open_db(b"meta", txn=txn)
+            self._entries = self._env.open_db(b"entries", txn=txn)
+            self.created = txn.stat(self._meta)["entries"] == txn.stat(self._entries)["entries"] == 0
+            if not self.created:
+                self._load(txn)
+                self._verify(txn)
+        except lmdb.Error as error:
+            raise self._corrupt(None, f"can't be read: {error}") from error
+        if self.created:
+            txn.put(_FORMAT_NAME, _U32.pack(FORMAT), db=self._meta)
+            self._put(txn, _MEMBER_NAME, _U64.pack(self._member))
+        self.commit()
+
+    def _sync(self) -> None:
+        """S13: nothing is answered from what a predecessor wrote, and may not have lived to see on the disk."""
+        try:
+            self._env.sync(True)
+            sync_directory(self._path)
+        except (lmdb.Error, OSError) as error:
+            raise self._sync_failed(error) from error
+
+    def _extend_file(self) -> None:
+        """Let a file that was cut short end in a hole, whose zeros are found as damage: touching it were a SIGBUS."""
+        file = self._path / "data.mdb"
+        size = map_used_bytes(self._env)
+        if file.stat().st_size < size:
+            os.truncate(file, size)
+
+    def _load(self, txn: lmdb.Transaction[bytes]) -> None:
+        found = txn.get(_FORMAT_NAME, db=self._meta)
+        if found != _U32.pack(FORMAT):
+            version = "no version" if found is None else f"version {int.from_bytes(found, 'big')}"
+            raise IdentityRefused(
+                f"the log in {self._path} has {version} of the format, and this version of zraft knows only {FORMAT}: "
+                "start the version of zraft that wrote it"
+            )
+        (self._member,) = _U64.unpack(self._get(txn, _MEMBER_NAME))
+        self._term, self._vote, self._first, last, last_term = _HARD.unpack(self._get(txn, _HARD_NAME))
+        self._last = EntryId(last, last_term)
+        if txn.get(_RECORD_NAME, db=self._meta) is not None:
+            record = self._get(txn, _RECORD_NAME)
+            try:
+                self._formed, self._record = bool(record[0]), codec.cluster_record.decode(record[1:])
+            except ProtocolError as error:
+                raise self._corrupt(None, f"has an unreadable index-0 record: {error}") from error
+
+    def _verify(self, txn: lmdb.Transaction[bytes]) -> None:
+        """Every entry from the first to the last is there and sound, and there is no other one (trap 24)."""
+        term = 0
+        for data in self._scan(txn, self._first):
+            term = entry_term(data)
+        held, known = txn.stat(self._entries)["entries"], self._last.index - self._first + 1
+        if held != known:
+            raise self._corrupt(None, f"holds {held} entries where {known} are known")
+        if held and term != self._last.term:
+            raise self._corrupt(self._last.index, f"is of term {term}, and known to be of term {self._last.term}")
+
+    # --- reading and writing
+
+    def _reading(self) -> AbstractContextManager[lmdb.Transaction[bytes]]:
+        # Within an open write transaction a read sees what was written; any other would not.
+        return nullcontext(self._txn) if self._txn is not None else self._env.begin()
+
+    @contextmanager
+    def _writing(self) -> Iterator[lmdb.Transaction[bytes]]:
+        self._refuse_after_failure()
+        try:
+            if self._txn is None:
+                self._txn = self._env.begin(write=True)
+            yield self._txn
+        except lmdb.Error as error:
+            raise write_fault(error, self._path) from error
+
+    def _refuse_after_failure(self) -> None:
+        if self._failure is not None:
+            raise SyncFailed(self._failure)
+
+    def _scan(self, txn: lmdb.Transaction[bytes], first: int) -> Iterator[bytes]:
+        """Every entry from ``first`` to the last one, or ``CorruptLog`` at the first that is missing or damaged."""
+        with txn.cursor(self._entries) as cursor:
+            cursor.set_range(_at(first))
+            for index in range(first, self._last.index + 1):
+                key, data = cursor.item()
+                if key != _at(index):
+                    raise self._corrupt(index, "is missing")
+                if not entry_is_sound(index, data):
+                    raise self._corrupt(index, "does not match its checksum")
+                yield data
+                cursor.next()
+
+    def _put(self, txn: lmdb.Transaction[bytes], name: bytes, value: bytes) -> None:
+        txn.put(name, _U32.pack(google_crc32c.value(name + value)) + value, db=self._meta)
+
+    def _put_hard_state(self, txn: lmdb.Transaction[bytes]) -> None:
+        state = _HARD.pack(self._term, self._vote, self._first, self._last.index, self._last.term)
+        self._put(txn, _HARD_NAME, state)
+
+    def _get(self, txn: lmdb.Transaction[bytes], name: bytes) -> bytes:
+        sealed = txn.get(name, b"", self._meta)
+        value = sealed[_U32.size :]
+        if not value or sealed[: _U32.size] != _U32.pack(google_crc32c.value(name + value)):
+            raise self._corrupt(None, f"has a damaged {name.decode()} in its table 'meta'")
+        return value
+
+    def _sync_failed(self, error: lmdb.Error | OSError) -> SyncFailed:
+        """S13: LMDB's next commit would succeed, with this one lost (trap 30a). So there is no next one.
+
+        Lack of space is no exception: LMDB reports a short write and a failed fdatasync alike.
+        """
+        full = " (the file system is full)" if lacks_space(error, self._path) else ""
+        self._failure = (
+            f"the log in {self._path} could not be made durable: {error}{full}. What the disk holds is unknown now. "
+            "An operator must look at it, and then run: zraft repair --acknowledge-fsync-failure"
+        )
+        return SyncFailed(self._failure)
+
+    def _corrupt(self, index: int | None, what: str) -> CorruptLog:
+        where = f"the log in {self._path}" if index is None else f"entry {index} of the log in {self._path}"
+        return CorruptLog(f"{where} {what}. The node must not vote or serve with it; the way out is: zraft repair")
