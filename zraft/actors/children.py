@@ -64,15 +64,16 @@ class Children:
     def wait(self, timeout: float, stop: StopSignal | None) -> list[Ended]:
         """Waits for exits, a wish to stop, or ``timeout`` seconds, whichever comes first; returns the exits."""
         actors = {process.sentinel: actor for actor, process in self._processes.items()}
-        waited_for: list[int | StopSignal] = [*actors, *([stop] if stop else [])]
-        ready = connection.wait(waited_for, timeout)
+        ready = connection.wait([*actors, *([stop.fileno()] if stop else [])], timeout)
         return [self._reap(actor) for sentinel, actor in actors.items() if sentinel in ready]
 
     def end(self) -> None:
-        """Kills all that still live, and waits for them."""
+        """Kills all that still live, and waits for them, and for the process that multiprocessing keeps beside them."""
         self.kill(list(self._processes))
         for actor in list(self._processes):
             self._reap(actor)
+        # It would go by itself, but a little after us, and as an orphan. There is no public way to wait for it.
+        getattr(resource_tracker, "_resource_tracker")._stop()  # noqa: B009
 
     def _reap(self, actor: str) -> Ended:
         process = self._processes.pop(actor)

@@ -13,6 +13,7 @@ import logging
 import re
 import sys
 import time
+from collections.abc import Callable
 
 _PLAIN = re.compile(r"""[^\s"'=\\\x00-\x1f\x7f]+""")
 _logger = logging.getLogger("zraft")
@@ -21,9 +22,10 @@ _logger = logging.getLogger("zraft")
 class Log:
     """The log of one process, with its node and actor in every line."""
 
-    def __init__(self, node: str, actor: str) -> None:
+    def __init__(self, node: str, actor: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.node = node
         self.actor = actor
+        self._clock = clock
         self.term: int | None = None
         """The term that lines carry from now on; None: they carry none."""
         self._repeats: dict[str, _Repeat] = {}
@@ -45,7 +47,7 @@ class Log:
 
         The next line tells how many were left out since the one before it (``suppressed``).
         """
-        now = time.monotonic()
+        now = self._clock()
         repeat = self._repeats.setdefault(event, _Repeat())
         if now < repeat.quiet_until:
             repeat.suppressed += 1

@@ -10,11 +10,12 @@ it the metrics are plain numbers in memory.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
@@ -46,7 +47,7 @@ log_sync_seconds = Histogram(
     buckets=(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
 
-_HEIR = "dead"
+_HEIR_BYTES = 1 << 16
 _Merge = Callable[[float, float], float]
 _INHERITED: dict[str, _Merge] = {"counter": float.__add__, "histogram": float.__add__, "gauge_max": max}
 
@@ -67,12 +68,14 @@ class NodeMetrics(Collector):
         self._pids = pids
         self._restarts = restarts
         self._files = threading.Lock()  # held while files are read, or one's counts move to another
+        for kind in _INHERITED:
+            _reserve(self._heir(kind))
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
-    def text(self) -> bytes:
-        """The metrics in Prometheus' text format."""
-        return generate_latest(self._registry)
+    def text(self) -> tuple[str, bytes]:
+        """The metrics in Prometheus' text format: the content type, and the content."""
+        return CONTENT_TYPE_LATEST, generate_latest(self._registry)
 
     def describe(self) -> Iterable[Metric]:
         """Nothing is told in advance: names are unique by construction."""
@@ -83,13 +86,12 @@ class NodeMetrics(Collector):
         with self._files:
             # A child that is just starting makes its file first and gives it a size then.
             files = [str(path) for path in self._directory.glob("*.db") if path.stat().st_size]
-            yield from MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
+            metrics: list[Metric] = list(MultiProcessCollector.merge(files))  # type: ignore[no-untyped-call]
         restarts = CounterMetricFamily("zraft_actor_restarts", "Restarts of an actor's process.", labels=["actor"])
         for actor, count in self._restarts().items():
             restarts.add_metric([actor], count)
-        yield restarts
-        yield GaugeMetricFamily("zraft_node_ready", "1: this node serves requests.", float(self._is_ready()))
-        yield from self._processes()
+        ready = GaugeMetricFamily("zraft_node_ready", "1: this node serves requests.", float(self._is_ready()))
+        return [*metrics, restarts, ready, *self._processes()]
 
     def bury(self, pid: int) -> None:
         """A process has ended: what it had counted is kept, what described only itself goes."""
@@ -98,17 +100,12 @@ class NodeMetrics(Collector):
             for kind, merge in _INHERITED.items():
                 file = self._directory / f"{kind}_{pid}.db"
                 if file.exists():
-                    self._bequeath(file, self._directory / f"{kind}_{_HEIR}.db", merge)
+                    if file.stat().st_size:
+                        _bequeath(file, self._heir(kind), merge)
                     file.unlink()
 
-    def _bequeath(self, file: Path, heir: Path, merge: _Merge) -> None:
-        if not file.stat().st_size:
-            return
-        sums = MmapedDict(str(heir))  # type: ignore[no-untyped-call]
-        for key, value, _, _ in MmapedDict.read_all_values_from_file(str(file)):  # type: ignore[no-untyped-call]
-            so_far, _ = sums.read_value(key)  # type: ignore[no-untyped-call]
-            sums.write_value(key, merge(so_far, value), 0.0)  # type: ignore[no-untyped-call]
-        sums.close()  # type: ignore[no-untyped-call]
+    def _heir(self, kind: str) -> Path:
+        return self._directory / f"{kind}_dead.db"
 
     def _processes(self) -> Iterable[Metric]:
         cpu = CounterMetricFamily("process_cpu_seconds", "CPU time used, user and system.", labels=["actor"])
@@ -118,3 +115,20 @@ class NodeMetrics(Collector):
                 cpu.add_metric([actor], stats.cpu_seconds)
                 resident.add_metric([actor], stats.resident_bytes)
         return cpu, resident
+
+
+def _reserve(heir: Path) -> None:
+    """Claim the file's space at the start: in a sparse file, a full disk would be a SIGBUS for the supervisor."""
+    descriptor = os.open(heir, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, _HEIR_BYTES)
+    finally:
+        os.close(descriptor)
+
+
+def _bequeath(file: Path, heir: Path, merge: _Merge) -> None:
+    sums = MmapedDict(str(heir))  # type: ignore[no-untyped-call]
+    for key, value, _, _ in MmapedDict.read_all_values_from_file(str(file)):  # type: ignore[no-untyped-call]
+        so_far, _ = sums.read_value(key)  # type: ignore[no-untyped-call]
+        sums.write_value(key, merge(so_far, value), 0.0)  # type: ignore[no-untyped-call]
+    sums.close()  # type: ignore[no-untyped-call]

@@ -61,7 +61,7 @@ def cluster_status(page: Page, settings: Settings, client_endpoints: Mapping[str
 
 
 def named_fields(status: StatusResult) -> dict[str, object]:
-    """A status with the names of its fields, for JSON. (On the wire it is an array.)"""
+    """A status with the names of its fields, for JSON; on the wire it is an array."""
     return msgspec.structs.asdict(status) | {"peers": [msgspec.structs.asdict(peer) for peer in status.peers]}
 
 

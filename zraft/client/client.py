@@ -70,6 +70,11 @@ class Client:
         self._core = Core(endpoints_of(endpoints), random.random)
         self._link = Link()
 
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """The endpoints that it was given, in order."""
+        return self._core.endpoints
+
     def put(
         self,
         key: bytes | str,

@@ -55,7 +55,7 @@ NODE_SHARE = 0.9
 PAUSE_S_MIN, PAUSE_S_MAX = 0.02, 0.5
 AVOID_S_MIN, AVOID_S_MAX = 1.0, 64.0
 
-R = TypeVar("R", bound=Response)
+R = TypeVar("R", bound=Response, covariant=True)
 
 
 # --- events

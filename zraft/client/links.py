@@ -6,19 +6,16 @@ another. No policy lives here: ``zraft.client.core`` says what to send, to whom,
 
 from __future__ import annotations
 
-import ipaddress
 import itertools
 import os
-import socket
 import threading
 import time
-from concurrent.futures import Future
 from typing import TypeVar
 
 import zmq
 
 from zraft.client.core import Answered, Call, Event, Fail, Go, NotAnswered, NotSent, Pause, Return, Send
-from zraft.config import split_address
+from zraft.client.names import Names
 from zraft.errors import ClientClosed
 from zraft.protocol.client import Response
 
@@ -42,6 +39,7 @@ class Link:
 
     def __init__(self) -> None:
         self._process = _Process()
+        self._inherited: list[_Process] = []
 
     def run(self, call: Call[R]) -> R:
         """Runs a call to its end and returns the answer.
@@ -70,14 +68,15 @@ class Link:
         self._current().close()
 
     def _current(self) -> _Process:
-        # Sockets, and a lock that another thread held at that moment, do not survive a fork. The parent's are let go
-        # of, unclosed: libzmq would abort. Two threads that find this out together may each run on a state of theirs.
+        # Sockets, and a lock that another thread held at that moment, do not survive a fork. The parent's are kept and
+        # never closed: that is the parent's to do. Two threads that find it out together may each run on their own.
         process = self._process
         if process.pid != os.getpid():
-            was_closed = process.closed.is_set()
-            process = self._process = _Process()
-            if was_closed:
+            inherited, process = process, _Process()
+            self._inherited.append(inherited)
+            if inherited.closed.is_set():
                 process.close()
+            self._process = process
         return process
 
 
@@ -89,7 +88,7 @@ class _Process:
         self.lock = threading.Lock()
         self.closed = threading.Event()
         self._context = zmq.Context()
-        self._names = _Names()
+        self._names = Names()
         self._idle: list[_Connection] = []
 
     def exchange(self, send: Send) -> Event:
@@ -199,46 +198,3 @@ class _Connection:
         timeout_ms = max(0, round((until - time.monotonic()) * 1000))
         ready = dict(zmq.zmq_poll([(self._socket, readiness), (self._monitor, zmq.POLLIN)], timeout_ms))
         return self._socket in ready
-
-
-class _Names:
-    """Resolves host names in threads of their own: libzmq would do it in the one that serves all connections."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._running: dict[str, Future[str]] = {}
-
-    def address(self, endpoint: str, until: float) -> str | None:
-        """The numeric ZeroMQ address of ``host:port``; None if there is none, or not in time."""
-        host, port = split_address(endpoint)
-        try:
-            return _address(str(ipaddress.ip_address(host)), port)
-        except ValueError:
-            pass
-        with self._lock:
-            lookup = self._running.get(endpoint)
-            if lookup is None:
-                lookup = self._running[endpoint] = Future()
-                threading.Thread(target=self._resolve, args=(endpoint, lookup), daemon=True).start()
-        try:
-            return lookup.result(max(0.0, until - time.monotonic()))
-        except (OSError, TimeoutError):
-            return None
-
-    def _resolve(self, endpoint: str, lookup: Future[str]) -> None:
-        host, port = split_address(endpoint)
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            # A node binds IPv4 unless told otherwise, and "localhost" often means ::1 first.
-            found.sort(key=lambda info: info[0] != socket.AF_INET)
-            address = _address(str(found[0][4][0]), port)
-        except (OSError, UnicodeError) as error:
-            lookup.set_exception(OSError(str(error)))
-        else:
-            lookup.set_result(address)
-        with self._lock:
-            del self._running[endpoint]
-
-
-def _address(host: str, port: int) -> str:
-    return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"

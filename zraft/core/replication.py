@@ -46,6 +46,7 @@ class Refuse(msgspec.Struct, frozen=True):
     message: NotProposed
 
 
+Message = Lead | Stop | Propose | AppendAnswer | ReadAnswer
 Effect = Send[Append | Commit] | ToStorage[Append | Commit | Read] | PublishCommit | ToElection | Refuse | Ignored
 
 
@@ -90,7 +91,7 @@ class Replication:
         """When ``tick`` must be called next; None while nothing is led."""
         return self._next_check if self._lead else None
 
-    def step(self, message: Lead | Stop | Propose | AppendAnswer | ReadAnswer, now: float, sender: int) -> list[Effect]:
+    def step(self, message: Message, now: float, sender: int) -> list[Effect]:
         """One message; ``sender`` is the member whose storage answered."""
         match message:
             case Propose():

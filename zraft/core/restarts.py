@@ -3,7 +3,7 @@
 Rules held here: a dead gateway is started again alone; if election, replication or storage dies, all three are
 killed, all three exits are awaited, and only then are all three started, as a new incarnation (S1: no two trios act
 on one directory). Crash loops back off. A data directory that can't be trusted or is not ours halts the trio for
-good, while the supervisor stays up to say so (S13).
+good, while the supervisor stays up to say so (S13). A wrong setting, found at the first start, stops the node.
 
 The supervisor calls ``step`` with each event and performs the effects in their order.
 """
@@ -175,6 +175,7 @@ class Restarts:
 
     def step(self, event: Event, now: float) -> list[Effect]:
         """What is to be done about ``event``. ``now``: seconds of a monotonic clock."""
+        effects: list[Effect] = []
         match event:
             case Boot():
                 effects = self._on_boot(event, now)
@@ -183,7 +184,7 @@ class Restarts:
             case StopRequested():
                 effects = self._on_stop(now, exit_code=0)
             case Tick():
-                effects = []
+                pass
         return effects + (self._start_due(now) if self._stop_since is None else self._go_on_stopping(now))
 
     def next_deadline(self) -> float | None:
@@ -222,7 +223,8 @@ class Restarts:
             effects += self._halt(event)
         if not unit.alive:
             effects += self._on_unit_ended(unit, now)
-        if event.exit_code == ConfigurationError.exit_code:
+        # Settings that worked once are not wrong: later it is a crash like any other, such as a port taken meanwhile.
+        if event.exit_code == ConfigurationError.exit_code and not self.restarts[event.actor]:
             effects += self._on_stop(now, event.exit_code)
         return effects
 

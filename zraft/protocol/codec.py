@@ -15,24 +15,24 @@ _encoder = msgspec.msgpack.Encoder()
 encode = _encoder.encode
 """Any struct of the protocol, as msgpack bytes."""
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 _U64 = struct.Struct(">Q")
 
 
-class Channel(Generic[T]):
+class Channel(Generic[T_co]):
     """Decodes what may arrive on one socket: one union, one decoder."""
 
     def __init__(self, union: Any) -> None:
         self._decode = msgspec.msgpack.Decoder(union).decode
 
-    def decode(self, frame: bytes) -> T:
+    def decode(self, frame: bytes) -> T_co:
         """The message in ``frame``.
 
         Raises:
             ProtocolError: the bytes are none of this channel's messages.
         """
         try:
-            message: T = self._decode(frame)
+            message: T_co = self._decode(frame)
         except (msgspec.DecodeError, RecursionError) as error:
             raise ProtocolError(f"undecodable message of {len(frame)} bytes: {error}") from None
         return message
@@ -62,6 +62,12 @@ gateway_to_election: Channel[local.GatewayToElection] = Channel(local.GatewayToE
 election_to_gateway: Channel[local.ElectionToGateway] = Channel(local.ElectionToGateway)
 gateway_to_storage: Channel[local.GatewayToStorage] = Channel(local.GatewayToStorage)
 storage_to_gateway: Channel[local.StorageToGateway] = Channel(local.StorageToGateway)
+
+role_group: Channel[local.RoleGroup] = Channel(local.RoleGroup)
+commit_group: Channel[local.CommitGroup] = Channel(local.CommitGroup)
+node_group: Channel[local.NodeGroup] = Channel(local.NodeGroup)
+storage_group: Channel[local.StorageGroup] = Channel(local.StorageGroup)
+identity_group: Channel[local.IdentityGroup] = Channel(local.IdentityGroup)
 
 
 def decode_request(body: bytes) -> client.Request:

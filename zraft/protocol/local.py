@@ -167,7 +167,7 @@ class RoundAnswer(_Message, tag=42, frozen=True):
 
 
 class Register(_Message, tag=50, frozen=True):
-    """A gateway makes itself known to storage and replication, at its start and again with each incarnation."""
+    """A gateway makes itself known to storage: at its start, with each incarnation, and from time to time."""
 
     gateway: int
     nonce: int
@@ -199,18 +199,24 @@ class Applied(_Message, tag=54, frozen=True):
     index: int
 
 
+class Registered(_Message, tag=55, frozen=True):
+    """Answers ``Register``. ``fresh``: results for this gateway may have been dropped before."""
+
+    fresh: bool
+
+
 ElectionToStorage = StatusQuery | StoreRecord | Campaign | VoteQuery | Ping
 StorageToElection = StorageStatus | CampaignAnswer | VoteQueryAnswer | Pong
 ElectionToReplication = Lead | Stop | Ping
 ReplicationToElection = Deposed | Pong
 ReplicationToStorage = Append | Commit | Read
 StorageToReplication = AppendAnswer | ReadAnswer
-GatewayToReplication = Register | Propose
+GatewayToReplication = Propose
 ReplicationToGateway = NotProposed
 GatewayToElection = RoundRequest
 ElectionToGateway = RoundAnswer
 GatewayToStorage = Register | WaitApplied
-StorageToGateway = Results | AppliedTerm | Applied
+StorageToGateway = Results | AppliedTerm | Applied | Registered
 
 
 # --- the page: what one process publishes for all others of the node

@@ -154,11 +154,10 @@ DataMessage = Append | Commit | AppendAnswer
 
 
 class Greeting(_Message, tag=1, frozen=True):
-    """Tells the other gateways where this node's clients connect. ``answer``: sent in reply to a Greeting."""
+    """Tells the other gateways, again and again, where this node's clients connect."""
 
     name: str
     client_endpoint: str
-    answer: bool = False
 
 
 class Forward(_Message, tag=2, frozen=True):

@@ -36,6 +36,7 @@ _FORMAT_NAME = b"format"
 _MEMBER_NAME = b"member"
 _HARD_NAME = b"hard"
 _RECORD_NAME = b"record"
+_GENERATION_NAME = b"generation"
 
 
 class LmdbLog:
@@ -69,9 +70,11 @@ class LmdbLog:
         self._member, self._term, self._vote = member, 0, 0
         self._record: ClusterRecord | None = None
         self._formed = False
+        self._generation = 0
         self._first, self._last = 1, EntryId(0, 0)
-        self.created = False
         self._env = open_environment(path, map_size, sync=True)
+        # Not "has no tables": a flipped bit can make a full log look empty.
+        self.created = self._env.info()["last_txnid"] == 0
         try:
             self._open()
         except BaseException:
@@ -134,6 +137,17 @@ class LmdbLog:
         with self._writing() as txn:
             self._put(txn, _RECORD_NAME, bytes([formed]) + codec.encode(record))
         self._record, self._formed = record, formed
+
+    @property
+    def generation(self) -> int:
+        """The number of the ``state.<generation>/`` that belongs to this log."""
+        return self._generation
+
+    def set_generation(self, generation: int) -> None:
+        """Give up the applied state for one of another number."""
+        with self._writing() as txn:
+            self._put(txn, _GENERATION_NAME, _U64.pack(generation))
+        self._generation = generation
 
     def term_at(self, index: int) -> int | None:
         """The term of the entry at ``index``; 0 at index 0; None when the log does not hold that entry."""
@@ -208,13 +222,15 @@ class LmdbLog:
         self._refuse_after_failure()
         if self._txn is None:
             return
+        with self._writing() as txn:
+            state = _HARD.pack(self._term, self._vote, self._first, self._last.index, self._last.term)
+            self._put(txn, _HARD_NAME, state)
+        self._txn = None
         started = time.perf_counter()
         try:
-            self._put_hard_state(self._txn)
-            self._txn.commit()
+            txn.commit()
         except (lmdb.Error, OSError) as error:
             raise self._sync_failed(error) from error
-        self._txn = None
         self._on_commit(time.perf_counter() - started)
 
     def close(self) -> None:
@@ -226,20 +242,22 @@ class LmdbLog:
     def _open(self) -> None:
         self._sync()
         self._extend_file()
-        self._txn = txn = self._env.begin(write=True)
+        txn = self._env.begin(write=True)
         try:
             self._meta = self._env.open_db(b"meta", txn=txn)
             self._entries = self._env.open_db(b"entries", txn=txn)
-            self.created = txn.stat(self._meta)["entries"] == txn.stat(self._entries)["entries"] == 0
             if not self.created:
                 self._load(txn)
                 self._verify(txn)
+                txn.commit()  # nothing was written: it only keeps the tables open
         except lmdb.Error as error:
             raise self._corrupt(None, f"can't be read: {error}") from error
         if self.created:
-            txn.put(_FORMAT_NAME, _U32.pack(FORMAT), db=self._meta)
-            self._put(txn, _MEMBER_NAME, _U64.pack(self._member))
-        self.commit()
+            self._txn = txn
+            with self._writing():
+                txn.put(_FORMAT_NAME, _U32.pack(FORMAT), db=self._meta)
+                self._put(txn, _MEMBER_NAME, _U64.pack(self._member))
+            self.commit()
 
     def _sync(self) -> None:
         """S13: nothing is answered from what a predecessor wrote, and may not have lived to see on the disk."""
@@ -258,15 +276,18 @@ class LmdbLog:
 
     def _load(self, txn: lmdb.Transaction[bytes]) -> None:
         found = txn.get(_FORMAT_NAME, db=self._meta)
+        if found is None:
+            raise self._corrupt(None, "holds no format version")
         if found != _U32.pack(FORMAT):
-            version = "no version" if found is None else f"version {int.from_bytes(found, 'big')}"
             raise IdentityRefused(
-                f"the log in {self._path} has {version} of the format, and this version of zraft knows only {FORMAT}: "
-                "start the version of zraft that wrote it"
+                f"the log in {self._path} is of format {int.from_bytes(found, 'big')}, and this version of zraft knows "
+                f"only format {FORMAT}: start the version of zraft that wrote it"
             )
         (self._member,) = _U64.unpack(self._get(txn, _MEMBER_NAME))
         self._term, self._vote, self._first, last, last_term = _HARD.unpack(self._get(txn, _HARD_NAME))
         self._last = EntryId(last, last_term)
+        if txn.get(_GENERATION_NAME, db=self._meta) is not None:
+            (self._generation,) = _U64.unpack(self._get(txn, _GENERATION_NAME))
         if txn.get(_RECORD_NAME, db=self._meta) is not None:
             record = self._get(txn, _RECORD_NAME)
             try:
@@ -320,10 +341,6 @@ class LmdbLog:
 
     def _put(self, txn: lmdb.Transaction[bytes], name: bytes, value: bytes) -> None:
         txn.put(name, _U32.pack(google_crc32c.value(name + value)) + value, db=self._meta)
-
-    def _put_hard_state(self, txn: lmdb.Transaction[bytes]) -> None:
-        state = _HARD.pack(self._term, self._vote, self._first, self._last.index, self._last.term)
-        self._put(txn, _HARD_NAME, state)
 
     def _get(self, txn: lmdb.Transaction[bytes], name: bytes) -> bytes:
         sealed = txn.get(name, b"", self._meta)

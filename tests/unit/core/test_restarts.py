@@ -235,6 +235,12 @@ def test_a_wrong_setting_stops_the_node_with_its_exit_code(running: Restarts) ->
     assert running.step(Exited("storage", 0), now=0.3) == [Forget(), Finished(ConfigurationError.exit_code)]
 
 
+def test_settings_that_worked_once_are_not_wrong(running: Restarts) -> None:
+    assert running.step(Exited("gateway", -9), now=40.0) == [Start(("gateway",))]
+    assert running.step(Exited("gateway", ConfigurationError.exit_code, "port taken"), now=40.1) == []
+    assert running.step(Tick(), now=40.2) == [Start(("gateway",))]
+
+
 def test_an_actor_that_does_not_live_can_not_exit(running: Restarts) -> None:
     with pytest.raises(InvariantViolated, match="only a living actor exits"):
         running.step(Exited("gateway-7", 0), now=1.0)

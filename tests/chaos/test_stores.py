@@ -1,0 +1,184 @@
+"""The stores on disks that refuse, fill up, or lose their power."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.chaos import power, strace
+from tests.chaos.power import PowerCutDisk
+from tests.chaos.store_writer import COMMITS, MAP_SIZE, MEMBER, entry
+from zraft.core.records import record_key
+from zraft.errors import OutOfSpace, StorageFault, SyncFailed
+from zraft.store.log import LmdbLog
+from zraft.store.state import LmdbState
+
+pytestmark = pytest.mark.chaos
+
+WRITES = "pwrite64,pwritev,writev"
+
+# Written without zraft: what the rule S13 is there for.
+LMDB_ALONE = """
+import lmdb, sys
+env = lmdb.open(sys.argv[1])
+for key in (b"1", b"2", b"3"):
+    txn = env.begin(write=True)
+    txn.put(key, b"")
+    try:
+        txn.commit()
+    except lmdb.Error as error:
+        print("refused", error.code)
+with env.begin() as txn:
+    print(*(key.decode() for key, _ in txn.cursor()))
+"""
+
+
+@pytest.fixture
+def faults() -> None:
+    if reason := strace.available():
+        pytest.skip(reason)
+
+
+@pytest.fixture
+def disk() -> Iterator[PowerCutDisk]:
+    if reason := power.available():
+        pytest.skip(reason)
+    with PowerCutDisk(16) as disk:
+        yield disk
+
+
+def stored(path: Path) -> list[bytes]:
+    log = LmdbLog(path, MEMBER, MAP_SIZE)
+    entries = log.entries(1, 1 << 40)
+    log.close()
+    return entries
+
+
+def fill(path: Path) -> None:
+    """Take all the room that there is, the part that is kept for root too."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
+    try:
+        while True:
+            os.write(descriptor, bytes(1 << 16))
+    except OSError:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.usefixtures("faults")
+def test_lmdb_alone_goes_on_after_a_failed_sync(tmp_path: Path) -> None:  # trap 30a
+    done = strace.run("fdatasync:error=EIO:when=2", "-c", LMDB_ALONE, str(tmp_path))
+    assert done.stdout == "refused 5\n1 3\n"
+
+
+@pytest.mark.usefixtures("faults")
+@pytest.mark.parametrize("when", [1, 2, 3, 4, 8])
+def test_after_a_failed_sync_the_log_commits_nothing(tmp_path: Path, when: int) -> None:  # S13, trap 30a
+    done = strace.run(f"fdatasync:error=EIO:when={when}", "-m", "tests.chaos.store_writer", "log", f"{tmp_path}/log")
+    acknowledged = max(0, when - 3)  # the first sync is the one at the start, the second makes the log
+    assert done.stdout.split() == [str(number) for number in range(1, acknowledged + 1)]
+    assert done.returncode == SyncFailed.exit_code
+    assert "zraft repair --acknowledge-fsync-failure" in done.stderr
+    assert stored(tmp_path / "log") == [entry(number) for number in range(1, acknowledged + 1)]
+
+
+@pytest.mark.usefixtures("faults")
+@pytest.mark.parametrize("fault", ["error=EIO", "error=ENOSPC", "retval=100"])
+@pytest.mark.parametrize("when", range(3, 11))
+def test_after_a_failed_write_the_log_commits_nothing(tmp_path: Path, fault: str, when: int) -> None:  # S13
+    """Among the writes is the synchronous one of LMDB's meta page, after the sync of the data."""
+    done = strace.run(f"{WRITES}:{fault}:when={when}", "-m", "tests.chaos.store_writer", "log", f"{tmp_path}/log")
+    acknowledged = len(done.stdout.split())
+    assert done.stdout.split() == [str(number) for number in range(1, acknowledged + 1)]
+    assert (done.returncode, "SyncFailed" in done.stderr) == (SyncFailed.exit_code, True)
+    # Of a commit that failed nobody knows; all before it are there.
+    found = stored(tmp_path / "log")
+    assert acknowledged <= len(found) <= acknowledged + 1 <= COMMITS
+    assert found == [entry(number) for number in range(1, len(found) + 1)]
+
+
+@pytest.mark.usefixtures("faults")
+@pytest.mark.parametrize("fault", ["error=EIO", "retval=100"])
+def test_a_disk_that_refuses_is_not_mistaken_for_a_full_one(tmp_path: Path, fault: str) -> None:
+    done = strace.run(f"{WRITES}:{fault}:when=5", "-m", "tests.chaos.store_writer", "state", f"{tmp_path}/state")
+    assert done.returncode == StorageFault.exit_code
+    assert done.stderr.startswith("StorageFault writing to ")
+
+
+@pytest.mark.usefixtures("faults")
+def test_a_disk_without_room_is_told_by_its_error(tmp_path: Path) -> None:
+    done = strace.run(f"{WRITES}:error=ENOSPC:when=5", "-m", "tests.chaos.store_writer", "state", f"{tmp_path}/state")
+    assert done.stderr.startswith("OutOfSpace no space left for ")
+
+
+def test_a_full_disk_blocks_the_state_and_loses_nothing(disk: PowerCutDisk) -> None:
+    state = LmdbState(disk.path / "state.1", MAP_SIZE)
+    state.append_records([(record_key(1, 0), b"before")])
+    state.commit()
+    fill(disk.path / "filler")
+    for _ in range(2):
+        with pytest.raises(OutOfSpace, match="no space left"):  # noqa: PT012 (whichever of the two LMDB refuses)
+            state.append_records([(record_key(2, 0), bytes(1 << 20))])
+            state.commit()
+        state.abort()
+        assert (state.record(record_key(1, 0)), state.record(record_key(2, 0))) == (b"before", None)
+    (disk.path / "filler").unlink()
+    state.append_records([(record_key(2, 0), bytes(1 << 20))])
+    state.commit()
+    assert state.record(record_key(2, 0)) == bytes(1 << 20)
+    state.close()
+
+
+def test_a_full_disk_stops_the_log_and_loses_nothing(disk: PowerCutDisk) -> None:  # S13
+    log = LmdbLog(disk.path / "log", MEMBER, MAP_SIZE)
+    log.append(1, [entry(1)])
+    log.commit()
+    fill(disk.path / "filler")
+    log.append(2, [entry(number) for number in range(2, 50)])
+    with pytest.raises(SyncFailed, match="the file system is full"):
+        log.commit()
+    with pytest.raises(SyncFailed):
+        log.set_term(2, 0)
+    log.close()
+    (disk.path / "filler").unlink()
+    assert stored(disk.path / "log") == [entry(1)]
+
+
+def test_what_the_log_committed_survives_a_power_cut(disk: PowerCutDisk) -> None:  # traps 1, 20, 21
+    log = LmdbLog(disk.path / "log", MEMBER, MAP_SIZE)
+    for number in range(1, COMMITS + 1):
+        log.append(number, [entry(number)])
+        log.set_term(number, MEMBER)
+        log.commit()
+    log.append(COMMITS + 1, [entry(COMMITS + 1)])
+    log.close()
+    disk.cut()
+    assert stored(disk.path / "log") == [entry(number) for number in range(1, COMMITS + 1)]
+    log = LmdbLog(disk.path / "log", MEMBER, MAP_SIZE)
+    assert (log.term, log.vote) == (COMMITS, MEMBER)
+    log.close()
+
+
+@pytest.mark.usefixtures("faults")
+def test_what_a_dead_process_left_unsynced_is_synced_at_the_start(disk: PowerCutDisk) -> None:  # S13
+    """The first process believes in its syncs, which do nothing. The second one makes durable what it answers from."""
+    done = strace.run("fdatasync:retval=0", "-m", "tests.chaos.store_writer", "log", str(disk.path / "log"))
+    assert done.returncode == 0
+    entries = stored(disk.path / "log")
+    assert len(entries) == COMMITS
+    disk.cut()
+    assert stored(disk.path / "log") == entries
+
+
+def test_a_state_that_was_synced_survives_a_power_cut(disk: PowerCutDisk) -> None:
+    state = LmdbState(disk.path / "state.1", MAP_SIZE)
+    state.append_records([(record_key(1, 0), b"r")])
+    state.commit()
+    state.sync()
+    state.close()
+    disk.cut()
+    state = LmdbState(disk.path / "state.1", MAP_SIZE)
+    assert state.record(record_key(1, 0)) == b"r"
+    state.close()

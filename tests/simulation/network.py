@@ -1,0 +1,85 @@
+"""The network between the nodes: three planes that lose, delay, double and reorder, each by itself."""
+
+import enum
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tests.simulation.world import World
+
+HOARD_MAX = 300
+
+
+class Plane(enum.Enum):
+    CONTROL = "control"
+    DATA = "data"
+    GATEWAYS = "gateways"
+
+
+class Weather(NamedTuple):
+    """Probabilities, and seconds. ``delay`` is the usual one; now and then it is up to ``delay_max``."""
+
+    loss: float = 0.0
+    doubled: float = 0.0
+    delay: float = 0.000_5
+    delay_max: float = 0.002
+
+
+CALM = Weather()
+
+Deliver = Callable[[Plane, int, bytes, bytes], None]
+"""(plane, target, header frame, message frame)"""
+
+
+class Network:
+    """Carries frames between members. What it has carried once it may carry again, any time later."""
+
+    def __init__(self, world: World, deliver: Deliver) -> None:
+        self._world = world
+        self._deliver = deliver
+        self._cut: set[tuple[Plane, int, int]] = set()
+        self._hoard: list[tuple[Plane, int, bytes, bytes]] = []
+        self.weather = dict.fromkeys(Plane, CALM)
+        self.lost = 0
+
+    def send(self, plane: Plane, sender: int, target: int, header: bytes, message: bytes) -> None:
+        world, weather = self._world, self.weather[plane]
+        if (plane, sender, target) in self._cut or world.chance(weather.loss):
+            self.lost += 1
+            return
+        for _ in range(1 + world.chance(weather.doubled)):
+            delay = world.seldom_long(weather.delay, weather.delay_max)
+            world.after(delay, lambda: self._arrive(plane, sender, target, header, message))
+        if weather is not CALM and world.chance(0.03):
+            if len(self._hoard) >= HOARD_MAX:
+                self._hoard.pop(world.random.randrange(HOARD_MAX))
+            self._hoard.append((plane, target, header, message))
+
+    def cut(self, senders: set[int], targets: set[int], planes: tuple[Plane, ...] = tuple(Plane)) -> None:
+        """Nothing from ``senders`` reaches ``targets`` any more on these planes, nor what is under way."""
+        self._cut |= {(plane, a, b) for plane in planes for a in senders for b in targets if a != b}
+
+    def heal(self) -> None:
+        self._cut.clear()
+
+    def replay(self, target: int = 0) -> None:
+        """Old messages arrive once more, a few of those to ``target`` (0: to anybody)."""
+        for plane, to, header, message in self._hoard:
+            if target in (0, to) and self._world.chance(0.2):
+                self._later(plane, to, header, message)
+
+    def calm_down(self) -> None:
+        """No faults from now on."""
+        self.heal()
+        self._hoard.clear()
+        self.weather = dict.fromkeys(Plane, CALM)
+
+    def _later(self, plane: Plane, target: int, header: bytes, message: bytes) -> None:
+        self._world.after(
+            self._world.between(0, 0.05), lambda: self._deliver(plane, target, header, message)
+        )
+
+    def _arrive(self, plane: Plane, sender: int, target: int, header: bytes, message: bytes) -> None:
+        if (plane, sender, target) in self._cut:
+            self.lost += 1
+        else:
+            self._deliver(plane, target, header, message)

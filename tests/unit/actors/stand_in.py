@@ -1,0 +1,55 @@
+"""An actor that does what the tests of the supervisor tell it, by files in the data directory.
+
+It publishes what the real actor of its name would, so that the node becomes ready; a file ``<actor>.<order>`` makes it
+end in a certain way, and goes away with the order.
+"""
+
+import os
+import select
+from pathlib import Path
+
+from zraft.actors.launch import Launch, StopSignal
+from zraft.actors.logs import Log
+from zraft.errors import ConfigurationError, InvariantViolated, SyncFailed
+from zraft.protocol.codec import encode
+from zraft.protocol.entries import Configuration, Member
+from zraft.protocol.local import CommitGroup, IdentityGroup, RoleGroup, StorageGroup
+from zraft.store.page import Group, Page
+
+ME = 0xAB
+ERRORS = {
+    "sync": SyncFailed("fdatasync: EIO"),
+    "setting": ConfigurationError("a setting is wrong"),
+    "bug": InvariantViolated("one and one is two", sum=3),
+}
+
+
+def run(launch: Launch, stop: StopSignal, log: Log) -> None:
+    data = Path(launch.settings.data_dir)
+    page = launch.open_page()
+    publish(page, log.actor)
+    (data / f"{log.actor}.launched").write_text(f"{os.getpid()} {launch.incarnation:016x} {launch.lock is not None}")
+    while not stop.requested:
+        for order, error in ERRORS.items():
+            if (data / f"{log.actor}.{order}").exists():
+                (data / f"{log.actor}.{order}").unlink()
+                raise error
+        readable = [] if (data / f"{log.actor}.deaf").exists() else [stop]
+        select.select(readable, [], [], 0.02)
+        stop.requested = stop.requested and bool(readable)
+    with (data / "stopped").open("a") as stopped:
+        stopped.write(f"{log.actor}\n")
+
+
+def publish(page: Page, actor: str) -> None:
+    match actor:
+        case "election":
+            page.publish(Group.ROLE, encode(RoleGroup(term=3, role="leader", leader=ME)))
+        case "replication":
+            page.publish(Group.COMMIT, encode(CommitGroup(term=3, commit=8)))
+        case "storage":
+            members = (Member(ME, "node-1"), Member(0xCD, "node-2"))
+            page.publish(Group.IDENTITY, encode(IdentityGroup(ME, b"\x11" * 16, Configuration(0, members))))
+            page.publish(
+                Group.STORAGE, encode(StorageGroup(0, 3, first=1, last=9, commit=7, applied=6, revision=5, space=0))
+            )

@@ -1,0 +1,88 @@
+"""Logs as people and tools read them."""
+
+import logging
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from zraft.actors.logs import Log, Logfmt
+
+
+class Lines(logging.Handler):
+    """What was logged, as lines without their time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(Logfmt("node-1", "election"))
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = self.format(record)
+        assert re.match(r"time=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ", line)
+        self.found.append(line.partition(" ")[2])
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
+    caplog.set_level(logging.INFO)
+    handler = Lines()
+    logging.getLogger().addHandler(handler)
+    yield handler.found
+    logging.getLogger().removeHandler(handler)
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log("node-1", "election")
+
+
+def test_a_line_names_node_actor_and_term(log: Log, lines: list[str]) -> None:
+    log.info("started", port=8080)
+    log.term = 3
+    log.info("became leader", votes=2)
+    assert lines == [
+        "level=info node=node-1 actor=election event=started port=8080",
+        'level=info node=node-1 actor=election term=3 event="became leader" votes=2',
+    ]
+
+
+def test_levels_are_told(log: Log, lines: list[str]) -> None:
+    log.warning("a")
+    log.error("b")
+    assert [line.split()[0] for line in lines] == ["level=warning", "level=error"]
+
+
+def test_every_value_is_one_word_or_quoted(log: Log, lines: list[str]) -> None:
+    log.info("x", a="two words", b='say "x"', c="", d="k=v", e=b"\x01\xff", f=0.1 + 0.2, g=True, h=None, i="line\nline")
+    assert lines[0].partition("event=x ")[2] == (
+        r'a="two words" b="say \"x\"" c="" d="k=v" e=01ff f=0.3 g=true h=null i="line\nline"'
+    )
+
+
+def test_a_library_s_exception_is_one_line_too(lines: list[str]) -> None:
+    try:
+        raise ValueError("no")
+    except ValueError:
+        logging.getLogger("somebody").exception("failed %d times", 3)
+    assert len(lines) == 1
+    assert lines[0].startswith('level=error node=node-1 actor=election event="failed 3 times" traceback="Traceback')
+    assert "\n" not in lines[0]
+
+
+def test_a_repeated_event_is_told_once_in_a_while_and_counted(lines: list[str]) -> None:
+    now = 100.0
+    log = Log("node-1", "election", clock=lambda: now)
+    for peer in ("node-2", "node-3", "node-2"):
+        log.every(10, "peer is gone", peer=peer)
+    log.every(10, "another event")
+    now = 110.0
+    log.every(10, "peer is gone", peer="node-2")
+    now = 120.0
+    log.every(10, "peer is gone", peer="node-2")
+    assert [line.partition("event=")[2] for line in lines] == [
+        '"peer is gone" peer=node-2',
+        '"another event"',
+        '"peer is gone" peer=node-2 suppressed=2',
+        '"peer is gone" peer=node-2',
+    ]

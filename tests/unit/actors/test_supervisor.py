@@ -1,0 +1,369 @@
+"""The supervisor as a process of its own, with stand-ins for the actors."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.waiting import wait_until
+from zraft.actors.roster import Roster
+from zraft.actors.supervisor import LOCK_WAIT_S
+from zraft.config import Settings
+from zraft.core.restarts import TRIO
+from zraft.errors import ConfigurationError, DataDirectoryInUse
+from zraft.store.directory import DataDirectory
+from zraft.store.fault import acknowledge_sync_failure
+
+ROOT = Path(__file__).resolve().parents[3]
+ACTORS = (*TRIO, "gateway")
+# Without "if __name__ == '__main__'": children do not run their parent's script again.
+MAIN = """
+import sys, msgspec
+from zraft.actors.supervisor import run
+from zraft.config import Settings
+sys.exit(run(msgspec.json.decode(sys.argv[1], type=Settings), msgspec.json.decode(sys.argv[2])))
+"""
+WAIT_S = 20.0
+
+
+class Node:
+    """A supervisor with stand-in actors on a directory of the test."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.data = home / "data"
+        self.settings = Settings(
+            data_dir=str(self.data),
+            port=free_port(),
+            http_port=free_port(),
+            peer_port=min(free_port(), 65000),
+            peers={"node-2": "other:7080"},
+        )
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> subprocess.Popen[bytes]:
+        modules = dict.fromkeys(ACTORS, "tests.unit.actors.stand_in")
+        script = self.home / "main.py"
+        script.write_text(MAIN)
+        arguments = [msgspec.json.encode(self.settings).decode(), json.dumps(modules)]
+        with (self.home / "log").open("a") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, str(script), *arguments],
+                env=os.environ | {"XDG_RUNTIME_DIR": str(self.home), "PYTHONPATH": str(ROOT)},
+                stderr=log,
+                start_new_session=True,
+            )
+        return self.process
+
+    @property
+    def supervisor(self) -> subprocess.Popen[bytes]:
+        assert self.process is not None
+        return self.process
+
+    def runtime(self) -> Path | None:
+        return next(iter(self.home.glob("zraft-*")), None)
+
+    def roster(self) -> Roster | None:
+        runtime = self.runtime()
+        roster = Roster.read(runtime) if runtime else None
+        return roster if roster and roster.supervisor == self.supervisor.pid else None
+
+    def running(self, than: Roster | None = None, *, new: tuple[str, ...] = ()) -> Roster:
+        """The roster once all actors run and are ready, those in ``new`` as other processes than before."""
+
+        def condition() -> Roster | None:
+            roster = self.roster()
+            if roster is None or set(roster.actors) != set(ACTORS):
+                return None
+            if than and any((roster.actors[actor] == than.actors[actor]) == (actor in new) for actor in ACTORS):
+                return None
+            launched = all(self.launched(actor)[:1] == [str(pid)] for actor, pid in roster.actors.items())
+            return roster if launched else None
+
+        return wait_until(condition, WAIT_S, f"all actors to run\n{self.log()}")
+
+    def launched(self, actor: str) -> list[str]:
+        try:
+            return (self.data / f"{actor}.launched").read_text().split()
+        except FileNotFoundError:
+            return []
+
+    def order(self, actor: str, order: str) -> None:
+        (self.data / f"{actor}.{order}").touch()
+
+    def get(self, path: str) -> tuple[int, Any]:
+        """Status and content (JSON, or text) of a path; (0, None) while nobody listens."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.settings.http_port}{path}", timeout=5) as answer:
+                status, kind, body = answer.status, answer.headers["Content-Type"], answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                status, kind, body = error.code, error.headers["Content-Type"], error.read()
+        except (urllib.error.URLError, ConnectionError):
+            return 0, None
+        return status, json.loads(body) if kind == "application/json" else body.decode()
+
+    def is_ready(self) -> bool:
+        return self.get("/health/ready")[0] == 200
+
+    def reason(self, words: str) -> Callable[[], bool]:
+        """Whether the node is red, and says ``words``."""
+
+        def condition() -> bool:
+            status, content = self.get("/health/ready")
+            return status == 503 and words in content["reason"]
+
+        return condition
+
+    def session(self) -> set[int]:
+        """The living processes that the supervisor started, itself and the resource tracker included."""
+        found = set()
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdecimal() and session_of(entry / "stat") == self.supervisor.pid:
+                found.add(int(entry.name))
+        return found
+
+    def log(self) -> str:
+        return (self.home / "log").read_text()
+
+    def end(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            wait_until(lambda: not self.session(), WAIT_S, "everything to end")
+
+
+def session_of(stat: Path) -> int | None:
+    try:
+        fields = stat.read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] == "Z" else int(fields[3])
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    node = Node(tmp_path)
+    yield node
+    node.end()
+
+
+@pytest.fixture
+def running(node: Node) -> Node:
+    node.start()
+    node.running()
+    return node
+
+
+def test_a_node_starts_and_shows_itself(running: Node) -> None:
+    wait_until(running.is_ready, WAIT_S, "readiness")
+    assert running.get("/health") == (200, {"node": "node-1", "live": True, "ready": True, "reason": ""})
+    assert running.get("/health/live") == (200, {"node": "node-1", "live": True})
+    status, content = running.get("/status")
+    assert (status, content) == (
+        200,
+        {
+            "node_id": "node-1",
+            "state": "leader",
+            "current_term": 3,
+            "leader_id": "node-1",
+            "peers": [
+                {
+                    "node_id": "node-2",
+                    "member_id": f"{0xCD:016x}",
+                    "peer_address": "other:7080",
+                    "client_endpoint": "",
+                    "voter": True,
+                }
+            ],
+            "commit_index": 8,
+            "last_applied": 6,
+            "member_id": f"{0xAB:016x}",
+            "cluster_id": "11" * 16,
+            "first_log_index": 1,
+            "last_log_index": 9,
+            "revision": 5,
+            "notice": "",
+        },
+    )
+    metrics = running.get("/metrics")[1]
+    for line in ("zraft_node_ready 1.0", 'zraft_actor_restarts_total{actor="storage"} 0.0', "raft_node_state 0.0"):
+        assert line in metrics.splitlines()
+    assert 'process_resident_memory_bytes{actor="gateway"}' in metrics
+    assert running.get("/elsewhere")[0] == 404
+
+
+def test_only_the_trio_holds_the_lock_and_an_incarnation(running: Node) -> None:  # S1
+    roster = running.running()
+    assert [running.launched(actor)[1:] for actor in ACTORS] == [[roster.incarnation, "True"]] * 3 + [
+        ["0" * 16, "False"]
+    ]
+    holders = {name for name, pid in roster.actors.items() if holds(pid, running.data / "lock")}
+    assert holders == set(TRIO)
+
+
+def holds(pid: int, path: Path) -> bool:
+    return any(link.resolve() == path for link in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def test_a_killed_gateway_comes_back_alone(running: Node) -> None:
+    before = running.running()
+    os.kill(before.actors["gateway"], signal.SIGKILL)
+    after = running.running(before, new=("gateway",))
+    assert after.incarnation == before.incarnation
+    wait_until(running.is_ready, WAIT_S, "readiness")
+    assert 'zraft_actor_restarts_total{actor="gateway"} 1.0' in running.get("/metrics")[1]
+
+
+@pytest.mark.parametrize("actor", TRIO)
+def test_the_trio_comes_back_as_a_whole_and_as_another_incarnation(running: Node, actor: str) -> None:  # S1
+    before = running.running()
+    os.kill(before.actors[actor], signal.SIGKILL)
+    after = running.running(before, new=TRIO)
+    assert after.incarnation != before.incarnation
+    assert running.launched("storage")[1] == after.incarnation
+    wait_until(running.is_ready, WAIT_S, "readiness")
+
+
+def test_a_stopped_actor_counts_as_dead_only_when_it_is(running: Node) -> None:
+    """SIGTERM from elsewhere ends an actor in good order: it is restarted all the same."""
+    before = running.running()
+    os.kill(before.actors["gateway"], signal.SIGTERM)
+    running.running(before, new=("gateway",))
+
+
+def test_a_crash_is_one_line_of_the_log_and_known_to_health(running: Node) -> None:
+    for _ in range(3):
+        before = running.running()
+        running.order("gateway", "bug")
+        wait_until(lambda before=before: running.roster() != before, WAIT_S, "the gateway to crash")  # type: ignore[misc]
+    lines = [line for line in running.log().splitlines() if "level=error" in line]
+    assert "actor=gateway event=bug" in lines[0]
+    assert "one and one is two (sum=3)" in lines[0]
+    assert not [line for line in running.log().splitlines() if not line.startswith("time=")]
+
+
+def test_a_failed_sync_halts_the_node_but_not_its_supervisor(running: Node) -> None:  # S13
+    running.order("storage", "sync")
+    wait_until(running.reason("fdatasync: EIO"), WAIT_S, "health to be red")
+    wait_until(lambda: "halted" in running.log(), WAIT_S, "the trio to end")
+    assert running.get("/health/live")[0] == 200
+    assert running.get("/health")[0] == 503
+    status = running.get("/status")[1]
+    assert "zraft repair --acknowledge-fsync-failure" in status["notice"]
+    assert (status["state"], status["last_applied"], status["cluster_id"]) == ("", 0, "")
+    roster = running.roster()
+    assert roster is not None
+    assert set(roster.actors) == {"gateway"}
+    assert roster.incarnation == ""
+
+
+def test_a_failed_sync_outlives_the_supervisor_until_it_is_acknowledged(running: Node) -> None:  # S13
+    running.order("storage", "sync")
+    wait_until(lambda: "halted" in running.log(), WAIT_S, "the trio to end")
+    running.supervisor.terminate()
+    assert running.supervisor.wait(WAIT_S) == 0
+    launched = running.launched("storage")
+
+    running.start()
+    wait_until(running.reason("fdatasync: EIO (recorded at"), WAIT_S, "health to be red")
+    wait_until(lambda: set(roster.actors) == {"gateway"} if (roster := running.roster()) else None, WAIT_S, "a gateway")
+    assert running.get("/health/live")[0] == 200
+    assert running.launched("storage") == launched
+    running.supervisor.terminate()
+    assert running.supervisor.wait(WAIT_S) == 0
+
+    runtime = running.runtime()
+    assert runtime is not None
+    acknowledge_sync_failure(DataDirectory(running.data), runtime)
+    running.start()
+    running.running()
+    wait_until(running.is_ready, WAIT_S, "readiness")
+
+
+def test_sigterm_leaves_nothing_behind(running: Node) -> None:
+    assert len(running.session()) == 2 + len(ACTORS)  # the supervisor, and multiprocessing's resource tracker
+    running.supervisor.terminate()
+    assert running.supervisor.wait(WAIT_S) == 0
+    assert running.session() == set()
+    assert (running.data / "stopped").read_text().split()[0] == "gateway"
+    assert sorted((running.data / "stopped").read_text().split()) == sorted(ACTORS)
+    assert running.runtime() is None
+    assert "level=error" not in running.log()
+
+
+def test_sigint_to_the_whole_group_stops_in_order_too(running: Node) -> None:
+    os.killpg(running.supervisor.pid, signal.SIGINT)
+    assert running.supervisor.wait(WAIT_S) == 0
+    assert (running.data / "stopped").read_text().split()[0] == "gateway"
+    assert "Traceback" not in running.log()
+
+
+def test_an_actor_that_does_not_stop_is_killed(running: Node) -> None:
+    running.order("storage", "deaf")
+    running.supervisor.terminate()
+    assert running.supervisor.wait(WAIT_S) == 0
+    assert sorted((running.data / "stopped").read_text().split()) == sorted({*ACTORS} - {"storage"})
+    assert running.session() == set()
+
+
+def test_a_second_supervisor_on_the_same_directory_is_refused(running: Node) -> None:  # S1
+    before = running.running()
+    second = Node(running.home)
+    process = second.start()
+    assert process.wait(WAIT_S + LOCK_WAIT_S) == DataDirectoryInUse.exit_code
+    assert f"in use by process {running.supervisor.pid}" in running.log()
+    assert running.running() == before
+    assert running.is_ready()
+
+
+def test_a_killed_supervisor_takes_its_children_along_and_the_next_one_starts(running: Node) -> None:
+    first = running.session()
+    running.supervisor.kill()
+    running.supervisor.wait()
+    wait_until(lambda: not running.session(), WAIT_S, "the children to die")
+    running.start()
+    running.running()
+    assert not first & running.session()
+    wait_until(running.is_ready, WAIT_S, "readiness")
+
+
+def test_a_node_starts_at_once_after_it_was_killed(running: Node) -> None:
+    """The lock is held until the last child of the killed node has died: the next start waits for that."""
+    killed = running.supervisor
+    killed.kill()
+    running.start()
+    killed.wait()
+    running.running()
+    wait_until(running.is_ready, WAIT_S, "readiness")
+
+
+def test_a_wrong_setting_stops_the_node_with_its_exit_code(node: Node) -> None:
+    node.data.mkdir()
+    node.order("gateway", "setting")
+    assert node.start().wait(WAIT_S) == ConfigurationError.exit_code
+    assert 'message="a setting is wrong"' in node.log()
+    assert node.runtime() is None
+
+
+def test_a_taken_http_port_is_told_before_anything_starts(node: Node) -> None:
+    with socket.create_server(("127.0.0.1", node.settings.http_port)):
+        assert node.start().wait(WAIT_S) == ConfigurationError.exit_code
+    assert f"http_port {node.settings.http_port} on 127.0.0.1 can't be bound" in node.log()
+    assert node.roster() is None

@@ -1,0 +1,100 @@
+"""What a program may pass, and what it is told otherwise: before anything is sent."""
+
+from collections.abc import Callable
+
+import pytest
+
+from zraft import Client, InvalidArgument
+from zraft.client import Delete, Get, Put
+from zraft.client.arguments import batch_of, body_of, bytes_of, endpoints_of, is_serializable
+from zraft.protocol import codec
+from zraft.protocol.client import KEY_BYTES_MAX, REQUEST_BYTES_MAX, Batch, Request
+
+PUT_OVERHEAD_BYTES = len(codec.encode(Put(b"k", bytes(REQUEST_BYTES_MAX)))) - REQUEST_BYTES_MAX
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("a:1", ("a:1",)),
+        ("a:1, b:2,a:1", ("a:1", "b:2")),
+        (["[::1]:1", "b:2"], ("[::1]:1", "b:2")),
+    ],
+)
+def test_endpoints_come_as_text_or_as_a_list(given: str | list[str], taken: tuple[str, ...]) -> None:
+    assert endpoints_of(given) == taken
+
+
+@pytest.mark.parametrize("given", ["", "a", "a:", ":1", "a:0", "a:x", "a:1,,b:2", "tcp://", []])
+def test_what_is_no_endpoint_is_refused(given: str | list[str]) -> None:
+    with pytest.raises(InvalidArgument, match="host:port"):
+        endpoints_of(given)
+
+
+def test_without_endpoints_the_environment_is_asked_and_then_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZRAFT_ENDPOINTS", "a:1,b:2")
+    with Client() as client:
+        assert client.endpoints == ("a:1", "b:2")
+    monkeypatch.delenv("ZRAFT_ENDPOINTS")
+    with Client() as client:
+        assert client.endpoints == ("127.0.0.1:8081", "127.0.0.1:8082", "127.0.0.1:8083", "127.0.0.1:8080")
+
+
+@pytest.mark.parametrize("timeout", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_time_out_is_a_number_of_seconds_above_zero(timeout: float) -> None:
+    with pytest.raises(InvalidArgument, match="timeout"):
+        Client("a:1", timeout=timeout)
+
+
+def test_text_is_utf_8() -> None:
+    assert [bytes_of("größe", "a key"), bytes_of(b"\xff\x00", "a key")] == ["größe".encode(), b"\xff\x00"]
+    assert batch_of([Put("k", "v"), Delete("k")]) == Batch((Put(b"k", b"v"), Delete(b"k")))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: bytes_of(1, "a key"),  # type: ignore[arg-type]
+        lambda: bytes_of(None, "a value"),  # type: ignore[arg-type]
+        lambda: bytes_of("\ud800", "a key"),
+        lambda: batch_of([Put(1, b"")]),  # type: ignore[arg-type]
+        lambda: batch_of(["k"]),  # type: ignore[list-item]
+        lambda: is_serializable("eventual"),
+    ],
+)
+def test_a_wrong_type_or_name_is_an_invalid_argument(make: Callable[[], object]) -> None:
+    with pytest.raises(InvalidArgument):
+        make()
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Put(b"", b"v"),
+        Put(bytes(KEY_BYTES_MAX + 1), b"v"),
+        Put(b"k", bytes(REQUEST_BYTES_MAX - PUT_OVERHEAD_BYTES + 1)),
+        Put(b"k", b"v", expected_revision=-1),
+        Put(b"k", b"v", expected_revision=1 << 70),
+        Put(b"k", b"v", expected_revision="1"),  # type: ignore[arg-type]
+        Put(b"k", b"v", return_previous=object()),  # type: ignore[arg-type]
+        Get(b"k", revision=-1),
+        Batch(()),
+        Batch((Get(b"k"), Delete(b"k"))),
+        Batch((Delete(b"k"),) * 10_001),
+    ],
+)
+def test_a_request_that_a_node_would_refuse_is_never_sent(request_: Request) -> None:
+    with pytest.raises(InvalidArgument):
+        body_of(request_)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Put(bytes(KEY_BYTES_MAX), b""),
+        Put(b"k", bytes(REQUEST_BYTES_MAX - PUT_OVERHEAD_BYTES)),
+        Batch((Delete(b"k"),) * 10_000),
+    ],
+)
+def test_a_request_at_the_limit_is_sent_as_it_is(request_: Request) -> None:
+    assert codec.decode_request(body_of(request_)) == request_

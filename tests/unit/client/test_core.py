@@ -1,0 +1,337 @@
+"""The client's policy: whole conversations, each a list of events and the list of instructions that they bring."""
+
+import pytest
+
+from zraft.client.core import (
+    Answered,
+    Call,
+    Core,
+    Event,
+    Fail,
+    Go,
+    Instruction,
+    NotAnswered,
+    NotSent,
+    Pause,
+    Return,
+    Send,
+)
+from zraft.errors import (
+    InvalidArgument,
+    NotLeader,
+    PreconditionFailed,
+    ProtocolError,
+    ResourceExhausted,
+    Unavailable,
+    Unknown,
+)
+from zraft.protocol import codec
+from zraft.protocol.client import (
+    Batch,
+    BatchResult,
+    ClusterStatus,
+    Delete,
+    ErrorInfo,
+    ErrorResult,
+    Get,
+    GetResult,
+    Put,
+    PutResult,
+    Range,
+    RangeResult,
+    Request,
+    RequestHeader,
+    Response,
+    ResponseHeader,
+    StatusResult,
+)
+
+A, B, C, D = "a:1", "b:1", "c:1", "d:1"
+CLUSTER = b"0123456789abcdef"
+PUT = Put(b"k", b"v")
+DONE = PutResult(success=True, error=None, index=7, revision=3, mod_revision=3)
+GET = Get(b"k")
+FOUND = GetResult(found=True, value=b"v", error=None, revision=3)
+UNAVAILABLE = ErrorResult("Unavailable", "there is no leader")
+
+
+@pytest.fixture
+def core() -> Core:
+    return Core((A, B, C), draw=lambda: 1.0)
+
+
+def put(core: Core, now: float = 0.0, timeout: float = 4.0) -> Call[PutResult]:
+    return core.call(PUT, PutResult, now, timeout)
+
+
+def get(core: Core, now: float = 0.0, timeout: float = 3.0) -> Call[GetResult]:
+    return core.call(GET, GetResult, now, timeout)
+
+
+def header(leader: str = "", term: int = 1, cluster: bytes = CLUSTER) -> ResponseHeader:
+    return ResponseHeader(1, cluster, "node-1", "node-2" if leader else "", leader, term)
+
+
+def answer(response: Response, number: int = 1, leader: str = "", term: int = 1) -> Answered:
+    frames = (codec.encode(header(leader, term)), number.to_bytes(8, "big"), codec.encode(response))
+    return Answered(frames)
+
+
+def where(instruction: Instruction[Response]) -> str:
+    assert isinstance(instruction, Send)
+    return instruction.endpoint
+
+
+def play(call: Call[Response], *events: tuple[Event, float]) -> list[str | Pause | Return[Response] | Fail]:
+    """The instructions that the events bring; of a Send only where to."""
+    instructions = [call.step(event, now) for event, now in events]
+    return [one.endpoint if isinstance(one, Send) else one for one in instructions]
+
+
+def test_a_request_carries_version_cluster_and_the_time_that_the_node_has(core: Core) -> None:
+    call = put(core)
+    frames = (codec.encode(RequestHeader(1, b"", 3600)), (1).to_bytes(8, "big"), codec.encode(PUT))
+    assert [call.step(Go(), 0.0), call.step(answer(DONE), 0.1)] == [
+        Send(A, frames, connect_by=1.0, answer_by=4.0),
+        Return(DONE),
+    ]
+    # From now on no other cluster is talked to.
+    frames = (codec.encode(RequestHeader(1, CLUSTER, 3600)), (2).to_bytes(8, "big"), codec.encode(PUT))
+    assert put(core, now=1.0).step(Go(), 1.0) == Send(A, frames, connect_by=2.0, answer_by=5.0)
+
+
+def test_what_was_never_sent_goes_elsewhere_at_once(core: Core) -> None:
+    assert play(put(core), (Go(), 0.0), (NotSent("refused"), 0.0), (NotSent("refused"), 0.1), (answer(DONE), 0.2)) == [
+        A,
+        B,
+        C,
+        Return(DONE),
+    ]
+
+
+def test_a_write_that_was_sent_and_not_answered_is_unknown(core: Core) -> None:
+    # Trap 55: repeated, it could be applied twice.
+    assert play(put(core), (Go(), 0.0), (NotAnswered("no answer in time"), 4.0)) == [
+        A,
+        Fail(Unknown, "a:1: no answer in time; the write may have taken effect, or not"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("request_", "result"),
+    [
+        (GET, FOUND),
+        (Range(), RangeResult(items=(), more=False, next_key=b"", revision=3)),
+        (Batch((GET, GET)), BatchResult(results=(FOUND, FOUND), index=0, revision=3)),
+        (ClusterStatus(), StatusResult("a", "follower", 1, "", (), 0, 0, "", "", 0, 0, 0)),
+    ],
+)
+def test_a_read_that_was_not_answered_is_asked_elsewhere(core: Core, request_: Request, result: Response) -> None:
+    call = core.call(request_, type(result), 0.0, 3.0)
+    first = call.step(Go(), 0.0)
+    assert isinstance(first, Send)
+    assert (first.endpoint, first.answer_by) == (A, 1.0)  # a third of its time: others must have a chance
+    assert play(call, (NotAnswered("broken"), 1.0), (answer(result), 1.1)) == [B, Return(result)]
+
+
+@pytest.mark.parametrize("request_", [PUT, Delete(b"k"), Batch((PUT, Delete(b"k")))])
+def test_every_kind_of_write_is_never_repeated_unanswered(core: Core, request_: Request) -> None:
+    call = core.call(request_, PutResult, 0.0, 3.0)
+    assert play(call, (Go(), 0.0), (NotAnswered("broken"), 0.1)) == [
+        A,
+        Fail(Unknown, "a:1: broken; the write may have taken effect, or not"),
+    ]
+
+
+@pytest.mark.parametrize("code", ["Unavailable", "NotLeader", "NotExecuted"])
+def test_what_was_certainly_not_executed_is_repeated_elsewhere(core: Core, code: str) -> None:
+    refused = answer(ErrorResult(code, "not proposed"))
+    assert play(put(core), (Go(), 0.0), (refused, 0.1), (answer(DONE), 0.2)) == [A, B, Return(DONE)]
+
+
+def test_a_round_without_success_is_followed_by_a_pause_that_doubles(core: Core) -> None:
+    call = get(core)
+    no = answer(UNAVAILABLE)
+    assert play(call, (Go(), 0.0), (no, 0.0), (no, 0.0), (no, 0.0)) == [A, B, C, Pause(0.02)]
+    assert play(call, (Go(), 0.1), (no, 0.1), (no, 0.1), (no, 0.1)) == [A, B, C, Pause(0.1 + 0.04)]
+
+
+def test_pauses_are_drawn_between_half_and_whole() -> None:
+    core = Core((A,), draw=lambda: 0.0)
+    assert play(get(core), (Go(), 0.0), (answer(UNAVAILABLE), 0.0)) == [A, Pause(0.01)]
+
+
+def test_pauses_stay_bounded_in_the_longest_call(core: Core) -> None:
+    call = put(core, timeout=1e6)
+    now, longest = 0.0, 0.0
+    for _ in range(2_000):
+        instruction = call.step(Go(), now)
+        while isinstance(instruction, Send):
+            instruction = call.step(answer(UNAVAILABLE), now)
+        assert isinstance(instruction, Pause)
+        longest = max(longest, instruction.until - now)
+        now = instruction.until
+    assert longest == pytest.approx(0.5)
+
+
+def test_a_call_ends_at_its_deadline_with_the_last_verdict_and_all_reasons(core: Core) -> None:
+    call = put(core, timeout=1.0)
+    events: list[tuple[Event, float]] = [
+        (Go(), 0.0),
+        (NotSent("no connection"), 0.1),
+        (answer(ErrorResult("NotLeader", "the term is over")), 0.2),
+        (answer(UNAVAILABLE), 1.0),
+    ]
+    assert play(call, *events) == [
+        A,
+        B,
+        C,
+        Fail(Unavailable, "a:1: no connection; b:1: the term is over; c:1: there is no leader"),
+    ]
+
+
+def test_no_pause_reaches_beyond_the_deadline(core: Core) -> None:
+    no = answer(ErrorResult("NotLeader", "not me"))
+    assert play(put(core, timeout=1.0), (Go(), 0.98), (no, 0.98), (no, 0.98), (no, 0.99)) == [
+        A,
+        B,
+        C,
+        Fail(NotLeader, "a:1: not me; b:1: not me; c:1: not me"),
+    ]
+
+
+def test_an_exhausted_bound_is_given_time_before_anyone_is_asked_again(core: Core) -> None:
+    full = answer(ErrorResult("ResourceExhausted", "too many requests in flight"))
+    assert play(put(core), (Go(), 0.0), (full, 0.0), (Go(), 0.02), (full, 3.99)) == [
+        A,
+        Pause(0.02),
+        A,
+        Fail(ResourceExhausted, "a:1: too many requests in flight"),
+    ]
+
+
+def test_the_leader_hint_is_followed_within_a_call_and_by_later_ones(core: Core) -> None:
+    hint = answer(ErrorResult("NotLeader", "not me"), leader=D)
+    assert play(put(core), (Go(), 0.0), (hint, 0.1), (answer(DONE, leader=D), 0.2)) == [A, D, Return(DONE)]
+    assert where(put(core, now=1.0).step(Go(), 1.0)) == D
+
+
+def test_a_node_that_answers_for_itself_is_asked_in_the_order_given(core: Core) -> None:
+    play(put(core), (Go(), 0.0), (answer(DONE, leader=D), 0.1))
+    local: list[Request] = [
+        Get(b"k", serializable=True),
+        Range(serializable=True),
+        Batch((Get(b"k", serializable=True),)),
+        ClusterStatus(),
+    ]
+    assert [where(core.call(one, GetResult, 1.0, 1.0).step(Go(), 1.0)) for one in local] == [A, A, A, A]
+    shared: list[Request] = [GET, Range(), Batch((GET,)), Batch((PUT,)), Delete(b"k")]
+    assert [where(core.call(one, GetResult, 1.0, 1.0).step(Go(), 1.0)) for one in shared] == [D, D, D, D, D]
+
+
+def test_a_node_that_lags_does_not_take_the_leader_back(core: Core) -> None:
+    play(put(core), (Go(), 0.0), (answer(DONE, leader=C, term=5), 0.1))
+    play(put(core), (Go(), 0.2), (answer(DONE, number=2, leader=B, term=4), 0.3))
+    assert where(put(core).step(Go(), 0.4)) == C
+    play(put(core), (Go(), 0.5), (answer(DONE, number=4, leader="", term=6), 0.6))
+    assert where(put(core).step(Go(), 0.7)) == A
+
+
+def test_an_unreachable_leader_falls_back_to_the_given_endpoints(core: Core) -> None:
+    play(put(core), (Go(), 0.0), (answer(DONE, leader=D), 0.1))
+    hint = answer(UNAVAILABLE, number=2, leader=D)
+    assert play(put(core, now=1.0), (Go(), 1.0), (NotSent("no connection"), 2.0), (hint, 2.1), (hint, 2.2)) == [
+        D,
+        A,
+        B,  # the answer named D again: it is not followed
+        C,
+    ]
+
+
+def test_an_unreachable_leader_is_avoided_twice_as_long_each_time(core: Core) -> None:
+    def asked_first(now: float) -> str:
+        """Whom a put at that time asks first; D never can be reached, others serve and name D the leader."""
+        call = put(core, now)
+        instruction = call.step(Go(), now)
+        first = where(instruction)
+        if first == D:
+            instruction = call.step(NotSent("no connection"), now)
+        assert isinstance(instruction, Send)
+        call.step(answer(DONE, number=int.from_bytes(instruction.frames[1], "big"), leader=D), now)
+        return first
+
+    times = [0.0, 0.1, 1.0, 1.2, 3.0, 3.2, 5.2, 7.3]
+    assert [asked_first(now) for now in times] == [A, D, A, D, A, D, A, D]
+
+
+def test_threads_that_fail_together_avoid_an_endpoint_once(core: Core) -> None:
+    calls = [put(core) for _ in range(8)]
+    for call in calls:
+        call.step(Go(), 0.0)
+    for call in calls:
+        call.step(NotSent("no connection"), 0.5)
+    assert (where(put(core).step(Go(), 1.4)), where(put(core).step(Go(), 1.5))) == (B, A)
+
+
+def test_an_endpoint_that_answers_is_trusted_again(core: Core) -> None:
+    core.on_silence(A, 0.0)
+    assert list(core.preferred(0.5, follow_leader=True)) == [B, C, A]
+    core.on_header(A, header())
+    assert list(core.preferred(0.5, follow_leader=True)) == [A, B, C]
+
+
+@pytest.mark.parametrize(
+    ("response", "fail"),
+    [
+        (ErrorResult("InvalidArgument", "no"), Fail(InvalidArgument, "no")),
+        (ErrorResult("ProtocolError", "another cluster"), Fail(ProtocolError, "another cluster")),
+        (ErrorResult("Unknown", "the leader was lost"), Fail(Unknown, "the leader was lost")),
+        (ErrorResult("LockLost", "of a later version"), Fail(Unknown, "LockLost: of a later version")),
+        (
+            PutResult(success=False, error=ErrorInfo("PreconditionFailed", "it is 4"), index=8, revision=4),
+            Fail(PreconditionFailed, "it is 4"),
+        ),
+    ],
+)
+def test_a_final_answer_is_not_repeated(core: Core, response: Response, fail: Fail) -> None:
+    assert play(put(core), (Go(), 0.0), (answer(response), 0.1)) == [A, fail]
+
+
+def test_a_read_of_unknown_outcome_is_repeated(core: Core) -> None:
+    lost = answer(ErrorResult("Unknown", "the leader was lost"))
+    assert play(get(core), (Go(), 0.0), (lost, 0.1), (answer(FOUND), 0.2)) == [A, B, Return(FOUND)]
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        (),
+        (b"\xc1", (1).to_bytes(8, "big"), codec.encode(DONE)),
+        (codec.encode(header()), (1).to_bytes(8, "big"), b"\xc1"),
+        (codec.encode(header()), (9).to_bytes(8, "big"), codec.encode(DONE)),
+        (codec.encode(header()), (1).to_bytes(8, "big"), codec.encode(BatchResult((), 0, 0))),
+    ],
+)
+def test_nonsense_is_a_protocol_error_and_for_a_write_an_unknown_outcome(frames: tuple[bytes, ...]) -> None:
+    found = []
+    for begin in (put, get):
+        call: Call[Response] = begin(Core((A, B, C), draw=lambda: 1.0))
+        call.step(Go(), 0.0)
+        instruction = call.step(Answered(frames), 0.1)
+        assert isinstance(instruction, Fail)
+        found.append(instruction.kind)
+    assert found == [Unknown, ProtocolError]
+
+
+def test_a_single_endpoint_is_asked_once(core: Core) -> None:
+    call = core.call(ClusterStatus(), StatusResult, 0.0, 2.0, only=D)
+    first = call.step(Go(), 0.0)
+    assert isinstance(first, Send)
+    assert (first.endpoint, first.connect_by, first.answer_by) == (D, 1.0, 2.0)
+    assert call.step(NotSent("no connection"), 0.1) == Fail(Unavailable, "d:1: no connection")
+
+
+def test_a_call_without_time_asks_nobody(core: Core) -> None:
+    assert play(put(core, timeout=1.0), (Go(), 1.0)) == [
+        Fail(Unavailable, "there was no time to ask anyone within 1 s")
+    ]

@@ -1,0 +1,339 @@
+"""The synchronous link against scripted nodes: real sockets, silence, death, forks and threads."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.waiting import wait_until
+from tests.wire.scripted import CLUSTER, ScriptedNode
+from zraft import Client, ClientClosed, InvalidArgument, PreconditionFailed, ProtocolError, Unavailable, Unknown
+from zraft.client import Get, Put
+from zraft.client.links import IDLE_CONNECTIONS_MAX
+from zraft.protocol.client import (
+    Batch,
+    BatchResult,
+    ClusterStatus,
+    Delete,
+    DeleteResult,
+    ErrorInfo,
+    ErrorResult,
+    GetResult,
+    KeyValue,
+    PutResult,
+    Range,
+    RangeResult,
+    Request,
+    Response,
+    StatusResult,
+)
+
+DONE = PutResult(success=True, error=None, index=7, revision=3, mod_revision=3)
+GONE = DeleteResult(success=True, error=None, index=8, revision=4, found=True)
+FOUND = GetResult(found=True, value=b"v", error=None, revision=3)
+STATUS = StatusResult("node-1", "leader", 1, "node-1", (), 7, 7, "", CLUSTER.hex(), 1, 7, 3)
+
+
+def serve(request: Request) -> Response:
+    match request:
+        case Put():
+            return DONE
+        case Delete():
+            return GONE
+        case Get():
+            return FOUND
+        case Batch(operations):
+            return BatchResult(tuple(FOUND if isinstance(one, Get) else DONE for one in operations), 7, 3)
+        case Range():
+            return RangeResult((), more=False, next_key=b"", revision=3)
+    return STATUS
+
+
+def be_silent(request: Request) -> None:
+    return None
+
+
+@pytest.fixture
+def silent() -> Iterator[ScriptedNode]:
+    with ScriptedNode(be_silent) as node:
+        yield node
+
+
+@pytest.fixture
+def node() -> Iterator[ScriptedNode]:
+    with ScriptedNode(serve) as node:
+        yield node
+
+
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    """An endpoint that refuses connections."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{bound.getsockname()[1]}"
+
+
+@pytest.fixture
+def stopped() -> Iterator[str]:
+    """An endpoint of a stopped process: the kernel takes connections, and nobody ever speaks."""
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        yield f"127.0.0.1:{bound.getsockname()[1]}"
+
+
+def test_every_operation_has_its_own_result(node: ScriptedNode) -> None:
+    with Client(node.endpoint) as client:
+        assert client.put("k", "v", expected_revision=0, return_previous=True) == DONE
+        assert client.get(b"k", consistency="serializable", revision=2) == FOUND
+        assert client.delete("k", expected_revision=3) == GONE
+        assert client.batch([Put(b"k", b"v"), Put(b"l", b"v")]) == BatchResult((DONE, DONE), 7, 3)
+        assert list(client.range("a", "b", prefix="p", keys_only=True)) == []
+        assert client.status() == STATUS
+        assert client.status(node.endpoint) == STATUS
+    assert node.requests == [
+        Put(b"k", b"v", 0, True),
+        Get(b"k", True, 2),
+        Delete(b"k", 3),
+        Batch((Put(b"k", b"v"), Put(b"l", b"v"))),
+        Range(b"p", b"a", b"b", keys_only=True),
+        ClusterStatus(),
+        ClusterStatus(),
+    ]
+    assert [(header.version, header.cluster) for header in node.headers] == [(1, b""), *[(1, CLUSTER)] * 6]
+    assert all(0 < header.timeout_ms <= 4500 for header in node.headers)
+
+
+def test_a_refused_connection_costs_no_time(nobody: str, node: ScriptedNode) -> None:
+    with Client([nobody, node.endpoint]) as client:
+        began = time.monotonic()
+        assert client.put("k", "v") == DONE
+        assert time.monotonic() - began < 0.5
+
+
+def test_a_stopped_node_is_left_after_the_connect_time(stopped: str, node: ScriptedNode) -> None:
+    with Client([stopped, node.endpoint]) as client:
+        assert client.put("k", "v") == DONE
+        began = time.monotonic()
+        assert client.put("k", "v") == DONE  # it is avoided now
+        assert time.monotonic() - began < 0.5
+
+
+def test_nobody_there_is_unavailable_until_the_time_is_up(nobody: str) -> None:
+    with Client(nobody, timeout=0.3) as client, pytest.raises(Unavailable, match="no connection"):
+        client.put("k", "v")
+
+
+def test_a_silent_write_is_unknown(silent: ScriptedNode, node: ScriptedNode) -> None:
+    # Trap 55
+    with Client([silent.endpoint, node.endpoint], timeout=0.3) as client, pytest.raises(Unknown, match="no answer"):
+        client.put("k", "v")
+    assert (silent.requests, node.requests) == ([Put(b"k", b"v")], [])
+
+
+def test_a_silent_read_is_asked_elsewhere(silent: ScriptedNode, node: ScriptedNode) -> None:
+    with Client([silent.endpoint, node.endpoint], timeout=0.6) as client:
+        assert client.get("k") == FOUND
+        assert client.get("k") == FOUND  # the silent one is avoided, and its socket was made anew
+    assert (silent.requests, node.requests) == ([Get(b"k")], [Get(b"k"), Get(b"k")])
+
+
+def test_a_node_that_dies_with_a_write_in_flight_makes_it_unknown_at_once(silent: ScriptedNode) -> None:
+    with Client(silent.endpoint, timeout=60) as client, ThreadPoolExecutor() as pool:
+        put = pool.submit(client.put, "k", "v")
+        wait_until(lambda: silent.requests, 5, "the put")
+        silent.kill()
+        with pytest.raises(Unknown, match="the connection broke"):
+            put.result(5)
+
+
+def test_a_node_that_comes_back_is_used_again(node: ScriptedNode) -> None:
+    with Client(node.endpoint) as client:
+        assert client.put("k", "v") == DONE
+        node.kill()
+        with ScriptedNode(serve, port=node.port) as again:
+            # The old connection is known to be broken: nothing was sent over it, so this is no Unknown.
+            assert client.put("k", "v") == DONE
+            assert again.requests == [Put(b"k", b"v")]
+
+
+def test_the_leader_hint_is_followed(node: ScriptedNode) -> None:
+    node.leader = node.endpoint
+    with (
+        ScriptedNode(lambda _: ErrorResult("NotLeader", "not me"), leader=node.endpoint) as follower,
+        Client(follower.endpoint) as client,
+    ):
+        assert [client.put("k", "v"), client.put("k", "v")] == [DONE, DONE]
+        assert [len(follower.requests), len(node.requests)] == [1, 2]
+
+
+def test_an_unreachable_leader_hint_falls_back(nobody: str) -> None:
+    with ScriptedNode(serve, leader=nobody) as node, Client(node.endpoint) as client:
+        assert [client.put("k", "v"), client.put("k", "v")] == [DONE, DONE]
+
+
+def test_a_failed_precondition_is_raised(node: ScriptedNode) -> None:
+    failed = PutResult(success=False, error=ErrorInfo("PreconditionFailed", "it is 4"), index=8, revision=4)
+    with (
+        ScriptedNode(lambda _: failed) as node,
+        Client(node.endpoint) as client,
+        pytest.raises(PreconditionFailed, match="it is 4"),
+    ):
+        client.put("k", "v", expected_revision=3)
+
+
+def test_an_absent_key_is_no_error() -> None:
+    absent = GetResult(found=False, value=None, error=None, revision=3)
+    with ScriptedNode(lambda _: absent) as node, Client(node.endpoint) as client:
+        assert client.get("k") == absent
+
+
+def test_a_range_goes_on_at_one_revision() -> None:
+    items = [KeyValue(b"%05d" % number, b"", 1, 1, 1) for number in range(5)]
+
+    def page(request: Request) -> Response:
+        assert isinstance(request, Range)
+        rest = [item for item in items if item.key >= request.start]
+        count = min(2, request.limit or 2)
+        more = len(rest) > count
+        return RangeResult(tuple(rest[:count]), more, rest[count].key if more else b"", 9)
+
+    with ScriptedNode(page) as node, Client(node.endpoint) as client:
+        assert list(client.range(prefix="0")) == items
+        assert node.requests == [
+            Range(prefix=b"0"),
+            Range(prefix=b"0", start=b"00002", revision=9),
+            Range(prefix=b"0", start=b"00004", revision=9),
+        ]
+        node.requests.clear()
+        assert list(client.range(limit=3)) == items[:3]
+        assert node.requests == [Range(limit=3), Range(limit=1, start=b"00002", revision=9)]
+        with pytest.raises(InvalidArgument):
+            client.range(limit=-1)
+
+
+def test_threads_share_a_client(node: ScriptedNode) -> None:
+    with Client(node.endpoint) as client, ThreadPoolExecutor(24) as pool:
+        assert list(pool.map(lambda _: client.put("k", "v"), range(500))) == [DONE] * 500
+        assert len(client._link._process._idle) <= IDLE_CONNECTIONS_MAX
+
+
+def test_a_thread_does_not_wait_for_another_ones_silence(silent: ScriptedNode, node: ScriptedNode) -> None:
+    with Client([silent.endpoint, node.endpoint], timeout=60) as client, ThreadPoolExecutor() as pool:
+        stuck = pool.submit(client.put, "k", "v")
+        wait_until(lambda: silent.requests, 5, "the put")
+        assert client.status(node.endpoint) == STATUS
+        client.close()
+        with pytest.raises(Unknown):
+            stuck.result(5)
+
+
+def test_a_closed_client_says_so_and_closes_again(node: ScriptedNode) -> None:
+    client = Client(node.endpoint)
+    client.put("k", "v")
+    client.close()
+    client.close()
+    with pytest.raises(ClientClosed):
+        client.put("k", "v")
+
+
+def test_closing_ends_a_pause() -> None:
+    with (
+        ScriptedNode(lambda _: ErrorResult("Unavailable", "there is no leader")) as node,
+        Client(node.endpoint, timeout=60) as client,
+        ThreadPoolExecutor() as pool,
+    ):
+        put = pool.submit(client.put, "k", "v")
+        wait_until(lambda: len(node.requests) > 5, 5, "some attempts")
+        client.close()
+        with pytest.raises((ClientClosed, Unknown)):
+            put.result(5)
+
+
+def test_an_interrupted_call_leaves_a_usable_client(node: ScriptedNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupt(BaseException):
+        pass
+
+    def interrupt(*_: object) -> None:
+        raise Interrupt
+
+    with Client(node.endpoint) as client:
+        client.put("k", "v")
+        [connection] = client._link._process._idle
+        monkeypatch.setattr(type(connection), "_wait", interrupt)
+        with pytest.raises(Interrupt):
+            client.put("k", "v")
+        monkeypatch.undo()
+        assert client.put("k", "v") == DONE
+
+
+def test_a_name_is_resolved_and_an_unknown_one_is_unavailable(node: ScriptedNode) -> None:
+    with Client(f"localhost:{node.port}") as client:
+        assert client.put("k", "v") == DONE
+    with (
+        Client(f"no-such-host.invalid:{node.port}", timeout=1.0) as client,
+        pytest.raises(Unavailable, match="can't be resolved"),
+    ):
+        client.put("k", "v")
+
+
+def test_a_resolver_that_hangs_holds_up_no_other_endpoint(node: ScriptedNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    hang = threading.Event()
+
+    def resolve(*_: object, **__: object) -> None:
+        hang.wait(60)
+        raise OSError
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with Client(["hung.example:1", node.endpoint]) as client:
+        assert client.put("k", "v") == DONE
+    hang.set()
+
+
+def test_a_node_of_another_version_is_a_protocol_error() -> None:
+    refusal = ErrorResult("ProtocolError", "this node speaks version 2")
+    with ScriptedNode(lambda _: refusal) as node, Client(node.endpoint) as client, pytest.raises(ProtocolError):
+        client.put("k", "v")
+
+
+# Run in a process of its own: a fork of a process with threads is what it is about.
+FORK = """
+import os, sys
+from zraft import Client, ClientClosed
+
+client = Client(sys.argv[1])
+client.put("parent", "1")
+before = client._link._process._idle[0]
+child = os.fork()
+if child == 0:
+    client.put("child", "2")
+    client.close()
+    try:
+        client.put("child", "3")
+    except ClientClosed:
+        sys.exit(0)
+    sys.exit(9)
+_, status = os.waitpid(child, 0)
+client.put("parent", "4")
+assert client._link._process._idle == [before], "the parent lost its connection"
+client.close()
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def test_a_forked_child_has_connections_of_its_own(node: ScriptedNode) -> None:
+    # Trap 60
+    result = subprocess.run(
+        [sys.executable, "-c", FORK, node.endpoint], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert node.requests == [Put(b"parent", b"1"), Put(b"child", b"2"), Put(b"parent", b"4")]
+
+
+def test_a_client_that_is_forgotten_does_not_hang_the_program(node: ScriptedNode) -> None:
+    script = "import sys, zraft; zraft.Client(sys.argv[1]).put('k', 'v')"
+    subprocess.run([sys.executable, "-c", script, node.endpoint], timeout=30, check=True, env=os.environ)

@@ -1,0 +1,163 @@
+"""The gateway's side of its clients: their requests in, answers out, nothing about consensus.
+
+Answers to one client that are ready together leave in one message. A client that does not read its answers has them
+kept, within the bounds of what it may have in flight; a client that is gone is forgotten with its next answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+import zmq
+
+from zraft.actors.logs import Log
+from zraft.actors.sockets import CLIENT_MESSAGES_MAX, Frames, Sockets, drain, tcp
+from zraft.core.admission import Admission, Caller, Limits
+from zraft.core.limits import fault_of
+from zraft.errors import InvalidArgument, ProtocolError, ResourceExhausted, ZraftError
+from zraft.protocol import codec
+from zraft.protocol.client import (
+    PROTOCOL_VERSION,
+    REQUEST_BYTES_MAX,
+    REQUEST_ID_BYTES_MAX,
+    ErrorResult,
+    Request,
+    RequestHeader,
+)
+
+DRAIN_MESSAGES = 512
+MESSAGE_BYTES_MAX = 64 << 20
+"""A longer message ends its connection: nothing of it is read, so nothing can be answered."""
+TIMEOUT_SECONDS_MAX = 600.0
+UNREAD_SECONDS = 30.0
+"""A client that reads none of its answers for so long loses them."""
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """A request that passed all checks; ``deadline`` in seconds."""
+
+    caller: Caller
+    request: Request
+    body: bytes
+    deadline: float
+
+
+class _Unsent(msgspec.Struct):
+    frames: Frames
+    since: float
+
+
+class Clients:
+    """The client ROUTER of one gateway."""
+
+    def __init__(
+        self,
+        sockets: Sockets,
+        address: tuple[str, int],
+        limits: Limits,
+        timeout: float,
+        handle: Callable[[Ask], None],
+        log: Log,
+    ) -> None:
+        self.socket = sockets.bind_router(tcp(*address), CLIENT_MESSAGES_MAX, MESSAGE_BYTES_MAX)
+        self.cluster = b""
+        self._timeout = timeout
+        self._handle = handle
+        self._log = log
+        self._admission = Admission(limits)
+        self._headers: dict[bytes, RequestHeader] = {}
+        self._outbox: dict[bytes, _Unsent] = {}
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that wait for an answer."""
+        return self._admission.requests
+
+    def take(self, events: Mapping[object, int], now: float) -> None:
+        """Requests that have come."""
+        if self.socket in events:
+            for message in drain(self.socket, DRAIN_MESSAGES):
+                self._on_message(message, now)
+
+    def tell(self, caller: Caller, body: bytes, now: float) -> None:
+        """Have an encoded response sent with the next ``flush``."""
+        self._admission.release(caller.route, caller.size)
+        self._put(caller.route, caller.request, body, now)
+
+    def fail(self, caller: Caller, error: ZraftError, now: float) -> None:
+        """Have an error sent with the next ``flush``."""
+        self.tell(caller, codec.encode(ErrorResult(error.code, error.message)), now)
+
+    def flush(self, header: bytes, now: float) -> bool:
+        """Send what is ready, each client's answers in one message; whether something had to be kept."""
+        for route, unsent in list(self._outbox.items()):
+            try:
+                self.socket.send_multipart([route, b"", header, *unsent.frames], zmq.NOBLOCK)
+            except zmq.Again:
+                if now - unsent.since < UNREAD_SECONDS:
+                    continue
+                self._log.every(10, "answers dropped", reason="a client reads none of its answers")
+            except zmq.ZMQError as error:
+                if error.errno != zmq.EHOSTUNREACH:
+                    raise
+            del self._outbox[route]
+        return bool(self._outbox)
+
+    def _put(self, route: bytes, request: bytes, body: bytes, now: float) -> None:
+        unsent = self._outbox.get(route)
+        if unsent is None:
+            unsent = self._outbox[route] = _Unsent([], now)
+        unsent.frames += (request, body)
+
+    def _on_message(self, message: Frames, now: float) -> None:
+        """Route, empty, header, then pairs. What can't be understood is answered as far as it can be."""
+        route, *frames = message
+        if len(frames) < 4 or frames[0] or len(frames) % 2:
+            self._refuse(
+                route, b"", ProtocolError("frames must be: empty, header, then pairs of request id and body"), now
+            )
+            return
+        try:
+            header = self._header(frames[1])
+        except ProtocolError as error:
+            for request in frames[2::2]:
+                self._refuse(route, request[:REQUEST_ID_BYTES_MAX], error, now)
+            return
+        seconds = min(header.timeout_ms / 1000, TIMEOUT_SECONDS_MAX) if header.timeout_ms > 0 else self._timeout
+        for position in range(2, len(frames), 2):
+            try:
+                self._on_request(route, frames[position], frames[position + 1], now + seconds)
+            except ZraftError as error:
+                self._refuse(route, frames[position][:REQUEST_ID_BYTES_MAX], error, now)
+
+    def _on_request(self, route: bytes, request: bytes, body: bytes, deadline: float) -> None:
+        if len(request) > REQUEST_ID_BYTES_MAX:
+            raise ProtocolError(f"a request id has up to {REQUEST_ID_BYTES_MAX} bytes, this one has {len(request)}")
+        if len(body) > REQUEST_BYTES_MAX:
+            raise InvalidArgument(f"a request has up to {REQUEST_BYTES_MAX} bytes, this one has {len(body)}: split it")
+        decoded = codec.decode_request(body)
+        fault = fault_of(decoded)
+        if fault:
+            raise InvalidArgument(fault)
+        excess = self._admission.admit(route, len(body))
+        if excess:
+            raise ResourceExhausted(excess)
+        self._handle(Ask(Caller(route, request, len(body)), decoded, body, deadline))
+
+    def _header(self, frame: bytes) -> RequestHeader:
+        header = self._headers.get(frame)
+        if header is None:
+            header = codec.request_header.decode(frame)
+            if header.version != PROTOCOL_VERSION:
+                raise ProtocolError(f"this node speaks protocol version {PROTOCOL_VERSION}, not {header.version}")
+            if len(self._headers) >= 1024:
+                self._headers.clear()
+            self._headers[frame] = header
+        if header.cluster and header.cluster != self.cluster:
+            known = self.cluster.hex() or "one that has not formed yet"
+            raise ProtocolError(f"this node belongs to cluster {known}, not to {header.cluster.hex()}")
+        return header
+
+    def _refuse(self, route: bytes, request: bytes, error: ZraftError, now: float) -> None:
+        self._put(route, request, codec.encode(ErrorResult(error.code, error.message)), now)

@@ -1,0 +1,302 @@
+"""The election actor: timers and the control plane around ``core.election`` and ``core.formation``."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import zmq
+
+from zraft.actors import metrics
+from zraft.actors.identity import Identity
+from zraft.actors.launch import Launch, StopSignal, page_path
+from zraft.actors.logs import Log
+from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, Resolver
+from zraft.actors.sockets import LOCAL_MESSAGES_MAX, PEER_MESSAGES_MAX, Frames, Sockets, drain, poll, send, tcp
+from zraft.core import election, formation
+from zraft.core.effects import Ignored, Send, ToGateway, ToReplication, ToStorage
+from zraft.core.election import LEADER, REPLICATION, STORAGE, Election, PublishRole, Timing
+from zraft.core.formation import Formation, Formed, Notice, Own, SayHello
+from zraft.errors import InvariantViolated, ProtocolError
+from zraft.protocol import codec
+from zraft.protocol.entries import ClusterRecord
+from zraft.protocol.local import (
+    Campaign,
+    Ping,
+    Pong,
+    RoundRequest,
+    StatusQuery,
+    StorageStatus,
+    StoreRecord,
+    VoteQuery,
+)
+from zraft.protocol.peer import (
+    PEER_VERSION,
+    Heartbeat,
+    HeartbeatAnswer,
+    Hello,
+    PeerHeader,
+    PreVote,
+    PreVoteAnswer,
+    Vote,
+    VoteAnswer,
+)
+from zraft.store.directory import ipc_endpoint
+from zraft.store.page import PAYLOAD_BYTES_MAX, Group, Page
+
+ANSWERS = (HeartbeatAnswer, PreVoteAnswer, VoteAnswer)
+
+
+def clock() -> float:
+    """Seconds of CLOCK_BOOTTIME: it goes on while the machine sleeps, and no wall clock can set it back."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def run(launch: Launch, stop: StopSignal, log: Log) -> None:
+    """The body of the election process."""
+    actor = ElectionActor(launch, log)
+    try:
+        actor.run(stop)
+    finally:
+        actor.close()
+
+
+class ElectionActor:
+    """Polls, decodes, steps the cores, carries out their effects."""
+
+    def __init__(self, launch: Launch, log: Log) -> None:
+        settings, runtime = launch.settings, Path(launch.runtime)
+        self._settings = settings
+        self._log = log
+        self._started = clock()
+        self._incarnation = launch.incarnation
+        self._local = codec.incarnation_frame(launch.incarnation)
+        self._page = Page.open(page_path(runtime))
+        self._page.clear(Group.ROLE)
+        self._page.clear(Group.NOTICE)
+        self._sockets = Sockets()
+        self._poller = zmq.Poller()
+        self._control = self._sockets.bind_router(tcp(settings.host, settings.peer_port), PEER_MESSAGES_MAX)
+        self._storage = self._sockets.connect_local(ipc_endpoint(runtime, launch.incarnation, "storage.election"))
+        self._replication = self._sockets.connect_local(
+            ipc_endpoint(runtime, launch.incarnation, "replication.election")
+        )
+        self._gateways = self._sockets.bind_router(
+            ipc_endpoint(runtime, launch.incarnation, "election.gateways"), LOCAL_MESSAGES_MAX
+        )
+        for socket in (self._control, self._storage, self._replication, self._gateways):
+            self._poller.register(socket, zmq.POLLIN)
+        peers = settings.peer_addresses()
+        self._resolver = Resolver(host for host, _ in peers.values())
+        self._links = PeerLinks(self._sockets, self._poller, peers, 0, self._resolver)
+        self._routes: dict[int, tuple[bytes, int]] = {}  # member -> where its last request came from, its incarnation
+        self._gateway_routes: dict[int, bytes] = {}
+        self._formation: Formation | None = None
+        self._election: Election | None = None
+        self._identity: Identity | None = None
+        self._status: StorageStatus | None = None
+
+    def run(self, stop: StopSignal) -> None:
+        """Work until asked to stop."""
+        self._poller.register(stop.fileno(), zmq.POLLIN)
+        self._to_storage(StatusQuery())
+        while not stop.requested:
+            wake = self._links.refresh(clock())
+            for core in (self._formation, self._election):
+                deadline = core.next_deadline() if core else None
+                wake = min(wake, deadline) if deadline is not None else wake
+            events = poll(self._poller, wake - clock())
+            self._take(events)
+            self._tick()
+
+    def close(self) -> None:
+        """Close all sockets."""
+        self._resolver.close()
+        self._sockets.close()
+
+    def _take(self, events: dict[object, int]) -> None:
+        if self._storage in events:
+            for frame in self._of_incarnation(self._storage):
+                self._on_storage(codec.storage_to_election.decode(frame))
+        if self._control in events:
+            for route, *frames in drain(self._control, MESSAGES_PER_DRAIN):
+                self._guard(self._on_request, route, frames)
+        for _, answer in self._links.arrived(events):
+            self._guard(self._on_answer, b"", answer)
+        if self._replication in events:
+            for frame in self._of_incarnation(self._replication):
+                message = codec.replication_to_election.decode(frame)
+                if self._election is None:
+                    continue
+                if isinstance(message, Pong):
+                    self._election.pong(REPLICATION, message, clock())
+                else:
+                    self._do(self._election.step(message, clock()))
+        if self._gateways in events:
+            for route, incarnation, frame in drain(self._gateways, MESSAGES_PER_DRAIN):
+                if incarnation == self._local:
+                    self._on_gateway(route, codec.gateway_to_election.decode(frame))
+
+    def _tick(self) -> None:
+        now = clock()
+        if self._formation is not None:
+            self._form(self._formation.tick(now))
+        if self._election is not None and now >= self._election.next_deadline():
+            self._do(self._election.tick(now))
+
+    def _of_incarnation(self, socket: zmq.Socket[bytes]) -> list[bytes]:
+        """Messages of our own incarnation; another one's are dropped (S1)."""
+        return [frame for incarnation, frame in drain(socket, MESSAGES_PER_DRAIN) if incarnation == self._local]
+
+    def _guard(self, handle: Callable[[bytes, Frames], None], route: bytes, frames: Frames) -> None:
+        """A message that can't be understood or is not for us is dropped, with a line in the log now and then."""
+        try:
+            handle(route, frames)
+        except (ProtocolError, ValueError) as error:
+            self._log.every(10, "control message dropped", reason=str(error))
+
+    # --- what comes in
+
+    def _on_storage(self, message: election.LocalMessage | Pong) -> None:
+        now = clock()
+        if isinstance(message, StorageStatus) and self._formation is None:
+            self._begin(message, now)
+        elif isinstance(message, StorageStatus) and self._formation is not None and not self._formation.formed:
+            self._status = message
+            self._form(self._formation.on_stored(message))
+        elif self._election is not None:
+            if isinstance(message, Pong):
+                self._election.pong(STORAGE, message, now)
+            else:
+                self._do(self._election.step(message, now))
+
+    def _on_request(self, route: bytes, frames: Frames) -> None:
+        head, frame = frames
+        message = codec.control.decode(frame)
+        if isinstance(message, Hello):
+            self._on_hello(message, route)
+            return
+        if self._identity is None or self._election is None:
+            return  # not formed: neither granted nor acknowledged
+        header = self._identity.check(head)
+        self._routes[header.sender] = (route, header.incarnation)
+        if isinstance(message, Heartbeat):
+            metrics.last_heartbeat.set(time.time())
+        if isinstance(message, Heartbeat | PreVote | Vote):
+            self._do(self._election.step(message, clock(), header.sender))
+
+    def _on_answer(self, _: bytes, frames: Frames) -> None:
+        head, frame = frames
+        message = codec.control.decode(frame)
+        if isinstance(message, Hello):
+            self._on_hello(message, None)
+        elif self._identity is not None and self._election is not None and isinstance(message, ANSWERS):
+            header = self._identity.check_answer(head)
+            self._do(self._election.step(message, clock(), header.sender))
+
+    def _on_hello(self, message: Hello, route: bytes | None) -> None:
+        if self._formation is None:
+            return
+        effects, answer = self._formation.on_hello(message)
+        if answer is not None and route is not None:
+            send(self._control, [route, self._hello_header(), codec.encode(answer)])
+        self._form(effects)
+
+    def _on_gateway(self, route: bytes, message: RoundRequest) -> None:
+        self._gateway_routes[message.gateway] = route
+        if self._election is not None:
+            self._do(self._election.step(message, clock()))
+
+    # --- what the cores want
+
+    def _begin(self, status: StorageStatus, now: float) -> None:
+        own = Own(self._settings.id, self._settings.names(), self._settings.election_timeout_min_ms)
+        self._status = status
+        self._formation = Formation(own, status, now)
+        self._form(self._formation.begin())
+
+    def _form(self, effects: list[formation.Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case SayHello():
+                    self._links.send(effect.name, [self._hello_header(), codec.encode(effect.message)])
+                case ToStorage():
+                    self._to_storage(effect.message)
+                case Notice():
+                    self._notice(effect.text)
+                case Formed():
+                    self._start_election(effect.record)
+                case Ignored():
+                    self._log.every(10, "hello refused", reason=effect.reason)
+
+    def _start_election(self, record: ClusterRecord) -> None:
+        settings, status = self._settings, self._status
+        if status is None:
+            raise InvariantViolated("storage was asked first")
+        timing = Timing(
+            settings.heartbeat_ms / 1000,
+            settings.election_timeout_min_ms / 1000,
+            settings.election_timeout_max_ms / 1000,
+            settings.stall_limit_ms / 1000,
+        )
+        self._identity = Identity(status.member, record.cluster_id(), record.configuration(), self._incarnation)
+        self._election = Election(status.member, status, timing, self._started, clock(), random.random)
+        self._log.info("formed", cluster=record.cluster_id().hex(), member=f"{status.member:016x}")
+
+    def _do(self, effects: list[election.Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send():
+                    self._send(effect.to, effect.message)
+                case ToStorage():
+                    self._to_storage(effect.message)
+                case ToReplication():
+                    send(self._replication, [self._local, codec.encode(effect.message)])
+                case ToGateway():
+                    route = self._gateway_routes.get(effect.gateway, b"")
+                    send(self._gateways, [route, self._local, codec.encode(effect.message)])
+                case PublishRole():
+                    self._publish(effect)
+                case Ignored():
+                    pass
+
+    def _send(self, member: int, message: election.PeerMessage) -> None:
+        """A request over our own link; an answer the way that the request came. What can't leave is lost."""
+        identity = self._identity
+        if identity is None:
+            return
+        if isinstance(message, ANSWERS):
+            route, incarnation = self._routes.get(member, (b"", 0))
+            send(self._control, [route, identity.header_to(member, incarnation), codec.encode(message)])
+            return
+        if isinstance(message, Vote):
+            metrics.request_vote.inc()
+        self._links.send(identity.name_of(member), [identity.header_to(member), codec.encode(message)])
+
+    def _to_storage(self, message: StatusQuery | StoreRecord | Campaign | VoteQuery | Ping) -> None:
+        send(self._storage, [self._local, codec.encode(message)])
+
+    def _hello_header(self) -> bytes:
+        member = self._status.member if self._status else 0
+        return codec.encode(PeerHeader(PEER_VERSION, b"", member, 0, self._incarnation))
+
+    def _publish(self, effect: PublishRole) -> None:
+        role = effect.role
+        self._page.publish(Group.ROLE, codec.encode(role))
+        self._log.term = role.term
+        names = self._identity
+        leader = names.name_of(role.leader) if names and role.leader else ""
+        self._log.info(role.role, leader=leader, why=effect.why)
+        metrics.current_term.set(role.term)
+        metrics.node_state.set(metrics.NODE_STATES[role.role])
+        if role.role == LEADER:
+            metrics.leader_elections.inc()
+
+    def _notice(self, text: str) -> None:
+        if text:
+            self._page.publish(Group.NOTICE, text.encode()[: PAYLOAD_BYTES_MAX[Group.NOTICE]])
+            self._log.every(5, "not ready", reason=text)
+        else:
+            self._page.clear(Group.NOTICE)

@@ -1,0 +1,283 @@
+"""The gateway actor: clients on one side, the trio of this node and other gateways on the other.
+
+It decides nothing about consensus. Writes go to the leader's replication as proposals and come back as results of the
+own storage; reads come straight from the map that storage writes, once it is certain which index they must see.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import zmq
+
+from zraft.actors.clients import Ask, Clients
+from zraft.actors.election import clock
+from zraft.actors.gateway_peers import GatewayPeers
+from zraft.actors.hints import Hints
+from zraft.actors.launch import Launch, StopSignal, page_path
+from zraft.actors.logs import Log
+from zraft.actors.sockets import Sockets, poll
+from zraft.actors.state_reads import StateReads
+from zraft.actors.status import cluster_status
+from zraft.actors.trio import Message, Trio
+from zraft.core.admission import Limits
+from zraft.core.limits import grows, is_write
+from zraft.core.proposals import Proposals, SendProposal, Tell, Waiting
+from zraft.core.reads import AnswerPeer, AskElection, AskLeader, Effect, PeerRead, Read, Reads, Serve
+from zraft.errors import InvariantViolated, NotLeader, ResourceExhausted, Unavailable, ZraftError
+from zraft.protocol import codec
+from zraft.protocol.client import PROTOCOL_VERSION, Batch, ClusterStatus, Get, Range, Request, ResponseHeader
+from zraft.protocol.local import Applied, AppliedTerm, Propose, Register, Registered, Results, RoundAnswer
+from zraft.protocol.peer import Forward, GatewayMessage, Greeting, NotProposed, ReadIndex, ReadIndexAnswer
+from zraft.store.directory import DataDirectory
+from zraft.store.page import Page
+from zraft.store.space import ENOUGH
+
+GATEWAY = 0
+"""Number of this gateway within its node."""
+TURN_SECONDS = 0.010
+"""Roles and terms change on the page without a message: it is looked at so often while somebody waits."""
+IDLE_SECONDS = 0.100
+EXPIRE_SECONDS = 0.050
+STOP_SECONDS = 1.0
+NO_SPACE = "the disk's reserve is reached: delete keys or make room; reads and deletes go on"
+
+
+def run(launch: Launch, stop: StopSignal, log: Log) -> None:
+    """The body of the gateway process."""
+    actor = GatewayActor(launch, log)
+    try:
+        actor.run(stop)
+    finally:
+        actor.close()
+
+
+class GatewayActor:
+    """Polls, decodes, steps proposals and reads, answers."""
+
+    def __init__(self, launch: Launch, log: Log) -> None:
+        settings, runtime = launch.settings, Path(launch.runtime)
+        self._settings = settings
+        self._log = log
+        self._page = Page.open(page_path(runtime))
+        self._sockets = Sockets()
+        self._poller = zmq.Poller()
+        self._nonce = secrets.randbits(63) or 1
+        limits = Limits(
+            settings.client_requests_max,
+            settings.client_bytes_max,
+            settings.gateway_requests_max,
+            settings.gateway_bytes_max,
+        )
+        address = (settings.host, settings.port)
+        timeout = settings.request_timeout_ms / 1000
+        self._clients = Clients(self._sockets, address, limits, timeout, self._on_ask, log)
+        self._poller.register(self._clients.socket, zmq.POLLIN)
+        self._trio = Trio(self._sockets, self._poller, runtime, Register(GATEWAY, self._nonce))
+        self._peers = GatewayPeers(self._sockets, self._poller, settings, self._nonce, log)
+        self._hints = Hints(self._page)
+        self._state = StateReads(DataDirectory(settings.data_path()), settings.map_size_gib << 30)
+        self._me = 0
+        self._proposals = Proposals(0, GATEWAY, self._nonce)
+        self._reads = Reads(0, GATEWAY, self._nonce)
+        self._serializable: list[Read] = []
+        self._next_expiry = 0.0
+
+    def run(self, stop: StopSignal) -> None:
+        """Work until asked to stop; then answer what is in flight, within a second."""
+        self._poller.register(stop.fileno(), zmq.POLLIN)
+        stop_at = 0.0
+        kept = False
+        while not stop.requested or (self._clients.in_flight and clock() < stop_at):
+            busy = kept or self._clients.in_flight
+            events = poll(self._poller, TURN_SECONDS if busy else IDLE_SECONDS)
+            now = clock()
+            self._look_at_page(now)
+            if not stop.requested:
+                self._clients.take(events, now)
+            elif not stop_at:
+                stop_at = now + STOP_SECONDS
+                self._poller.unregister(stop.fileno())
+                self._poller.unregister(self._clients.socket)
+            for message in self._trio.arrived(events):
+                self._on_trio(message, now)
+            for sender, peer_message in self._peers.arrived(events):
+                self._on_peer(sender, peer_message, now)
+            self._work(now)
+            kept = self._clients.flush(self._header(), now)
+
+    def close(self) -> None:
+        """Close all sockets, and the state."""
+        self._peers.close()
+        self._sockets.close()
+        self._state.close()
+
+    # --- clients
+
+    def _on_ask(self, ask: Ask) -> None:
+        """A request that passed all checks: it is answered exactly once from here on."""
+        request, now = ask.request, clock()
+        if isinstance(request, ClusterStatus):
+            status = cluster_status(self._page, self._settings, self._peers.endpoints)
+            self._clients.tell(ask.caller, codec.encode(status), now)
+        elif not self._me:
+            notice = self._hints.notice() or "the cluster has not formed yet"
+            self._clients.fail(ask.caller, Unavailable(notice), now)
+        elif is_write(request):
+            self._on_write(ask, now)
+        else:
+            read = Read(ask.caller, request, ask.deadline)
+            if _is_serializable(request):
+                self._serializable.append(read)
+            else:
+                self._reads.submit(read)
+
+    def _on_write(self, ask: Ask, now: float) -> None:
+        growing = grows(ask.request)
+        if growing and self._hints.space() != ENOUGH:
+            self._clients.fail(ask.caller, ResourceExhausted(NO_SPACE), now)
+            return
+        self._proposals.submit(Waiting(ask.caller, ask.body, growing, ask.deadline))
+
+    # --- the trio and other gateways
+
+    def _on_trio(self, message: Message, now: float) -> None:
+        match message:
+            case Results():
+                self._tell(self._proposals.on_results(message.origin, codec.split_results(message.results)), now)
+            case AppliedTerm():
+                self._proposals.on_applied_term(message.term, now)
+            case Applied():
+                for serve in self._reads.on_applied(message.index):
+                    self._serve(serve, now)
+            case Registered():
+                if message.fresh:
+                    self._tell(self._proposals.on_results_lost(), now)
+            case RoundAnswer():
+                self._do(self._reads.on_round(message, self._hints.commit(), now), now)
+            case NotProposed():
+                self._on_not_proposed(message, now)
+
+    def _on_peer(self, sender: int, message: GatewayMessage, now: float) -> None:
+        match message:
+            case Forward():
+                self._on_forward(sender, message)
+            case NotProposed():
+                self._on_not_proposed(message, now)
+            case ReadIndex():
+                self._reads.submit(PeerRead(sender, message.request))
+            case ReadIndexAnswer():
+                self._do(self._reads.on_read_index(message, now), now)
+            case Greeting():
+                raise InvariantViolated("greetings are dealt with by the links")
+
+    def _on_forward(self, sender: int, message: Forward) -> None:
+        """Another node's proposal, for our replication to take or to refuse."""
+        if message.grows and self._hints.space() != ENOUGH:
+            self._peers.send(sender, NotProposed(message.origin, ResourceExhausted.code, NO_SPACE))
+        elif not self._trio.propose(Propose(message.term, message.origin, message.grows, message.payload)):
+            self._peers.send(sender, NotProposed(message.origin, NotLeader.code, "the leader's node is restarting"))
+
+    def _on_not_proposed(self, message: NotProposed, now: float) -> None:
+        if message.origin.member != self._me:
+            self._peers.send(message.origin.member, message)
+            return
+        self._tell(self._proposals.on_not_proposed(message.origin, message.code, message.message, now), now)
+
+    # --- what the cores want
+
+    def _look_at_page(self, now: float) -> None:
+        """Roles, terms and incarnations change without a message."""
+        self._hints.refresh()
+        identity = self._hints.identity()
+        if identity is not None and not self._me:
+            self._me = identity.member
+            self._clients.cluster = identity.cluster
+            self._peers.meet(identity)
+            self._proposals = Proposals(self._me, GATEWAY, self._nonce)
+            self._reads = Reads(self._me, GATEWAY, self._nonce)
+        if self._trio.follow(self._hints.incarnation(), now):
+            self._tell(self._proposals.on_results_lost(), now)
+            self._reads.on_trio_restarted(now)
+        self._peers.tick(now)
+
+    def _work(self, now: float) -> None:
+        role = self._hints.role()
+        if self._trio.registered:
+            for send in self._proposals.flush(role, now):
+                self._propose(send, now)
+            self._do(self._reads.flush(role, self._hints.commit(), now), now)
+        if self._serializable:
+            reads, self._serializable = tuple(self._serializable), []
+            self._serve(Serve(0, reads), now)
+        if now >= self._next_expiry:
+            self._next_expiry = now + EXPIRE_SECONDS
+            self._tell(self._proposals.expire(now), now)
+            self._do(self._reads.expire(now), now)
+
+    def _propose(self, send: SendProposal, now: float) -> None:
+        proposal = send.proposal
+        if send.leader == self._me:
+            left = self._trio.propose(proposal)
+        else:
+            forward = Forward(proposal.term, proposal.origin, proposal.grows, proposal.payload)
+            left = self._peers.send(send.leader, forward)
+        if not left:
+            self._proposals.unsent(proposal.origin, now)
+
+    def _do(self, effects: list[Effect], now: float) -> None:
+        for effect in effects:
+            match effect:
+                case Serve():
+                    self._serve(effect, now)
+                case AskElection():
+                    if not self._trio.ask_round(effect.message):
+                        self._reads.failed(effect.message.request, now)
+                case AskLeader():
+                    if not self._peers.send(effect.leader, effect.message):
+                        self._reads.failed(effect.message.request, now)
+                case AnswerPeer():
+                    self._peers.send(effect.member, effect.message)
+                case Tell():
+                    self._tell([effect], now)
+
+    def _tell(self, told: list[Tell], now: float) -> None:
+        for tell in told:
+            self._clients.tell(tell.client, tell.body, now)
+
+    def _serve(self, serve: Serve, now: float) -> None:
+        """Answer reads from views that have applied ``serve.index``; wait for it if there is none yet."""
+        left = serve.reads
+        try:
+            while left:
+                answers, left = self._state.answer(serve.index, left, self._hints.generation())
+                if not answers:
+                    self._trio.wait_applied(self._reads.behind(Serve(serve.index, left)))
+                    return
+                for read, body in answers:
+                    self._clients.tell(read.client, body, now)
+        except ZraftError as error:
+            for read in left:
+                self._clients.fail(read.client, error, now)
+
+    def _header(self) -> bytes:
+        """The header of every answer: it carries the leader hint."""
+        role = self._hints.role()
+        identity = self._hints.identity()
+        leader = identity.configuration.name_of(role.leader) if identity and role and role.leader else ""
+        endpoint = self._peers.endpoints.get(leader, "")
+        known = ResponseHeader(
+            PROTOCOL_VERSION, self._clients.cluster, self._settings.id, leader, endpoint, role.term if role else 0
+        )
+        return codec.encode(known)
+
+
+def _is_serializable(request: Request) -> bool:
+    match request:
+        case Get() | Range():
+            return request.serializable
+        case Batch():
+            first = request.operations[0]
+            return isinstance(first, Get) and first.serializable
+    return False

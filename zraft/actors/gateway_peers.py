@@ -1,0 +1,86 @@
+"""The gateway plane: proposals and questions for the leader's gateway, and where each node's clients connect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import zmq
+
+from zraft.actors.identity import Identity
+from zraft.actors.logs import Log
+from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, Resolver
+from zraft.actors.sockets import PEER_MESSAGES_MAX, Frames, Sockets, drain, tcp
+from zraft.config import Settings
+from zraft.errors import ProtocolError
+from zraft.protocol import codec
+from zraft.protocol.local import IdentityGroup
+from zraft.protocol.peer import GatewayMessage, Greeting
+
+GREET_SECONDS = 1.0
+
+
+class GatewayPeers:
+    """The other gateways, by member id. Every message goes over our own link to its target."""
+
+    def __init__(self, sockets: Sockets, poller: zmq.Poller, settings: Settings, nonce: int, log: Log) -> None:
+        self._log = log
+        self._nonce = nonce
+        self._greeting = Greeting(settings.id, settings.client_endpoint())
+        self._router = sockets.bind_router(tcp(settings.host, settings.peer_port + 2), PEER_MESSAGES_MAX)
+        poller.register(self._router, zmq.POLLIN)
+        peers = settings.peer_addresses()
+        self._names = tuple(peers)
+        self._resolver = Resolver(host for host, _ in peers.values())
+        self._links = PeerLinks(sockets, poller, peers, 2, self._resolver)
+        self._identity: Identity | None = None
+        self._members: dict[str, int] = {}
+        self._next_greeting = 0.0
+        self.endpoints: dict[str, str] = {settings.id: self._greeting.client_endpoint}
+        """Where clients of a member connect, by its name."""
+
+    def meet(self, group: IdentityGroup) -> None:
+        """The cluster has formed: from now on its members are spoken to, and nobody else."""
+        self._identity = Identity(group.member, group.cluster, group.configuration, self._nonce)
+        self._members = {member.name: member.id for member in group.configuration.members}
+
+    def tick(self, now: float) -> None:
+        """Follow addresses; greet, since a gateway that was restarted has forgotten us."""
+        self._links.refresh(now)
+        if self._identity is not None and now >= self._next_greeting:
+            self._next_greeting = now + GREET_SECONDS
+            for name in self._names:
+                if name in self._members:
+                    self.send(self._members[name], self._greeting)
+
+    def send(self, member: int, message: GatewayMessage) -> bool:
+        """Send to a member's gateway; False: it certainly did not leave."""
+        identity = self._identity
+        if identity is None:
+            return False
+        return self._links.send(identity.name_of(member), [identity.header_to(member), codec.encode(message)])
+
+    def arrived(self, events: Mapping[object, int]) -> list[tuple[int, GatewayMessage]]:
+        """(sender, message) of what has come; greetings are dealt with here."""
+        messages: list[tuple[int, GatewayMessage]] = []
+        if self._router in events:
+            for _, *frames in drain(self._router, MESSAGES_PER_DRAIN):
+                try:
+                    self._take(frames, messages)
+                except (ProtocolError, ValueError) as error:
+                    self._log.every(10, "gateway message dropped", reason=str(error))
+        return messages
+
+    def close(self) -> None:
+        """End the resolver; the sockets belong to the actor."""
+        self._resolver.close()
+
+    def _take(self, frames: Frames, messages: list[tuple[int, GatewayMessage]]) -> None:
+        head, frame = frames
+        if self._identity is None:
+            return
+        sender = self._identity.check(head).sender
+        message = codec.gateways.decode(frame)
+        if isinstance(message, Greeting):
+            self.endpoints[message.name] = message.client_endpoint
+        else:
+            messages.append((sender, message))

@@ -1,0 +1,81 @@
+"""What a gateway reads from the page, decoded only when it has changed."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from zraft.protocol import codec
+from zraft.protocol.local import CommitGroup, IdentityGroup, RoleGroup
+from zraft.store.page import Group, Page
+
+T = TypeVar("T")
+
+
+class _Cached:
+    """One group: its bytes, and what they meant."""
+
+    __slots__ = ("bytes", "value")
+
+    def __init__(self) -> None:
+        self.bytes: bytes | None = None
+        self.value: object = None
+
+
+class Hints:
+    """The page as a gateway uses it. All of it is hints, but for the commit group: that is exact for its term."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._cached = {group: _Cached() for group in Group}
+
+    def refresh(self) -> None:
+        """Look at the groups that this turn will use."""
+        self._role = self._load(Group.ROLE, codec.role_group)
+        self._identity = self._load(Group.IDENTITY, codec.identity_group) or self._identity
+        node = self._load(Group.NODE, codec.node_group)
+        self._incarnation = node.incarnation if node else 0
+        storage = self._load(Group.STORAGE, codec.storage_group)
+        if storage:
+            self._generation, self._space = storage.generation, storage.space
+
+    _role: RoleGroup | None = None
+    _identity: IdentityGroup | None = None
+    _incarnation = 0
+    _generation: int | None = None
+    _space = 0
+
+    def role(self) -> RoleGroup | None:
+        """Who leads, as far as election knows."""
+        return self._role
+
+    def identity(self) -> IdentityGroup | None:
+        """Who this node is; once known it stays."""
+        return self._identity
+
+    def incarnation(self) -> int:
+        """Of the trio; 0: it is not running."""
+        return self._incarnation
+
+    def generation(self) -> int | None:
+        """Of the applied state; None before storage has opened it."""
+        return self._generation
+
+    def space(self) -> int:
+        """How much room storage has (see ``store.space``)."""
+        return self._space
+
+    def commit(self) -> CommitGroup | None:
+        """Loaded anew at each call: a read index must be younger than the read (S10)."""
+        return self._load(Group.COMMIT, codec.commit_group)
+
+    def notice(self) -> str:
+        """Why the node is not ready, in words."""
+        return (self._page.load(Group.NOTICE) or b"").decode(errors="replace")
+
+    def _load(self, group: Group, channel: codec.Channel[T]) -> T | None:
+        data = self._page.load(group)
+        cached = self._cached[group]
+        if data != cached.bytes:
+            cached.bytes = data
+            cached.value = None if data is None else channel.decode(data)
+        return cached.value  # type: ignore[return-value]  # of this group's channel

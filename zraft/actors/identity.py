@@ -1,0 +1,66 @@
+"""Who speaks to whom: the header of every peer message, made and checked in one place."""
+
+from __future__ import annotations
+
+from zraft.errors import ProtocolError
+from zraft.protocol.codec import encode, peer_header
+from zraft.protocol.entries import Configuration
+from zraft.protocol.peer import PEER_VERSION, PeerHeader
+
+
+class Identity:
+    """This node among the members of its cluster, once that has formed."""
+
+    def __init__(self, me: int, cluster: bytes, configuration: Configuration, incarnation: int) -> None:
+        self.me = me
+        self.incarnation = incarnation
+        self._cluster = cluster
+        self._names = {member.id: member.name for member in configuration.members}
+        self._headers: dict[tuple[int, int], bytes] = {}
+        self._known: dict[bytes, PeerHeader] = {}
+
+    def name_of(self, member: int) -> str:
+        """The name under which a member's address is known; empty for a stranger."""
+        return self._names.get(member, "")
+
+    def header_to(self, member: int, incarnation: int | None = None) -> bytes:
+        """The header of a request to ``member``, or of an answer to its ``incarnation``."""
+        key = (member, self.incarnation if incarnation is None else incarnation)
+        header = self._headers.get(key)
+        if header is None:
+            if len(self._headers) > 1024:
+                self._headers.clear()
+            header = self._headers[key] = encode(PeerHeader(PEER_VERSION, self._cluster, self.me, *key))
+        return header
+
+    def check(self, frame: bytes) -> PeerHeader:
+        """The header in ``frame``, if it comes from a member of this cluster and is meant for this node.
+
+        Raises:
+            ProtocolError: another version or cluster, a stranger, or a message for somebody else; says which.
+        """
+        header = self._known.get(frame)
+        if header is None:
+            header = peer_header.decode(frame)
+            self._check(header)
+            if len(self._known) > 1024:
+                self._known.clear()
+            self._known[frame] = header
+        return header
+
+    def check_answer(self, frame: bytes) -> PeerHeader:
+        """As ``check``, for an answer: it must be to this incarnation (S1)."""
+        header = self.check(frame)
+        if header.incarnation != self.incarnation:
+            raise ProtocolError(f"answer to incarnation {header.incarnation:016x}, which is gone")
+        return header
+
+    def _check(self, header: PeerHeader) -> None:
+        if header.version != PEER_VERSION:
+            raise ProtocolError(f"peer protocol {header.version}, this node speaks {PEER_VERSION}: upgrade one of them")
+        if header.cluster != self._cluster:
+            raise ProtocolError(f"message of cluster {header.cluster.hex()}, this is {self._cluster.hex()}")
+        if header.target != self.me:
+            raise ProtocolError(f"message for member {header.target:016x}, this is {self.me:016x}")
+        if header.sender not in self._names:
+            raise ProtocolError(f"message of {header.sender:016x}, which is no member (counted only if it is)")

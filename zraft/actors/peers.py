@@ -1,0 +1,113 @@
+"""Links to the other nodes: one DEALER a peer and plane, found by name, remade when the name's address changes.
+
+libzmq resolves names in its I/O thread, where a DNS server that does not answer would hold up healthy peers. So names
+are resolved in a thread of their own, and sockets connect to numeric addresses only (trap 61).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+from collections.abc import Callable, Iterable, Mapping
+
+import zmq
+
+from zraft.actors.sockets import Frames, Sockets, drain, send
+
+RESOLVE_SECONDS = 2.0
+MESSAGES_PER_DRAIN = 256
+
+
+def look_up(host: str) -> str | None:
+    """The first numeric address of ``host``; None while it has none."""
+    try:
+        return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
+    except OSError:
+        return None
+
+
+class Resolver:
+    """Keeps the numeric addresses of some hosts up to date, in a daemon thread; numeric hosts need none."""
+
+    def __init__(self, hosts: Iterable[str], look_up: Callable[[str], str | None] = look_up) -> None:
+        self._look_up = look_up
+        self._stop = threading.Event()
+        self._addresses: dict[str, str] = {}
+        self._names = []
+        for host in set(hosts):
+            try:
+                self._addresses[host] = str(ipaddress.ip_address(host))
+            except ValueError:
+                self._names.append(host)
+        self._thread = threading.Thread(target=self._run, name="resolver", daemon=True)
+        if self._names:
+            self._thread.start()
+
+    def address(self, host: str) -> str | None:
+        """The newest known address of ``host``."""
+        return self._addresses.get(host)
+
+    def close(self) -> None:
+        """End the thread; a look-up that hangs is left to its own time-out."""
+        self._stop.set()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            for host in self._names:
+                address = self._look_up(host)
+                if address is not None:  # a name that does not resolve for a moment keeps its last address
+                    self._addresses[host] = address
+            self._stop.wait(RESOLVE_SECONDS)
+
+
+class PeerLinks:
+    """The DEALERs of one actor to its peers on one plane (``offset`` above their control port)."""
+
+    def __init__(
+        self,
+        sockets: Sockets,
+        poller: zmq.Poller,
+        peers: Mapping[str, tuple[str, int]],
+        offset: int,
+        resolver: Resolver,
+    ) -> None:
+        self._sockets = sockets
+        self._poller = poller
+        self._peers = {name: (host, port + offset) for name, (host, port) in peers.items()}
+        self._resolver = resolver
+        self._links: dict[str, tuple[str, zmq.Socket[bytes]]] = {}
+        self._next_refresh = 0.0
+
+    def refresh(self, now: float) -> float:
+        """Follow changed addresses; returns when to call again (seconds)."""
+        if now >= self._next_refresh:
+            self._next_refresh = now + RESOLVE_SECONDS / 2
+            for name, (host, port) in self._peers.items():
+                address = self._resolver.address(host)
+                if address is None or (name in self._links and self._links[name][0] == address):
+                    continue
+                if name in self._links:
+                    old = self._links[name][1]
+                    self._poller.unregister(old)
+                    old.close(0)
+                link = self._sockets.connect_peer((address, port))
+                self._poller.register(link, zmq.POLLIN)
+                self._links[name] = (address, link)
+            if len(self._links) < len(self._peers):
+                self._next_refresh = now + 0.05  # a first answer of the resolver is near
+        return self._next_refresh
+
+    def send(self, name: str, frames: Frames) -> bool:
+        """Send to a peer; False when it is not connected or its queue is full: nothing is kept for it."""
+        link = self._links.get(name)
+        return link is not None and send(link[1], frames)
+
+    def arrived(self, events: Mapping[object, int]) -> list[tuple[str, Frames]]:
+        """(peer's name, frames) of what has come back over these links."""
+        return [
+            (name, frames)
+            for name, (_, link) in self._links.items()
+            if link in events
+            for frames in drain(link, MESSAGES_PER_DRAIN)
+        ]

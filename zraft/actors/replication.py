@@ -1,0 +1,157 @@
+"""The replication actor: the data plane towards every storage, around ``core.replication``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import zmq
+
+from zraft.actors import metrics
+from zraft.actors.election import clock
+from zraft.actors.identity import Identity
+from zraft.actors.launch import Launch, StopSignal, page_path
+from zraft.actors.logs import Log
+from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, Resolver
+from zraft.actors.sockets import LOCAL_MESSAGES_MAX, Frames, Sockets, drain, poll, send
+from zraft.core.effects import Ignored, Send, ToStorage
+from zraft.core.replication import Effect, Message, PublishCommit, Refuse, Replication, ToElection
+from zraft.errors import ProtocolError
+from zraft.protocol import codec
+from zraft.protocol.local import Lead, Ping, Pong
+from zraft.protocol.peer import Append, AppendAnswer, Commit
+from zraft.store.directory import ipc_endpoint
+from zraft.store.page import Group, Page
+
+
+def run(launch: Launch, stop: StopSignal, log: Log) -> None:
+    """The body of the replication process."""
+    actor = ReplicationActor(launch, log)
+    try:
+        actor.run(stop)
+    finally:
+        actor.close()
+
+
+class ReplicationActor:
+    """Polls, decodes, steps the core, flushes it once for all that came, carries out its effects."""
+
+    def __init__(self, launch: Launch, log: Log) -> None:
+        settings, runtime = launch.settings, Path(launch.runtime)
+        self._log = log
+        self._window = (settings.window_entries, settings.window_bytes)
+        self._incarnation = launch.incarnation
+        self._local = codec.incarnation_frame(launch.incarnation)
+        self._page = Page.open(page_path(runtime))
+        self._page.clear(Group.COMMIT)
+        self._sockets = Sockets()
+        self._poller = zmq.Poller()
+        self._election = self._sockets.bind_local(ipc_endpoint(runtime, launch.incarnation, "replication.election"))
+        self._storage = self._sockets.connect_local(ipc_endpoint(runtime, launch.incarnation, "storage.replication"))
+        self._gateways = self._sockets.bind_router(
+            ipc_endpoint(runtime, launch.incarnation, "replication.gateways"), LOCAL_MESSAGES_MAX
+        )
+        for socket in (self._election, self._storage, self._gateways):
+            self._poller.register(socket, zmq.POLLIN)
+        peers = settings.peer_addresses()
+        self._resolver = Resolver(host for host, _ in peers.values())
+        self._links = PeerLinks(self._sockets, self._poller, peers, 1, self._resolver)
+        self._core = Replication(0, self._window)
+        self._identity: Identity | None = None
+        self._proposer = b""
+        self._steps = 0
+
+    def run(self, stop: StopSignal) -> None:
+        """Work until asked to stop."""
+        self._poller.register(stop.fileno(), zmq.POLLIN)
+        while not stop.requested:
+            wake = self._links.refresh(clock())
+            deadline = self._core.next_deadline()
+            wake = wake if deadline is None else min(wake, deadline)
+            events = poll(self._poller, wake - clock())
+            self._take(events)
+            now = clock()
+            self._do(self._core.tick(now))
+            self._do(self._core.flush(now))
+
+    def close(self) -> None:
+        """Close all sockets."""
+        self._resolver.close()
+        self._sockets.close()
+
+    def _take(self, events: dict[object, int]) -> None:
+        if self._election in events:
+            for incarnation, frame in drain(self._election, MESSAGES_PER_DRAIN):
+                if incarnation == self._local:
+                    self._on_election(frame)
+        now = clock()
+        if self._storage in events:
+            for incarnation, frame in drain(self._storage, MESSAGES_PER_DRAIN):
+                if incarnation == self._local:
+                    self._step(codec.storage_to_replication.decode(frame), now, self._core.me)
+        for _, frames in self._links.arrived(events):
+            self._on_answer(frames, now)
+        if self._gateways in events:
+            for route, incarnation, frame in drain(self._gateways, MESSAGES_PER_DRAIN):
+                if incarnation == self._local:
+                    self._proposer = route
+                    self._step(codec.gateway_to_replication.decode(frame), now, self._core.me)
+
+    def _on_election(self, frame: bytes) -> None:
+        message = codec.election_to_replication.decode(frame)
+        if isinstance(message, Ping):
+            # Whatever waits here was taken in before this answer: to answer is to make progress.
+            pong = Pong(message.number, self._steps, False, self._core.term)
+            send(self._election, [self._local, codec.encode(pong)])
+            return
+        if isinstance(message, Lead) and self._identity is None:
+            self._meet_members(message)
+        self._step(message, clock(), self._core.me)
+
+    def _meet_members(self, message: Lead) -> None:
+        """Who this node is stands on the page since storage opened the log; a leader has been through that."""
+        page = self._page.load(Group.IDENTITY)
+        if page is None:
+            raise ProtocolError("elected before storage published who this node is")
+        identity = codec.identity_group.decode(page)
+        self._identity = Identity(identity.member, identity.cluster, message.configuration, self._incarnation)
+        self._core = Replication(identity.member, self._window)
+
+    def _on_answer(self, frames: Frames, now: float) -> None:
+        try:
+            head, frame = frames
+            message = codec.data.decode(frame)
+            if self._identity is None or not isinstance(message, AppendAnswer):
+                return
+            sender = self._identity.check_answer(head).sender
+        except (ProtocolError, ValueError) as error:
+            self._log.every(10, "answer dropped", reason=str(error))
+            return
+        self._step(message, now, sender)
+
+    def _step(self, message: Message, now: float, sender: int) -> None:
+        self._steps += 1
+        self._do(self._core.step(message, now, sender))
+
+    def _do(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send():
+                    self._send(effect.to, effect.message)
+                case ToStorage():
+                    send(self._storage, [self._local, codec.encode(effect.message)])
+                case PublishCommit():
+                    self._page.publish(Group.COMMIT, codec.encode(effect.group))
+                case Refuse():
+                    send(self._gateways, [self._proposer, self._local, codec.encode(effect.message)])
+                case ToElection():
+                    send(self._election, [self._local, codec.encode(effect.message)])
+                case Ignored():
+                    pass
+
+    def _send(self, member: int, message: Append | Commit) -> None:
+        identity = self._identity
+        if identity is None:
+            return
+        if isinstance(message, Append):
+            metrics.append_entries.inc()
+        self._links.send(identity.name_of(member), [identity.header_to(member), codec.encode(message)])

@@ -1,0 +1,122 @@
+"""ZeroMQ sockets as zraft uses them: every option that matters is set here, each for a reason."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import zmq
+
+from zraft.errors import ConfigurationError
+from zraft.protocol.peer import MESSAGE_BYTES_MAX
+
+LOCAL_MESSAGES_MAX = 100_000
+"""Bound of a queue inside a node: the windows of replication and gateways keep far below it."""
+PEER_MESSAGES_MAX = 256
+"""Bound of a queue to one peer: beyond it messages are lost, which the protocol expects."""
+CLIENT_MESSAGES_MAX = 10_000
+HEARTBEAT_MS = 2_000
+"""A connection whose other end vanished without a word is closed after this time without a pong."""
+CONNECT_MS = 2_000
+RECONNECT_MS = (10, 1_000)
+
+Frames = list[bytes]
+
+
+class Sockets:
+    """The context and the sockets of one actor; closing it closes them all without lingering."""
+
+    def __init__(self) -> None:
+        self._context = zmq.Context()
+        self._context.set(zmq.MAX_SOCKETS, 4096)
+
+    def bind_router(self, endpoint: str, queue: int, bytes_max: int = MESSAGE_BYTES_MAX) -> zmq.Socket[bytes]:
+        """A ROUTER that tells when a message can't be sent, instead of dropping it silently.
+
+        Raises:
+            ConfigurationError: the address can't be bound, with the reason.
+        """
+        socket = self._make(zmq.ROUTER, queue)
+        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        socket.setsockopt(zmq.MAXMSGSIZE, bytes_max)  # trap 62: no unbounded read from a port
+        self._watch(socket)
+        return self._bind(socket, endpoint)
+
+    def bind_local(self, endpoint: str) -> zmq.Socket[bytes]:
+        """One end of a link between two actors of one incarnation."""
+        return self._bind(self._make(zmq.DEALER, LOCAL_MESSAGES_MAX), endpoint)
+
+    def connect_local(self, endpoint: str) -> zmq.Socket[bytes]:
+        """The other end, or a gateway's link to one of the trio's ROUTERs."""
+        socket = self._make(zmq.DEALER, LOCAL_MESSAGES_MAX)
+        socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS[0])
+        socket.connect(endpoint)
+        return socket
+
+    def connect_peer(self, address: tuple[str, int]) -> zmq.Socket[bytes]:
+        """A DEALER to a peer at a numeric address. While the peer is down nothing is queued for it (IMMEDIATE)."""
+        socket = self._make(zmq.DEALER, PEER_MESSAGES_MAX)
+        socket.setsockopt(zmq.IMMEDIATE, 1)
+        socket.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_MS)
+        socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS[0])
+        socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MS[1])
+        socket.setsockopt(zmq.MAXMSGSIZE, MESSAGE_BYTES_MAX)
+        self._watch(socket)
+        host, port = address
+        socket.connect(tcp(host, port))
+        return socket
+
+    def close(self) -> None:
+        """Close everything; messages that have not left are dropped."""
+        self._context.destroy(linger=0)
+
+    def _make(self, kind: int, queue: int) -> zmq.Socket[bytes]:
+        socket: zmq.Socket[bytes] = self._context.socket(kind)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.SNDHWM, queue)
+        socket.setsockopt(zmq.RCVHWM, queue)
+        return socket
+
+    def _watch(self, socket: zmq.Socket[bytes]) -> None:
+        socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
+        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_MS)
+
+    def _bind(self, socket: zmq.Socket[bytes], endpoint: str) -> zmq.Socket[bytes]:
+        try:
+            socket.bind(endpoint)
+        except zmq.ZMQError as error:
+            socket.close(0)
+            raise ConfigurationError(f"can't listen on {endpoint}: {error.strerror}; choose another port") from None
+        return socket
+
+
+def tcp(host: str, port: int) -> str:
+    """The ZeroMQ endpoint of a TCP address."""
+    return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
+
+
+def send(socket: zmq.Socket[bytes], frames: Frames) -> bool:
+    """Send without blocking; False when the queue is full, the peer is not connected, or unknown to a ROUTER."""
+    try:
+        socket.send_multipart(frames, zmq.NOBLOCK)
+    except zmq.Again:
+        return False
+    except zmq.ZMQError as error:
+        if error.errno == zmq.EHOSTUNREACH:
+            return False
+        raise
+    return True
+
+
+def drain(socket: zmq.Socket[bytes], most: int) -> Iterator[Frames]:
+    """What has arrived, up to ``most`` messages, without blocking."""
+    for _ in range(most):
+        try:
+            yield socket.recv_multipart(zmq.NOBLOCK)
+        except zmq.Again:
+            return
+
+
+def poll(poller: zmq.Poller, seconds: float) -> dict[object, int]:
+    """What is ready, after at most ``seconds``; a deadline is never met early, which would only poll again."""
+    return dict(poller.poll(max(0, math.ceil(seconds * 1000))))

@@ -1,0 +1,65 @@
+"""Reads straight from the map that storage writes: no message to any process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from zraft.core.reads import Read
+from zraft.core.views import View
+from zraft.errors import InvariantViolated, Unavailable
+from zraft.protocol import codec
+from zraft.protocol.client import Batch, Get, Range
+from zraft.store.directory import DataDirectory
+from zraft.store.state import StateView
+
+SNAPSHOT_SECONDS = 0.050
+"""A read transaction pins the pages that it sees: it is ended after this, and another one goes on."""
+
+
+class StateReads:
+    """The applied state of this node, of whichever generation the page names."""
+
+    def __init__(self, directory: DataDirectory, map_size: int) -> None:
+        self._directory = directory
+        self._map_size = map_size
+        self._view: StateView | None = None
+        self._generation: int | None = None
+
+    def answer(
+        self, index: int, reads: Sequence[Read], generation: int | None
+    ) -> tuple[list[tuple[Read, bytes]], tuple[Read, ...]]:
+        """(answers, reads that are left), from one view that has applied ``index``; no answers: there is none yet.
+
+        Raises:
+            Unavailable: the state is not there at the moment.
+        """
+        answers: list[tuple[Read, bytes]] = []
+        with self._at(generation).begin() as snapshot:
+            view = View(snapshot)
+            if view.applied.index < index:
+                return answers, tuple(reads)
+            end = time.monotonic() + SNAPSHOT_SECONDS
+            for read in reads:
+                if not isinstance(read.request, Get | Range | Batch):
+                    raise InvariantViolated("only reads are read", request=type(read.request).__name__)
+                answers.append((read, codec.encode(view.answer(read.request))))
+                if time.monotonic() > end:
+                    break
+        return answers, tuple(reads[len(answers) :])
+
+    def close(self) -> None:
+        """Leave the state."""
+        if self._view is not None:
+            self._view.close()
+            self._view = None
+
+    def _at(self, generation: int | None) -> StateView:
+        """The view of ``generation``: one environment a process, so the old one is left before the new is opened."""
+        if generation is None:
+            raise Unavailable("storage has not opened the state yet; try again")
+        if self._view is None or generation != self._generation:
+            self.close()
+            self._view = StateView(self._directory.state_path(generation), self._map_size)
+            self._generation = generation
+        return self._view

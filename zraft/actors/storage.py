@@ -1,0 +1,253 @@
+"""The storage actor: the acceptor and the state machine of a node, around ``core.acceptor`` and ``core.applier``.
+
+One turn: election's questions first, then a bounded number of Appends, one commit of the log for all of them (group
+commit, S13), the answers, then a slice of apply. A vote never waits for bulk data, and its commit goes to ``log/``
+while a transaction of ``state/`` may be open.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import zmq
+
+from zraft.actors import metrics
+from zraft.actors.election import clock
+from zraft.actors.identity import Identity
+from zraft.actors.launch import Launch, StopSignal, page_path
+from zraft.actors.logs import Log
+from zraft.actors.results import ResultLinks
+from zraft.actors.sockets import LOCAL_MESSAGES_MAX, PEER_MESSAGES_MAX, Frames, Sockets, drain, poll, send, tcp
+from zraft.core.acceptor import Acceptor, Question, Reply
+from zraft.core.applier import Applier
+from zraft.core.effects import Ignored
+from zraft.errors import OutOfSpace, ProtocolError
+from zraft.protocol import codec
+from zraft.protocol.local import IdentityGroup, Ping, Pong, StorageGroup
+from zraft.protocol.peer import Append, AppendAnswer
+from zraft.store.directory import DataDirectory, ipc_endpoint
+from zraft.store.page import Group, Page
+from zraft.store.recovery import open_stores
+from zraft.store.space import Space
+
+SLICE_SECONDS = 0.005
+DRAIN_MESSAGES = 64
+DRAIN_BYTES = 8 << 20
+OUT_OF_SPACE_SECONDS = 1.0
+READER_CHECK_SECONDS = 30.0
+IDLE_SECONDS = 1.0
+
+Destination = tuple[str, bytes, bytes]
+"""(link, route, header): where an answer goes."""
+
+
+def run(launch: Launch, stop: StopSignal, log: Log) -> None:
+    """The body of the storage process."""
+    actor = StorageActor(launch, log)
+    try:
+        actor.run(stop)
+    finally:
+        actor.close()
+
+
+class StorageActor:
+    """Polls, decodes, steps the acceptor, commits, answers, applies."""
+
+    def __init__(self, launch: Launch, log: Log) -> None:
+        settings, runtime = launch.settings, Path(launch.runtime)
+        self._logger = log
+        self._local = codec.incarnation_frame(launch.incarnation)
+        self._incarnation = launch.incarnation
+        self._page = Page.open(page_path(runtime))
+        self._page.clear(Group.STORAGE)
+        self._page.clear(Group.IDENTITY)
+        self._sockets = Sockets()
+        self._poller = zmq.Poller()
+        # Bound before the stores are opened: a port that is taken is found out at once.
+        self._data = self._sockets.bind_router(tcp(settings.host, settings.peer_port + 1), PEER_MESSAGES_MAX)
+        self._election = self._sockets.bind_local(ipc_endpoint(runtime, launch.incarnation, "storage.election"))
+        self._replication = self._sockets.bind_local(ipc_endpoint(runtime, launch.incarnation, "storage.replication"))
+        gateways = self._sockets.bind_router(
+            ipc_endpoint(runtime, launch.incarnation, "storage.gateways"), LOCAL_MESSAGES_MAX
+        )
+        for socket in (self._data, self._election, self._replication, gateways):
+            self._poller.register(socket, zmq.POLLIN)
+        self._gateways = ResultLinks(gateways, self._local)
+        directory = DataDirectory(settings.data_path())
+        self._stores = open_stores(
+            directory, secrets.randbits(64) or 1, settings.map_size_gib << 30, metrics.log_sync_seconds.observe
+        )
+        if self._stores.rebuilt:
+            log.warning("the applied state is rebuilt from the log", why=self._stores.rebuilt)
+        self._log, self._state = self._stores.log, self._stores.state
+        applied = self._stores.applied.index
+        self._acceptor = Acceptor(self._log, applied)
+        self._applier = Applier(self._log, self._state, self._acceptor)
+        self._space = Space(directory.path)
+        self._identity: Identity | None = None
+        self._published: tuple[object, ...] = ()
+        self._handled = 0
+        self._blocked_until = 0.0
+        self._next_reader_check = clock() + READER_CHECK_SECONDS
+
+    def run(self, stop: StopSignal) -> None:
+        """Work until asked to stop, then leave the state clean."""
+        self._poller.register(stop.fileno(), zmq.POLLIN)
+        self._meet_members()
+        self._publish()
+        while not stop.requested:
+            events = poll(self._poller, self._patience())
+            self._answer_all(events)
+            self._gateways.take(events, self._acceptor.applied)
+            self._apply()
+            self._publish()
+            self._look_after_readers()
+        self._stores.close_cleanly()
+
+    def close(self) -> None:
+        """Close the sockets; stores that were not closed cleanly stay marked as dirty."""
+        self._sockets.close()
+
+    def _patience(self) -> float:
+        if not self._applier.pending():
+            return IDLE_SECONDS
+        return max(0.0, self._blocked_until - clock())
+
+    # --- the acceptor's turn
+
+    def _answer_all(self, events: dict[object, int]) -> None:
+        """Step the acceptor through what has come, commit once, and only then answer (group commit)."""
+        answers: list[tuple[Destination, Reply | Pong]] = []
+        if self._election in events:
+            for incarnation, frame in drain(self._election, DRAIN_MESSAGES):
+                if incarnation == self._local:  # another incarnation's message is dropped (S1)
+                    self._on_election(frame, answers)
+        room = DRAIN_BYTES
+        if self._replication in events:
+            for incarnation, frame in drain(self._replication, DRAIN_MESSAGES):
+                if incarnation == self._local:
+                    message = codec.replication_to_storage.decode(frame)
+                    self._step(message, self._log.member, ("replication", b"", b""), answers)
+                    room -= len(frame)
+                    if room < 0:
+                        break
+        if self._data in events:
+            for route, *frames in drain(self._data, DRAIN_MESSAGES):
+                self._on_peer(route, frames, answers)
+                room -= len(frames[-1]) if frames else 0
+                if room < 0:
+                    break
+        if answers:
+            self._log.commit()
+            self._send(answers)
+
+    def _on_election(self, frame: bytes, answers: list[tuple[Destination, Reply | Pong]]) -> None:
+        message = codec.election_to_storage.decode(frame)
+        destination = ("election", b"", b"")
+        if isinstance(message, Ping):
+            done = self._handled + self._applier.done
+            pong = Pong(message.number, done, self._applier.pending(), self._acceptor.term)
+            answers.append((destination, pong))
+            return
+        self._step(message, self._log.member, destination, answers)
+        if self._identity is None and self._log.record is not None:
+            self._meet_members()
+
+    def _on_peer(self, route: bytes, frames: Frames, answers: list[tuple[Destination, Reply | Pong]]) -> None:
+        try:
+            head, frame = frames
+            message = codec.data.decode(frame)
+            if self._identity is None:
+                return  # the cluster has not formed: there is no leader to follow
+            header = self._identity.check(head)
+        except (ProtocolError, ValueError) as error:
+            self._logger.every(10, "data message dropped", reason=str(error))
+            return
+        if isinstance(message, AppendAnswer):
+            return
+        answer_header = self._identity.header_to(header.sender, header.incarnation)
+        self._step(message, header.sender, ("data", route, answer_header), answers)
+
+    def _step(
+        self, message: Question, sender: int, to: Destination, answers: list[tuple[Destination, Reply | Pong]]
+    ) -> None:
+        self._handled += 1
+        if isinstance(message, Append) and message.entries and self._space.exhausted():
+            self._logger.every(10, "append refused", reason="the disk's reserve is used up: make room")
+            return
+        effect = self._acceptor.step(message, sender)
+        if isinstance(effect, Ignored):
+            if isinstance(message, Append):
+                self._logger.every(10, "append ignored", reason=effect.reason)
+            return
+        answer = effect.message
+        if answers and answers[-1][0] == to:
+            both = _merged(answers[-1][1], answer)
+            if both is not None:
+                answers[-1] = (to, both)
+                return
+        answers.append((to, answer))
+
+    def _send(self, answers: list[tuple[Destination, Reply | Pong]]) -> None:
+        for (link, route, header), answer in answers:
+            frame = codec.encode(answer)
+            if link == "data":
+                send(self._data, [route, header, frame])
+            else:
+                send(self._election if link == "election" else self._replication, [self._local, frame])
+
+    # --- apply
+
+    def _apply(self) -> None:
+        """A slice of apply: so long, and no longer, does a vote wait for it."""
+        now = clock()
+        if not self._applier.pending() or now < self._blocked_until:
+            return
+        end = now + SLICE_SECONDS
+        before = self._acceptor.applied
+        try:
+            outcomes = self._applier.work(lambda: clock() >= end)
+        except OutOfSpace as error:
+            # Lack of space blocks apply, it never changes it: an entry is applied whole, later.
+            self._applier.forget()
+            self._blocked_until = clock() + OUT_OF_SPACE_SECONDS
+            self._logger.every(10, "apply waits for space", reason=str(error))
+            return
+        metrics.committed_entries.inc(self._acceptor.applied - before)
+        self._gateways.tell(outcomes, self._acceptor.applied)
+
+    # --- what others may know
+
+    def _meet_members(self) -> None:
+        record = self._log.record
+        if record is None:
+            return
+        configuration = self._acceptor.configuration()
+        self._identity = Identity(self._log.member, record.cluster_id(), configuration, self._incarnation)
+        group = IdentityGroup(self._log.member, record.cluster_id(), configuration)
+        self._page.publish(Group.IDENTITY, codec.encode(group))
+
+    def _publish(self) -> None:
+        log, acceptor = self._log, self._acceptor
+        now = (log.term, log.first_index, log.last.index, acceptor.commit, acceptor.applied, self._applier.revision)
+        known = (*now, self._space.level())
+        if known != self._published:
+            self._published = known
+            self._logger.term = log.term
+            self._page.publish(Group.STORAGE, codec.encode(StorageGroup(self._stores.generation, *known)))
+
+    def _look_after_readers(self) -> None:
+        now = clock()
+        if now >= self._next_reader_check:
+            self._next_reader_check = now + READER_CHECK_SECONDS
+            self._state.reader_check()
+
+
+def _merged(last: Reply | Pong, answer: Reply) -> AppendAnswer | None:
+    """One answer for two that say the same of a longer log: a stream of Appends is acknowledged once a turn."""
+    if not (isinstance(last, AppendAnswer) and isinstance(answer, AppendAnswer)):
+        return None
+    if not (last.success and answer.success and last.term == answer.term):
+        return None
+    return AppendAnswer(answer.term, True, max(last.match, answer.match), max(last.commit, answer.commit), answer.probe)

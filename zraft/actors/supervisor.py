@@ -1,0 +1,324 @@
+"""The supervisor: the parent of a node's processes. It starts, watches and restarts them, and answers over HTTP.
+
+It decides nothing about consensus, and of its own work only the order at start and at the end is here; when to
+restart what is decided in ``zraft.core.restarts``.
+
+The page: NODE is the supervisor's own group. The others belong to actors of the trio, and a group has one writer at a
+time: while no process of the trio lives, which only the supervisor knows, it is the supervisor that clears them, and
+says in NOTICE why the node is down.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+
+import msgspec
+
+from zraft.actors.children import Children, Ended
+from zraft.actors.http import HttpServer, as_json, health
+from zraft.actors.launch import Launch, StopSignal, last_words, page_path
+from zraft.actors.logs import Log, set_up
+from zraft.actors.process import InheritedDescriptor, name_process
+from zraft.actors.roster import Roster
+from zraft.actors.status import cluster_status, named_fields, why_not_ready
+from zraft.config import Settings
+from zraft.core.restarts import (
+    TRIO,
+    Boot,
+    Effect,
+    Event,
+    Exited,
+    Finished,
+    Forget,
+    Halted,
+    Kill,
+    RecordSyncFailure,
+    Restarts,
+    Start,
+    StopRequested,
+    Terminate,
+    Tick,
+    Withdraw,
+    sync_failure_reason,
+)
+from zraft.errors import ConfigurationError, DataDirectoryInUse, FatalError
+from zraft.protocol.client import StatusResult
+from zraft.protocol.codec import encode
+from zraft.protocol.local import NodeGroup
+from zraft.store.directory import DataDirectory, runtime_directory
+from zraft.store.fault import pending_sync_failure, record_sync_failure
+from zraft.store.page import PAYLOAD_BYTES_MAX, Group, Page
+
+ACTORS = {actor: f"zraft.actors.{actor}" for actor in (*TRIO, "gateway")}
+"""The module of each actor of a node."""
+
+LOCK_WAIT_S = 3.0
+"""How long the processes of a node that was just killed may take to let go of the data directory."""
+_LOCK_RETRY_S = 0.05
+_TICK_S = 1.0
+_NOT_STARTED = 71  # EX_OSERR: the machine had no room for the process
+_TRIO_GROUPS = (Group.ROLE, Group.COMMIT, Group.STORAGE, Group.IDENTITY, Group.NOTICE)
+
+
+@dataclass(frozen=True)
+class _Premises:
+    """What a node holds while it runs."""
+
+    directory: DataDirectory
+    lock: int
+    runtime: Path
+    page: Page
+
+
+def run(settings: Settings, actors: Mapping[str, str] = ACTORS) -> int:
+    """Run a node until SIGTERM or SIGINT; nothing of it is left afterwards. Only a main thread may call this.
+
+    Args:
+        settings: the node's settings, checked here.
+        actors: the dotted path of each actor's module; those beside the trio are gateways.
+
+    Returns:
+        The exit code for the process: 0, or that of the ``FatalError`` that kept the node from running.
+    """
+    log = set_up(settings.id, "supervisor")
+    stop = StopSignal()
+    stop.listen(signal.SIGTERM, signal.SIGINT)
+    name_process(settings.id, "supervisor")
+    try:
+        settings.check()
+        with _premises(settings, stop, log) as premises:
+            return _Supervisor(settings, actors, premises, stop, log).run()
+    except FatalError as error:
+        log.error("the node can't run", error=type(error).__name__, message=str(error), exit_code=error.exit_code)
+        return error.exit_code
+
+
+@contextlib.contextmanager
+def _premises(settings: Settings, stop: StopSignal, log: Log) -> Iterator[_Premises]:
+    """Take the data directory's lock before anything else is touched (S1), then make room in the runtime directory."""
+    directory = DataDirectory(settings.data_path())
+    lock = _acquire(directory, stop, log)
+    try:
+        runtime = runtime_directory(directory.path)
+        page = _furnish(runtime, directory)
+        try:
+            yield _Premises(directory, lock, runtime, page)
+        finally:
+            page.close()
+            _sweep(runtime, directory)
+            with contextlib.suppress(OSError):  # not empty: the record of a failed sync stays
+                runtime.rmdir()
+    finally:
+        directory.release()
+
+
+def _furnish(runtime: Path, directory: DataDirectory) -> Page:
+    try:
+        _sweep(runtime, directory)
+        metrics = _metrics_directory(runtime)
+        metrics.mkdir()
+        # Before prometheus_client is imported, here and in every child.
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
+        return Page.create(page_path(runtime))
+    except OSError as error:
+        raise ConfigurationError(f"the runtime directory {runtime} can't be used: {error}") from error
+
+
+def _metrics_directory(runtime: Path) -> Path:
+    return runtime / "metrics"
+
+
+def _acquire(directory: DataDirectory, stop: StopSignal, log: Log) -> int:
+    """Lock the data directory, and wait a little for it: the children of a node that was killed may still be dying."""
+    deadline = time.monotonic() + LOCK_WAIT_S
+    while True:
+        try:
+            return directory.acquire()
+        except DataDirectoryInUse as error:
+            if stop.requested or time.monotonic() >= deadline:
+                raise
+            log.every(LOCK_WAIT_S, "waiting for the data directory", reason=str(error))
+            time.sleep(_LOCK_RETRY_S)
+
+
+def _sweep(runtime: Path, directory: DataDirectory) -> None:
+    """Remove what a run leaves: sockets, page, metrics. The record of a failed sync stays (S13)."""
+    for path in runtime.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != directory.fault_record.name:
+            path.unlink()
+
+
+class _Supervisor:
+    """One node's life, from its first child to its last."""
+
+    def __init__(
+        self, settings: Settings, actors: Mapping[str, str], premises: _Premises, stop: StopSignal, log: Log
+    ) -> None:
+        from zraft.actors.metrics import NodeMetrics  # not before its directory is set
+
+        self._settings = settings
+        self._premises = premises
+        self._stop = stop
+        self._log = log
+        self._children = Children(actors)
+        self._restarts = Restarts([actor for actor in actors if actor not in TRIO])
+        self._events: deque[Event] = deque()
+        self._incarnation = 0
+        self._stopping = False
+        self._exit_code: int | None = None
+        # What the HTTP threads see of all this: each replaced as a whole, by the main thread.
+        self._problem = "the node is starting"
+        self._pids: dict[str, int] = {}
+        self._metrics = NodeMetrics(
+            _metrics_directory(premises.runtime),
+            is_ready=lambda: not self._why_not_ready(),
+            pids=lambda: self._pids,
+            restarts=lambda: self._restarts.restarts,
+        )
+
+    def run(self) -> int:
+        """Start everything, watch it until the end, and return the exit code."""
+        http = self._open_http()
+        try:
+            http.start()
+            self._announce()
+            self._events.append(Boot(self._why_halted()))
+            while True:
+                self._handle_events()
+                if self._exit_code is not None:
+                    self._log.info("node stopped", exit_code=self._exit_code)
+                    return self._exit_code
+                self._watch()
+        finally:
+            self._children.end()
+            http.close()
+
+    def _announce(self) -> None:
+        settings = self._settings
+        self._log.info("node started", host=settings.host, data_dir=settings.data_dir, **settings.ports())
+        if settings.host not in ("localhost", "::1") and not settings.host.startswith("127."):
+            self._log.warning(
+                "whoever can reach this host can read and write: there is no security yet", host=settings.host
+            )
+
+    def _why_halted(self) -> str:
+        failure = pending_sync_failure(self._premises.directory, self._premises.runtime)
+        return sync_failure_reason(failure) if failure else ""
+
+    def _watch(self) -> None:
+        """Wait until a child exits, the node is to stop, or time has come, and make events of it."""
+        deadline = self._restarts.next_deadline()
+        timeout = _TICK_S if deadline is None else min(_TICK_S, max(0.0, deadline - time.monotonic()))
+        for ended in self._children.wait(timeout, None if self._stopping else self._stop):
+            self._events.append(self._on_ended(ended))
+        if self._stop.requested and not self._stopping:
+            self._stopping = True
+            self._events.append(StopRequested())
+        self._events.append(Tick())
+
+    def _on_ended(self, ended: Ended) -> Exited:
+        try:
+            self._metrics.bury(ended.pid)
+        except OSError as error:
+            self._log.every(60, "the counts of an actor are lost", child=ended.actor, error=str(error))
+        words = last_words(self._premises.runtime, ended.actor)
+        self._log.info("actor ended", child=ended.actor, pid=ended.pid, exit_code=ended.exit_code)
+        return Exited(ended.actor, ended.exit_code, words)
+
+    def _handle_events(self) -> None:
+        while self._events:
+            for effect in self._restarts.step(self._events.popleft(), time.monotonic()):
+                self._perform(effect)
+        self._problem = self._restarts.problem(time.monotonic())
+        self._publish_roster()
+
+    def _perform(self, effect: Effect) -> None:
+        page = self._premises.page
+        match effect:
+            case Start(actors):
+                self._start(actors)
+            case Terminate(actors):
+                self._children.terminate(actors)
+            case Kill(actors):
+                self._children.kill(actors)
+            case Withdraw():
+                page.publish(Group.NODE, encode(NodeGroup(incarnation=0)))
+            case Forget():
+                self._forget()
+            case RecordSyncFailure(detail):
+                record_sync_failure(self._premises.directory, self._premises.runtime, detail)
+            case Halted(reason):
+                self._log.error("halted", reason=reason)
+                page.publish(Group.NOTICE, reason.encode()[: PAYLOAD_BYTES_MAX[Group.NOTICE]])
+            case Finished(exit_code):
+                self._exit_code = exit_code
+
+    def _start(self, actors: tuple[str, ...]) -> None:
+        is_trio = actors == TRIO
+        if is_trio:
+            self._incarnation = secrets.randbits(64) or 1
+            self._premises.page.publish(Group.NODE, encode(NodeGroup(self._incarnation)))
+        launch = Launch(
+            self._settings,
+            str(self._premises.runtime),
+            self._incarnation if is_trio else 0,
+            os.getpid(),
+            InheritedDescriptor(self._premises.lock) if is_trio else None,
+        )
+        for actor in actors:
+            try:
+                pid = self._children.start(actor, launch)
+            except OSError as error:
+                self._events.append(Exited(actor, _NOT_STARTED, f"the process could not be started: {error}"))
+            else:
+                self._log.info("actor started", child=actor, pid=pid, incarnation=f"{launch.incarnation:016x}")
+
+    def _forget(self) -> None:
+        """No process of the trio is left: until the next Start its groups and sockets are the supervisor's to clear."""
+        for group in _TRIO_GROUPS:
+            self._premises.page.clear(group)
+        for socket in self._premises.runtime.glob(f"{self._incarnation:016x}.*"):
+            socket.unlink()
+        self._incarnation = 0
+
+    def _publish_roster(self) -> None:
+        pids = self._children.pids()
+        if pids != self._pids:
+            self._pids = pids
+            incarnation = f"{self._incarnation:016x}" if self._incarnation else ""
+            try:
+                Roster(self._settings.id, os.getpid(), incarnation, pids).write(self._premises.runtime)
+            except OSError as error:
+                self._log.every(60, "the roster can't be written", error=str(error))
+
+    def _why_not_ready(self) -> str:
+        return self._problem or why_not_ready(self._premises.page)
+
+    def _open_http(self) -> HttpServer:
+        settings = self._settings
+        resources = health(settings.id, self._why_not_ready) | {
+            "/status": lambda: as_json(named_fields(self._status())),
+            "/metrics": lambda: (HTTPStatus.OK, *self._metrics.text()),
+        }
+        try:
+            return HttpServer(settings.host, settings.http_port, resources, self._log)
+        except OSError as error:
+            raise ConfigurationError(
+                f"http_port {settings.http_port} on {settings.host} can't be bound: {error}"
+            ) from error
+
+    def _status(self) -> StatusResult:
+        status = cluster_status(self._premises.page, self._settings, {})
+        return msgspec.structs.replace(status, notice=self._problem or status.notice)

@@ -1,0 +1,54 @@
+"""Host names to numeric addresses, each time anew: a peer may have moved (trap 61)."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+import time
+from concurrent.futures import Future
+
+from zraft.config import split_address
+
+
+class Names:
+    """Resolves host names in threads of their own: libzmq would do it in the one that serves all connections."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[str, Future[str]] = {}
+
+    def address(self, endpoint: str, until: float) -> str | None:
+        """The numeric ZeroMQ address of ``host:port``; None if there is none, or not in time."""
+        host, port = split_address(endpoint)
+        try:
+            return _address(str(ipaddress.ip_address(host)), port)
+        except ValueError:
+            pass
+        with self._lock:
+            lookup = self._running.get(endpoint)
+            if lookup is None:
+                lookup = self._running[endpoint] = Future()
+                threading.Thread(target=self._resolve, args=(endpoint, lookup), daemon=True).start()
+        try:
+            return lookup.result(max(0.0, until - time.monotonic()))
+        except (OSError, TimeoutError):
+            return None
+
+    def _resolve(self, endpoint: str, lookup: Future[str]) -> None:
+        host, port = split_address(endpoint)
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            # A node binds IPv4 unless told otherwise, and "localhost" often means ::1 first.
+            found.sort(key=lambda info: info[0] != socket.AF_INET)
+            address = _address(str(found[0][4][0]), port)
+        except (OSError, UnicodeError) as error:
+            lookup.set_exception(OSError(str(error)))
+        else:
+            lookup.set_result(address)
+        with self._lock:
+            del self._running[endpoint]
+
+
+def _address(host: str, port: int) -> str:
+    return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"

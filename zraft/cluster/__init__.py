@@ -1,0 +1,6 @@
+"""A local cluster: real nodes on this machine, for trying zraft out and for tests that kill and pause processes."""
+
+from zraft.cluster.local import LocalCluster, Ports
+from zraft.cluster.processes import ClusterError
+
+__all__ = ["ClusterError", "LocalCluster", "Ports"]

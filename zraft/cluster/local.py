@@ -1,0 +1,358 @@
+"""A local cluster: real nodes on this machine, for trying zraft out and for tests that kill and pause processes.
+
+Each node is a process of its own session, detached from whoever started it. All of its children stay in that session,
+so a signal reaches every process of a node even when its supervisor is gone. What runs is written down in
+``<directory>/cluster.json``; the data of node-1 is in ``<directory>/node-1``, its log in ``<directory>/node-1.log``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import msgspec
+
+import zraft
+from zraft.actors.roster import Roster
+from zraft.client import Client
+from zraft.cluster.processes import SIGNAL_S_MAX, ClusterError, NodeProcesses, wait_for
+from zraft.config import Settings
+from zraft.errors import ZraftError
+from zraft.protocol.client import StatusResult
+from zraft.store.directory import DataDirectory, runtime_directory
+from zraft.store.files import write_durably
+
+HOST = "127.0.0.1"
+READY_S_MAX = 30.0
+"""How long nodes may take to start, form a cluster and elect a leader."""
+STOP_S_MAX = 10.0
+"""How long a node may take to stop in order; then it is killed."""
+LEADER_S_MAX = 10.0
+_ASK_S = 1.0
+_POLL_S = 0.02
+_TAIL_LINES = 12
+
+
+class Ports(msgspec.Struct, frozen=True):
+    """Where the ports begin: node-i has client port ``client + i``, HTTP ``http + i``, peers ``peer + 10 * i``."""
+
+    client: int = 8080
+    http: int = 9090
+    peer: int = 7080
+
+
+class _Node(msgspec.Struct, frozen=True):
+    """A node as ``cluster.json`` has it; ``processes`` are those of its last start, which may have ended."""
+
+    settings: Settings
+    runtime: str
+    processes: NodeProcesses | None
+
+
+class LocalCluster:
+    """Nodes node-1 to node-n on this machine.
+
+    Each is detached from whoever started it. What runs is written down in ``<directory>/cluster.json``, so another
+    program may ``load`` it; the data of node-1 is in ``<directory>/node-1``, its log in ``<directory>/node-1.log``.
+
+    Args:
+        directory: where all of that is.
+        nodes: how many.
+        ports: where their ports begin.
+        options: further settings, the same for every node.
+
+    Raises:
+        ConfigurationError: a setting is out of its bounds.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        nodes: int = 3,
+        *,
+        ports: Ports | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.directory = directory.resolve()
+        ports = ports or Ports()
+        peers = {f"node-{i}": f"{HOST}:{ports.peer + 10 * i}" for i in range(1, nodes + 1)}
+        each = (
+            Settings(
+                id=name,
+                host=HOST,
+                port=ports.client + i,
+                http_port=ports.http + i,
+                peer_port=ports.peer + 10 * i,
+                data_dir=str(self.directory / name),
+                peers=peers,
+                **(options or {}),
+            )
+            for i, name in enumerate(peers, start=1)
+        )
+        self._nodes = {settings.id: _Node(settings.check(), "", None) for settings in each}
+
+    @classmethod
+    def load(cls, directory: Path) -> LocalCluster:
+        """The cluster that was started in a directory, perhaps by another program.
+
+        Raises:
+            ClusterError: there is none.
+        """
+        cluster = cls(directory, nodes=0)
+        try:
+            cluster._nodes = msgspec.json.decode(cluster._record.read_bytes(), type=dict[str, _Node])
+        except FileNotFoundError:
+            raise ClusterError(f"no local cluster runs in {directory}: start one with `zraft dev up`") from None
+        except msgspec.MsgspecError as error:
+            raise ClusterError(f"{cluster._record} can't be read: {error}") from None
+        return cluster
+
+    @property
+    def names(self) -> list[str]:
+        """The nodes' names, in order."""
+        return list(self._nodes)
+
+    def endpoints(self) -> list[str]:
+        """Where clients connect, in the order of the nodes."""
+        return [node.settings.client_endpoint() for node in self._nodes.values()]
+
+    def settings(self, name: str) -> Settings:
+        """A node's settings.
+
+        Raises:
+            ClusterError: there is no such node.
+        """
+        return self._node(name).settings
+
+    def log_path(self, name: str) -> Path:
+        """The file that a node's standard output and error go to."""
+        return self.directory / f"{name}.log"
+
+    def condition(self, name: str) -> str:
+        """Whether a node is ``running``, ``paused`` or ``dead``."""
+        states = set(self._states(name).values())
+        return "dead" if not states else "paused" if states == {"T"} else "running"
+
+    def up(self, timeout: float = READY_S_MAX) -> None:
+        """Starts all nodes, and returns when a leader is ready to write. If that fails, nothing is left running.
+
+        Raises:
+            ClusterError: a cluster runs here already, a port is taken, a node ended, or the time is up.
+        """
+        if self._record.exists():
+            other = LocalCluster.load(self.directory)
+            if any(other._states(name) for name in other.names):
+                raise ClusterError(f"a local cluster runs in {self.directory} already: stop it with `zraft dev down`")
+        for name in self.names:
+            self._require_free_ports(name)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        try:
+            for name in self.names:
+                self._start(name)
+            self.wait_until_ready(timeout)
+        except BaseException:
+            self.down()
+            raise
+
+    def down(self) -> None:
+        """Stops all nodes in order, and kills those that don't; the data stays. A node that is dead is no error."""
+        for node in self._nodes.values():
+            if node.processes:
+                node.processes.stop()
+        deadline = time.monotonic() + STOP_S_MAX
+        for name in self.names:
+            self._end(name, deadline)
+        self._record.unlink(missing_ok=True)
+
+    def kill(self, name: str, actor: str = "") -> None:
+        """SIGKILL to all processes of a node, or to one of its actors; returns when they are gone.
+
+        Raises:
+            ClusterError: there is no such node, or the actor is not running.
+        """
+        if not actor:
+            self._running(name).kill()
+            return
+        pid = self._pid_of(name, actor)
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: pid not in self._states(name), SIGNAL_S_MAX, f"{actor} of {name} to be gone")
+
+    def pause(self, name: str) -> None:
+        """SIGSTOP to all processes of a node; returns when all stand still.
+
+        Raises:
+            ClusterError: there is no such node, or it is not running.
+        """
+        self._running(name).pause()
+
+    def resume(self, name: str) -> None:
+        """SIGCONT to all processes of a node.
+
+        Raises:
+            ClusterError: there is no such node, or it is not running.
+        """
+        self._running(name).signal(signal.SIGCONT)
+
+    def restart(self, name: str, timeout: float = READY_S_MAX) -> None:
+        """Stops a node in order if it runs, starts it, and returns when it answers, with a leader or without.
+
+        Raises:
+            ClusterError: there is no such node, a port is taken, the node ended, or the time is up.
+        """
+        node = self._node(name)
+        if node.processes:
+            node.processes.stop()
+        self._end(name, time.monotonic() + STOP_S_MAX)
+        self._require_free_ports(name)
+        self._start(name)
+        with Client(node.settings.client_endpoint(), timeout=_ASK_S) as client:
+            self._wait_for_nodes([name], lambda: _ask(client, node) is not None, timeout, "an answer")
+
+    def wait_until_ready(self, timeout: float = READY_S_MAX) -> None:
+        """Returns when every node answers and knows the leader, and that leader is ready to write.
+
+        Raises:
+            ClusterError: a node ended, or the time is up; the message holds the end of the logs.
+        """
+
+        def is_ready() -> bool:
+            answers = [_ask(client, node) for node in self._nodes.values()]
+            leaders = {answer.leader_id if answer else "" for answer in answers}
+            if len(leaders) != 1 or "" in leaders:
+                return False
+            try:
+                # A linearizable read is served only after its leader has committed in its own term: it can write.
+                client.get(b"zraft")
+            except ZraftError:
+                return False
+            return True
+
+        with Client(self.endpoints(), timeout=_ASK_S) as client:
+            self._wait_for_nodes(self.names, is_ready, timeout, "a leader that is ready to write")
+
+    def status(self) -> dict[str, StatusResult | None]:
+        """What each node tells of itself; None for one that does not answer."""
+        with Client(self.endpoints(), timeout=_ASK_S) as client:
+            return {name: _ask(client, node) for name, node in self._nodes.items()}
+
+    def leader(self, timeout: float = LEADER_S_MAX) -> str:
+        """The name of the leader, once one leads in the newest term that any node tells of.
+
+        Raises:
+            ClusterError: there is none within ``timeout`` seconds.
+        """
+
+        def find() -> str:
+            answers = [answer for answer in self.status().values() if answer]
+            newest = max((answer.current_term for answer in answers), default=0)
+            leaders = (one.node_id for one in answers if one.state == "leader" and one.current_term == newest)
+            return next(leaders, "")
+
+        return wait_for(find, timeout, "a leader")
+
+    @property
+    def _record(self) -> Path:
+        return self.directory / "cluster.json"
+
+    def _node(self, name: str) -> _Node:
+        if name not in self._nodes:
+            raise ClusterError(f"there is no node {name!r}: the nodes are {', '.join(self.names)}")
+        return self._nodes[name]
+
+    def _states(self, name: str) -> dict[int, str]:
+        processes = self._node(name).processes
+        return processes.states() if processes else {}
+
+    def _running(self, name: str) -> NodeProcesses:
+        processes = self._node(name).processes
+        if processes is None or not processes.states():
+            raise ClusterError(f"{name} is not running: start it with `zraft dev restart {name}`")
+        return processes
+
+    def _start(self, name: str) -> None:
+        settings = self.settings(name)
+        # The same zraft as this one, wherever it was imported from.
+        path = os.pathsep.join(filter(None, (str(Path(zraft.__file__).parents[1]), os.environ.get("PYTHONPATH"))))
+        command = [sys.executable, "-P", "-m", "zraft.cli", "node", *_flags(settings)]
+        processes = NodeProcesses.start(command, self.log_path(name), {**os.environ, "PYTHONPATH": path})
+        self._nodes[name] = _Node(settings, str(runtime_directory(settings.data_path())), processes)
+        write_durably(self._record, msgspec.json.format(msgspec.json.encode(self._nodes)) + b"\n")
+
+    def _end(self, name: str, deadline: float) -> None:
+        """Kills what has not stopped at the deadline, and removes what a killed node leaves."""
+        node = self._nodes[name]
+        if node.processes is None:
+            return
+        while node.processes.states() and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+        node.processes.kill()
+        # But not the record of a failed fsync, which the next start must find (S13).
+        runtime = Path(node.runtime)
+        if not (runtime / DataDirectory(runtime).fault_record.name).exists():
+            shutil.rmtree(runtime, ignore_errors=True)
+
+    def _pid_of(self, name: str, actor: str) -> int:
+        running = self._running(name)
+
+        def find() -> int:
+            roster = Roster.read(Path(self._nodes[name].runtime))
+            pid = {"supervisor": roster.supervisor, **roster.actors}.get(actor, 0) if roster else 0
+            return pid if pid in running.states() else 0
+
+        return wait_for(find, SIGNAL_S_MAX, f"{actor} of {name}: its actors are in {self._nodes[name].runtime}")
+
+    def _require_free_ports(self, name: str) -> None:
+        for what, port in self.settings(name).ports().items():
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind((HOST, port))
+                except OSError as error:
+                    raise ClusterError(
+                        f"port {port} is not free ({error.strerror}), and {name} needs it as its {what}: "
+                        "stop what uses it"
+                    ) from None
+
+    def _wait_for_nodes(self, names: list[str], is_done: Callable[[], bool], timeout: float, what: str) -> None:
+        deadline = time.monotonic() + timeout
+        while not is_done():
+            for name in names:
+                if not self._states(name):
+                    self._fail(f"{name} ended before there was {what}", [name])
+            if time.monotonic() >= deadline:
+                self._fail(f"there was not {what} within {timeout:g} s", names)
+            time.sleep(_POLL_S)
+
+    def _fail(self, what: str, names: list[str]) -> NoReturn:
+        raise ClusterError("\n".join([what, *(line for name in names for line in self._tail(name))]))
+
+    def _tail(self, name: str) -> Iterator[str]:
+        path = self.log_path(name)
+        yield f"--- the end of {path}"
+        yield from path.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
+
+
+def _flags(settings: Settings) -> list[str]:
+    """The command line of ``zraft node``: what each node has of its own, and all that is not the default."""
+    own = {"id", "host", "advertise", "port", "http_port", "peer_port", "data_dir", "peers"}
+    found = []
+    for field in msgspec.structs.fields(settings):
+        value = getattr(settings, field.name)
+        if field.name in own or value != field.default:
+            text = ",".join(f"{name}={at}" for name, at in value.items()) if isinstance(value, dict) else str(value)
+            found += [f"--{field.name.replace('_', '-')}", text]
+    return found
+
+
+def _ask(client: Client, node: _Node) -> StatusResult | None:
+    try:
+        return client.status(node.settings.client_endpoint())
+    except ZraftError:
+        return None

@@ -1,0 +1,178 @@
+"""Proposals of one gateway: what its clients may be told about their writes, and when.
+
+Commands gather while a few proposals are in flight, and leave together as one payload: batches grow with load, an
+idle system answers at once. A proposal names the leader's term and is sent at most once (S9). It ends in one of three
+ways, never mixed:
+
+- its results come from the own storage's apply;
+- it certainly was not and never will be executed: it was refused, it could not be sent, or an entry of a later term
+  has been applied without it (terms in a log never go back, so an entry of an older term can't follow). Its commands
+  are proposed again, up to their deadline;
+- nobody can tell: the time is up, or the trio was restarted and with it the memory of who waits. ``Unknown``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+
+import msgspec
+
+from zraft.core.admission import Caller
+from zraft.errors import NotLeader, Unavailable, Unknown
+from zraft.protocol.client import ErrorResult
+from zraft.protocol.codec import encode, pack_commands
+from zraft.protocol.entries import Origin
+from zraft.protocol.local import Propose, RoleGroup
+
+IN_FLIGHT_MAX = 4
+PROPOSAL_BYTES_MAX = 1 << 20
+"""A proposal stops gathering here; one command may be larger."""
+PROPOSAL_COMMANDS_MAX = 4_096
+RETRY_SECONDS = 0.010
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A command and who waits for its result, until ``deadline`` (seconds)."""
+
+    client: Caller
+    body: bytes
+    grows: bool
+    deadline: float
+
+
+class Tell(msgspec.Struct, frozen=True):
+    """Answer a client with an encoded response."""
+
+    client: Caller
+    body: bytes
+
+
+class SendProposal(msgspec.Struct, frozen=True):
+    """Send it to the replication of member ``leader``: once, or say ``unsent``."""
+
+    leader: int
+    proposal: Propose
+
+
+class _InFlight(msgspec.Struct):
+    """A proposal that was sent. A command whose client was told in the meantime leaves None in its place."""
+
+    term: int
+    commands: list[Waiting | None]
+
+    def waiting(self) -> list[Waiting]:
+        return [command for command in self.commands if command is not None]
+
+
+Effect = Tell | SendProposal
+
+
+class Proposals:
+    """The writes of one start of one gateway; ``now`` is in seconds."""
+
+    def __init__(self, member: int, gateway: int, nonce: int) -> None:
+        self._origin = (member, gateway, nonce)
+        self._number = 0
+        self._queue: deque[Waiting] = deque()
+        self._in_flight: dict[int, _InFlight] = {}
+        self._refused_term = 0
+        self._retry_at = 0.0
+
+    def __len__(self) -> int:
+        return len(self._queue) + sum(len(proposal.waiting()) for proposal in self._in_flight.values())
+
+    def submit(self, command: Waiting) -> None:
+        """Take in a command that passed the limits."""
+        self._queue.append(command)
+
+    def flush(self, role: RoleGroup | None, now: float) -> list[SendProposal]:
+        """Make proposals of what waits, for the leader that ``role`` names."""
+        sends: list[SendProposal] = []
+        if role is None or not role.leader or (role.term <= self._refused_term and now < self._retry_at):
+            return sends
+        while self._queue and len(self._in_flight) < IN_FLIGHT_MAX:
+            commands = self._gather()
+            self._number += 1
+            self._in_flight[self._number] = _InFlight(role.term, list(commands))
+            payload = pack_commands([command.body for command in commands])
+            grows = any(command.grows for command in commands)
+            sends.append(
+                SendProposal(role.leader, Propose(role.term, Origin(*self._origin, self._number), grows, payload))
+            )
+        return sends
+
+    def unsent(self, origin: Origin, now: float) -> None:
+        """The shell could not send it: nothing left this process."""
+        self._again(origin.number, now)
+
+    def on_results(self, origin: Origin, results: list[bytes]) -> list[Tell]:
+        """Our own storage applied the proposal: each command has its result."""
+        proposal = self._in_flight.pop(origin.number, None) if self._is_ours(origin) else None
+        if proposal is None:
+            return []  # its clients were told Unknown at their deadline
+        told = zip(proposal.commands, results, strict=True)
+        return [Tell(command.client, body) for command, body in told if command is not None]
+
+    def on_not_proposed(self, origin: Origin, code: str, message: str, now: float) -> list[Tell]:
+        """It was refused before it was appended: try again if only the leader changed, else say why."""
+        proposal = self._in_flight.get(origin.number) if self._is_ours(origin) else None
+        if proposal is None:
+            return []
+        if code == NotLeader.code:
+            self._again(origin.number, now)
+            return []
+        del self._in_flight[origin.number]
+        body = encode(ErrorResult(code, message))
+        return [Tell(command.client, body) for command in proposal.waiting()]
+
+    def on_applied_term(self, term: int, now: float) -> None:
+        """An entry of ``term`` was applied: what was proposed in an older term and has no result was never executed."""
+        for number, proposal in list(self._in_flight.items()):
+            if proposal.term < term:
+                self._again(number, now)
+
+    def on_results_lost(self) -> list[Tell]:
+        """Storage does not know any more who waits for results: what was proposed may have been executed or not."""
+        body = encode(ErrorResult(Unknown.code, "the node restarted its storage before the result came"))
+        told = [Tell(command.client, body) for flight in self._in_flight.values() for command in flight.waiting()]
+        self._in_flight.clear()
+        self._refused_term = 0
+        return told
+
+    def expire(self, now: float) -> list[Tell]:
+        """Answer everybody whose time is up: certainly not executed while it waited here, unknown once it was sent."""
+        told: list[Tell] = []
+        late = encode(ErrorResult(Unavailable.code, "no leader took the command in time; it was not executed"))
+        if any(command.deadline <= now for command in self._queue):
+            told += [Tell(command.client, late) for command in self._queue if command.deadline <= now]
+            self._queue = deque(command for command in self._queue if command.deadline > now)
+        unknown = encode(ErrorResult(Unknown.code, "no result came in time; the command may still take effect"))
+        for number, proposal in list(self._in_flight.items()):
+            for place, command in enumerate(proposal.commands):
+                if command is not None and command.deadline <= now:
+                    told.append(Tell(command.client, unknown))
+                    proposal.commands[place] = None
+            if not proposal.waiting():
+                del self._in_flight[number]
+        return told
+
+    def _gather(self) -> list[Waiting]:
+        size = count = 0
+        for command in islice(self._queue, PROPOSAL_COMMANDS_MAX):
+            size += len(command.body)
+            if count and size > PROPOSAL_BYTES_MAX:
+                break
+            count += 1
+        return [self._queue.popleft() for _ in range(count)]
+
+    def _again(self, number: int, now: float) -> None:
+        """Put the commands back at the head of the queue, in their order."""
+        proposal = self._in_flight.pop(number, None)
+        if proposal is not None:
+            self._queue.extendleft(reversed(proposal.waiting()))
+            self._refused_term = max(self._refused_term, proposal.term)
+            self._retry_at = now + RETRY_SECONDS
+
+    def _is_ours(self, origin: Origin) -> bool:
+        return (origin.member, origin.gateway, origin.nonce) == self._origin
