@@ -100,6 +100,12 @@ def test_after_a_failed_write_the_log_commits_nothing(tmp_path: Path, fault: str
 
 
 @pytest.mark.usefixtures("faults")
+def test_a_commit_of_the_state_waits_for_no_sync(tmp_path: Path) -> None:
+    done = strace.run("fdatasync,msync:error=EIO", "-m", "tests.chaos.store_writer", "state", f"{tmp_path}/state")
+    assert (done.returncode, done.stdout.split()) == (0, [str(number) for number in range(1, COMMITS + 1)])
+
+
+@pytest.mark.usefixtures("faults")
 @pytest.mark.parametrize("fault", ["error=EIO", "retval=100"])
 def test_a_disk_that_refuses_is_not_mistaken_for_a_full_one(tmp_path: Path, fault: str) -> None:
     done = strace.run(f"{WRITES}:{fault}:when=5", "-m", "tests.chaos.store_writer", "state", f"{tmp_path}/state")

@@ -207,7 +207,8 @@ class _Supervisor:
 
     def _announce(self) -> None:
         settings = self._settings
-        self._log.info("node started", host=settings.host, data_dir=settings.data_dir, **settings.ports())
+        ports = {"port": settings.port, "http_port": settings.http_port, "peer_port": settings.peer_port}
+        self._log.info("node started", host=settings.host, data_dir=settings.data_dir, **ports)
         if settings.host not in ("localhost", "::1") and not settings.host.startswith("127."):
             self._log.warning(
                 "whoever can reach this host can read and write: there is no security yet", host=settings.host

@@ -27,6 +27,7 @@ from zraft.config import Settings
 from zraft.errors import ZraftError
 from zraft.protocol.client import StatusResult
 from zraft.store.directory import DataDirectory, runtime_directory
+from zraft.store.fault import pending_sync_failure
 from zraft.store.files import write_durably
 
 HOST = "127.0.0.1"
@@ -295,7 +296,7 @@ class LocalCluster:
         node.processes.kill()
         # But not the record of a failed fsync, which the next start must find (S13).
         runtime = Path(node.runtime)
-        if not (runtime / DataDirectory(runtime).fault_record.name).exists():
+        if pending_sync_failure(DataDirectory(node.settings.data_path()), runtime) is None:
             shutil.rmtree(runtime, ignore_errors=True)
 
     def _pid_of(self, name: str, actor: str) -> int:

@@ -203,6 +203,14 @@ def test_an_append_beyond_the_map_is_refused(path: Path) -> None:
     log.close()
 
 
+def test_an_append_that_lmdb_skips_is_not_taken_for_done(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = LmdbLog(written, MEMBER, MAP_SIZE)
+    monkeypatch.setattr(log, "_last", EntryId(2, 1))
+    with pytest.raises(InvariantViolated, match="all entries appended"):
+        log.append(3, ENTRIES[2:4])
+    log.close()
+
+
 def test_each_commit_that_wrote_is_measured(path: Path) -> None:
     seconds: list[float] = []
     log = LmdbLog(path, MEMBER, MAP_SIZE, seconds.append)

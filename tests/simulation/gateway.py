@@ -1,0 +1,193 @@
+"""A node's gateway: the real policy of proposals and reads around simulated clients and pipes."""
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from tests.simulation.actors import Actor
+from zraft.core import reads
+from zraft.core.proposals import Proposals, SendProposal, Tell, Waiting
+from zraft.core.reads import AnswerPeer, AskElection, AskLeader, PeerRead, Read, Reads, Serve
+from zraft.core.views import View
+from zraft.protocol.client import Get, Range
+from zraft.protocol.codec import encode, split_results
+from zraft.protocol.entries import Origin
+from zraft.protocol.local import (
+    Applied,
+    AppliedTerm,
+    Propose,
+    Register,
+    Registered,
+    Results,
+    RoundAnswer,
+    WaitApplied,
+)
+from zraft.protocol.peer import Forward, NotProposed, ReadIndex, ReadIndexAnswer
+
+if TYPE_CHECKING:
+    from tests.simulation.node import Node
+
+GATEWAY = 0
+POLL_SECONDS = 0.005
+
+
+class GatewayActor(Actor):
+    """Start number ``number`` of the node's gateway; that number is its nonce."""
+
+    def __init__(self, node: "Node", number: int) -> None:
+        super().__init__(node.world, node.clock, f"{node.id} gateway")
+        self._node = node
+        self._nonce = node.id * 1000 + number
+        self._incarnation = 0
+        self._registered = False
+        self._inbox: deque[tuple[object, int, int]] = deque()
+        self._proposals = Proposals(node.id, GATEWAY, self._nonce)
+        self._reads = Reads(node.id, GATEWAY)
+        self._rounds: dict[int, int] = {}
+        self._later: list[Serve] = []
+        self.wake()
+
+    # --- what comes
+
+    def submit(self, request: "Waiting | Read") -> None:
+        """From a client."""
+        self._inbox.append((request, 0, 0))
+        self.wake()
+
+    def receive(self, message: object, incarnation: int) -> None:
+        """From an actor of this node."""
+        self._inbox.append((message, 0, incarnation))
+        self.wake()
+
+    def receive_peer(self, message: object, sender: int, incarnation: int) -> None:
+        """From another node's gateway; answers carry our nonce back."""
+        self._inbox.append((message, sender, incarnation))
+        if self.alive:
+            self.wake()
+
+    def idle(self) -> bool:
+        return not self._inbox
+
+    def deadline(self) -> float | None:
+        return self.clock.now() + POLL_SECONDS
+
+    def turn(self) -> None:
+        now = self.clock.now()
+        self._look_at_trio(now)
+        while self._inbox:
+            message, sender, incarnation = self._inbox.popleft()
+            if sender:
+                self._on_peer(message, sender, incarnation, now)
+            elif not incarnation or incarnation == self._incarnation:
+                self._on_local(message, now)
+        page = self._node.page
+        if self._registered:
+            for send in self._proposals.flush(page.role, now):
+                self._propose(send, now)
+        self._do(self._reads.flush(page.role, page.commit, now), now)
+        self._do(self._proposals.expire(now), now)
+        self._do(self._reads.expire(now), now)
+        later, self._later = self._later, []
+        self._do(later, now)
+
+    def _look_at_trio(self, now: float) -> None:
+        """A new incarnation forgot whom it owes what."""
+        trio = self._node.trio
+        if trio is None or trio.incarnation == self._incarnation:
+            return
+        self._incarnation = trio.incarnation
+        self._registered = False
+        self._do(self._proposals.on_results_lost(), now)
+        self._reads.on_trio_restarted(now)
+        trio.gateway_to_storage.send(Register(GATEWAY, self._nonce))
+
+    def _on_local(self, message: object, now: float) -> None:
+        commit = self._node.page.commit
+        match message:
+            case Waiting():
+                self._proposals.submit(message)
+            case Read():
+                self._reads.submit(message)
+            case Registered():
+                self._registered = True
+            case Results(origin, _, results):
+                self._do(self._proposals.on_results(origin, split_results(results)), now)
+            case AppliedTerm(term):
+                self._proposals.on_applied_term(term, now)
+            case Applied(index):
+                self._do(self._reads.on_applied(index), now)
+            case RoundAnswer(request, term):
+                newest = self._rounds.pop(request, 0)
+                if term:
+                    self._node.cluster.invariants.round_confirmed(term, newest)
+                self._do(self._reads.on_round(message, commit, now), now)
+            case NotProposed(origin):
+                self._refused(message, origin, now)
+
+    def _on_peer(self, message: object, sender: int, incarnation: int, now: float) -> None:
+        match message:
+            case Forward(term, origin, grows, payload):
+                trio = self._node.trio
+                if trio is not None:
+                    trio.gateway_to_replication.send(Propose(term, origin, grows, payload))
+            case ReadIndex(request):
+                self._reads.submit(PeerRead(sender, request))
+                self._answer_to = incarnation
+            case ReadIndexAnswer():
+                self._do(self._reads.on_read_index(message, now), now)
+            case NotProposed(origin):
+                self._refused(message, origin, now)
+
+    # --- what the cores want
+
+    def _propose(self, send: SendProposal, now: float) -> None:
+        proposal = send.proposal
+        trio = self._node.trio
+        self.world.note(self.name, f"proposes #{proposal.origin.number} in t{proposal.term} to {send.leader}")
+        if send.leader != self._node.id:
+            forward = Forward(proposal.term, proposal.origin, proposal.grows, proposal.payload)
+            self._node.send_of_gateway(send.leader, forward, self._nonce)
+        elif trio is not None:
+            trio.gateway_to_replication.send(proposal)
+        else:
+            self._proposals.unsent(proposal.origin, now)
+
+    def _refused(self, message: NotProposed, origin: Origin, now: float) -> None:
+        if origin.member != self._node.id:
+            self._node.send_of_gateway(origin.member, message, 0)
+        else:
+            self._do(self._proposals.on_not_proposed(origin, message.code, message.message, now), now)
+
+    def _do(self, effects: "list[reads.Effect] | list[Tell] | list[Serve]", now: float) -> None:
+        node = self._node
+        trio = node.trio
+        for effect in effects:
+            match effect:
+                case Tell(client, body):
+                    node.cluster.clients.told(client, body)
+                case AskElection(message):
+                    if trio is None:
+                        self._reads.failed(message.request, now)
+                    else:
+                        self._rounds[message.request] = node.cluster.invariants.newest_term
+                        trio.gateway_to_election.send(message)
+                case AskLeader(leader, message):
+                    node.send_of_gateway(leader, message, self._nonce)
+                case AnswerPeer(member, message):
+                    node.send_of_gateway(member, message, 0)
+                case Serve():
+                    self._serve(effect)
+
+    def _serve(self, serve: Serve) -> None:
+        node = self._node
+        if node.state.open:  # LMDB's readers don't see an open transaction; ours wait for its end
+            self._later.append(serve)
+            return
+        view = View(node.state)
+        if view.applied.index < serve.index:
+            index = self._reads.behind(serve)
+            if node.trio is not None:
+                node.trio.gateway_to_storage.send(WaitApplied(index))
+            return
+        for read in serve.reads:
+            if isinstance(read.request, Get | Range):
+                node.cluster.clients.told(read.client, encode(view.answer(read.request)), view.applied.index)

@@ -1,0 +1,236 @@
+"""What must hold after every step ([R] figure 3, and what zraft adds to it), checked from outside of all nodes.
+
+The truth that the nodes are held against is one list: the entries that some leader found committed, in their order,
+applied by a state machine of its own.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from tests.simulation.memory import MemoryLog, MemoryState
+from zraft.core.keyspace import Keyspace
+from zraft.core.quorum import Quorum
+from zraft.core.views import View
+from zraft.protocol.client import Batch, Put
+from zraft.protocol.codec import unpack_commands
+from zraft.protocol.entries import NO_ORIGIN, EntryKind, Origin, decode_entry, entry_term
+
+
+class Violation(Exception):
+    """A rule does not hold: the run has found a bug."""
+
+
+def require(truth: bool, rule: str, **facts: object) -> None:
+    if not truth:
+        raise Violation(rule + ": " + " ".join(f"{name}={fact}" for name, fact in facts.items()))
+
+
+class _Committed(NamedTuple):
+    term: int
+    """Of the entry."""
+    by: int
+    """The term whose leader found it committed first."""
+    revision: int
+    """The store's, after it."""
+    results: bytes
+
+
+class Invariants:
+    """Told of everything that happens, in the order in which it happens."""
+
+    def __init__(self, voters: frozenset[int]) -> None:
+        self._quorum = Quorum(voters)
+        self.logs: dict[int, WatchedLog] = {}
+        self.leaders: dict[int, int] = {}
+        self._grants: dict[tuple[int, int], int] = {}
+        self._entries: dict[tuple[int, int], tuple[bytes, int]] = {}
+        self._committed: list[_Committed] = []
+        self._published: dict[int, int] = {}
+        self._origins: dict[Origin, int] = {}
+        self._values: dict[bytes, int] = {}
+        self._state = MemoryState()
+        self._keyspace = Keyspace(self._state)
+
+    @property
+    def commit(self) -> int:
+        """The highest index that any leader found committed."""
+        return len(self._committed)
+
+    @property
+    def newest_term(self) -> int:
+        """The highest term that ever had a leader."""
+        return max(self.leaders, default=0)
+
+    def truth(self) -> View:
+        """What all nodes' states come to."""
+        return View(self._state)
+
+    def executed_at(self, value: bytes) -> int:
+        """Index of the entry that put ``value``; 0: none did."""
+        return self._values.get(value, 0)
+
+    # --- elections
+
+    def granted(self, voter: int, term: int, candidate: int) -> None:
+        """A storage told that it voted (traps 1, 3)."""
+        before = self._grants.setdefault((voter, term), candidate)
+        require(before == candidate, "one vote a term", voter=voter, term=term, first=before, second=candidate)
+
+    def elected(self, leader: int, term: int) -> None:
+        """Election safety and leader completeness."""
+        other = self.leaders.setdefault(term, leader)
+        require(other == leader, "election safety", term=term, leaders=(other, leader))
+        older = [index for index, entry in enumerate(self._committed, 1) if entry.by < term]
+        if older:
+            index = older[-1]  # by log matching, the last of them vouches for all
+            expected = self._committed[index - 1].term
+            found = self.logs[leader].term_at(index)
+            require(found == expected, "leader completeness", leader=leader, term=term, index=index, found=found)
+
+    def round_confirmed(self, term: int, newest_at_arrival: int) -> None:
+        """A read learnt that ``term`` was led after it had arrived: no later term had a leader before that (S7)."""
+        require(term >= newest_at_arrival, "a round proves leadership", term=term, newer=newest_at_arrival)
+
+    # --- the log
+
+    def appended(self, index: int, previous_term: int, data: bytes) -> None:
+        """Log matching: (index, term) names one entry, and one entry before it."""
+        mine = (data, previous_term)
+        known = self._entries.setdefault((index, entry_term(data)), mine)
+        require(known == mine, "log matching", index=index, term=entry_term(data), before=(known[1], previous_term))
+
+    def truncated(self, node: int, first: int) -> None:
+        """Leader append-only: "a leader never overwrites or deletes entries in its log"."""
+        log = self.logs[node]
+        leads = self.leaders.get(log.term) == node
+        require(not leads, "leader append-only", node=node, term=log.term, first=first)
+
+    def committed(self, leader: int, term: int, before: int, commit: int) -> None:
+        """Replication found that ``commit`` is committed; its entries behind ``before`` are of its own term."""
+        require(commit > self._published.get(term, 0), "commit is monotonic", term=term, commit=commit)
+        self._published[term] = commit
+        own = self.logs[leader]
+        for index in range(self.commit + 1, commit + 1):
+            entry = term if index > before else own.term_at(index)
+            self._take(index, entry or 0, term)
+        entry = term if commit > before else own.term_at(commit)
+        copies = [node for node, log in self.logs.items() if log.durable_term_at(commit) == entry]
+        require(self._quorum.reached(copies), "a majority holds what is committed", index=commit, copies=copies)
+
+    def followed(self, node: int, commit: int) -> None:
+        """A storage moved its commit index."""
+        require(commit <= self.commit, "no storage is ahead of the leaders", node=node, commit=commit)
+        found, expected = self.logs[node].term_at(commit), self._committed[commit - 1].term if commit else 0
+        require(found == expected, "a storage follows its own log's entry", node=node, commit=commit, found=found)
+
+    def told(self, term: int, commit: int, page: tuple[int, int]) -> None:
+        """Replication tells a storage a commit index: it must stand on the page by now (S10)."""
+        require(commit == 0 or page == (term, commit), "S10", told=(term, commit), page=page)
+
+    # --- the state
+
+    def applied(self, node: int, index: int, revision: int) -> None:
+        """A storage published its state (state machine safety)."""
+        require(index <= self.commit, "only committed entries are applied", node=node, index=index)
+        expected = self._committed[index - 1].revision if index else 0
+        require(revision == expected, "equal states at equal index", node=node, index=index, revision=revision)
+
+    def recorded(self, node: int, at: bytes, record: bytes) -> None:
+        """A storage wrote a record of its state."""
+        require(self._state.record(at) == record, "state machine safety", node=node, at=at.hex())
+
+    def answered(self, index: int, results: bytes) -> None:
+        """A storage gave out the results of an entry."""
+        require(self._committed[index - 1].results == results, "equal results at equal index", index=index)
+
+    def same_state(self, node: int, state: MemoryState) -> None:
+        """At the end: the whole of it."""
+        mine = [(key, entry) for key, entry in state.keys_from(b"")]
+        require(mine == list(self._state.keys_from(b"")), "equal states at the end", node=node)
+
+    def _take(self, index: int, term: int, by: int) -> None:
+        known = self._entries.get((index, term))
+        require(known is not None, "committed entries exist", index=index, term=term)
+        entry = decode_entry(index, known[0] if known else b"")
+        if entry.origin != NO_ORIGIN:
+            first = self._origins.setdefault(entry.origin, index)
+            require(first == index, "S9: a proposal is in the log once", origin=entry.origin, indexes=(first, index))
+        for value in _values(entry.kind, entry.payload):
+            first = self._values.setdefault(value, index)
+            require(first == index, "a command is executed once (trap 55)", value=value, indexes=(first, index))
+        results: list[bytes] = []
+        for _ in self._keyspace.apply(entry, results):
+            pass
+        self._keyspace.commit()
+        self._committed.append(_Committed(term, by, self._keyspace.revision, b"".join(results)))
+
+
+def _values(kind: int, payload: bytes) -> Iterator[bytes]:
+    if kind != EntryKind.COMMANDS:
+        return
+    for command in unpack_commands(payload) or ():
+        for operation in command.operations if isinstance(command, Batch) else (command,):
+            if isinstance(operation, Put):
+                yield operation.value
+
+
+class WatchedLog(MemoryLog):
+    """A log that tells what happens to it, and whether anything waits for a commit."""
+
+    def __init__(self, member: int, invariants: Invariants) -> None:
+        super().__init__(member)
+        self._invariants = invariants
+        invariants.logs[member] = self
+        self.dirty = False
+
+    def set_term(self, term: int, vote: int) -> None:
+        require(term >= self.term, "term never goes back", member=self.member, before=self.term, after=term)
+        self.dirty = True
+        super().set_term(term, vote)
+
+    def append(self, first: int, entries: Sequence[bytes]) -> None:
+        self.dirty = True
+        previous = self.last.term
+        for index, data in enumerate(entries, first):
+            self._invariants.appended(index, previous, data)
+            previous = entry_term(data)
+        super().append(first, entries)
+
+    def truncate(self, first: int) -> None:
+        self.dirty = True
+        self._invariants.truncated(self.member, first)
+        super().truncate(first)
+
+    def commit(self) -> None:
+        self.dirty = False
+        super().commit()
+
+    def crash(self) -> None:
+        self.dirty = False
+        super().crash()
+
+    def durable_term_at(self, index: int) -> int | None:
+        """The term of the entry that a crash right now would leave at ``index``."""
+        if 1 <= index <= self._kept:
+            return entry_term(self._entries[index - 1])
+        removed = index - self._kept - 1
+        return entry_term(self._removed[removed]) if 0 <= removed < len(self._removed) else None
+
+
+class WatchedState(MemoryState):
+    """A state that tells what is written to it, and whether a transaction is open."""
+
+    def __init__(self, member: int, invariants: Invariants) -> None:
+        self._member = member
+        self._invariants = invariants
+        super().__init__()
+
+    @property
+    def open(self) -> bool:
+        """Whether there is anything that readers must not see yet."""
+        return bool(self._keys_before or self._meta_before or len(self._revisions) > self._records_before)
+
+    def append_records(self, records: Sequence[tuple[bytes, bytes]]) -> None:
+        for at, record in records:
+            self._invariants.recorded(self._member, at, record)
+        super().append_records(records)

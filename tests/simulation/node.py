@@ -1,0 +1,133 @@
+"""A simulated node: a directory that lasts, a page, a gateway, and a trio that comes and goes."""
+
+from typing import TYPE_CHECKING
+
+from tests.simulation.actors import Clock
+from tests.simulation.gateway import GatewayActor
+from tests.simulation.invariants import WatchedLog, WatchedState
+from tests.simulation.network import Plane
+from tests.simulation.trio import Trio
+from zraft.core.election import Timing
+from zraft.core.keyspace import APPLIED, read_applied
+from zraft.protocol import codec
+from zraft.protocol.entries import EntryId
+from zraft.protocol.local import CommitGroup, RoleGroup
+from zraft.protocol.peer import PEER_VERSION, Append, AppendAnswer, Commit, PeerHeader
+
+if TYPE_CHECKING:
+    from tests.simulation.cluster import Cluster
+
+ANSWERS = (7, 3, 5)
+
+
+class Page:
+    """What the actors of one node publish for each other."""
+
+    def __init__(self) -> None:
+        self.role: RoleGroup | None = None
+        self.commit: CommitGroup | None = None
+
+
+class Node:
+    """Member ``id`` of the cluster."""
+
+    def __init__(self, cluster: "Cluster", member: int) -> None:
+        world = self.world = cluster.world
+        self.cluster = cluster
+        self.id = member
+        self.clock = Clock(world)
+        self.timing = Timing()
+        self.window = (world.random.choice((1, 4, 64)), 32 << 20)
+        self.sync_seconds = 0.001
+        self.page = Page()
+        self.log = WatchedLog(member, cluster.invariants)
+        self.log.set_record(cluster.record, formed=True)
+        self.log.commit()
+        self.state = WatchedState(member, cluster.invariants)
+        self.trio: Trio | None = None
+        self.incarnations = 0
+        self.gateways = 1
+        self.gateway = GatewayActor(self, self.gateways)
+
+    # --- life and death
+
+    def start(self) -> None:
+        """Start the trio, if none runs; and the gateway, if it died."""
+        if self.trio is None:
+            self.incarnations += 1
+            self.page = Page()  # a new incarnation zeroes its groups first
+            self.world.note(f"{self.id}", f"starts incarnation {self.incarnations}, applied {self.applied()}")
+            self.trio = Trio(self, self.incarnations)
+            self.cluster.happened("started", self)
+        if not self.gateway.alive:
+            self.gateways += 1
+            self.gateway = GatewayActor(self, self.gateways)
+
+    def crash(self, gateway_too: bool, lose_state: bool) -> None:
+        """Kill the trio (S1: all three), perhaps the gateway; perhaps the power fails, and the derived state is gone."""
+        if self.trio is None:
+            return
+        self.world.note(f"{self.id}", f"dies, gateway too: {gateway_too}, state lost: {lose_state}")
+        self.trio.crash()
+        self.trio = None
+        self.log.crash()
+        self.state.crash()
+        if lose_state:
+            self.state.lose()
+        if gateway_too:
+            self.gateway.alive = False
+
+    # --- what others see of it
+
+    def applied(self) -> EntryId:
+        return read_applied(self.state.meta(APPLIED))[0]
+
+    def applied_revision(self) -> int:
+        return read_applied(self.state.meta(APPLIED))[1]
+
+    # --- the network
+
+    def send(self, plane: Plane, to: int, message: object, answers: int | None = None) -> None:
+        """A request of this incarnation, or the answer to incarnation ``answers`` of another node."""
+        incarnation = self.incarnations if answers is None else answers
+        self._send(plane, to, message, incarnation)
+
+    def send_of_gateway(self, to: int, message: object, incarnation: int) -> None:
+        self._send(Plane.GATEWAYS, to, message, incarnation)
+
+    def arrive(self, plane: Plane, head: bytes, frame: bytes) -> None:
+        header = codec.peer_header.decode(head)
+        if plane is Plane.GATEWAYS:
+            self.gateway.receive_peer(codec.gateways.decode(frame), header.sender, header.incarnation)
+            return
+        if self.trio is None:
+            return
+        if plane is Plane.CONTROL:
+            self._arrive_control(header, frame)
+        else:
+            self._arrive_data(header, frame)
+
+    def _send(self, plane: Plane, to: int, message: object, incarnation: int) -> None:
+        header = PeerHeader(PEER_VERSION, self.cluster.id, self.id, to, incarnation)
+        self.cluster.network.send(plane, self.id, to, codec.encode(header), codec.encode(message))
+
+    def _arrive_control(self, header: PeerHeader, frame: bytes) -> None:
+        message = codec.control.decode(frame)
+        trio = self.trio
+        if trio is None:
+            return
+        if message.__struct_config__.tag in ANSWERS:
+            if header.incarnation == self.incarnations:  # S1: else it is the answer to a dead trio
+                trio.election.receive(message, header.sender)
+        else:
+            trio.election.receive(message, header.sender, header.incarnation)
+
+    def _arrive_data(self, header: PeerHeader, frame: bytes) -> None:
+        message = codec.data.decode(frame)
+        trio = self.trio
+        if trio is None:
+            return
+        if isinstance(message, Append | Commit):
+            trio.storage.receive(message, header.sender, header.incarnation)
+        elif isinstance(message, AppendAnswer) and header.incarnation == self.incarnations:
+            trio.replication.receive(message, header.sender)

@@ -1,0 +1,80 @@
+"""How a command ends: one line on stderr that says what to do, and an exit code that a script can act on.
+
+Nothing but a missing key and a failed precondition ends with 1.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from typing import IO, Any
+
+import click
+
+from zraft.errors import FatalError, NotExecuted, PreconditionFailed, Unknown, ZraftError
+
+DONE = 0
+NOT_FOUND = 1
+USAGE = 2
+UNAVAILABLE = 3
+UNKNOWN = 4
+REJECTED = 5
+BUG = 70
+MACHINE = 71
+"""The operating system refused something."""
+INTERRUPTED = 130
+NOBODY_READS = 141
+
+
+class Failure(click.ClickException):
+    """A command failed: the sentence for people, and the exit code."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Writes the sentence to stderr."""
+        click.echo(f"zraft: {self.message}", file=file, err=True)
+
+
+def exit_code_of(run: Callable[[], object]) -> int:
+    """Runs a command line of click's (not in its standalone mode), shows its error, and returns its exit code."""
+    try:
+        code = run()
+    except click.UsageError as error:
+        error.show()
+        return USAGE
+    except Failure as error:
+        error.show()
+        return error.exit_code
+    except click.ClickException as error:  # its own are 1: a file that can't be read, ...
+        error.show()
+        return USAGE
+    except click.Abort:
+        return INTERRUPTED
+    except SystemExit:
+        return NOBODY_READS  # what click makes of EPIPE
+    except Exception as error:
+        failure = _failure_of(error)
+        failure.show()
+        return failure.exit_code
+    return code if isinstance(code, int) else DONE
+
+
+def _failure_of(error: Exception) -> Failure:
+    match error:
+        case PreconditionFailed():
+            return Failure(f"precondition failed: {error}", NOT_FOUND)
+        case NotExecuted():
+            advice = "See which nodes are up with `zraft status`, then repeat it."
+            return Failure(f"unavailable, nothing was done: {error}. {advice}", UNAVAILABLE)
+        case Unknown():
+            return Failure(f"outcome unknown: {error}. Read the key before you repeat it.", UNKNOWN)
+        case ZraftError():
+            return Failure(f"rejected: {error}", REJECTED)
+        case FatalError():
+            return Failure(str(error), error.exit_code)
+        case OSError():
+            return Failure(str(error), MACHINE)
+    return Failure(f"this is a bug of zraft, please report it:\n{''.join(traceback.format_exception(error))}", BUG)
