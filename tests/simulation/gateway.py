@@ -41,8 +41,9 @@ class GatewayActor(Actor):
         self._registered = False
         self._inbox: deque[tuple[object, int, int]] = deque()
         self._proposals = Proposals(node.id, GATEWAY, self._nonce)
-        self._reads = Reads(node.id, GATEWAY)
+        self._reads = Reads(node.id, GATEWAY, self._nonce * 1_000_000)
         self._rounds: dict[int, int] = {}
+        self._routes: dict[int, int] = {}  # member -> the start of its gateway that asked last
         self._later: list[Serve] = []
         self.wake()
 
@@ -107,8 +108,10 @@ class GatewayActor(Actor):
                 self._proposals.submit(message)
             case Read():
                 self._reads.submit(message)
-            case Registered():
+            case Registered(fresh):
                 self._registered = True
+                if fresh:
+                    self._do(self._proposals.on_results_lost(), now)
             case Results(origin, _, results):
                 self._do(self._proposals.on_results(origin, split_results(results)), now)
             case AppliedTerm(term):
@@ -131,8 +134,8 @@ class GatewayActor(Actor):
                     trio.gateway_to_replication.send(Propose(term, origin, grows, payload))
             case ReadIndex(request):
                 self._reads.submit(PeerRead(sender, request))
-                self._answer_to = incarnation
-            case ReadIndexAnswer():
+                self._routes[sender] = incarnation
+            case ReadIndexAnswer() if incarnation == self._nonce:
                 self._do(self._reads.on_read_index(message, now), now)
             case NotProposed(origin):
                 self._refused(message, origin, now)
@@ -173,7 +176,7 @@ class GatewayActor(Actor):
                 case AskLeader(leader, message):
                     node.send_of_gateway(leader, message, self._nonce)
                 case AnswerPeer(member, message):
-                    node.send_of_gateway(member, message, 0)
+                    node.send_of_gateway(member, message, self._routes[member])
                 case Serve():
                     self._serve(effect)
 

@@ -12,12 +12,20 @@ from zraft.core.keyspace import APPLIED, read_applied
 from zraft.protocol import codec
 from zraft.protocol.entries import EntryId
 from zraft.protocol.local import CommitGroup, RoleGroup
-from zraft.protocol.peer import PEER_VERSION, Append, AppendAnswer, Commit, PeerHeader
+from zraft.protocol.peer import (
+    PEER_VERSION,
+    Append,
+    AppendAnswer,
+    Commit,
+    Heartbeat,
+    Hello,
+    PeerHeader,
+    PreVote,
+    Vote,
+)
 
 if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
-
-ANSWERS = (7, 3, 5)
 
 
 class Page:
@@ -116,11 +124,10 @@ class Node:
         trio = self.trio
         if trio is None:
             return
-        if message.__struct_config__.tag in ANSWERS:
-            if header.incarnation == self.incarnations:  # S1: else it is the answer to a dead trio
-                trio.election.receive(message, header.sender)
-        else:
+        if isinstance(message, PreVote | Vote | Heartbeat):
             trio.election.receive(message, header.sender, header.incarnation)
+        elif not isinstance(message, Hello) and header.incarnation == self.incarnations:
+            trio.election.receive(message, header.sender)  # S1: one to another incarnation is dropped
 
     def _arrive_data(self, header: PeerHeader, frame: bytes) -> None:
         message = codec.data.decode(frame)

@@ -10,6 +10,7 @@ from pathlib import Path
 import zmq
 
 from zraft.actors import metrics
+from zraft.actors.clock import clock
 from zraft.actors.identity import Identity
 from zraft.actors.launch import Launch, StopSignal, page_path
 from zraft.actors.logs import Log
@@ -47,11 +48,6 @@ from zraft.store.directory import ipc_endpoint
 from zraft.store.page import PAYLOAD_BYTES_MAX, Group, Page
 
 ANSWERS = (HeartbeatAnswer, PreVoteAnswer, VoteAnswer)
-
-
-def clock() -> float:
-    """Seconds of CLOCK_BOOTTIME: it goes on while the machine sleeps, and no wall clock can set it back."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def run(launch: Launch, stop: StopSignal, log: Log) -> None:
@@ -145,6 +141,8 @@ class ElectionActor:
             self._form(self._formation.tick(now))
         if self._election is not None and now >= self._election.next_deadline():
             self._do(self._election.tick(now))
+            if self._election.role == LEADER:
+                metrics.last_heartbeat.set(time.time())
 
     def _of_incarnation(self, socket: zmq.Socket[bytes]) -> list[bytes]:
         """Messages of our own incarnation; another one's are dropped (S1)."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import zmq
 
 from zraft.actors.clients import Ask, Clients
-from zraft.actors.election import clock
+from zraft.actors.clock import clock
 from zraft.actors.gateway_peers import GatewayPeers
 from zraft.actors.hints import Hints
 from zraft.actors.launch import Launch, StopSignal, page_path
@@ -121,9 +121,10 @@ class GatewayActor:
         if isinstance(request, ClusterStatus):
             status = cluster_status(self._page, self._settings, self._peers.endpoints)
             self._clients.tell(ask.caller, codec.encode(status), now)
-        elif not self._me:
-            notice = self._hints.notice() or "the cluster has not formed yet"
-            self._clients.fail(ask.caller, Unavailable(notice), now)
+        elif not (self._me and self._trio.incarnation):
+            # Nothing is served beside a trio that does not run: its storage may have been stopped for a reason (S13).
+            notice = self._hints.notice() or "the node is starting"
+            self._clients.fail(ask.caller, Unavailable(f"{self._settings.id}: {notice}"), now)
         elif is_write(request):
             self._on_write(ask, now)
         else:

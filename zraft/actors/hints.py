@@ -35,8 +35,8 @@ class Hints:
         node = self._load(Group.NODE, codec.node_group)
         self._incarnation = node.incarnation if node else 0
         storage = self._load(Group.STORAGE, codec.storage_group)
-        if storage:
-            self._generation, self._space = storage.generation, storage.space
+        self._generation = storage.generation if storage else None
+        self._space = storage.space if storage else 0
 
     _role: RoleGroup | None = None
     _identity: IdentityGroup | None = None
@@ -57,7 +57,7 @@ class Hints:
         return self._incarnation
 
     def generation(self) -> int | None:
-        """Of the applied state; None before storage has opened it."""
+        """Of the applied state; None while no storage has it open."""
         return self._generation
 
     def space(self) -> int:

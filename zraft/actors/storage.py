@@ -13,7 +13,7 @@ from pathlib import Path
 import zmq
 
 from zraft.actors import metrics
-from zraft.actors.election import clock
+from zraft.actors.clock import clock
 from zraft.actors.identity import Identity
 from zraft.actors.launch import Launch, StopSignal, page_path
 from zraft.actors.logs import Log

@@ -20,6 +20,19 @@ _MODULES = {
     "status": "status",
 }
 
+_HELP = """
+A replicated, linearizable key-value store.
+
+\b
+Exit codes:
+  0  done
+  1  key not found, or a precondition failed
+  2  wrong usage or configuration
+  3  unavailable: certainly not done
+  4  outcome unknown: it may have been done
+  5  rejected
+"""
+
 
 class _Commands(click.Group):
     """The commands by name, and their errors as exit codes."""
@@ -40,20 +53,10 @@ class _Commands(click.Group):
         sys.exit(exit_code_of(lambda: super(_Commands, self).main(*args, **kwargs | {"standalone_mode": False})))
 
 
-@click.group(cls=_Commands, name="zraft")
+@click.group(cls=_Commands, help=_HELP)
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def zraft() -> None:
-    """A replicated, linearizable key-value store.
-
-    \b
-    Exit codes:
-      0  done
-      1  key not found, or a precondition failed
-      2  wrong usage or configuration
-      3  unavailable: certainly not done
-      4  outcome unknown: it may have been done
-      5  rejected
-    """
+    """The whole command line."""
 
 
 def main() -> None:

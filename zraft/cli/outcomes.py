@@ -29,9 +29,9 @@ NOBODY_READS = 141
 class Failure(click.ClickException):
     """A command failed: the sentence for people, and the exit code."""
 
-    def __init__(self, message: str, exit_code: int) -> None:
+    def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
-        self.exit_code = exit_code
+        self.code = code
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Writes the sentence to stderr."""
@@ -47,7 +47,7 @@ def exit_code_of(run: Callable[[], object]) -> int:
         return USAGE
     except Failure as error:
         error.show()
-        return error.exit_code
+        return error.code
     except click.ClickException as error:  # its own are 1: a file that can't be read, ...
         error.show()
         return USAGE
@@ -58,7 +58,7 @@ def exit_code_of(run: Callable[[], object]) -> int:
     except Exception as error:
         failure = _failure_of(error)
         failure.show()
-        return failure.exit_code
+        return failure.code
     return code if isinstance(code, int) else DONE
 
 

@@ -50,20 +50,55 @@ def status(output: str, endpoints: str | None, timeout: float) -> None:
 
 
 def _ask_all(seeds: tuple[str, ...], timeout: float) -> list[_Member]:
-    """Asks the seeds, and those whom they name as peers; a node with two addresses is one member."""
-    found: dict[str, _Member] = {}
-    seen: set[tuple[str, str]] = set()
+    """Asks the seeds, and those whom they name as peers. A node with two addresses is one member."""
+    asked: dict[str, _Member] = {}
     waiting = deque(seeds)
     with Client(seeds, timeout=timeout) as client:
         while waiting:
             endpoint = waiting.popleft()
-            if endpoint in found:
-                continue
-            found[endpoint] = member = _ask(client, endpoint)
-            if member.status is not None:
-                identity = member.status.node_id, member.status.member_id
-                if identity in seen:
-                    del found[endpoint]
-                seen.add(identity)
-                waiting += [peer.client_endpoint for peer in member.status.peers if peer.client_endpoint]
-    return list(found.values())
+            if endpoint not in asked:
+                asked[endpoint] = member = _ask(client, endpoint)
+                peers = member.status.peers if member.status else ()
+                waiting += [peer.client_endpoint for peer in peers if peer.client_endpoint]
+    distinct: dict[object, _Member] = {}
+    for endpoint, member in asked.items():
+        identity = (member.status.node_id, member.status.member_id) if member.status else endpoint
+        distinct.setdefault(identity, member)
+    return list(distinct.values())
+
+
+def _ask(client: Client, endpoint: str) -> _Member:
+    try:
+        return _Member(endpoint, client.status(endpoint))
+    except ZraftError as error:
+        return _Member(endpoint, None, str(error))
+
+
+def _leader(answers: list[StatusResult]) -> str | None:
+    """The leader of the newest term in which one is known."""
+    newest = max(answers, key=lambda answer: (answer.leader_id != "", answer.current_term))
+    return newest.leader_id or None
+
+
+def _document(members: list[_Member], leader: str | None) -> dict[str, object]:
+    from zraft.actors.status import named_fields  # of the node, which runs on Linux only
+
+    return {
+        "members": [
+            named_fields(member.status) if member.status else {"endpoint": member.endpoint, "error": member.error}
+            for member in members
+        ],
+        "leader_id": leader,
+    }
+
+
+_HEAD = ("NODE", "ENDPOINT", "STATE", "TERM", "LEADER", "COMMIT", "APPLIED", "REVISION", "NOTICE")
+
+
+def _row(member: _Member, names: dict[str, str]) -> tuple[object, ...]:
+    status = member.status
+    if status is None:
+        return (names.get(member.endpoint, "-"), member.endpoint, "silent", "-", "-", "-", "-", "-", member.error)
+    numbers = (status.commit_index, status.last_applied, status.revision)
+    leader = status.leader_id or "-"
+    return (status.node_id, member.endpoint, status.state, status.current_term, leader, *numbers, status.notice)

@@ -47,19 +47,26 @@ class LmdbLog:
         member: the id of a log that is made here, 64 random bits, never 0. A log that exists keeps its own.
         map_size: bytes of address space, the same in every process.
         on_commit: is told the seconds that each commit took.
+        create: whether a log may be made here: not beside an applied state, whose log must have been lost.
 
     Attributes:
         created: whether there was no log here before. Beside an applied state that means that the log was lost.
 
     Raises:
         IdentityRefused: the log has a format that this version does not know.
-        CorruptLog: an entry is missing or damaged, or what is known about the entries is.
+        CorruptLog: an entry is missing or damaged, or what is known about the entries is; or there is no log, and
+            none may be made. It is refused again at the next start, too.
         SyncFailed: the disk could not make durable what the log holds (S13).
         StorageFault: the log can't be opened.
     """
 
     def __init__(
-        self, path: Path, member: int, map_size: int, on_commit: Callable[[float], None] = lambda seconds: None
+        self,
+        path: Path,
+        member: int,
+        map_size: int,
+        on_commit: Callable[[float], None] = lambda seconds: None,
+        create: bool = True,
     ) -> None:
         if not 0 < member < 1 << 64:
             raise InvariantViolated("0 < member < 2^64", member=member)
@@ -76,6 +83,8 @@ class LmdbLog:
         # Not "has no tables": a flipped bit can make a full log look empty.
         self.created = self._env.info()["last_txnid"] == 0
         try:
+            if self.created and not create:
+                raise self._corrupt(None, "was lost")
             self._open()
         except BaseException:
             self.close()

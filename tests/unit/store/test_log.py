@@ -41,6 +41,7 @@ def written(path: Path) -> Path:
     log.append(1, ENTRIES)
     log.set_term(2, MEMBER)
     log.set_record(RECORD, formed=True)
+    log.set_generation(3)
     log.commit()
     log.close()
     return path
@@ -73,6 +74,27 @@ def test_a_new_log_takes_the_id_that_it_is_given_and_keeps_it(path: Path) -> Non
     log = LmdbLog(path, 99, MAP_SIZE)
     assert (log.member, log.created) == (MEMBER, False)
     log.close()
+
+
+def test_the_generation_of_the_state_is_kept(written: Path) -> None:
+    log = LmdbLog(written, MEMBER, MAP_SIZE)
+    assert log.generation == 3
+    log.set_generation(4)
+    assert log.generation == 4
+    log.close()  # without a commit
+    log = LmdbLog(written, MEMBER, MAP_SIZE)
+    assert log.generation == 3
+    log.close()
+
+
+@pytest.mark.parametrize("content", [None, b""])
+def test_a_lost_log_is_refused_again_and_again(path: Path, content: bytes | None) -> None:  # trap 28
+    if content is not None:
+        path.mkdir()
+        (path / "data.mdb").write_bytes(content)
+    for _ in range(3):
+        with pytest.raises(CorruptLog, match="was lost"):
+            LmdbLog(path, MEMBER, MAP_SIZE, create=False)
 
 
 @pytest.mark.parametrize("member", [-1, 0, 1 << 64])
@@ -131,7 +153,7 @@ def test_a_last_entry_of_another_term_is_found_at_the_start(written: Path) -> No
     assert "is of term 2, and known to be of term 1" in refusal(written)
 
 
-@pytest.mark.parametrize("name", [b"member", b"hard", b"record"])
+@pytest.mark.parametrize("name", [b"member", b"hard", b"record", b"generation"])
 def test_damage_to_what_is_known_is_found_at_the_start(written: Path, name: bytes) -> None:  # trap 1
     def flip(txn: lmdb.Transaction[bytes], meta: lmdb._Database, entries: lmdb._Database) -> None:
         txn.put(name, flipped(txn.get(name, b"", meta), 13), db=meta)

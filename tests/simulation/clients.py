@@ -1,0 +1,178 @@
+"""Clients that write and read through any gateway, and the check that what they see is linearizable.
+
+The log's order is a linearization by construction; so it is enough that it agrees with real time and that every answer
+is the one that this order gives. ``floor`` is the newest index that anybody had seen when an operation began.
+"""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tests.simulation.invariants import Violation, require
+from zraft.core.proposals import Waiting
+from zraft.core.reads import Read
+from zraft.errors import NotExecuted, Rejected, Unknown, from_code
+from zraft.protocol.client import (
+    Batch,
+    BatchResult,
+    Command,
+    Delete,
+    DeleteResult,
+    ErrorResult,
+    Get,
+    GetResult,
+    Put,
+    PutResult,
+    Range,
+    RangeResult,
+)
+from zraft.protocol.codec import encode, response
+
+if TYPE_CHECKING:
+    from tests.simulation.cluster import Cluster
+
+KEYS = (b"a", b"b", b"ba", b"c")
+PATIENCE_SECONDS = 1.5
+REQUEST_SECONDS = 1.0
+
+
+class Operation(msgspec.Struct):
+    """One request of one client; ``floor`` is the newest index that was known when it began."""
+
+    request: Command | Get | Range
+    client: int
+    floor: int
+    values: tuple[bytes, ...] = ()
+    done: bool = False
+
+
+class Clients:
+    """A few clients, each with one operation at a time."""
+
+    def __init__(self, cluster: "Cluster", count: int) -> None:
+        self._cluster = cluster
+        self._operations: dict[int, Operation] = {}
+        self._number = 0
+        self._stopped = False
+        self._floor = 0
+        self._revisions: dict[bytes, int] = {}
+        self.acknowledged: dict[int, tuple[Put, int]] = {}
+        """Puts that a client was told of, with the revision that it was told."""
+        self.writes = self.reads = self.unknown = self.refused = 0
+        for client in range(count):
+            cluster.world.after(cluster.world.between(0, 0.5), lambda client=client: self._begin(client))
+
+    def stop(self) -> None:
+        """Begin nothing more."""
+        self._stopped = True
+
+    def told(self, operation: object, body: bytes, applied: int = 0) -> None:
+        """The answer to an operation; ``applied`` is the index of the view that a read was answered from."""
+        number = int(operation)  # type: ignore[call-overload]
+        asked = self._operations[number]
+        if asked.done:
+            return
+        asked.done = True
+        answer = response.decode(body)
+        self._cluster.world.note(f"client {asked.client}", f"#{number} {type(asked.request).__name__} is told {answer}")
+        match answer:
+            case ErrorResult(code, message):
+                self._on_error(asked, from_code(code, message))
+            case GetResult() | RangeResult():
+                self._on_read(asked, answer, applied)
+            case PutResult() | DeleteResult():
+                self._on_write(asked, answer.index, [answer])
+            case BatchResult():
+                self._on_write(asked, answer.index, list(answer.results))
+            case _:
+                raise Violation(f"an answer of another kind: {answer}")
+        self._go_on(asked)
+
+    # --- one after the other
+
+    def _begin(self, client: int) -> None:
+        if self._stopped:
+            return
+        cluster = self._cluster
+        world = cluster.world
+        self._number = number = self._number + 1
+        request = self._choose(number)
+        values = tuple(put.value for put in _operations_of(request) if isinstance(put, Put))
+        self._operations[number] = operation = Operation(request, client, self._floor, values)
+        node = world.random.choice(cluster.members())
+        deadline = node.clock.now() + REQUEST_SECONDS
+        world.note(f"client {client}", f"#{number} asks {node.id}: {request}")
+        if isinstance(request, Get | Range):
+            node.gateway.submit(Read(number, request, deadline))
+        else:
+            node.gateway.submit(Waiting(number, encode(request), True, deadline))
+        world.after(PATIENCE_SECONDS, lambda: self._give_up(operation))
+
+    def _give_up(self, operation: Operation) -> None:
+        """The gateway died, or is stuck: the outcome is unknown."""
+        if not operation.done:
+            operation.done = True
+            self.unknown += 1
+            self._go_on(operation)
+
+    def _go_on(self, operation: Operation) -> None:
+        world = self._cluster.world
+        world.after(world.seldom_long(0.02, 0.3, 0.05), lambda: self._begin(operation.client))
+
+    def _choose(self, number: int) -> Command | Get | Range:
+        random = self._cluster.world.random
+        key = random.choice(KEYS)
+        kind = random.random()
+        value = b"%d" % number
+        if kind < 0.35:
+            return Put(key, value, return_previous=kind < 0.1)
+        if kind < 0.45:
+            return Put(key, value, expected_revision=self._revisions.get(key, 0))
+        if kind < 0.55:
+            return Delete(key)
+        if kind < 0.6:
+            return Batch(tuple(Put(random.choice(KEYS), b"%d.%d" % (number, place)) for place in range(50)))
+        if kind < 0.95:
+            return Get(key)
+        return Range(prefix=random.choice((b"", b"b")), limit=random.choice((0, 2)))
+
+    # --- what may be concluded
+
+    def _on_error(self, asked: Operation, error: Exception) -> None:
+        if isinstance(error, Unknown):
+            self.unknown += 1
+            return
+        require(isinstance(error, NotExecuted | Rejected), "an error says what may be concluded", error=repr(error))
+        self.refused += 1
+        for value in asked.values:
+            self._cluster.refused_values.add(value)
+            executed = self._cluster.invariants.executed_at(value)
+            require(not executed, "what was refused is not executed", value=value, index=executed)
+
+    def _on_write(self, asked: Operation, index: int, results: list[PutResult | DeleteResult | GetResult]) -> None:
+        require(index > asked.floor, "a write takes effect after it began", index=index, floor=asked.floor)
+        self._floor = max(self._floor, index)
+        self.writes += 1
+        for operation, result in zip(_operations_of(asked.request), results, strict=True):
+            if isinstance(operation, Put) and isinstance(result, PutResult) and result.success:
+                self.acknowledged[result.mod_revision] = (operation, result.mod_revision)
+            if isinstance(operation, Put | Delete) and isinstance(result, PutResult | DeleteResult):
+                self._revisions[operation.key] = result.mod_revision
+
+    def _on_read(self, asked: Operation, answer: GetResult | RangeResult, applied: int) -> None:
+        require(applied >= asked.floor, "a read sees what was known before it", applied=applied, floor=asked.floor)
+        self._floor = max(self._floor, applied)
+        self.reads += 1
+        truth = self._cluster.invariants.truth()
+        if not answer.revision:
+            return  # nothing was written yet
+        request = msgspec.structs.replace(asked.request, revision=answer.revision)
+        if isinstance(request, Get) and isinstance(answer, GetResult):
+            expected: object = msgspec.structs.replace(truth.get(request), revision=answer.revision)
+        else:
+            expected = truth.range(request)  # type: ignore[arg-type]
+        require(expected == answer, "a read gives what was written", request=request, answer=answer, expected=expected)
+
+
+def _operations_of(request: Command | Get | Range) -> tuple[object, ...]:
+    return request.operations if isinstance(request, Batch) else (request,)

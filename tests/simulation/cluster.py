@@ -1,0 +1,67 @@
+"""A whole cluster in one process: the world, the network, the nodes, their clients, and who watches them."""
+
+from collections.abc import Callable
+
+from tests.simulation.clients import Clients
+from tests.simulation.invariants import Invariants, require
+from tests.simulation.network import Network, Plane
+from tests.simulation.node import Node
+from tests.simulation.world import World
+from zraft.protocol.client import Get
+from zraft.protocol.entries import ClusterRecord, Member
+from zraft.protocol.local import Lead
+
+CLIENTS = 5
+
+
+class Cluster:
+    """``size`` nodes of one cluster that has formed. ``happened`` is how the adversary hears of things."""
+
+    def __init__(self, world: World, size: int) -> None:
+        self.world = world
+        ids = range(1, size + 1)
+        self.record = ClusterRecord(tuple(Member(id, f"node-{id}") for id in ids), 150)
+        self.id = self.record.cluster_id()
+        self.invariants = Invariants(frozenset(ids))
+        self.network = Network(world, self._deliver)
+        self.listeners: list[Callable[[str, Node], None]] = []
+        self.refused_values: set[bytes] = set()
+        self.nodes = {id: Node(self, id) for id in ids}
+        self.clients = Clients(self, CLIENTS)
+        self.leaders_elected = 0
+        for node in self.nodes.values():
+            world.after(world.between(0, 0.1), node.start)
+
+    def members(self) -> list[Node]:
+        return list(self.nodes.values())
+
+    def leader(self) -> Node | None:
+        """The node that leads the newest term, if it lives and knows it."""
+        leading = [node for node in self.members() if node.trio and node.page.role and node.page.role.role == "leader"]
+        return max(leading, key=lambda node: node.page.role.term if node.page.role else 0, default=None)
+
+    def happened(self, what: str, node: Node) -> None:
+        for listener in self.listeners:
+            listener(what, node)
+
+    def on_elected(self, node: Node, lead: Lead) -> None:
+        self.leaders_elected += 1
+        self.happened("elected", node)
+
+    def check_end(self) -> None:
+        """When all is calm: everybody has applied the same, and nothing that was promised is gone."""
+        invariants = self.invariants
+        for node in self.members():
+            applied = node.applied().index
+            require(applied == invariants.commit, "all apply all", node=node.id, applied=applied, of=invariants.commit)
+            invariants.same_state(node.id, node.state)
+        truth = invariants.truth()
+        for put, revision in self.clients.acknowledged.values():
+            found = truth.get(Get(put.key, revision=revision))
+            require(found.value == put.value, "no acknowledged write is lost", put=put, revision=revision)
+        for value in self.refused_values:
+            index = invariants.executed_at(value)
+            require(not index, "what was refused is not executed later", value=value, index=index)
+
+    def _deliver(self, plane: Plane, target: int, header: bytes, message: bytes) -> None:
+        self.nodes[target].arrive(plane, header, message)

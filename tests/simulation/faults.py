@@ -1,0 +1,146 @@
+"""The adversary: breaks what can break, at random and at the worst moments."""
+
+from collections.abc import Callable
+
+from tests.simulation.cluster import Cluster
+from tests.simulation.network import CALM, Plane, Weather
+from tests.simulation.node import Node
+
+PLANES = tuple(Plane)
+
+
+class Adversary:
+    """Strikes until ``heal``. Each run has habits of its own: what it likes to do, how often, and when it reacts."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._world = world = cluster.world
+        self._on = True
+        self._pause = world.between(0.1, 1.0)
+        self._react = world.random.choice((0.0, 0.02, 0.1))
+        self.struck = 0
+        strikes: list[Callable[[], None]] = [
+            self._partition,
+            self._isolate_leader,
+            self._clear_network,
+            self._change_weather,
+            self._crash_somebody,
+            self._crash_leader,
+            self._pause_actor,
+            self._slow_disk,
+            self._replay,
+        ]
+        self._strikes = strikes
+        self._weights = [world.random.choice((0, 1, 1, 3)) or 0.05 for _ in strikes]
+        cluster.listeners.append(self._on_event)
+        self._schedule()
+
+    def heal(self) -> None:
+        """The storm is over: everything works from now on, and everybody is up."""
+        self._on = False
+        self._cluster.network.calm_down()
+        for node in self._cluster.members():
+            node.sync_seconds = 0.001
+            node.start()
+
+    # --- at random
+
+    def _schedule(self) -> None:
+        self._world.after(self._world.between(0, 2 * self._pause), self._strike)
+
+    def _strike(self) -> None:
+        if not self._on:
+            return
+        (strike,) = self._world.random.choices(self._strikes, self._weights)
+        self.struck += 1
+        strike()
+        self._schedule()
+
+    def _partition(self) -> None:
+        world = self._world
+        ids = list(self._cluster.nodes)
+        world.random.shuffle(ids)
+        cut = world.random.randint(1, max(1, len(ids) - 1))
+        self._cut(set(ids[:cut]), set(ids[cut:]))
+
+    def _isolate_leader(self) -> None:
+        leader = self._cluster.leader()
+        if leader is not None:
+            self._isolate(leader)
+
+    def _isolate(self, node: Node) -> None:
+        """Alone, or with one other node: a minority of five that can still talk."""
+        others = [other for other in self._cluster.nodes if other != node.id]
+        company = set(self._world.random.sample(others, min(len(others), self._world.random.choice((0, 0, 1)))))
+        self._cut({node.id} | company, set(others) - company)
+
+    def _cut(self, a: set[int], b: set[int]) -> None:
+        random = self._world.random
+        planes = PLANES if random.random() < 0.6 else (random.choice(PLANES),)
+        ways = random.choice(("both", "both", "out", "in"))
+        self._world.note("network", f"cut {sorted(a)} | {sorted(b)} {ways} {[plane.value for plane in planes]}")
+        network = self._cluster.network
+        if random.random() < 0.7:
+            network.heal()
+        if ways != "in":
+            network.cut(a, b, planes)
+        if ways != "out":
+            network.cut(b, a, planes)
+
+    def _clear_network(self) -> None:
+        self._world.note("network", "healed")
+        self._cluster.network.heal()
+
+    def _change_weather(self) -> None:
+        random = self._world.random
+        for plane in PLANES:
+            bad = Weather(
+                loss=random.choice((0.0, 0.05, 0.3)),
+                doubled=random.choice((0.0, 0.1)),
+                delay=random.choice((0.000_5, 0.005, 0.02)),
+                delay_max=random.choice((0.01, 0.3, 2.0)),
+            )
+            self._cluster.network.weather[plane] = random.choice((CALM, bad, bad))
+        self._world.note("network", f"weather {self._cluster.network.weather}")
+
+    def _crash_somebody(self) -> None:
+        self._crash(self._world.random.choice(self._cluster.members()))
+
+    def _crash_leader(self) -> None:
+        leader = self._cluster.leader()
+        if leader is not None:
+            self._crash(leader)
+
+    def _crash(self, node: Node) -> None:
+        world = self._world
+        power = world.chance(0.3)
+        node.crash(gateway_too=power or world.chance(0.2), lose_state=power and world.chance(0.7))
+        world.after(world.seldom_long(0.1, 2.0, 0.3), node.start)
+
+    def _pause_actor(self) -> None:
+        node = self._world.random.choice(self._cluster.members())
+        if node.trio is not None:
+            actor = self._world.random.choice((*node.trio.actors(), node.gateway))
+            actor.pause(self._world.seldom_long(0.15, 3.0, 0.2))
+
+    def _slow_disk(self) -> None:
+        node = self._world.random.choice(self._cluster.members())
+        node.sync_seconds = self._world.random.choice((0.000_5, 0.005, 0.05, 0.2))
+        self._world.note(f"{node.id}", f"its disk takes {node.sync_seconds} s")
+
+    def _replay(self) -> None:
+        self._cluster.network.replay()
+
+    # --- at the worst moment
+
+    def _on_event(self, what: str, node: Node) -> None:
+        if not self._on:
+            return
+        if what == "started" and self._world.chance(0.5):
+            self._cluster.network.replay(node.id)
+        if not self._world.chance(self._react):
+            return
+        reaction = self._world.random.choice((self._crash, self._crash, self._isolate))
+        self.struck += 1
+        self._world.note("adversary", f"reacts: {what} on {node.id}")
+        self._world.after(self._world.random.choice((0.0, 0.0, 0.000_2, 0.002)), lambda: reaction(node))

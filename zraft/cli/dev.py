@@ -1,0 +1,153 @@
+"""``zraft dev``: a local cluster, to try zraft out and to break it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from zraft.cli.connection import CLUSTER_DIRECTORY
+from zraft.cli.outcomes import UNAVAILABLE, Failure
+from zraft.cli.tables import table
+from zraft.cluster import ClusterError, LocalCluster
+
+NODES_MAX = 15
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Commands(click.Group):
+    """The commands of a local cluster: what it can't do is a failure in words."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command."""
+        try:
+            return super().invoke(ctx)
+        except ClusterError as error:
+            raise Failure(str(error), UNAVAILABLE) from None
+
+
+def _directory(command: F) -> F:
+    return click.option(
+        "--dir",
+        "directory",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=CLUSTER_DIRECTORY,
+        show_default=True,
+        help="Where the cluster's data, logs and cluster.json are.",
+    )(command)
+
+
+_node = click.argument("node")
+
+
+@click.group(cls=_Commands)
+def dev() -> None:
+    """A local cluster: node-I has client port 8080+I and HTTP port 9090+I."""
+
+
+@dev.command()
+@click.option("--nodes", type=click.IntRange(1, NODES_MAX), default=3, show_default=True, help="How many.")
+@_directory
+def up(nodes: int, directory: Path) -> None:
+    """Start a cluster; returns when a leader is ready to write."""
+    cluster = LocalCluster(directory, nodes)
+    cluster.up()
+    settings = [cluster.settings(name) for name in cluster.names]
+    rows = [(one.id, one.client_endpoint(), f"http://{one.host}:{one.http_port}") for one in settings]
+    click.echo(table([("NODE", "CLIENTS", "HTTP"), *rows]))
+    program = _program()
+    # Commands find the cluster of the default directory by themselves.
+    others = "" if directory == CLUSTER_DIRECTORY else f" --dir {directory}"
+    click.echo(f"\nThe leader is {cluster.leader()}. Data and logs are in {directory}. Try:")
+    click.echo(f"  {program} put greeting hello --endpoints {cluster.endpoints()[0]}")
+    click.echo(f"  {program} get greeting --endpoints {cluster.endpoints()[-1]} --consistency serializable")
+    click.echo(f"  {program} dev kill leader{others}")
+
+
+@dev.command()
+@_directory
+def down(directory: Path) -> None:
+    """Stop all nodes; their data stays."""
+    if not (directory / "cluster.json").exists():
+        click.echo(f"no local cluster runs in {directory}")
+        return
+    LocalCluster.load(directory).down()
+    click.echo("stopped")
+
+
+@dev.command()
+@_directory
+def status(directory: Path) -> None:
+    """Show each node: whether its processes run, and what it tells of itself."""
+    cluster = LocalCluster.load(directory)
+    rows: list[tuple[object, ...]] = [("NODE", "PROCESSES", "CLIENTS", "STATE", "TERM", "LEADER", "APPLIED")]
+    for name, answer in cluster.status().items():
+        told = (answer.state, answer.current_term, answer.leader_id, answer.last_applied) if answer else ("-",) * 4
+        rows.append((name, cluster.condition(name), cluster.settings(name).client_endpoint(), *told))
+    click.echo(table(rows))
+
+
+@dev.command()
+@_node
+@click.option("--actor", default="", help="Only this one: supervisor, election, replication, storage or gateway.")
+@_directory
+def kill(node: str, actor: str, directory: Path) -> None:
+    """SIGKILL to all processes of NODE (a name, or `leader`), or to one actor of it."""
+    cluster = LocalCluster.load(directory)
+    name = _named(cluster, node)
+    cluster.kill(name, actor)
+    click.echo(f"killed {actor + ' of ' if actor else ''}{name}")
+
+
+@dev.command()
+@_node
+@_directory
+def pause(node: str, directory: Path) -> None:
+    """SIGSTOP to all processes of NODE (a name, or `leader`)."""
+    cluster = LocalCluster.load(directory)
+    name = _named(cluster, node)
+    cluster.pause(name)
+    click.echo(f"paused {name}")
+
+
+@dev.command()
+@_node
+@_directory
+def resume(node: str, directory: Path) -> None:
+    """SIGCONT to all processes of NODE."""
+    cluster = LocalCluster.load(directory)
+    name = _named(cluster, node)
+    cluster.resume(name)
+    click.echo(f"resumed {name}")
+
+
+@dev.command()
+@_node
+@_directory
+def restart(node: str, directory: Path) -> None:
+    """Stop NODE (a name, or `leader`) if it runs, and start it; returns when it answers."""
+    cluster = LocalCluster.load(directory)
+    name = _named(cluster, node)
+    cluster.restart(name)
+    click.echo(f"restarted {name}")
+
+
+def _named(cluster: LocalCluster, node: str) -> str:
+    if node == "leader":
+        return cluster.leader()
+    if node not in cluster.names:
+        raise click.UsageError(f"there is no node {node!r}: say leader, or one of {', '.join(cluster.names)}")
+    return node
+
+
+def _program() -> str:
+    """How the reader can run this program again: it may not be on the path."""
+    program = Path(sys.argv[0])
+    if program.name != "zraft":
+        return f"{os.path.relpath(sys.executable)} -m zraft.cli"
+    return "zraft" if shutil.which("zraft") else os.path.relpath(program)

@@ -1,0 +1,110 @@
+"""``zraft node``: one node, in the foreground."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from zraft.config import Settings
+from zraft.errors import ConfigurationError
+
+_HELP = {
+    "id": "Name of the node, the same for life.",
+    "host": "Address to listen on.",
+    "advertise": "Address, or address:port, that clients and other gateways are told to use. [default: the host]",
+    "port": "Port for clients.",
+    "http_port": "Port for health, status and metrics.",
+    "peer_port": "Port for the other nodes, and the two ports after it.",
+    "data_dir": "Directory of the node's data. [default: zraft-data/<id>]",
+    "peers": "The cluster's first members, by their peer ports; this node may be among them. [default: it is alone]",
+    "heartbeat_ms": "Time between the leader's heartbeats.",
+    "election_timeout_min_ms": "Shortest time without a leader before an election; the same on every node.",
+    "election_timeout_max_ms": "Longest such time.",
+    "stall_limit_ms": "How long an actor may make no progress on work it has before its leader steps down.",
+    "request_timeout_ms": "How long a request may take whose client named no time.",
+    "read_mode": "How linearizable reads are made safe; this version knows quorum.",
+    "map_size_gib": "Address space of each LMDB map; it takes no space on the disk.",
+    "window_entries": "Appends in flight to one peer.",
+    "window_bytes": "Bytes in flight to one peer.",
+    "client_requests_max": "Requests in flight of one client connection.",
+    "client_bytes_max": "Bytes in flight of one client connection.",
+    "gateway_requests_max": "Requests in flight of one gateway.",
+    "gateway_bytes_max": "Bytes in flight of one gateway.",
+}
+_METAVARS = {"peers": "NAME=HOST:PORT,..."}
+
+
+def _options(command: click.Command) -> click.Command:
+    """One option for each setting. None of them has a default: what is not given is looked for in the file."""
+    for field in msgspec.structs.fields(Settings):
+        text = _HELP[field.name]
+        if field.default is not msgspec.NODEFAULT and "[default:" not in text:
+            text += f" [default: {field.default}]"
+        option = click.Option(
+            [f"--{field.name.replace('_', '-')}", field.name],
+            type=int if field.type is int else str,
+            envvar=f"ZRAFT_{field.name.upper()}",
+            metavar=_METAVARS.get(field.name),
+            help=text,
+        )
+        command.params.append(option)
+    return command
+
+
+@_options
+@click.command(
+    epilog="A flag comes before its variable ZRAFT_<FLAG>, that before the file, and that before the default."
+)
+@click.option(
+    "--config",
+    envvar="ZRAFT_CONFIG",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="TOML file with settings: the long flags without dashes in front, and with _ for -; peers is a table.",
+)
+def node(config: Path | None, **given: Any) -> int:
+    """Run one node until SIGTERM or Ctrl-C. Without options: a cluster of one."""
+    settings = settings_of(config, given)
+    from zraft.actors.supervisor import run
+
+    return run(settings)
+
+
+def settings_of(config: Path | None, given: dict[str, Any]) -> Settings:
+    """The checked settings of a node.
+
+    Args:
+        config: the file, if there is one.
+        given: from flags and variables, by the name of the setting; None: not given.
+
+    Raises:
+        ConfigurationError: one is unknown, of the wrong type or out of bounds; says which, and where it stands.
+    """
+    values = _read(config) if config else {}
+    values |= {name: value for name, value in given.items() if value is not None}
+    if isinstance(peers := values.get("peers"), str):
+        values["peers"] = _peers_of(peers)
+    if "id" in values:
+        values.setdefault("data_dir", f"zraft-data/{values['id']}")
+    try:
+        return msgspec.convert(values, Settings).check()
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"{config}: {error}") from None
+
+
+def _read(config: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(config.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{config} is no TOML file: {error}") from None
+
+
+def _peers_of(text: str) -> dict[str, str]:
+    pairs = [part.strip().partition("=") for part in text.split(",") if part.strip()]
+    peers = {name: address for name, _, address in pairs}
+    if len(peers) != len(pairs) or not all(peers.values()):
+        raise ConfigurationError(f"peers is {text!r}, but must be NAME=HOST:PORT,... with each name once")
+    return peers
