@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 import click
 
 from zraft.client import Client
+from zraft.client.arguments import endpoints_of
 from zraft.client.client import ENDPOINTS_VARIABLE, TIMEOUT_S
+from zraft.errors import InvalidArgument
 
 CLUSTER_DIRECTORY = Path(".zraft")
 """Where ``zraft dev`` keeps its cluster unless told otherwise."""
@@ -24,6 +26,7 @@ def connection_options(command: F) -> F:
         envvar=ENDPOINTS_VARIABLE,
         show_envvar=True,
         metavar="HOST:PORT,...",
+        callback=_checked,
         help="Nodes to talk to, best first. Default: the local cluster of this directory, or of this machine.",
     )
     timeout = click.option(
@@ -37,19 +40,22 @@ def connection_options(command: F) -> F:
     return endpoints(timeout(command))
 
 
-def connect(endpoints: str | None, timeout: float) -> Client:
-    """A client of the endpoints given, or of the local cluster.
-
-    Raises:
-        InvalidArgument: an endpoint is not ``host:port``.
-    """
+def connect(endpoints: tuple[str, ...] | None, timeout: float) -> Client:
+    """A client of the endpoints given, or of the local cluster."""
     return Client(endpoints or local_endpoints(), timeout=timeout)
 
 
-def local_endpoints() -> list[str] | None:
+def local_endpoints() -> tuple[str, ...] | None:
     """The endpoints of the local cluster that was started in this directory; None if none was."""
     if not (CLUSTER_DIRECTORY / "cluster.json").exists():
         return None
     from zraft.cluster import LocalCluster
 
-    return LocalCluster.load(CLUSTER_DIRECTORY).endpoints()
+    return tuple(LocalCluster.load(CLUSTER_DIRECTORY).endpoints())
+
+
+def _checked(context: click.Context, parameter: click.Parameter, endpoints: str | None) -> tuple[str, ...] | None:
+    try:
+        return endpoints_of(endpoints) if endpoints else None
+    except InvalidArgument as error:
+        raise click.BadParameter(str(error)) from None

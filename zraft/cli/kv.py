@@ -32,7 +32,7 @@ def put(
     value: str | None,
     file: BinaryIO | None,
     expected_revision: int | None,
-    endpoints: str | None,
+    endpoints: tuple[str, ...] | None,
     timeout: float,
 ) -> None:
     """Set KEY to VALUE and print the revision of the change.
@@ -58,7 +58,7 @@ def put(
     help="linearizable sees every acknowledged write; serializable is what the first node that answers has.",
 )
 @connection_options
-def get(key: str, consistency: Consistency, endpoints: str | None, timeout: float) -> None:
+def get(key: str, consistency: Consistency, endpoints: tuple[str, ...] | None, timeout: float) -> None:
     """Write the value of KEY to stdout, as it is and nothing else."""
     with connect(endpoints, timeout) as client:
         result = client.get(os.fsencode(key), consistency=consistency)
@@ -71,7 +71,7 @@ def get(key: str, consistency: Consistency, endpoints: str | None, timeout: floa
 @click.argument("key")
 @_expected_revision
 @connection_options
-def delete(key: str, expected_revision: int | None, endpoints: str | None, timeout: float) -> None:
+def delete(key: str, expected_revision: int | None, endpoints: tuple[str, ...] | None, timeout: float) -> None:
     """Remove KEY and print the revision of the change."""
     with connect(endpoints, timeout) as client:
         result = client.delete(os.fsencode(key), expected_revision=expected_revision)

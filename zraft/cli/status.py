@@ -12,7 +12,6 @@ from zraft.cli.connection import connection_options, local_endpoints
 from zraft.cli.outcomes import UNAVAILABLE, Failure
 from zraft.cli.tables import table
 from zraft.client import Client
-from zraft.client.arguments import endpoints_of
 from zraft.client.client import LOCAL_ENDPOINTS
 from zraft.errors import ZraftError
 from zraft.protocol.client import StatusResult
@@ -30,10 +29,10 @@ class _Member:
 @click.command()
 @click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @connection_options
-def status(output: str, endpoints: str | None, timeout: float) -> None:
+def status(output: str, endpoints: tuple[str, ...] | None, timeout: float) -> None:
     """Show all members of the cluster: state, term, leader, and how far each has come."""
     known = endpoints or local_endpoints()
-    seeds = endpoints_of(known or LOCAL_ENDPOINTS)
+    seeds = known or LOCAL_ENDPOINTS
     members = _ask_all(seeds, timeout)
     answers = [member.status for member in members if member.status]
     if not answers:

@@ -1,8 +1,9 @@
 """Opening a node's stores: the log is the truth; the applied state is kept only if it can be trusted.
 
 ``state.<generation>/`` is written without fsync. It is used again when the last stop was clean, or when the same page
-cache has lived ever since (see ``store.dirty``). Else, or when it claims more than the log holds, it is given up: the
-next generation begins empty and is filled from the log.
+cache has lived ever since (see ``store.dirty``). Else it is given up: the next generation begins empty and is filled
+from the log. A state that can be trusted and claims more than the log holds proves that the *log* lost entries: the
+node does not start.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable
 import msgspec
 
 from zraft.core.keyspace import APPLIED, read_applied
-from zraft.errors import CorruptLog
+from zraft.errors import CorruptLog, StorageFault
 from zraft.protocol.entries import EntryId
 from zraft.store.directory import DataDirectory
 from zraft.store.dirty import DirtyMark, Mark
@@ -35,7 +36,12 @@ class Stores(msgspec.Struct, frozen=True):
     def close_cleanly(self) -> None:
         """Make the state durable and say so, so that the next start need not doubt it."""
         self.state.abort()
-        self.state.sync()
+        try:
+            self.state.sync()
+        except StorageFault:
+            self.log.set_generation(self.generation + 1)  # the page cache may drop what could not be written
+            self.log.commit()
+            raise
         self.state.close()
         self.log.close()
         self.mark.clear()
@@ -56,12 +62,8 @@ def open_stores(directory: DataDirectory, member: int, map_size: int, on_commit:
         StorageFault: the disk refused.
     """
     states = sorted(directory.path.glob("state.*"))
-    log = LmdbLog(directory.log_path, member, map_size, on_commit)
-    if log.created and states:
-        raise CorruptLog(
-            f"{directory.path} holds an applied state but no log: the log was lost. This node can't take part under "
-            "its old identity; put the log back, or empty the directory and let the node join as a new member"
-        )
+    # Beside a state no log is ever made: it was lost, and this node can't take part under its old identity.
+    log = LmdbLog(directory.log_path, member, map_size, on_commit, create=not states)
     mark = DirtyMark(directory.dirty_mark)
     doubt = _doubt(directory, log, mark, map_size)
     if doubt:
@@ -91,8 +93,10 @@ def _doubt(directory: DataDirectory, log: LmdbLog, mark: DirtyMark, map_size: in
     state = LmdbState(path, map_size)
     applied, _ = read_applied(state.meta(APPLIED))
     state.close()
-    if applied.index > log.last.index:
-        return f"the state has applied {applied}, but the log ends at {log.last}"
     if log.term_at(applied.index) != applied.term:
-        return f"the state has applied {applied}, which the log holds in another term"
+        # Apply only ever follows the durable log, so the log lost entries that this node had acknowledged (trap 29).
+        raise CorruptLog(
+            f"the state in {path} has applied {applied}, but the log ends at {log.last}: the log lost entries. Put the "
+            "whole data directory back as it was, or empty it and let the node join as a new member"
+        )
     return ""
