@@ -9,6 +9,8 @@ from zraft.protocol.codec import Channel, encode
 
 LATENCY = 0.000_03
 """Seconds from an event to the turn that it causes, at least."""
+DRIFT = 0.01
+"""No clock runs faster or slower than true time by more than this part."""
 
 
 class Clock:
@@ -17,7 +19,7 @@ class Clock:
     def __init__(self, world: World) -> None:
         self._world = world
         self._offset = world.between(0, 1000)
-        self._rate = world.between(0.99, 1.01)
+        self._rate = world.between(1 - DRIFT, 1 + DRIFT)
 
     def now(self) -> float:
         return self._offset + self._world.now * self._rate

@@ -7,6 +7,9 @@ from tests.simulation.network import CALM, Plane, Weather
 from tests.simulation.node import Node
 
 PLANES = tuple(Plane)
+EVENTS = ("granted", "elected", "stored", "caught up", "committed", "started")
+REACTIONS = (0.0, 0.0, 0.01, 0.01, 0.1, 0.5)
+"""How likely an adversary strikes when it hears of an event: each has habits of its own."""
 
 
 class Adversary:
@@ -16,8 +19,8 @@ class Adversary:
         self._cluster = cluster
         self._world = world = cluster.world
         self._on = True
-        self._pause = world.between(0.1, 1.0)
-        self._react = world.random.choice((0.0, 0.02, 0.1))
+        self._interval = world.between(0.1, 1.0)
+        self._react = {event: world.random.choice(REACTIONS) for event in EVENTS}
         self.struck = 0
         strikes: list[Callable[[], None]] = [
             self._partition,
@@ -43,10 +46,16 @@ class Adversary:
             node.sync_seconds = 0.001
             node.start()
 
+    def restart_one(self) -> None:
+        """One node's power fails for a moment."""
+        node = self._world.random.choice(self._cluster.members())
+        node.crash(gateway_too=True, lose_state=True)
+        node.start()
+
     # --- at random
 
     def _schedule(self) -> None:
-        self._world.after(self._world.between(0, 2 * self._pause), self._strike)
+        self._world.after(self._world.between(0, 2 * self._interval), self._strike)
 
     def _strike(self) -> None:
         if not self._on:
@@ -118,7 +127,9 @@ class Adversary:
         world.after(world.seldom_long(0.1, 2.0, 0.3), node.start)
 
     def _pause_actor(self) -> None:
-        node = self._world.random.choice(self._cluster.members())
+        self._pause(self._world.random.choice(self._cluster.members()))
+
+    def _pause(self, node: Node) -> None:
         if node.trio is not None:
             actor = self._world.random.choice((*node.trio.actors(), node.gateway))
             actor.pause(self._world.seldom_long(0.15, 3.0, 0.2))
@@ -136,11 +147,11 @@ class Adversary:
     def _on_event(self, what: str, node: Node) -> None:
         if not self._on:
             return
-        if what == "started" and self._world.chance(0.5):
-            self._cluster.network.replay(node.id)
-        if not self._world.chance(self._react):
+        if what in ("started", "elected") and self._world.chance(0.5):
+            self._cluster.network.replay(node.id if what == "started" else 0)
+        if not self._world.chance(self._react[what]):
             return
-        reaction = self._world.random.choice((self._crash, self._crash, self._isolate))
+        reaction = self._world.random.choice((self._crash, self._crash, self._isolate, self._pause))
         self.struck += 1
         self._world.note("adversary", f"reacts: {what} on {node.id}")
         self._world.after(self._world.random.choice((0.0, 0.0, 0.000_2, 0.002)), lambda: reaction(node))

@@ -43,6 +43,7 @@ class Invariants:
         self.logs: dict[int, WatchedLog] = {}
         self.leaders: dict[int, int] = {}
         self._grants: dict[tuple[int, int], int] = {}
+        self._leases: dict[int, float] = {}
         self._entries: dict[tuple[int, int], tuple[bytes, int]] = {}
         self._committed: list[_Committed] = []
         self._published: dict[int, int] = {}
@@ -76,10 +77,16 @@ class Invariants:
         before = self._grants.setdefault((voter, term), candidate)
         require(before == candidate, "one vote a term", voter=voter, term=term, first=before, second=candidate)
 
-    def elected(self, leader: int, term: int) -> None:
-        """Election safety and leader completeness."""
+    def leased(self, term: int, until: float) -> None:
+        """A majority answered a round: nobody else may lead before ``until``, were leases in use (S7)."""
+        self._leases[term] = max(until, self._leases.get(term, until))
+
+    def elected(self, leader: int, term: int, now: float) -> None:
+        """Election safety, leader completeness, and that no older leader could still believe in a lease."""
         other = self.leaders.setdefault(term, leader)
         require(other == leader, "election safety", term=term, leaders=(other, leader))
+        held = max((until for older, until in self._leases.items() if older < term), default=0.0)
+        require(now >= held, "S7: a promise was kept", term=term, leader=leader, until=held)
         older = [index for index, entry in enumerate(self._committed, 1) if entry.by < term]
         if older:
             index = older[-1]  # by log matching, the last of them vouches for all

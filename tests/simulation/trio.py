@@ -3,7 +3,7 @@
 from collections import deque
 from typing import TYPE_CHECKING
 
-from tests.simulation.actors import Actor, Pipe
+from tests.simulation.actors import DRIFT, Actor, Pipe
 from tests.simulation.network import Plane
 from zraft.core import election, replication
 from zraft.core.acceptor import Acceptor, Question, Reply
@@ -64,6 +64,15 @@ class ElectionActor(Actor):
         now = self.clock.now()
         if self._core is not None and now >= self._core.next_deadline():
             self._do(self._core.tick(now))
+        self._note_lease()
+
+    def _note_lease(self) -> None:
+        """What a leader lease would rest on: the newest round that a majority answered."""
+        rounds = self._core._rounds if self._core else None
+        if rounds is not None and rounds.confirmed:
+            lasts = self._node.timing.election_min * (1 - DRIFT) / (1 + DRIFT)
+            until = self.clock.world_time(rounds.confirmed_sent + lasts)
+            self._node.cluster.invariants.leased(rounds.term, until)
 
     def _handle(self, message: object, sender: int, incarnation: int) -> None:
         now = self.clock.now()
@@ -100,7 +109,7 @@ class ElectionActor(Actor):
                     self.world.note(self.name, f"{role.role} t{role.term} leader {role.leader}: {why}")
                     node.page.role = role
                     if role.role == LEADER:
-                        node.cluster.invariants.elected(node.id, role.term)
+                        node.cluster.invariants.elected(node.id, role.term, self.world.now)
                 case Ignored(reason):
                     self.world.note(self.name, f"  ignored: {reason}")
 
@@ -261,8 +270,10 @@ class StorageActor(Actor):
             else:
                 self._trio.storage_to_election.send(answer)
         self._apply()
-        if any(isinstance(answer, AppendAnswer) and answer.success for _, _, answer in staged):
-            node.cluster.happened("stored", node)
+        matches = [answer for _, _, answer in staged if isinstance(answer, AppendAnswer) and answer.success]
+        if matches and matches[-1].match > node.cluster.invariants.commit:
+            old = node.log.term_at(matches[-1].match) != matches[-1].term
+            node.cluster.happened("caught up" if old else "stored", node)
 
     def _to_own(self, answer: Reply | Pong) -> None:
         pipes = self._trio

@@ -105,7 +105,7 @@ def test_every_operation_has_its_own_result(node: ScriptedNode) -> None:
         ClusterStatus(),
     ]
     assert [(header.version, header.cluster) for header in node.headers] == [(1, b""), *[(1, CLUSTER)] * 6]
-    assert all(0 < header.timeout_ms <= 4500 for header in node.headers)
+    assert all(0 < header.timeout_ms <= 4750 for header in node.headers)
 
 
 def test_a_refused_connection_costs_no_time(nobody: str, node: ScriptedNode) -> None:

@@ -15,8 +15,10 @@ from zraft.cli.connection import CLUSTER_DIRECTORY
 from zraft.cli.outcomes import UNAVAILABLE, Failure
 from zraft.cli.tables import table
 from zraft.cluster import ClusterError, LocalCluster
+from zraft.core.restarts import TRIO
 
 NODES_MAX = 15
+ACTORS = ("supervisor", *TRIO, "gateway")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -94,9 +96,9 @@ def status(directory: Path) -> None:
 
 @dev.command()
 @_node
-@click.option("--actor", default="", help="Only this one: supervisor, election, replication, storage or gateway.")
+@click.option("--actor", type=click.Choice(ACTORS), help="Only this one.")
 @_directory
-def kill(node: str, actor: str, directory: Path) -> None:
+def kill(node: str, actor: str | None, directory: Path) -> None:
     """SIGKILL to all processes of NODE (a name, or `leader`), or to one actor of it."""
     cluster = LocalCluster.load(directory)
     name = _named(cluster, node)

@@ -38,10 +38,13 @@ def status(output: str, endpoints: tuple[str, ...] | None, timeout: float) -> No
     if not answers:
         reasons = "; ".join(member.error for member in members)
         raise Failure(f"no node answers: {reasons}. Start a cluster, or name its nodes with --endpoints.", UNAVAILABLE)
-    names = {peer.client_endpoint: peer.node_id for answer in answers for peer in answer.peers}
+    names = {peer.client_endpoint: peer.node_id for answer in answers for peer in answer.peers if peer.client_endpoint}
+    nameless = [member for member in members if not member.status and member.endpoint not in names]
     if known is None:
         # The seeds were a guess: those that neither answer nor are known to the others are no members.
-        members = [member for member in members if member.status or member.endpoint in names]
+        members = [member for member in members if member not in nameless]
+    if known is None or not nameless:
+        members += _unlocated(answers)
     if output == "json":
         click.echo(json.dumps(_document(members, _leader(answers)), indent=2, ensure_ascii=False))
     else:
@@ -64,6 +67,14 @@ def _ask_all(seeds: tuple[str, ...], timeout: float) -> list[_Member]:
         identity = (member.status.node_id, member.status.member_id) if member.status else endpoint
         distinct.setdefault(identity, member)
     return list(distinct.values())
+
+
+def _unlocated(answers: list[StatusResult]) -> list[_Member]:
+    """The members of whom nobody has heard yet where their clients connect."""
+    located = {answer.node_id for answer in answers}
+    located |= {peer.node_id for answer in answers for peer in answer.peers if peer.client_endpoint}
+    missing = {peer.node_id for answer in answers for peer in answer.peers} - located
+    return [_Member("", None, f"{name}: where its clients connect is not known yet") for name in sorted(missing)]
 
 
 def _ask(client: Client, endpoint: str) -> _Member:
@@ -97,7 +108,17 @@ _HEAD = ("NODE", "ENDPOINT", "STATE", "TERM", "LEADER", "COMMIT", "APPLIED", "RE
 def _row(member: _Member, names: dict[str, str]) -> tuple[object, ...]:
     status = member.status
     if status is None:
-        return (names.get(member.endpoint, "-"), member.endpoint, "silent", "-", "-", "-", "-", "-", member.error)
+        return (
+            names.get(member.endpoint) or "-",
+            member.endpoint or "-",
+            "silent",
+            "-",
+            "-",
+            "-",
+            "-",
+            "-",
+            member.error,
+        )
     numbers = (status.commit_index, status.last_applied, status.revision)
     leader = status.leader_id or "-"
     return (status.node_id, member.endpoint, status.state, status.current_term, leader, *numbers, status.notice)

@@ -49,9 +49,9 @@ from zraft.protocol.client import (
 CONNECT_S_MAX = 1.0
 """How long one endpoint may take to accept a connection."""
 READ_SHARE = 1 / 3
-"""The part of its time that a read waits for one endpoint, so that there is time left for others."""
-NODE_SHARE = 0.9
-"""The part of a wait that the node is told, so that its own verdict arrives before the wait is over."""
+"""The part of its time that a read waits for one endpoint, so that some is left for others."""
+VERDICT_S = 0.25
+"""How much earlier than we stop waiting the node is told to stop trying, so that its own verdict arrives in time."""
 PAUSE_S_MIN, PAUSE_S_MAX = 0.02, 0.5
 AVOID_S_MIN, AVOID_S_MAX = 1.0, 64.0
 
@@ -202,7 +202,7 @@ class Call(Generic[R]):
         self._body = body_of(request)
         self._answer = answer
         self._timeout = timeout
-        self._deadline = now + timeout
+        self._deadline = self._last_send = now + timeout
         self._only = only
         self._is_write = is_write(request)
         self._follows_leader = not _is_local(request)
@@ -245,6 +245,8 @@ class Call(Generic[R]):
         return Fail(kind, f"{self._endpoint}: the answer is a {type(response).__name__}, which was not asked for")
 
     def _on_refusal(self, error: ZraftError, now: float) -> Send | Pause | Fail:
+        # It is certain that nothing was done. Sent again too late for a verdict, a write would end as Unknown.
+        self._last_send = self._deadline - min(2 * VERDICT_S, self._timeout / 2)
         match error:
             case ResourceExhausted():
                 # Mostly the leader's bound, and others would pass the request on to it: no use in asking them now.
@@ -267,7 +269,7 @@ class Call(Generic[R]):
         return self._next(now)
 
     def _next(self, now: float) -> Send | Pause | Fail:
-        if now >= self._deadline:
+        if now >= self._last_send:
             return self._give_up()
         for endpoint in self._candidates(now):
             if endpoint not in self._asked:
@@ -275,7 +277,7 @@ class Call(Generic[R]):
         if self._only:
             return self._give_up()
         until = now + self._pause * (0.5 + 0.5 * self._core.draw())
-        if until >= self._deadline:
+        if until >= self._last_send:
             return self._give_up()
         self._pause = min(2 * self._pause, PAUSE_S_MAX)
         self._asked.clear()
@@ -291,7 +293,8 @@ class Call(Generic[R]):
         if not self._is_write and not self._only:
             answer_by = min(answer_by, now + self._timeout * READ_SHARE)
         connect_by = min(answer_by, now + CONNECT_S_MAX)
-        timeout_ms = max(1, int((answer_by - now) * NODE_SHARE * 1000))
+        wait = answer_by - now
+        timeout_ms = max(1, int((wait - min(VERDICT_S, wait / 2)) * 1000))
         header = RequestHeader(PROTOCOL_VERSION, self._core.cluster, timeout_ms)
         return Send(endpoint, (codec.encode(header), self._number, self._body), connect_by, answer_by)
 

@@ -50,11 +50,11 @@ class Ports(msgspec.Struct, frozen=True):
 
 
 class _Node(msgspec.Struct, frozen=True):
-    """A node as ``cluster.json`` has it; ``processes`` are those of its last start, which may have ended."""
+    """A node that was started, as ``cluster.json`` has it; it may have ended since."""
 
     settings: Settings
     runtime: str
-    processes: NodeProcesses | None
+    processes: NodeProcesses
 
 
 class LocalCluster:
@@ -97,7 +97,7 @@ class LocalCluster:
             )
             for i, name in enumerate(peers, start=1)
         )
-        self._nodes = {settings.id: _Node(settings.check(), "", None) for settings in each}
+        self._settings = {settings.id: settings.check() for settings in each}
 
     @classmethod
     def load(cls, directory: Path) -> LocalCluster:
@@ -107,22 +107,19 @@ class LocalCluster:
             ClusterError: there is none.
         """
         cluster = cls(directory, nodes=0)
-        try:
-            cluster._nodes = msgspec.json.decode(cluster._record.read_bytes(), type=dict[str, _Node])
-        except FileNotFoundError:
-            raise ClusterError(f"no local cluster runs in {directory}: start one with `zraft dev up`") from None
-        except msgspec.MsgspecError as error:
-            raise ClusterError(f"{cluster._record} can't be read: {error}") from None
+        cluster._settings = {name: node.settings for name, node in cluster._started().items()}
+        if not cluster._settings:
+            raise ClusterError(f"no local cluster runs in {directory}: start one with `zraft dev up`")
         return cluster
 
     @property
     def names(self) -> list[str]:
         """The nodes' names, in order."""
-        return list(self._nodes)
+        return list(self._settings)
 
     def endpoints(self) -> list[str]:
         """Where clients connect, in the order of the nodes."""
-        return [node.settings.client_endpoint() for node in self._nodes.values()]
+        return [settings.client_endpoint() for settings in self._settings.values()]
 
     def settings(self, name: str) -> Settings:
         """A node's settings.
@@ -130,7 +127,9 @@ class LocalCluster:
         Raises:
             ClusterError: there is no such node.
         """
-        return self._node(name).settings
+        if name not in self._settings:
+            raise ClusterError(f"there is no node {name!r}: the nodes are {', '.join(self.names)}")
+        return self._settings[name]
 
     def log_path(self, name: str) -> Path:
         """The file that a node's standard output and error go to."""
@@ -147,10 +146,9 @@ class LocalCluster:
         Raises:
             ClusterError: a cluster runs here already, a port is taken, a node ended, or the time is up.
         """
-        if self._record.exists():
-            other = LocalCluster.load(self.directory)
-            if any(other._states(name) for name in other.names):
-                raise ClusterError(f"a local cluster runs in {self.directory} already: stop it with `zraft dev down`")
+        if any(node.processes.states() for node in self._started().values()):
+            raise ClusterError(f"a local cluster runs in {self.directory} already: stop it with `zraft dev down`")
+        self._record.unlink(missing_ok=True)
         for name in self.names:
             self._require_free_ports(name)
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -164,26 +162,27 @@ class LocalCluster:
 
     def down(self) -> None:
         """Stops all nodes in order, and kills those that don't; the data stays. A node that is dead is no error."""
-        for node in self._nodes.values():
-            if node.processes:
-                node.processes.stop()
+        started = self._started().values()
+        for node in started:
+            node.processes.stop()
         deadline = time.monotonic() + STOP_S_MAX
-        for name in self.names:
-            self._end(name, deadline)
+        for node in started:
+            _end(node, deadline)
         self._record.unlink(missing_ok=True)
 
-    def kill(self, name: str, actor: str = "") -> None:
+    def kill(self, name: str, actor: str | None = None) -> None:
         """SIGKILL to all processes of a node, or to one of its actors; returns when they are gone.
 
         Raises:
             ClusterError: there is no such node, or the actor is not running.
         """
-        if not actor:
-            self._running(name).kill()
+        node = self._running(name)
+        if actor is None:
+            node.processes.kill()
             return
-        pid = self._pid_of(name, actor)
+        pid = wait_for(lambda: _pid_of(node, actor), SIGNAL_S_MAX, f"{name} to have an actor {actor}")
         os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: pid not in self._states(name), SIGNAL_S_MAX, f"{actor} of {name} to be gone")
+        wait_for(lambda: pid not in node.processes.states(), SIGNAL_S_MAX, f"{actor} of {name} to be gone")
 
     def pause(self, name: str) -> None:
         """SIGSTOP to all processes of a node; returns when all stand still.
@@ -191,7 +190,7 @@ class LocalCluster:
         Raises:
             ClusterError: there is no such node, or it is not running.
         """
-        self._running(name).pause()
+        self._running(name).processes.pause()
 
     def resume(self, name: str) -> None:
         """SIGCONT to all processes of a node.
@@ -199,22 +198,29 @@ class LocalCluster:
         Raises:
             ClusterError: there is no such node, or it is not running.
         """
-        self._running(name).signal(signal.SIGCONT)
+        self._running(name).processes.signal(signal.SIGCONT)
 
     def restart(self, name: str, timeout: float = READY_S_MAX) -> None:
-        """Stops a node in order if it runs, starts it, and returns when it answers, with a leader or without.
+        """Stops a node in order if it runs, starts it, and returns when it answers and has found the leader, if any.
 
         Raises:
             ClusterError: there is no such node, a port is taken, the node ended, or the time is up.
         """
-        node = self._node(name)
-        if node.processes:
+        self.settings(name)
+        node = self._started().get(name)
+        if node is not None:
             node.processes.stop()
-        self._end(name, time.monotonic() + STOP_S_MAX)
+            _end(node, time.monotonic() + STOP_S_MAX)
         self._require_free_ports(name)
         self._start(name)
-        with Client(node.settings.client_endpoint(), timeout=_ASK_S) as client:
-            self._wait_for_nodes([name], lambda: _ask(client, node) is not None, timeout, "an answer")
+
+        def is_back() -> bool:
+            answers = self.status()
+            has_leader = any(answer.leader_id for answer in answers.values() if answer)
+            answer = answers[name]
+            return answer is not None and (answer.leader_id != "" or not has_leader)
+
+        self._wait_for_nodes([name], is_back, timeout, f"an answer of {name}")
 
     def wait_until_ready(self, timeout: float = READY_S_MAX) -> None:
         """Returns when every node answers and knows the leader, and that leader is ready to write.
@@ -224,7 +230,7 @@ class LocalCluster:
         """
 
         def is_ready() -> bool:
-            answers = [_ask(client, node) for node in self._nodes.values()]
+            answers = [_ask(client, settings) for settings in self._settings.values()]
             leaders = {answer.leader_id if answer else "" for answer in answers}
             if len(leaders) != 1 or "" in leaders:
                 return False
@@ -241,7 +247,7 @@ class LocalCluster:
     def status(self) -> dict[str, StatusResult | None]:
         """What each node tells of itself; None for one that does not answer."""
         with Client(self.endpoints(), timeout=_ASK_S) as client:
-            return {name: _ask(client, node) for name, node in self._nodes.items()}
+            return {name: _ask(client, settings) for name, settings in self._settings.items()}
 
     def leader(self, timeout: float = LEADER_S_MAX) -> str:
         """The name of the leader, once one leads in the newest term that any node tells of.
@@ -262,20 +268,24 @@ class LocalCluster:
     def _record(self) -> Path:
         return self.directory / "cluster.json"
 
-    def _node(self, name: str) -> _Node:
-        if name not in self._nodes:
-            raise ClusterError(f"there is no node {name!r}: the nodes are {', '.join(self.names)}")
-        return self._nodes[name]
+    def _started(self) -> dict[str, _Node]:
+        """Read anew each time: another program may have started or stopped nodes meanwhile."""
+        try:
+            return msgspec.json.decode(self._record.read_bytes(), type=dict[str, _Node])
+        except FileNotFoundError:
+            return {}
+        except msgspec.MsgspecError as error:
+            raise ClusterError(f"{self._record} can't be read: {error}") from None
 
     def _states(self, name: str) -> dict[int, str]:
-        processes = self._node(name).processes
-        return processes.states() if processes else {}
+        self.settings(name)
+        node = self._started().get(name)
+        return node.processes.states() if node else {}
 
-    def _running(self, name: str) -> NodeProcesses:
-        processes = self._node(name).processes
-        if processes is None or not processes.states():
+    def _running(self, name: str) -> _Node:
+        if not self._states(name):
             raise ClusterError(f"{name} is not running: start it with `zraft dev restart {name}`")
-        return processes
+        return self._started()[name]
 
     def _start(self, name: str) -> None:
         settings = self.settings(name)
@@ -283,31 +293,9 @@ class LocalCluster:
         path = os.pathsep.join(filter(None, (str(Path(zraft.__file__).parents[1]), os.environ.get("PYTHONPATH"))))
         command = [sys.executable, "-P", "-m", "zraft.cli", "node", *_flags(settings)]
         processes = NodeProcesses.start(command, self.log_path(name), {**os.environ, "PYTHONPATH": path})
-        self._nodes[name] = _Node(settings, str(runtime_directory(settings.data_path())), processes)
-        write_durably(self._record, msgspec.json.format(msgspec.json.encode(self._nodes)) + b"\n")
-
-    def _end(self, name: str, deadline: float) -> None:
-        """Kills what has not stopped at the deadline, and removes what a killed node leaves."""
-        node = self._nodes[name]
-        if node.processes is None:
-            return
-        while node.processes.states() and time.monotonic() < deadline:
-            time.sleep(_POLL_S)
-        node.processes.kill()
-        # But not the record of a failed fsync, which the next start must find (S13).
-        runtime = Path(node.runtime)
-        if pending_sync_failure(DataDirectory(node.settings.data_path()), runtime) is None:
-            shutil.rmtree(runtime, ignore_errors=True)
-
-    def _pid_of(self, name: str, actor: str) -> int:
-        running = self._running(name)
-
-        def find() -> int:
-            roster = Roster.read(Path(self._nodes[name].runtime))
-            pid = {"supervisor": roster.supervisor, **roster.actors}.get(actor, 0) if roster else 0
-            return pid if pid in running.states() else 0
-
-        return wait_for(find, SIGNAL_S_MAX, f"{actor} of {name}: its actors are in {self._nodes[name].runtime}")
+        node = _Node(settings, str(runtime_directory(settings.data_path())), processes)
+        started = msgspec.json.encode(self._started() | {name: node})
+        write_durably(self._record, msgspec.json.format(started) + b"\n")
 
     def _require_free_ports(self, name: str) -> None:
         for what, port in self.settings(name).ports().items():
@@ -352,8 +340,26 @@ def _flags(settings: Settings) -> list[str]:
     return found
 
 
-def _ask(client: Client, node: _Node) -> StatusResult | None:
+def _end(node: _Node, deadline: float) -> None:
+    """Kills what has not stopped at the deadline, and removes what a killed node leaves."""
+    while node.processes.states() and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+    node.processes.kill()
+    # But not the record of a failed fsync, which the next start must find (S13).
+    runtime = Path(node.runtime)
+    if pending_sync_failure(DataDirectory(node.settings.data_path()), runtime) is None:
+        shutil.rmtree(runtime, ignore_errors=True)
+
+
+def _pid_of(node: _Node, actor: str) -> int:
+    """The process of an actor that lives; 0: none does."""
+    roster = Roster.read(Path(node.runtime))
+    pid = {"supervisor": roster.supervisor, **roster.actors}.get(actor, 0) if roster else 0
+    return pid if pid in node.processes.states() else 0
+
+
+def _ask(client: Client, settings: Settings) -> StatusResult | None:
     try:
-        return client.status(node.settings.client_endpoint())
+        return client.status(settings.client_endpoint())
     except ZraftError:
         return None

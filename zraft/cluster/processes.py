@@ -18,9 +18,7 @@ SIGNAL_S_MAX = 10.0
 _POLL_S = 0.02
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # Positions in /proc/<pid>/stat, counted after the command's name.
-_STATE, _SESSION, _START_TICKS = 0, 3, 19
-_GONE = "ZX"
-"""Dead, and perhaps not yet reaped."""
+_STATE, _SESSION, _THREADS, _START_TICKS = 0, 3, 17, 19
 
 T = TypeVar("T")
 
@@ -69,7 +67,7 @@ class NodeProcesses(msgspec.Struct, frozen=True):
         pids = (int(entry) for entry in os.listdir("/proc") if entry.isdecimal())
         for pid in sorted(pids, key=lambda pid: pid != self.pid):
             fields = _stat(pid)
-            if fields and int(fields[_SESSION]) == self.pid and fields[_STATE] not in _GONE:
+            if fields and int(fields[_SESSION]) == self.pid and not _is_over(fields):
                 found[pid] = fields[_STATE]
         return found
 
@@ -128,6 +126,11 @@ def _stat(pid: int) -> list[str] | None:
         return None
     # The name stands in parentheses and may itself hold spaces and parentheses.
     return text.rpartition(")")[2].split()
+
+
+def _is_over(fields: list[str]) -> bool:
+    # A process whose main thread has ended is a zombie already while others of its threads hold files and locks.
+    return fields[_STATE] in "ZX" and int(fields[_THREADS]) <= 1
 
 
 def _start_ticks(pid: int) -> int | None:

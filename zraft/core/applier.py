@@ -73,7 +73,8 @@ class Applier:
         if index > self._acceptor.commit:
             return False
         if not self._entries:
-            self._entries.extend(self._log.entries(index, READ_BYTES))
+            # None behind the commit index: those may still be replaced in the log.
+            self._entries.extend(self._log.entries(index, READ_BYTES)[: self._acceptor.commit - index + 1])
             if not self._entries:
                 raise InvariantViolated("committed entries are in the log", index=index, last=self._log.last)
         if len(self._entries[0]) > LARGE_BYTES and self._outcomes:

@@ -87,6 +87,7 @@ class Election:
         self.role = FOLLOWER
         self.leader = 0
         self.configuration = status.configuration
+        self._published: RoleGroup | None = None
         self._timing = timing
         self._jitter = jitter
         self._promise = Promise(started, timing.election_min)
@@ -333,7 +334,6 @@ class Election:
 
     def _follow(self, leader: int, term: int, now: float, why: str = "") -> list[Effect]:
         """Become or stay a follower: of ``leader``, or of nobody known (0)."""
-        before = (self.role, self.leader, self.term)
         stopped: list[Effect] = []
         self._ballot = None
         if self._rounds is not None:
@@ -344,13 +344,14 @@ class Election:
         self._promise.learn(term)
         self._seen_term = max(self._seen_term, term)
         self.role, self.leader = FOLLOWER, leader
-        if (self.role, self.leader, self.term) == before:
+        if self._published == RoleGroup(self.term, self.role, self.leader):
             return stopped
         told = why or ("follows" if leader else "votes or waits")
         return [self._publish(told), *stopped]
 
     def _publish(self, why: str) -> PublishRole:
-        return PublishRole(RoleGroup(self.term, self.role, self.leader), why)
+        self._published = RoleGroup(self.term, self.role, self.leader)
+        return PublishRole(self._published, why)
 
     def _others(self, configuration: Configuration) -> list[int]:
         return [member.id for member in configuration.members if member.id != self.me]

@@ -9,6 +9,9 @@ from zraft.core.effects import Ignored
 from zraft.errors import InvariantViolated
 from zraft.protocol.peer import AppendAnswer
 
+IDLE_SECONDS = 1.0
+"""A storage that lacks nothing is asked again after this silence: a restart makes it forget the commit index."""
+
 
 class Mode(enum.Enum):
     """PROBE: find where the logs meet, one Append at a time. REPLICATE: stream, as far as the window allows."""
@@ -58,7 +61,7 @@ class Progress:
         self.match = 0
         self.next = last + 1  # "initialized to leader last log index + 1" ([R] figure 2)
         self.commit = 0
-        """The commit index that this storage acknowledged."""
+        """The commit index that this storage knew when it answered last."""
         self.commit_sent = 0
         self.reading = False
         """Entries for it were asked of the own storage and have not come yet."""
@@ -97,9 +100,9 @@ class Progress:
         return None
 
     def overdue(self, last: int, commit: int, now: float, patience: float) -> bool:
-        """Whether this storage lacks something and has been silent about it for too long."""
+        """Whether this storage lacks something and has been silent about it for too long, or silent for very long."""
         done = self.match >= last and self.commit >= commit
-        return not done and now - self._quiet_since >= patience
+        return now - self._quiet_since >= (IDLE_SECONDS if done else patience)
 
     def retry(self, now: float) -> None:
         """Forget what was sent: ask again from what is certain."""
@@ -111,7 +114,7 @@ class Progress:
         if answer.match > last:
             raise InvariantViolated("match <= last", member=self.member, match=answer.match, last=last)
         self.match = max(self.match, answer.match)
-        self.commit = max(self.commit, answer.commit)
+        self.commit = answer.commit  # may go back: it is not durable there, and a restart forgets it
         self._quiet_since = now
         if self.mode is Mode.PROBE:
             self.mode = Mode.REPLICATE

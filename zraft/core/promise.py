@@ -14,7 +14,7 @@ class Promise:
     def __init__(self, started: float, election_timeout_min: float) -> None:
         self._quiet_until = started + election_timeout_min  # a dead incarnation may have promised just before its end
         self._timeout = election_timeout_min
-        self._grants: set[tuple[int, int]] = set()
+        self._grants: list[tuple[int, int]] = []  # a request that came twice is with storage twice
         self.term = 0
 
     def heard(self, now: float) -> None:
@@ -31,11 +31,12 @@ class Promise:
 
     def grant(self, term: int, candidate: int) -> None:
         """A Vote or our own Campaign for ``term`` goes to storage: from now on no older leader is acknowledged."""
-        self._grants.add((term, candidate))
+        self._grants.append((term, candidate))
 
     def settle(self, term: int, candidate: int, granted: bool, storage_term: int) -> None:
         """Storage decided the request; only its refusal takes the promise back (else its term keeps it)."""
-        self._grants.discard((term, candidate))
+        if (term, candidate) in self._grants:
+            self._grants.remove((term, candidate))
         self.learn(max(storage_term, term if granted else 0))
 
     def learn(self, storage_term: int) -> None:

@@ -56,7 +56,10 @@ class SendProposal(msgspec.Struct, frozen=True):
 
 
 class _InFlight(msgspec.Struct):
-    """A proposal that was sent. A command whose client was told in the meantime leaves None in its place."""
+    """A proposal that was sent, and somebody still waits for.
+
+    A command whose client was told in the meantime leaves None in its place.
+    """
 
     term: int
     commands: list[Waiting | None]
@@ -75,12 +78,11 @@ class Proposals:
         self._origin = (member, gateway, nonce)
         self._number = 0
         self._queue: deque[Waiting] = deque()
+        self._returned: dict[int, list[Waiting]] = {}  # certainly not executed: they leave again before all others
         self._in_flight: dict[int, _InFlight] = {}
+        self._applied_term = 0
         self._refused_term = 0
         self._retry_at = 0.0
-
-    def __len__(self) -> int:
-        return len(self._queue) + sum(len(proposal.waiting()) for proposal in self._in_flight.values())
 
     def submit(self, command: Waiting) -> None:
         """Take in a command that passed the limits."""
@@ -89,12 +91,13 @@ class Proposals:
     def flush(self, role: RoleGroup | None, now: float) -> list[SendProposal]:
         """Make proposals of what waits, for the leader that ``role`` names."""
         sends: list[SendProposal] = []
-        if role is None or not role.leader or (role.term <= self._refused_term and now < self._retry_at):
+        if role is None or not role.leader or role.term < self._applied_term:
             return sends
-        while self._queue and len(self._in_flight) < IN_FLIGHT_MAX:
-            commands = self._gather()
+        if role.term <= self._refused_term and now < self._retry_at:
+            return sends
+        while len(self._in_flight) < IN_FLIGHT_MAX and (commands := self._gather()):
             self._number += 1
-            self._in_flight[self._number] = _InFlight(role.term, list(commands))
+            self._in_flight[self._number] = _InFlight(role.term, [*commands])
             payload = pack_commands([command.body for command in commands])
             grows = any(command.grows for command in commands)
             sends.append(
@@ -128,6 +131,7 @@ class Proposals:
 
     def on_applied_term(self, term: int, now: float) -> None:
         """An entry of ``term`` was applied: what was proposed in an older term and has no result was never executed."""
+        self._applied_term = max(self._applied_term, term)
         for number, proposal in list(self._in_flight.items()):
             if proposal.term < term:
                 self._again(number, now)
@@ -142,11 +146,15 @@ class Proposals:
 
     def expire(self, now: float) -> list[Tell]:
         """Answer everybody whose time is up: certainly not executed while it waited here, unknown once it was sent."""
-        told: list[Tell] = []
-        late = encode(ErrorResult(Unavailable.code, "no leader took the command in time; it was not executed"))
-        if any(command.deadline <= now for command in self._queue):
-            told += [Tell(command.client, late) for command in self._queue if command.deadline <= now]
+        body = encode(ErrorResult(Unavailable.code, "no leader took the command in time; it was not executed"))
+        told = [Tell(command.client, body) for command in self._queue if command.deadline <= now]
+        if told:
             self._queue = deque(command for command in self._queue if command.deadline > now)
+        for number, commands in list(self._returned.items()):
+            told += [Tell(command.client, body) for command in commands if command.deadline <= now]
+            self._returned[number] = [command for command in commands if command.deadline > now]
+            if not self._returned[number]:
+                del self._returned[number]
         unknown = encode(ErrorResult(Unknown.code, "no result came in time; the command may still take effect"))
         for number, proposal in list(self._in_flight.items()):
             for place, command in enumerate(proposal.commands):
@@ -158,6 +166,9 @@ class Proposals:
         return told
 
     def _gather(self) -> list[Waiting]:
+        """The commands of the next proposal: one that came back leaves again whole, the oldest first."""
+        if self._returned:
+            return self._returned.pop(min(self._returned))
         size = count = 0
         for command in islice(self._queue, PROPOSAL_COMMANDS_MAX):
             size += len(command.body)
@@ -167,10 +178,10 @@ class Proposals:
         return [self._queue.popleft() for _ in range(count)]
 
     def _again(self, number: int, now: float) -> None:
-        """Put the commands back at the head of the queue, in their order."""
+        """Have the commands proposed again, under another number, before what came after them."""
         proposal = self._in_flight.pop(number, None)
         if proposal is not None:
-            self._queue.extendleft(reversed(proposal.waiting()))
+            self._returned[number] = proposal.waiting()
             self._refused_term = max(self._refused_term, proposal.term)
             self._retry_at = now + RETRY_SECONDS
 

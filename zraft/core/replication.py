@@ -133,9 +133,10 @@ class Replication:
             return [Ignored(f"proposal {number} of gateway {nonce:016x} was seen in this term")]
         if lead.uncommitted_bytes >= UNCOMMITTED_BYTES_MAX:
             return [_refuse(message.origin, ResourceExhausted.code, "too much waits for commitment; try again later")]
+        lead.seen.pop(nonce, None)  # the newest stands last
         lead.seen[nonce] = number
         if len(lead.seen) > GATEWAYS_MAX:
-            del lead.seen[next(iter(lead.seen))]  # the gateway start that was met first is long dead
+            del lead.seen[next(iter(lead.seen))]  # of the gateway start that has been silent for longest
         self._append(lead, EntryKind.COMMANDS, message.origin, message.payload)
         return []
 

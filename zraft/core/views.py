@@ -77,14 +77,15 @@ class View:
         items: list[KeyValue] = []
         size = 0
         for key, data in self._keys(request):
+            found = self._at(data, revision)
+            if found is None:
+                continue
             if len(items) >= (request.limit or RANGE_ITEMS_MAX) or size >= REPLY_BYTES_MAX:
                 return RangeResult(tuple(items), True, key, revision)
-            found = self._at(data, revision)
-            if found is not None:
-                mod, record = found
-                item = key_value(mod, record._replace(value=b"") if request.keys_only else record)
-                items.append(item)
-                size += len(item.key) + len(item.value) + 32
+            mod, record = found
+            item = key_value(mod, record._replace(value=b"") if request.keys_only else record)
+            items.append(item)
+            size += len(item.key) + len(item.value) + 32
         return RangeResult(tuple(items), False, b"", revision)
 
     def _keys(self, request: Range) -> Iterator[tuple[bytes, bytes]]:

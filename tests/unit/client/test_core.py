@@ -90,13 +90,13 @@ def play(call: Call[Response], *events: tuple[Event, float]) -> list[str | Pause
 
 def test_a_request_carries_version_cluster_and_the_time_that_the_node_has(core: Core) -> None:
     call = put(core)
-    frames = (codec.encode(RequestHeader(1, b"", 3600)), (1).to_bytes(8, "big"), codec.encode(PUT))
+    frames = (codec.encode(RequestHeader(1, b"", 3750)), (1).to_bytes(8, "big"), codec.encode(PUT))
     assert [call.step(Go(), 0.0), call.step(answer(DONE), 0.1)] == [
         Send(A, frames, connect_by=1.0, answer_by=4.0),
         Return(DONE),
     ]
     # From now on no other cluster is talked to.
-    frames = (codec.encode(RequestHeader(1, CLUSTER, 3600)), (2).to_bytes(8, "big"), codec.encode(PUT))
+    frames = (codec.encode(RequestHeader(1, CLUSTER, 3750)), (2).to_bytes(8, "big"), codec.encode(PUT))
     assert put(core, now=1.0).step(Go(), 1.0) == Send(A, frames, connect_by=2.0, answer_by=5.0)
 
 
@@ -191,12 +191,26 @@ def test_a_call_ends_at_its_deadline_with_the_last_verdict_and_all_reasons(core:
 
 
 def test_no_pause_reaches_beyond_the_deadline(core: Core) -> None:
-    no = answer(ErrorResult("NotLeader", "not me"))
-    assert play(put(core, timeout=1.0), (Go(), 0.98), (no, 0.98), (no, 0.98), (no, 0.99)) == [
+    lost = NotSent("no connection")
+    assert play(put(core, timeout=1.0), (Go(), 0.98), (lost, 0.98), (lost, 0.98), (lost, 0.99)) == [
         A,
         B,
         C,
-        Fail(NotLeader, "a:1: not me; b:1: not me; c:1: not me"),
+        Fail(Unavailable, "a:1: no connection; b:1: no connection; c:1: no connection"),
+    ]
+
+
+def test_a_refused_request_is_not_sent_again_too_late_for_a_verdict(core: Core) -> None:
+    # It certainly was not executed; sent again with no time left it would end as Unknown.
+    no = answer(ErrorResult("NotLeader", "not me"))
+    assert play(put(core, timeout=4.0), (Go(), 0.0), (no, 3.49), (no, 3.51)) == [
+        A,
+        B,
+        Fail(NotLeader, "a:1: not me; b:1: not me"),
+    ]
+    assert play(put(core, timeout=0.2), (Go(), 0.0), (answer(UNAVAILABLE, number=2), 0.1)) == [
+        A,
+        Fail(Unavailable, "a:1: there is no leader"),
     ]
 
 

@@ -1,0 +1,342 @@
+"""The command line against a scripted node: output, usage and exit codes."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.wire.scripted import CLUSTER, ScriptedNode
+from zraft.cli import zraft
+from zraft.protocol.client import (
+    ClusterStatus,
+    Delete,
+    DeleteResult,
+    ErrorInfo,
+    ErrorResult,
+    Get,
+    GetResult,
+    PeerInfo,
+    Put,
+    PutResult,
+    Request,
+    Response,
+    StatusResult,
+)
+
+DONE = PutResult(success=True, error=None, index=7, revision=3, mod_revision=3)
+GONE = DeleteResult(success=True, error=None, index=8, revision=4, found=True)
+FAILED = ErrorInfo("PreconditionFailed", "the key's mod revision is 4, not 3")
+VALUE = bytes(range(256))
+
+Serve = Callable[[Response], ScriptedNode]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """A node that answers everything with one response."""
+    nodes: list[ScriptedNode] = []
+
+    def start(response: Response) -> ScriptedNode:
+        nodes.append(ScriptedNode(lambda _: response))
+        return nodes[-1]
+
+    yield start
+    for node in nodes:
+        node.kill()
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No cluster of this directory, and none that the environment names."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ZRAFT_ENDPOINTS", raising=False)
+
+
+def run(*arguments: str | bytes, stdin: bytes = b"") -> Result:
+    return CliRunner().invoke(zraft, [os.fsdecode(one) for one in arguments], input=stdin)
+
+
+def ask(node: ScriptedNode, *arguments: str | bytes, stdin: bytes = b"") -> Result:
+    return run(arguments[0], "--endpoints", node.endpoint, "--timeout", "0.3", *arguments[1:], stdin=stdin)
+
+
+def test_get_writes_the_value_and_nothing_else(serve: Serve) -> None:
+    node = serve(GetResult(True, VALUE, None, 3))
+    result = ask(node, "get", b"\xff\x80", "--consistency", "serializable")
+    assert (result.exit_code, result.stdout_bytes, result.stderr) == (0, VALUE, "")
+    assert node.requests == [Get(b"\xff\x80", serializable=True)]
+
+
+def test_put_takes_its_value_from_the_argument_a_file_or_stdin(serve: Serve, tmp_path: Path) -> None:
+    node = serve(DONE)
+    (tmp_path / "value").write_bytes(VALUE)
+    results = [
+        ask(node, "put", "k", b"\xff"),
+        ask(node, "put", "k", ""),
+        ask(node, "put", "k", "--file", str(tmp_path / "value")),
+        ask(node, "put", "k", "--file", "-", stdin=VALUE),
+        ask(node, "put", "k", "--expected-revision", "0", stdin=VALUE),
+        ask(node, "put", "--", "-k", "-v"),
+    ]
+    assert [(one.exit_code, one.stdout, one.stderr) for one in results] == [(0, "revision 3\n", "")] * 6
+    assert node.requests == [
+        Put(b"k", b"\xff"),
+        Put(b"k", b""),
+        Put(b"k", VALUE),
+        Put(b"k", VALUE),
+        Put(b"k", VALUE, 0),
+        Put(b"-k", b"-v"),
+    ]
+
+
+def test_delete_tells_the_revision(serve: Serve) -> None:
+    node = serve(GONE)
+    result = ask(node, "delete", "k", "--expected-revision", "3")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "revision 4\n", "")
+    assert node.requests == [Delete(b"k", 3)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "response", "exit_code", "says"),
+    [
+        (["get", "k"], GetResult(False, None, None, 3), 1, "key not found: 'k'"),
+        (["delete", "k"], DeleteResult(True, None, 8, 4), 1, "key not found: 'k'"),
+        (["put", "k", "v"], PutResult(False, FAILED, 8, 4, 4), 1, "mod revision is 4, not 3"),
+        (["delete", "k"], DeleteResult(False, FAILED, 8, 4, 4), 1, "mod revision is 4, not 3"),
+        (["put", "k", "v"], ErrorResult("Unavailable", "there is no leader"), 3, "there is no leader"),
+        (["get", "k"], ErrorResult("ResourceExhausted", "too many requests"), 3, "zraft status"),
+        (["put", "k", "v"], ErrorResult("Unknown", "the leader was lost"), 4, "Read the key before"),
+        (["put", "k", "v"], ErrorResult("SomethingNew", "of a later version"), 4, "Read the key before"),
+        (["put", "k", "v"], ErrorResult("InvalidArgument", "no"), 5, "rejected: no"),
+        (["get", "k"], ErrorResult("Compacted", "revision 1 is gone"), 5, "revision 1 is gone"),
+        (["get", "k"], ErrorResult("ProtocolError", "another cluster"), 5, "another cluster"),
+        (["put", "k" * 401, "v"], DONE, 5, "400 bytes"),
+        (["put", "", "v"], DONE, 5, "400 bytes"),
+    ],
+)
+def test_each_outcome_has_its_exit_code_and_one_line(
+    serve: Serve, arguments: list[str], response: Response, exit_code: int, says: str
+) -> None:
+    result = ask(serve(response), *arguments)
+    assert (result.exit_code, result.stdout) == (exit_code, "")
+    assert result.stderr.startswith("zraft: ")
+    assert says in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_write_without_an_answer_has_an_unknown_outcome() -> None:
+    with ScriptedNode(lambda _: None) as node:
+        assert ask(node, "put", "k", "v").exit_code == 4
+
+
+def test_a_value_without_end_is_refused_in_time(serve: Serve, tmp_path: Path) -> None:
+    result = ask(serve(DONE), "put", "k", "--file", "/dev/zero")
+    assert (result.exit_code, "at most 1572864 bytes" in result.stderr) == (5, True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["put"],
+        ["get"],
+        ["get", "k", "--consistency", "eventual"],
+        ["get", "k", "--endpoints", "nonsense"],
+        ["get", "k", "--timeout", "0"],
+        ["put", "k", "v", "--file", "-"],
+        ["put", "k", "--file", "missing"],
+        ["put", "k", "v", "--expected-revision", "-1"],
+        ["status", "--output", "yaml"],
+        ["dev", "up", "--nodes", "0"],
+        ["dev", "kill"],
+        ["dev", "kill", "node-1", "--actor", "nobody"],
+        ["node", "--port", "x"],
+        ["node", "--port", "0"],
+        ["node", "--config", "missing"],
+    ],
+)
+def test_wrong_usage_ends_with_2(arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code", "says"),
+    [
+        (KeyboardInterrupt(), 130, ""),
+        (RuntimeError("surprise"), 70, "RuntimeError: surprise"),
+        (PermissionError(13, "Permission denied", "here"), 71, "Permission denied: 'here'"),
+    ],
+)
+def test_nothing_else_ends_with_1(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, exit_code: int, says: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("zraft.client.Client.get", fail)
+    result = run("get", "k")
+    assert (result.exit_code, says in result.stderr) == (exit_code, True)
+
+
+def test_a_reader_that_went_away_is_no_error_of_1(serve: Serve) -> None:
+    node = serve(GetResult(True, bytes(1 << 20), None, 3))
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = subprocess.run(
+        [sys.executable, "-m", "zraft.cli", "get", "k", "--endpoints", node.endpoint],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        stdout=writer,
+        timeout=30,
+        check=False,
+    )
+    os.close(writer)
+    assert process.returncode == 141
+
+
+def test_endpoints_come_from_the_environment(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZRAFT_ENDPOINTS", serve(DONE).endpoint)
+    assert run("put", "k", "v").exit_code == 0
+
+
+def test_a_client_command_loads_nothing_of_a_node(serve: Serve) -> None:
+    script = (
+        "import sys; from zraft.cli import zraft\n"
+        "try: zraft(sys.argv[1:])\n"
+        "except SystemExit as end: assert not end.code, end\n"
+        "print(*sorted(name for name in sys.modules if name in ('lmdb', 'prometheus_client', 'zraft.actors')))"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", script, "put", "k", "v", "--endpoints", serve(DONE).endpoint],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        check=True,
+        timeout=30,
+    ).stdout
+    assert output == b"revision 3\n\n"
+
+
+def status_of(name: str, leader: str, term: int, *peers: tuple[str, str]) -> StatusResult:
+    infos = tuple(PeerInfo(peer, peer.encode().hex(), "127.0.0.1:7090", endpoint) for peer, endpoint in peers)
+    state = "leader" if name == leader else "follower"
+    return StatusResult(name, state, term, leader, infos, 9, 8, name.encode().hex(), CLUSTER.hex(), 1, 10, 3)
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[ScriptedNode, ScriptedNode]]:
+    """Two of three members; the third one, at port 1, is down. The first one has not heard of the newest leader."""
+    nodes: list[ScriptedNode] = []
+
+    def one(request: Request) -> Response:
+        assert request == ClusterStatus()
+        return status_of("node-1", "node-3", 4, ("node-2", nodes[1].endpoint), ("node-3", "127.0.0.1:1"))
+
+    def two(request: Request) -> Response:
+        assert request == ClusterStatus()
+        return status_of("node-2", "node-2", 5, ("node-1", nodes[0].endpoint), ("node-3", "127.0.0.1:1"))
+
+    nodes += [ScriptedNode(one), ScriptedNode(two)]
+    yield nodes[0], nodes[1]
+    for node in nodes:
+        node.kill()
+
+
+def test_status_finds_all_members_from_one_endpoint(pair: tuple[ScriptedNode, ScriptedNode]) -> None:
+    one, two = pair
+    result = ask(one, "status", "--output", "json")
+    document = json.loads(result.stdout)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert document["leader_id"] == "node-2"  # of the newest term
+    assert document["members"][0] == {
+        "node_id": "node-1",
+        "state": "follower",
+        "current_term": 4,
+        "leader_id": "node-3",
+        "peers": [
+            {
+                "node_id": "node-2",
+                "member_id": "6e6f64652d32",
+                "peer_address": "127.0.0.1:7090",
+                "client_endpoint": two.endpoint,
+                "voter": True,
+            },
+            {
+                "node_id": "node-3",
+                "member_id": "6e6f64652d33",
+                "peer_address": "127.0.0.1:7090",
+                "client_endpoint": "127.0.0.1:1",
+                "voter": True,
+            },
+        ],
+        "commit_index": 9,
+        "last_applied": 8,
+        "member_id": "6e6f64652d31",
+        "cluster_id": CLUSTER.hex(),
+        "first_log_index": 1,
+        "last_log_index": 10,
+        "revision": 3,
+        "notice": "",
+    }
+    assert document["members"][1]["node_id"] == "node-2"
+    assert document["members"][2] == {"endpoint": "127.0.0.1:1", "error": "127.0.0.1:1: no connection"}
+
+
+def test_status_is_a_table_for_people(pair: tuple[ScriptedNode, ScriptedNode]) -> None:
+    one, two = pair
+    # The second name of a node that was asked already makes no second member.
+    endpoints = f"{one.endpoint},localhost:{one.port}"
+    result = run("status", "--endpoints", endpoints, "--timeout", "1")
+    rows = [line.split() for line in result.stdout.splitlines()]
+    assert rows == [
+        ["NODE", "ENDPOINT", "STATE", "TERM", "LEADER", "COMMIT", "APPLIED", "REVISION", "NOTICE"],
+        ["node-1", one.endpoint, "follower", "4", "node-3", "9", "8", "3"],
+        ["node-2", two.endpoint, "leader", "5", "node-2", "9", "8", "3"],
+        ["node-3", "127.0.0.1:1", "silent", "-", "-", "-", "-", "-", "127.0.0.1:1:", "no", "connection"],
+    ]
+
+
+def test_a_member_that_nobody_can_locate_is_shown(serve: Serve) -> None:
+    node = serve(status_of("node-1", "node-1", 1, ("node-2", "")))
+    document = json.loads(ask(node, "status", "--output", "json").stdout)
+    assert [member.get("node_id") for member in document["members"]] == ["node-1", None]
+    assert document["members"][1] == {"endpoint": "", "error": "node-2: where its clients connect is not known yet"}
+    # One of the silent endpoints may be it.
+    result = run("status", "--output", "json", "--endpoints", f"{node.endpoint},127.0.0.1:1")
+    assert [member.get("endpoint") for member in json.loads(result.stdout)["members"]] == [None, "127.0.0.1:1"]
+
+
+def test_status_of_a_guess_shows_members_only(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = serve(status_of("node-1", "node-1", 1))
+    monkeypatch.setattr("zraft.cli.status.LOCAL_ENDPOINTS", ("127.0.0.1:1", node.endpoint))
+    document = json.loads(run("status", "--output", "json").stdout)
+    assert [member["node_id"] for member in document["members"]] == ["node-1"]
+
+
+def test_status_without_a_leader_says_null(serve: Serve) -> None:
+    document = json.loads(ask(serve(status_of("node-1", "", 1)), "status", "--output", "json").stdout)
+    assert document["leader_id"] is None
+
+
+def test_status_of_nobody_is_unavailable() -> None:
+    result = run("status", "--endpoints", "127.0.0.1:1")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "no node answers" in result.stderr
+
+
+def test_dev_without_a_cluster(tmp_path: Path) -> None:
+    assert [run("dev", "down").exit_code, run("dev", "down").stdout] == [0, "no local cluster runs in .zraft\n"]
+    result = run("dev", "kill", "leader", "--dir", str(tmp_path))
+    assert (result.exit_code, "zraft dev up" in result.stderr) == (3, True)
+
+
+def test_help_names_every_command_and_the_exit_codes() -> None:
+    output = run("--help").stdout
+    assert all(f"\n  {name} " in output for name in ("delete", "dev", "get", "node", "put", "status"))
+    assert "\n    4  outcome unknown: it may have been done\n" in output
+    assert run("--version").stdout.startswith("zraft ")

@@ -1,0 +1,99 @@
+"""Real clusters for tests: on ports of their own, and nothing left of them afterwards."""
+
+import contextlib
+import os
+import random
+import shutil
+import socket
+import tempfile
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.waiting import wait_until
+from zraft.cluster import LocalCluster, Ports
+from zraft.store.directory import DataDirectory
+
+NODES = 3
+# Below the ports that the kernel gives to clients.
+PORTS_FROM, PORTS_TO = 12_000, 30_000
+WAIT_S = 30.0
+LOG_LINES = 40
+
+
+def free_ports(nodes: int = NODES) -> Ports:
+    """Ports that nobody uses now: each cluster of each test run has others."""
+    while True:
+        base = random.randrange(PORTS_FROM, PORTS_TO, 100)
+        ports = Ports(client=base, http=base + 20, peer=base + 30)
+        cluster = LocalCluster(Path(), nodes, ports=ports)
+        if all(_is_free(port) for name in cluster.names for port in cluster.settings(name).ports().values()):
+            return ports
+
+
+@contextlib.contextmanager
+def own_runtime() -> Iterator[Path]:
+    """A runtime directory for all nodes that are started meanwhile; they must leave nothing in it."""
+    # Not below the test's own directory: the paths of sockets are short.
+    runtime = Path(tempfile.mkdtemp(prefix="zraft-run-"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(runtime))
+        try:
+            yield runtime
+            assert os.listdir(runtime) == []
+        finally:
+            shutil.rmtree(runtime)
+
+
+@contextlib.contextmanager
+def running(directory: Path, **options: Any) -> Iterator[LocalCluster]:
+    """Three nodes with a leader; afterwards no process, no socket and no lock of theirs is left."""
+    with own_runtime():
+        cluster = LocalCluster(directory, NODES, ports=free_ports(), options=options)
+        cluster.up()
+        try:
+            yield cluster
+        finally:
+            cluster.down()
+        assert {name: cluster.condition(name) for name in cluster.names} == dict.fromkeys(cluster.names, "dead")
+        for name in cluster.names:
+            data = DataDirectory(cluster.settings(name).data_path())
+            data.acquire()
+            data.release()
+            assert all(map(_is_free, cluster.settings(name).ports().values()))
+
+
+def equal_and_led(cluster: LocalCluster) -> str:
+    """Waits until all nodes have applied the same and follow one leader; returns its name."""
+
+    def leader() -> str:
+        answers = list(cluster.status().values())
+        found = {(answer.leader_id, answer.last_applied, answer.revision) if answer else None for answer in answers}
+        return found.pop()[0] if len(found) == 1 and None not in found else ""  # type: ignore[index]
+
+    return wait_until(leader, WAIT_S, "equal nodes under one leader")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure shows what the nodes of the test logged: for the conftest of each folder whose tests run some."""
+    report = yield
+    if report.failed:
+        clusters = (one for one in getattr(item, "funcargs", {}).values() if isinstance(one, LocalCluster))
+        for path in dict.fromkeys(cluster.log_path(name) for cluster in clusters for name in cluster.names):
+            if path.exists():
+                lines = path.read_text(errors="replace").splitlines()[-LOG_LINES:]
+                report.sections.append((str(path), "\n".join(lines)))
+    return report
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

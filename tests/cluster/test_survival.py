@@ -1,0 +1,214 @@
+"""What real nodes survive under load: kill -9 of every process and of all at once, and processes that stand still.
+
+After each fault service goes on, everything that was acknowledged is there, and all replicas are equal.
+"""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.load import Load
+from tests.cluster.running import NODES, WAIT_S, equal_and_led, running
+from tests.waiting import wait_until
+from zraft import Client, NotExecuted, Unavailable, ZraftError
+from zraft.actors.roster import Roster
+from zraft.cluster import LocalCluster
+from zraft.core.restarts import TRIO
+from zraft.protocol.client import KeyValue
+from zraft.store.directory import runtime_directory
+
+pytestmark = pytest.mark.cluster
+
+LEADER_KILLS = 5
+MASSACRES = 10
+PAUSE_S = 3.0
+
+
+@pytest.fixture
+def load(cluster: LocalCluster, request: pytest.FixtureRequest) -> Load:
+    return Load(cluster.endpoints(), request.node.name)
+
+
+def roster(cluster: LocalCluster, name: str) -> Roster:
+    """The node's processes, once all of them run."""
+
+    def whole() -> Roster | None:
+        found = Roster.read(runtime_directory(cluster.settings(name).data_path()))
+        return found if found and found.incarnation and len(found.actors) == len(TRIO) + 1 else None
+
+    return wait_until(whole, WAIT_S, f"all processes of {name}")
+
+
+def follower(cluster: LocalCluster) -> str:
+    leader = cluster.leader()
+    return next(name for name in cluster.names if name != leader)
+
+
+def replicas(cluster: LocalCluster) -> list[list[KeyValue]]:
+    """The whole content of each node, as it has it itself, once all have applied the same."""
+    equal_and_led(cluster)
+    found = []
+    for endpoint in cluster.endpoints():
+        with Client(endpoint) as client:
+            found.append(list(client.range(consistency="serializable")))
+    return found
+
+
+def verify(cluster: LocalCluster, client: Client, load: Load) -> None:
+    load.verify(client)
+    first, *others = replicas(cluster)
+    assert first
+    assert all(other == first for other in others)
+
+
+@contextlib.contextmanager
+def standing_still(pid: int) -> Iterator[None]:
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_the_first_story(tmp_path: Path) -> None:
+    """As a newcomer is shown it; `running` sees to it that nothing is left of the cluster afterwards."""
+    with running(tmp_path / "cluster") as cluster, Client(cluster.endpoints()) as client:
+        with Client(cluster.endpoints()[0]) as through_one:
+            revision = through_one.put("greeting", "hello").revision
+        with Client(cluster.endpoints()[2]) as from_three:
+            wait_until(
+                lambda: from_three.get("greeting", consistency="serializable").value == b"hello",
+                WAIT_S,
+                "node-3 to have applied what was written through node-1",
+            )
+        leader = cluster.leader()
+        cluster.kill(leader)
+        assert client.put("greeting", "again").revision > revision
+        assert client.get("greeting").value == b"again"
+        cluster.restart(leader)
+        equal_and_led(cluster)
+
+
+def test_writes_and_reads_go_on_when_the_leader_is_killed(cluster: LocalCluster, client: Client, load: Load) -> None:
+    times = []
+    with load:
+        for number in range(LEADER_KILLS):
+            leader = cluster.leader()
+            begin = time.monotonic()
+            cluster.kill(leader)
+            wait_until(lambda: has_written(client, number), WAIT_S, "an acknowledged write")  # noqa: B023
+            written = time.monotonic()
+            assert client.get("failover").value == b"%d" % number
+            times.append(f"{written - begin:.2f} + {time.monotonic() - written:.2f}")
+            load.wait_for_progress()
+            cluster.restart(leader)
+    print("seconds from kill -9 of the leader to an acknowledged write + a read:", *times, sep="\n")
+    verify(cluster, client, load)
+
+
+def has_written(client: Client, number: int) -> bool:
+    try:
+        return client.put("failover", b"%d" % number).success
+    except ZraftError:
+        return False
+
+
+def test_nothing_is_lost_when_all_nodes_are_killed(cluster: LocalCluster, client: Client, load: Load) -> None:
+    for _ in range(MASSACRES):
+        with load:
+            for name in cluster.names:
+                cluster.kill(name)
+        cluster.up()
+        load.verify(client)
+    verify(cluster, client, load)
+
+
+@pytest.mark.parametrize("who", ["leader", "follower"])
+def test_an_actor_that_is_killed_comes_back_under_load(
+    cluster: LocalCluster, client: Client, load: Load, who: str
+) -> None:
+    with load:
+        for actor in (*TRIO, "gateway"):
+            name = cluster.leader() if who == "leader" else follower(cluster)
+            before = roster(cluster, name)
+            cluster.kill(name, actor)
+            load.wait_for_progress()
+            wait_until(lambda: roster(cluster, name).actors[actor] != before.actors[actor], WAIT_S, actor)  # noqa: B023
+            after = roster(cluster, name)
+            replaced = {one for one in after.actors if after.actors[one] != before.actors[one]}
+            assert replaced == (set(TRIO) if actor in TRIO else {actor})  # S1: the trio lives and dies together
+            assert (after.incarnation != before.incarnation) == (actor in TRIO)
+            assert after.supervisor == before.supervisor
+            cluster.wait_until_ready()
+    verify(cluster, client, load)
+
+
+@pytest.mark.parametrize("who", ["leader", "follower"])
+def test_all_of_a_node_dies_with_its_supervisor(cluster: LocalCluster, client: Client, load: Load, who: str) -> None:
+    with load:
+        name = cluster.leader() if who == "leader" else follower(cluster)
+        cluster.kill(name, "supervisor")
+        wait_until(lambda: cluster.condition(name) == "dead", WAIT_S, f"the children of {name} to be gone")
+        load.wait_for_progress()
+        cluster.restart(name)
+        load.wait_for_progress()
+    verify(cluster, client, load)
+
+
+def test_a_leader_that_was_paused_rejoins(cluster: LocalCluster, client: Client, load: Load) -> None:  # traps 41, 65
+    with load:
+        leader, paused_at = cluster.leader(), time.monotonic()
+        cluster.pause(leader)
+        wait_until(lambda: cluster.leader() != leader, WAIT_S, "another leader")
+        load.wait_for_progress()
+        wait_until(lambda: time.monotonic() > paused_at + PAUSE_S, WAIT_S, "the pause to have lasted long enough")
+        cluster.resume(leader)
+        load.wait_for_progress()
+    verify(cluster, client, load)
+
+
+def test_a_leader_whose_storage_stands_still_is_replaced(cluster: LocalCluster, client: Client, load: Load) -> None:
+    with load:
+        leader = cluster.leader()
+        stopped_at = time.monotonic()
+        with standing_still(roster(cluster, leader).actors["storage"]):
+            wait_until(lambda: cluster.leader() != leader, WAIT_S, "another leader")
+            print(f"another leader after {time.monotonic() - stopped_at:.2f} s")
+            load.wait_for_progress()
+        load.wait_for_progress()
+    verify(cluster, client, load)
+
+
+def test_without_a_majority_reads_of_the_own_state_go_on(cluster: LocalCluster, client: Client, load: Load) -> None:
+    with load:
+        dead = [follower(cluster)]
+        cluster.kill(dead[0])
+        load.wait_for_progress()
+        revision = client.put("majority", "v").revision
+        dead.append(cluster.leader())
+        cluster.kill(dead[1])
+        (left,) = set(cluster.names) - set(dead)
+        with Client(cluster.settings(left).client_endpoint(), timeout=2.0) as alone:
+            begin = time.monotonic()
+            with pytest.raises(Unavailable):
+                alone.get("majority")
+            with pytest.raises(NotExecuted):
+                alone.put("majority", "w")
+            print(f"a read and a write were refused within {time.monotonic() - begin:.2f} s")
+            wait_until(
+                lambda: alone.get("majority", consistency="serializable").mod_revision == revision,
+                WAIT_S,
+                "the acknowledged write in the state of the node that is left",
+            )
+        cluster.restart(dead[1])
+        load.wait_for_progress()
+        cluster.restart(dead[0])
+    assert client.get("majority").mod_revision == revision
+    verify(cluster, client, load)
+
+

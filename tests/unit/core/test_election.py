@@ -1,0 +1,542 @@
+"""Election: who leads, from the first time-out to the last heartbeat. Times are seconds of the member's clock."""
+
+import pytest
+
+from tests.unit.core.cast import CONFIGURATION, THREE, A, B, C, D, record_of
+from zraft.core.effects import Ignored, Send, ToGateway, ToReplication, ToStorage
+from zraft.core.election import (
+    CANDIDATE,
+    FOLLOWER,
+    LEADER,
+    REPLICATION,
+    STORAGE,
+    Effect,
+    Election,
+    PublishRole,
+    Timing,
+)
+from zraft.errors import InvariantViolated
+from zraft.protocol.entries import ClusterRecord, EntryId
+from zraft.protocol.local import (
+    Campaign,
+    CampaignAnswer,
+    Deposed,
+    Lead,
+    Ping,
+    Pong,
+    RoleGroup,
+    RoundAnswer,
+    RoundRequest,
+    StatusQuery,
+    Stop,
+    StorageStatus,
+    VoteQuery,
+    VoteQueryAnswer,
+)
+from zraft.protocol.peer import Heartbeat, HeartbeatAnswer, PreVote, PreVoteAnswer, Vote, VoteAnswer
+
+TIMING = Timing(heartbeat=0.05, election_min=0.15, election_max=0.25, stall_limit=1000.0)
+TIME_OUT = 0.2
+"""Of A, by the jitter that it is given."""
+LAST = EntryId(7, 2)
+GATEWAY = 0
+
+
+def status(term: int = 3, vote: int = 0, record: ClusterRecord = THREE) -> StorageStatus:
+    return StorageStatus(A, term, vote, LAST, record, True, record.configuration())
+
+
+def new(term: int = 3, record: ClusterRecord = THREE, timing: Timing = TIMING) -> Election:
+    """Member A, started at 10 s with its storage in ``term``; the first pings are out."""
+    election = Election(A, status(term, record=record), timing, started=10.0, now=10.0, jitter=lambda: 0.5)
+    election.tick(10.0)
+    return election
+
+
+@pytest.fixture
+def election() -> Election:
+    return new()
+
+
+def leading(record: ClusterRecord = THREE, timing: Timing = TIMING) -> Election:
+    """A leads term 4 since 11.0 s; it was elected by its first ballot."""
+    election = new(record=record, timing=timing)
+    election.tick(11.0)
+    election.step(status(record=record), 11.0)
+    election.step(PreVoteAnswer(4, 1, True, 3), 11.0, B)
+    election.step(CampaignAnswer(4, 1, True, 4, LAST, record.configuration()), 11.0)
+    if len(record.members) > 1:
+        election.step(VoteAnswer(4, 1, True, 4), 11.0, B)
+    assert election.role == LEADER
+    return election
+
+
+def role(term: int, role: str, leader: int, why: str) -> PublishRole:
+    return PublishRole(RoleGroup(term, role, leader), why)
+
+
+def to_others(message: object) -> list[object]:
+    return [Send(B, message), Send(C, message)]
+
+
+# --- a ballot, step by step
+
+
+def test_a_follower_that_hears_nobody_asks_its_storage_first(election: Election) -> None:
+    assert election.next_deadline() == pytest.approx(10.0 + TIME_OUT)
+    assert election.tick(10.19) == []
+    assert election.tick(10.21) == [ToStorage(StatusQuery()), role(3, CANDIDATE, 0, "no leader was heard")]
+
+
+def test_a_candidate_asks_whether_it_would_be_elected_before_it_campaigns(election: Election) -> None:  # [D] 9.6
+    election.tick(11.0)
+    assert election.step(status(), 11.0) == to_others(PreVote(4, 1, LAST))
+    assert election.step(PreVoteAnswer(4, 1, True, 3), 11.0, B) == [ToStorage(Campaign(4, 1))]
+
+
+def test_votes_are_asked_for_once_storage_has_voted(election: Election) -> None:  # S7, trap 1
+    election.tick(11.0)
+    election.step(status(), 11.0)
+    election.step(PreVoteAnswer(4, 1, True, 3), 11.0, B)
+    answer = CampaignAnswer(4, 1, True, 4, EntryId(8, 3), CONFIGURATION)
+    assert election.step(answer, 11.0) == to_others(Vote(4, 1, EntryId(8, 3)))
+
+
+def test_a_majority_makes_a_leader_that_says_so_at_once(election: Election) -> None:  # [R] 5.2
+    election.tick(11.0)
+    election.step(status(), 11.0)
+    election.step(PreVoteAnswer(4, 1, True, 3), 11.0, B)
+    election.step(CampaignAnswer(4, 1, True, 4, LAST, CONFIGURATION), 11.0)
+    assert election.step(VoteAnswer(4, 1, True, 4), 11.0, C) == [
+        role(4, LEADER, A, "elected by ballot 1"),
+        ToReplication(Lead(4, LAST, CONFIGURATION)),
+        *to_others(Heartbeat(4, 1)),
+    ]
+
+
+def test_a_single_node_elects_itself() -> None:
+    record = record_of(A)
+    election = new(record=record)
+    election.tick(11.0)
+    assert election.step(status(record=record), 11.0) == [ToStorage(Campaign(4, 1))]
+    answer = CampaignAnswer(4, 1, True, 4, LAST, record.configuration())
+    assert election.step(answer, 11.0) == [
+        role(4, LEADER, A, "elected by ballot 1"),
+        ToReplication(Lead(4, LAST, record.configuration())),
+    ]
+
+
+def test_who_does_not_vote_does_not_campaign() -> None:  # trap 11
+    record = record_of(A, B, C, learners=(A,))
+    election = new(record=record)
+    election.tick(11.0)
+    assert election.step(status(record=record), 11.0) == [Ignored("not a voter")]
+
+
+def test_a_ballot_counts_the_configuration_that_its_campaign_brought(election: Election) -> None:  # S7, trap 32
+    election.tick(11.0)
+    election.step(status(), 11.0)
+    election.step(PreVoteAnswer(4, 1, True, 3), 11.0, B)
+    five = record_of(A, B, C, D, 5).configuration()
+    assert len(election.step(CampaignAnswer(4, 1, True, 4, LAST, five), 11.0)) == 4
+    assert election.step(VoteAnswer(4, 1, True, 4), 11.0, B) == []
+    assert election.step(VoteAnswer(4, 1, True, 4), 11.0, D)[0] == role(4, LEADER, A, "elected by ballot 1")
+
+
+# --- what does not count
+
+
+def test_a_refused_vote_counts_nothing(election: Election) -> None:
+    election.tick(11.0)
+    election.step(status(), 11.0)
+    refused = Ignored(f"refused by {B:016x} in term 3")
+    assert election.step(PreVoteAnswer(4, 1, False, 3), 11.0, B) == [refused]
+
+
+def test_a_vote_of_an_older_ballot_counts_nothing(election: Election) -> None:  # S7
+    election.tick(11.0)
+    election.step(status(), 11.0)
+    election.tick(11.3)  # the second ballot: it asks storage again
+    election.step(status(), 11.3)
+    closed = Ignored("answer to ballot 1 of term 4, which is closed")
+    assert election.step(PreVoteAnswer(4, 1, True, 3), 11.3, B) == [closed]
+    assert election.step(PreVoteAnswer(4, 2, True, 3), 11.3, B) == [ToStorage(Campaign(4, 2))]
+
+
+def test_a_campaign_closes_the_ballot_before_it(election: Election) -> None:  # S7
+    election.tick(11.0)
+    election.step(status(), 11.0)
+    election.step(PreVoteAnswer(4, 1, True, 3), 11.0, B)
+    election.tick(11.3)
+    late = CampaignAnswer(4, 1, True, 4, LAST, CONFIGURATION)
+    assert election.step(late, 11.3) == [Ignored("answer to the campaign of closed ballot 1")]
+    assert election.step(VoteAnswer(4, 1, True, 4), 11.3, B)[0] == Ignored(
+        "answer to ballot 1 of term 4, which is closed"
+    )
+    assert election.role == CANDIDATE
+
+
+def test_a_pre_vote_is_no_vote(election: Election) -> None:  # S7
+    election.tick(11.0)
+    election.step(status(), 11.0)
+    election.step(PreVoteAnswer(4, 1, True, 3), 11.0, B)
+    election.step(CampaignAnswer(4, 1, True, 4, LAST, CONFIGURATION), 11.0)
+    assert election.step(PreVoteAnswer(4, 1, True, 3), 11.0, C) == [
+        Ignored("answer to ballot 1 of term 4, which is closed")
+    ]
+
+
+def test_a_refused_campaign_makes_no_candidate(election: Election) -> None:
+    election.tick(11.0)
+    election.step(status(), 11.0)
+    election.step(PreVoteAnswer(4, 1, True, 3), 11.0, B)
+    refused = CampaignAnswer(4, 1, False, 6, LAST, CONFIGURATION)
+    assert election.step(refused, 11.0) == [role(6, FOLLOWER, 0, "votes or waits")]
+
+
+def test_who_granted_another_meanwhile_does_not_lead(election: Election) -> None:  # S7
+    election.tick(11.0)
+    election.step(status(), 11.0)
+    election.step(PreVoteAnswer(4, 1, True, 3), 11.0, B)
+    election.step(CampaignAnswer(4, 1, True, 4, LAST, CONFIGURATION), 11.0)
+    election.step(Vote(5, 1, LAST), 11.0, C)  # on its way to storage
+    assert election.step(VoteAnswer(4, 1, True, 4), 11.0, B) == [role(4, FOLLOWER, 0, "votes or waits")]
+
+
+def test_a_candidate_that_hears_a_leader_gives_up(election: Election) -> None:  # [R] 5.2
+    election.tick(11.0)
+    election.step(status(), 11.0)
+    assert election.step(Heartbeat(3, 9), 11.0, C) == [
+        role(3, FOLLOWER, C, "follows"),
+        Send(C, HeartbeatAnswer(3, 9, True, 3)),
+    ]
+    assert election.step(PreVoteAnswer(4, 1, True, 3), 11.0, B) == [
+        Ignored("answer to ballot 1 of term 4, which is closed")
+    ]
+
+
+def test_no_campaign_when_a_leader_was_heard_during_the_pre_vote() -> None:  # S7
+    election = Election(A, status(), TIMING, started=10.0, now=9.0, jitter=lambda: 0.5)
+    election.tick(10.0)
+    election.step(status(), 10.0)
+    ignored = Ignored("no campaign: a leader was heard meanwhile, or this actor has only just started")
+    assert election.step(PreVoteAnswer(4, 1, True, 3), 10.1, B) == [ignored]
+    assert election.step(PreVoteAnswer(4, 1, True, 3), 10.16, C) == [ToStorage(Campaign(4, 1))]
+
+
+def test_a_ballot_goes_above_every_term_that_was_met(election: Election) -> None:  # trap 4
+    # etcd #8243: a node whose term is lower than the others' could never win its pre-vote
+    election.tick(11.0)
+    election.step(status(), 11.0)
+    election.step(PreVoteAnswer(4, 1, False, 8), 11.0, B)
+    election.tick(11.3)
+    assert election.step(status(), 11.3) == to_others(PreVote(9, 2, LAST))
+
+
+def test_a_ballot_is_repeated_after_another_time_out(election: Election) -> None:
+    election.tick(11.0)
+    assert election.next_deadline() == pytest.approx(11.0 + TIME_OUT)
+    assert election.tick(11.21) == [ToStorage(StatusQuery())]
+
+
+def test_time_outs_are_spread_by_the_jitter() -> None:  # [R] 5.2: "randomized election timeouts"
+    deadlines = [
+        Election(A, status(), TIMING, 10.0, 10.0, lambda jitter=jitter: jitter)._timeout for jitter in (0.0, 0.5, 1.0)
+    ]
+    assert deadlines == pytest.approx([10.15, 10.2, 10.25])
+
+
+# --- granting
+
+
+def test_a_vote_is_storages_decision(election: Election) -> None:
+    assert election.step(Vote(4, 7, LAST), 11.0, C) == [ToStorage(VoteQuery(4, C, 7, LAST, True))]
+    assert election.step(VoteQueryAnswer(4, C, 7, True, True, 4), 11.0) == [
+        role(4, FOLLOWER, 0, "votes or waits"),
+        Send(C, VoteAnswer(4, 7, True, 4)),
+    ]
+    assert election.next_deadline() == pytest.approx(11.0 + TIME_OUT)  # who granted a vote waits
+
+
+def test_a_refusal_is_passed_on_and_changes_nothing(election: Election) -> None:
+    election.step(Vote(4, 7, LAST), 11.0, C)
+    assert election.step(VoteQueryAnswer(4, C, 7, True, False, 3), 11.0) == [Send(C, VoteAnswer(4, 7, False, 3))]
+    assert election.next_deadline() == pytest.approx(10.0 + TIME_OUT)
+
+
+def test_a_pre_vote_promises_nothing(election: Election) -> None:  # [D] 9.6
+    assert election.step(PreVote(4, 7, LAST), 11.0, C) == [ToStorage(VoteQuery(4, C, 7, LAST, False))]
+    assert election.step(Heartbeat(3, 1), 11.0, B)[-1] == Send(B, HeartbeatAnswer(3, 1, True, 3))
+    assert election.step(VoteQueryAnswer(4, C, 7, False, True, 3), 11.0) == [Send(C, PreVoteAnswer(4, 7, True, 3))]
+
+
+@pytest.mark.parametrize(("request_", "answer"), [(PreVote, PreVoteAnswer), (Vote, VoteAnswer)])
+def test_no_grant_while_a_leader_is_heard(request_: type[Vote], answer: type[VoteAnswer]) -> None:  # S7, trap 8
+    # "if a server receives a RequestVote request within the minimum election timeout of hearing from a current
+    # leader, it does not update its term or grant its vote" ([D] 4.2.3)
+    election = new()
+    election.step(Heartbeat(3, 1), 11.0, B)
+    assert election.step(request_(4, 7, LAST), 11.14, C) == [Send(C, answer(4, 7, False, 3))]
+    assert election.step(request_(4, 7, LAST), 11.16, C) == [
+        ToStorage(VoteQuery(4, C, 7, LAST, request_ is Vote))
+    ]
+
+
+@pytest.mark.parametrize(("request_", "answer"), [(PreVote, PreVoteAnswer), (Vote, VoteAnswer)])
+def test_no_grant_right_after_the_own_start(request_: type[Vote], answer: type[VoteAnswer]) -> None:  # S7
+    election = new()
+    assert election.step(request_(4, 7, LAST), 10.14, C) == [Send(C, answer(4, 7, False, 3))]
+    assert election.step(request_(4, 7, LAST), 10.16, C) == [
+        ToStorage(VoteQuery(4, C, 7, LAST, request_ is Vote))
+    ]
+
+
+@pytest.mark.parametrize(("request_", "answer"), [(PreVote, PreVoteAnswer), (Vote, VoteAnswer)])
+def test_a_leader_grants_nothing(request_: type[Vote], answer: type[VoteAnswer]) -> None:  # S7, trap 3
+    # However long ago its last round was: the process may have been paused (trap 41).
+    assert leading().step(request_(9, 7, LAST), 99.0, C) == [Send(C, answer(9, 7, False, 4))]
+
+
+def test_an_ex_leader_grants_and_is_granted_again() -> None:  # trap 7
+    # hashicorp/raft PR #605: two of three alive, and no leader for ever
+    election = leading()
+    assert election.tick(11.3)[0] == role(4, FOLLOWER, 0, "no majority answers")
+    assert election.step(PreVote(5, 7, LAST), 11.3, C) == [ToStorage(VoteQuery(5, C, 7, LAST, False))]
+    assert election.tick(11.51) == [ToStorage(StatusQuery()), role(4, CANDIDATE, 0, "no leader was heard")]
+    assert election.step(status(4, A), 11.51) == to_others(PreVote(5, 2, LAST))
+
+
+def test_a_vote_below_the_known_term_is_refused_with_it(election: Election) -> None:
+    assert election.step(Vote(2, 7, LAST), 11.0, C) == [Send(C, VoteAnswer(2, 7, False, 3))]
+
+
+# --- the promise (S7)
+
+
+def test_a_heartbeat_below_the_term_is_answered_with_the_term(election: Election) -> None:  # S7, trap 8
+    assert election.step(Heartbeat(2, 5), 11.0, B) == [Send(B, HeartbeatAnswer(2, 5, False, 3))]
+
+
+def test_from_a_forwarded_vote_on_no_older_leader_is_acknowledged(election: Election) -> None:  # S7, trap 41
+    election.step(Vote(5, 7, LAST), 11.0, C)
+    ignored = Ignored("heartbeat of term 4, but a vote above it is with storage")
+    assert election.step(Heartbeat(4, 1), 11.0, B) == [ignored]
+    election.step(VoteQueryAnswer(5, C, 7, True, False, 3), 11.0)
+    assert election.step(Heartbeat(4, 2), 11.0, B)[-1] == Send(B, HeartbeatAnswer(4, 2, True, 4))
+
+
+def test_from_the_own_campaign_on_no_older_leader_is_acknowledged(election: Election) -> None:  # S7
+    election.tick(11.0)
+    election.step(status(), 11.0)
+    election.step(PreVoteAnswer(4, 1, True, 3), 11.0, B)
+    ignored = Ignored("heartbeat of term 3, but a vote above it is with storage")
+    assert election.step(Heartbeat(3, 9), 11.0, C) == [ignored]
+    election.step(CampaignAnswer(4, 1, True, 4, LAST, CONFIGURATION), 11.0)
+    assert election.step(Heartbeat(3, 10), 11.0, C) == [Send(C, HeartbeatAnswer(3, 10, False, 4))]
+
+
+def test_a_closed_ballots_campaign_still_binds(election: Election) -> None:  # S7
+    election.tick(11.0)
+    election.step(status(), 11.0)
+    election.step(PreVoteAnswer(4, 1, True, 3), 11.0, B)
+    election.tick(11.3)
+    assert election.step(Heartbeat(3, 9), 11.3, C) == [
+        Ignored("heartbeat of term 3, but a vote above it is with storage")
+    ]
+    election.step(CampaignAnswer(4, 1, True, 4, LAST, CONFIGURATION), 11.3)
+    assert election.term == 4
+
+
+def test_storages_term_at_the_start_binds(election: Election) -> None:  # S7: it is asked before anything is answered
+    assert new(term=6).step(Heartbeat(5, 1), 11.0, B) == [Send(B, HeartbeatAnswer(5, 1, False, 6))]
+
+
+# --- following
+
+
+def test_a_heartbeat_is_acknowledged_and_followed(election: Election) -> None:
+    assert election.step(Heartbeat(3, 5), 10.1, B) == [
+        role(3, FOLLOWER, B, "follows"),
+        Send(B, HeartbeatAnswer(3, 5, True, 3)),
+    ]
+    assert election.step(Heartbeat(3, 6), 10.15, B) == [Send(B, HeartbeatAnswer(3, 6, True, 3))]
+    assert election.next_deadline() == pytest.approx(10.15 + TIME_OUT)
+
+
+def test_a_heartbeat_brings_a_higher_term(election: Election) -> None:
+    assert election.step(Heartbeat(7, 1), 10.1, C) == [
+        role(7, FOLLOWER, C, "follows"),
+        Send(C, HeartbeatAnswer(7, 1, True, 7)),
+    ]
+    assert election.term == 7
+
+
+def test_two_leaders_in_one_term_are_a_bug() -> None:  # trap 2
+    with pytest.raises(InvariantViolated, match="election safety"):
+        leading().step(Heartbeat(4, 1), 11.0, B)
+
+
+# --- leading
+
+
+def test_rounds_are_sent_at_their_interval() -> None:
+    election = leading()
+    assert election.next_deadline() == pytest.approx(11.05)
+    assert election.tick(11.04) == []
+    assert election.tick(11.06) == to_others(Heartbeat(4, 2))
+    assert election.next_deadline() == pytest.approx(11.11)
+
+
+def test_a_leader_that_no_majority_answers_steps_down() -> None:  # check-quorum, [D] 6.2
+    election = leading()
+    election.tick(11.06)
+    election.step(HeartbeatAnswer(4, 2, True, 4), 11.2, B)
+    assert election.tick(11.3) == to_others(Heartbeat(4, 3))
+    assert election.tick(11.32) == [
+        role(4, FOLLOWER, 0, "no majority answers"),
+        ToReplication(Stop(4)),
+    ]
+
+
+def test_a_single_node_goes_on_leading() -> None:
+    election = leading(record_of(A))
+    for beat in range(1, 20):
+        assert election.tick(11.0 + 0.06 * beat) == []
+    assert election.role == LEADER
+
+
+@pytest.mark.parametrize(
+    "message", [HeartbeatAnswer(4, 1, False, 6), Deposed(6)], ids=["a heartbeat refused", "replication refused"]
+)
+def test_a_leader_that_meets_a_higher_term_steps_down(message: HeartbeatAnswer | Deposed) -> None:  # [R] 5.1
+    election = leading()
+    effects = election.step(message, 11.01, B)
+    assert effects[1:] == [ToReplication(Stop(4))]
+    assert (election.role, election.leader, election.term) == (FOLLOWER, 0, 4)
+    election.tick(11.3)
+    assert election.step(status(4, A), 11.3) == to_others(PreVote(7, 2, LAST))  # and remembers it (trap 4)
+
+
+def test_a_leader_follows_the_leader_of_a_higher_term() -> None:
+    election = leading()
+    assert election.step(Heartbeat(6, 1), 11.01, B) == [
+        role(6, FOLLOWER, B, "follows"),
+        ToReplication(Stop(4)),
+        Send(B, HeartbeatAnswer(6, 1, True, 6)),
+    ]
+
+
+def test_a_leader_whose_storage_moved_on_steps_down() -> None:  # trap 17
+    election = leading()
+    effects = election.step(StorageStatus(A, 6, 0, LAST, THREE, True, CONFIGURATION), 11.01)
+    assert effects[1:] == [role(6, FOLLOWER, 0, "storage is at a higher term"), ToReplication(Stop(4))]
+
+
+def test_a_lower_term_deposes_nobody() -> None:
+    election = leading()
+    assert election.step(Deposed(4), 11.01) == [Ignored("term 4 is met, but this node leads nothing below it")]
+    assert election.role == LEADER
+
+
+def test_a_leader_hears_itself() -> None:  # S7: its own quiet time counts from its last round
+    election = leading()
+    election.tick(11.06)
+    election.step(HeartbeatAnswer(4, 2, False, 6), 11.07, C)
+    assert election.step(Vote(7, 1, LAST), 11.2, C) == [Send(C, VoteAnswer(7, 1, False, 4))]
+    assert election.step(Vote(7, 1, LAST), 11.22, C) == [ToStorage(VoteQuery(7, C, 1, LAST, True))]
+
+
+# --- reads (traps 40, 41)
+
+
+def test_a_read_starts_a_round_of_its_own() -> None:
+    election = leading()
+    election.step(HeartbeatAnswer(4, 1, True, 4), 11.01, B)
+    assert election.step(RoundRequest(GATEWAY, 71), 11.02) == to_others(Heartbeat(4, 2))
+    assert election.step(HeartbeatAnswer(4, 2, True, 4), 11.03, C) == [ToGateway(GATEWAY, RoundAnswer(71, 4))]
+
+
+def test_a_round_that_was_under_way_proves_nothing_to_a_read() -> None:  # S7, trap 41
+    election = leading()
+    assert election.step(RoundRequest(GATEWAY, 71), 11.01) == []
+    assert election.step(HeartbeatAnswer(4, 1, True, 4), 11.02, B) == to_others(Heartbeat(4, 2))
+    assert election.step(HeartbeatAnswer(4, 1, True, 4), 11.02, C) == []
+    assert election.step(HeartbeatAnswer(4, 2, True, 4), 11.03, B) == [ToGateway(GATEWAY, RoundAnswer(71, 4))]
+
+
+def test_reads_gather_while_a_round_is_under_way() -> None:
+    election = leading()
+    for request in (71, 72):
+        election.step(RoundRequest(GATEWAY, request), 11.01)
+    election.step(HeartbeatAnswer(4, 1, True, 4), 11.02, B)
+    assert election.step(HeartbeatAnswer(4, 2, True, 4), 11.03, B) == [
+        ToGateway(GATEWAY, RoundAnswer(71, 4)),
+        ToGateway(GATEWAY, RoundAnswer(72, 4)),
+    ]
+
+
+def test_an_acknowledgement_of_another_term_confirms_nothing() -> None:  # traps 14, 41
+    election = leading()
+    election.step(RoundRequest(GATEWAY, 71), 11.01)
+    assert election.step(HeartbeatAnswer(3, 9, True, 3), 11.02, B) == [Ignored("acknowledgement of term 3")]
+
+
+def test_who_does_not_lead_confirms_no_read(election: Election) -> None:
+    assert election.step(RoundRequest(GATEWAY, 71), 11.0) == [ToGateway(GATEWAY, RoundAnswer(71, 0))]
+
+
+def test_reads_of_a_deposed_leader_are_refused() -> None:  # trap 41
+    election = leading()
+    election.step(RoundRequest(GATEWAY, 71), 11.01)
+    assert election.step(Deposed(6), 11.02)[1:] == [ToReplication(Stop(4)), ToGateway(GATEWAY, RoundAnswer(71, 0))]
+
+
+def test_a_single_node_confirms_reads_by_itself() -> None:
+    election = leading(record_of(A))
+    assert election.step(RoundRequest(GATEWAY, 71), 11.01) == [ToGateway(GATEWAY, RoundAnswer(71, 4))]
+
+
+# --- a leader must be able to work
+
+SHORT = Timing(heartbeat=0.05, election_min=0.15, election_max=0.25, stall_limit=2.0)
+
+
+def test_actors_are_pinged(election: Election) -> None:
+    election = Election(A, status(), SHORT, 10.0, 10.0, lambda: 0.5)
+    assert election.tick(10.0) == [ToStorage(Ping(1)), ToReplication(Ping(1))]
+    pings: list[Effect] = [ToStorage(Ping(2)), ToReplication(Ping(2))]
+    assert [effect for effect in election.tick(10.26) if effect in pings] == pings
+
+
+def keep_leading(election: Election, until: float, well: tuple[str, ...]) -> list[Effect]:
+    """Everybody answers, but of the own actors only those that are ``well``."""
+    now, effects = 11.0, []
+    while now < until and election.role == LEADER:
+        now += 0.05
+        effects = election.tick(now)
+        for actor in well:
+            election.pong(actor, Pong(1, 0, False, 4), now)
+        election.step(HeartbeatAnswer(4, election._rounds.number if election._rounds else 0, True, 4), now, B)
+    return effects
+
+
+@pytest.mark.parametrize(("stuck", "well"), [(STORAGE, REPLICATION), (REPLICATION, STORAGE)])
+def test_a_leader_with_a_stuck_actor_steps_down(stuck: str, well: str) -> None:
+    election = leading(timing=SHORT)
+    effects = keep_leading(election, 20.0, (well,))
+    assert effects[-2:] == [role(4, FOLLOWER, 0, f"{stuck} makes no progress"), ToReplication(Stop(4))]
+
+
+def test_a_leader_whose_actors_are_well_goes_on() -> None:
+    election = leading(timing=SHORT)
+    keep_leading(election, 20.0, (STORAGE, REPLICATION))
+    assert election.role == LEADER
+
+
+def test_a_node_with_a_stuck_storage_neither_campaigns_nor_acknowledges() -> None:
+    election = new(timing=SHORT)
+    assert election.tick(12.1)[-1] == Ignored("no ballot: storage makes no progress")
+    assert election.step(Heartbeat(3, 1), 12.2, B) == [
+        role(3, FOLLOWER, B, "follows"),
+        Ignored("no acknowledgement: storage makes no progress"),
+    ]
