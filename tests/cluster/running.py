@@ -14,7 +14,7 @@ import pytest
 
 from tests.waiting import wait_until
 from zraft.cluster import LocalCluster, Ports
-from zraft.store.directory import DataDirectory
+from zraft.store.directory import MEMORY_DIRECTORY, DataDirectory
 
 NODES = 3
 # Below the ports that the kernel gives to clients.
@@ -37,7 +37,7 @@ def free_ports(nodes: int = NODES) -> Ports:
 def own_runtime() -> Iterator[Path]:
     """A runtime directory for all nodes that are started meanwhile; they must leave nothing in it."""
     # Not below the test's own directory: the paths of sockets are short.
-    runtime = Path(tempfile.mkdtemp(prefix="zraft-run-"))
+    runtime = Path(tempfile.mkdtemp(prefix="zraft-run-", dir=MEMORY_DIRECTORY))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", str(runtime))
         try:

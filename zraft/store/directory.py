@@ -13,6 +13,7 @@ from pathlib import Path
 from zraft.errors import ConfigurationError, DataDirectoryInUse, InvariantViolated, StorageFault
 from zraft.store.files import make_directory
 
+MEMORY_DIRECTORY = Path("/dev/shm")
 IPC_PATH_BYTES_MAX = 106
 """libzmq's own limit is 107: the kernel's ``sun_path`` without the final zero."""
 
@@ -131,4 +132,8 @@ def _runtime_parent() -> Path:
     # The XDG rules have a relative path ignored.
     if os.path.isabs(configured) and os.access(configured, os.W_OK | os.X_OK):
         return Path(configured)
+    # Memory, not a disk: on a file system that is being synced, a write to the mapped page may wait for the disk,
+    # and a heartbeat behind it.
+    if os.access(MEMORY_DIRECTORY, os.W_OK | os.X_OK):
+        return MEMORY_DIRECTORY
     return Path(tempfile.gettempdir())
