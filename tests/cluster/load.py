@@ -159,7 +159,7 @@ def histories(client: Client, prefix: str, answer_keys: int) -> dict[bytes, list
 
 
 def faults_of(account: Account, found: Mapping[bytes, Sequence[KeyValue]]) -> Iterator[str]:
-    """What was told and is not so: a write lost, executed twice, though refused, or in the wrong order; a stale read."""
+    """What was told and is not so: writes lost, executed twice, though refused or in the wrong order; stale reads."""
     writes = {write.value: write for write in account.writes}
     executed: dict[bytes, int] = {}
     taken: set[int] = set()

@@ -39,14 +39,13 @@ class Node:
         return self._log.read_text()
 
     def wait_for_reason(self, *parts: str) -> None:
-        """Returns when ``/health`` gives a reason for not being ready that has all of these parts."""
+        """Returns when ``/health`` gives a reason for not being ready that has all of these parts, and the log too."""
 
-        def reason() -> str | None:
+        def is_said() -> bool:
             _, answer = http(self.settings, "/health")
-            found = str(answer.get("reason", ""))
-            return found if all(part in found for part in parts) else None
+            return all(part in answer.get("reason", "") and part in self.log() for part in parts)
 
-        wait_until(reason, WAIT_S, f"{self.settings.id} to say {' ... '.join(parts)}")
+        wait_until(is_said, WAIT_S, f"{self.settings.id} to say {' ... '.join(parts)}")
 
     def stop(self) -> int:
         """SIGTERM to the supervisor; returns its exit code when it is gone."""

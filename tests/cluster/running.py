@@ -76,6 +76,44 @@ def equal_and_led(cluster: LocalCluster) -> str:
     return wait_until(leader, WAIT_S, "equal nodes under one leader")
 
 
+def roster(cluster: LocalCluster, name: str) -> Roster:
+    """The node's processes, once all of them run."""
+
+    def whole() -> Roster | None:
+        found = Roster.read(runtime_directory(cluster.settings(name).data_path()))
+        return found if found and found.incarnation and len(found.actors) == len(TRIO) + 1 else None
+
+    return wait_until(whole, WAIT_S, f"all processes of {name}")
+
+
+def follower(cluster: LocalCluster) -> str:
+    leader = cluster.leader()
+    return next(name for name in cluster.names if name != leader)
+
+
+def replicas(cluster: LocalCluster) -> list[list[KeyValue]]:
+    """The whole content of each node, as it has it itself, once all have applied the same."""
+    equal_and_led(cluster)
+    found = []
+    for endpoint in cluster.endpoints():
+        with Client(endpoint) as client:
+            found.append(list(client.range(consistency="serializable")))
+    return found
+
+
+def verify(cluster: LocalCluster, client: Client, load: Load) -> None:
+    load.verify(client)
+    first, *others = replicas(cluster)
+    assert first
+    assert all(other == first for other in others)
+
+
+def wait_for_log(cluster: LocalCluster, name: str, text: str, since: int = 0) -> None:
+    """Waits until a node has logged this text, behind the first ``since`` characters of its log."""
+    path = cluster.log_path(name)
+    wait_until(lambda: text in path.read_text()[since:], WAIT_S, f"{name} to log {text!r}")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A failure shows what the nodes of the test logged: for the conftest of each folder whose tests run some."""

@@ -4,6 +4,7 @@ Whoever is refused says why, in /health and in its log, and neither votes nor ac
 """
 
 import contextlib
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.cluster.nodes import ROOT, Node, command, http, started
-from tests.cluster.running import WAIT_S, equal_and_led, free_ports, own_runtime
+from tests.cluster.running import WAIT_S, free_ports, own_runtime, wait_for_log
 from tests.waiting import wait_until
 from zraft import Client, Unavailable
 from zraft.cluster import LocalCluster
@@ -37,7 +38,7 @@ def out(cluster: LocalCluster) -> str:
 
 @pytest.fixture
 def three(tmp_path: Path) -> Iterator[list[Settings]]:
-    """Settings of three nodes that have never run, and of a fourth one."""
+    """Settings of three nodes that have never run, and of a fourth one that is not in their list."""
     with own_runtime():
         ports = free_ports(4)
         planned = LocalCluster(tmp_path, 4, ports=ports)
@@ -48,51 +49,43 @@ def three(tmp_path: Path) -> Iterator[list[Settings]]:
 
 @contextlib.contextmanager
 def displaced(directory: Path) -> Iterator[None]:
-    """The directory is away meanwhile; what took its place is removed with the test's own directory."""
-    away, wrong = directory.with_name(f"{directory.name}.away"), directory.with_name(f"{directory.name}.wrong")
-    directory.rename(away)
+    """The directory is away meanwhile; what took its place is removed."""
+    away = directory.rename(directory.with_name(f"{directory.name}.away"))
     try:
         yield
     finally:
-        directory.rename(wrong)
+        shutil.rmtree(directory)
         away.rename(directory)
 
 
 def assert_counts_nowhere(cluster: LocalCluster, refused: Node) -> None:
     """With the refused node and one other up, there is no majority."""
-    leader = cluster.leader()
-    other = next(name for name in cluster.names if name not in (leader, refused.settings.id))
+    left, other = (name for name in cluster.names if name != refused.settings.id)
     cluster.kill(other)
-    with Client(cluster.settings(leader).client_endpoint(), timeout=2.0) as client:
-        wait_until(lambda: client.status().state != "leader", WAIT_S, "the leader to step down")
+    with Client(cluster.settings(left).client_endpoint(), timeout=2.0) as client:
+        wait_until(lambda: client.status().state != "leader", WAIT_S, "the node that is left to lead no more")
         with pytest.raises(Unavailable):
             client.get("k")
-        assert client.status().current_term > 0
+        assert client.status().state != "leader"
     status, health = http(refused.settings, "/health/ready")
     assert (status, health["live"], health["ready"]) == (503, True, False)
     with Client(refused.settings.client_endpoint(), timeout=2.0) as client:
         assert client.status().leader_id == ""
         with pytest.raises(Unavailable):
             client.put("k", "v")
-    cluster.restart(other)
 
 
 def test_a_wiped_disk_under_an_old_name_never_votes(cluster: LocalCluster, out: str, tmp_path: Path) -> None:
     settings = cluster.settings(out)
     with displaced(settings.data_path()), started(settings, tmp_path) as node:
         node.wait_for_reason(f"{out} has a new or wiped data directory", "give it its old directory back")
-        assert "new or wiped data directory" in node.log()
-        leader_log = cluster.log_path(cluster.leader())
-        wait_until(lambda: "new or wiped data directory" in leader_log.read_text(), WAIT_S, "the leader to say so")
+        for other in set(cluster.names) - {out}:
+            wait_for_log(cluster, other, f"{out} has a new or wiped data directory")
         assert_counts_nowhere(cluster, node)
-    cluster.restart(out)
-    equal_and_led(cluster)
 
 
 @pytest.mark.parametrize("formed", [True, False])
-def test_the_disk_of_another_cluster_is_refused(
-    cluster: LocalCluster, out: str, tmp_path: Path, formed: bool
-) -> None:
+def test_the_disk_of_another_cluster_is_refused(cluster: LocalCluster, out: str, tmp_path: Path, formed: bool) -> None:
     settings = cluster.settings(out)
     record = ClusterRecord(tuple(Member(id, name) for id, name in enumerate(cluster.names, 1)), 150, b"")
     with displaced(settings.data_path()):
@@ -108,15 +101,11 @@ def test_the_disk_of_another_cluster_is_refused(
             assert_counts_nowhere(cluster, node)
 
 
-@pytest.mark.parametrize("name", ["node-1", "node-2", "node-3", "node-9"])
-def test_a_data_directory_keeps_its_name(cluster: LocalCluster, out: str, tmp_path: Path, name: str) -> None:
-    settings = replace(cluster.settings(out), id=name)
-    with started(settings, tmp_path) as node:
-        if name == out:
-            wait_until(lambda: http(settings, "/health")[0] == 200, WAIT_S, f"{out} to be ready")
-        else:
+def test_a_data_directory_keeps_its_name(cluster: LocalCluster, out: str, tmp_path: Path) -> None:
+    other_member = next(name for name in cluster.names if name != out)
+    for name in (other_member, "node-9"):
+        with started(replace(cluster.settings(out), id=name), tmp_path) as node:
             node.wait_for_reason("this data directory belongs to another node", f"not to {name}")
-            assert "belongs to another node" in node.log()
 
 
 def test_the_promise_of_a_formed_cluster_stays(cluster: LocalCluster, out: str, tmp_path: Path) -> None:  # S7
@@ -142,7 +131,6 @@ def test_lists_that_differ_form_no_cluster(three: list[Settings], tmp_path: Path
         with started(two, tmp_path) as second:
             first.wait_for_reason("node-2 was started with the members node-1, node-2, node-3", "node-1 with")
             second.wait_for_reason("node-1 was started with the members node-1, node-2,", "start all of them")
-            assert "was started with the members" in first.log()
         with started(replace(two, peers=pair), tmp_path), Client(one.client_endpoint(), timeout=WAIT_S) as client:
             assert client.put("formed", "v").success
 
@@ -152,20 +140,15 @@ def test_promises_that_differ_form_no_cluster(three: list[Settings], tmp_path: P
     with started(one, tmp_path) as first, started(replace(two, election_timeout_min_ms=200), tmp_path) as second:
         first.wait_for_reason("election_timeout_min_ms is 200 on node-2, but 150 on node-1")
         second.wait_for_reason("election_timeout_min_ms is 150 on node-1, but 200 on node-2")
-        assert "must be the same everywhere" in first.log()
 
 
-def test_a_doubled_name_forms_no_cluster(three: list[Settings], tmp_path: Path) -> None:
-    """The two that share a name are heard in turn. While they do, nobody is done; nor when the third name comes."""
-    one, two, three_, fourth = three
-    double = replace(fourth, id=three_.id, peers=three_.peers)
-    with (
-        started(one, tmp_path) as first,
-        started(three_, tmp_path) as original,
-        started(double, tmp_path) as copy,
-    ):
-        first.wait_for_reason("two nodes are named node-3", "stop one")
-        with started(two, tmp_path) as second:
-            nodes = (first, second, original, copy)
-            wait_until(lambda: any("refuses this node" in node.log() for node in nodes), WAIT_S, "a refusal")
-            assert sum(http(node.settings, "/health")[0] == 200 for node in (original, copy)) <= 1
+def test_a_doubled_name_forms_no_cluster_until_one_is_gone(three: list[Settings], tmp_path: Path) -> None:
+    one, two, original, fourth = three
+    double = replace(fourth, id=original.id, peers=original.peers)
+    with started(one, tmp_path) as first, started(original, tmp_path) as second:
+        with started(double, tmp_path) as copy:
+            first.wait_for_reason("two nodes are named node-3", "stop one")
+            refusal = "node-1 refuses this node: two nodes are named node-3"
+            wait_until(lambda: any(refusal in node.log() for node in (second, copy)), WAIT_S, "one of them to say so")
+        with started(two, tmp_path), Client(one.client_endpoint(), timeout=WAIT_S) as client:
+            assert client.put("formed", "v").success

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.load import Load
-from tests.cluster.running import NODES, WAIT_S, equal_and_led, running
+from tests.cluster.running import WAIT_S, equal_and_led, running
 from tests.waiting import wait_until
 from zraft import Client, NotExecuted, Unavailable, ZraftError
 from zraft.actors.roster import Roster
@@ -34,36 +34,17 @@ def load(cluster: LocalCluster, request: pytest.FixtureRequest) -> Load:
     return Load(cluster.endpoints(), request.node.name)
 
 
-def roster(cluster: LocalCluster, name: str) -> Roster:
-    """The node's processes, once all of them run."""
-
-    def whole() -> Roster | None:
-        found = Roster.read(runtime_directory(cluster.settings(name).data_path()))
-        return found if found and found.incarnation and len(found.actors) == len(TRIO) + 1 else None
-
-    return wait_until(whole, WAIT_S, f"all processes of {name}")
+def has_written(client: Client, value: bytes) -> bool:
+    try:
+        return client.put("failover", value).success
+    except ZraftError:
+        return False
 
 
-def follower(cluster: LocalCluster) -> str:
-    leader = cluster.leader()
-    return next(name for name in cluster.names if name != leader)
-
-
-def replicas(cluster: LocalCluster) -> list[list[KeyValue]]:
-    """The whole content of each node, as it has it itself, once all have applied the same."""
-    equal_and_led(cluster)
-    found = []
-    for endpoint in cluster.endpoints():
-        with Client(endpoint) as client:
-            found.append(list(client.range(consistency="serializable")))
-    return found
-
-
-def verify(cluster: LocalCluster, client: Client, load: Load) -> None:
-    load.verify(client)
-    first, *others = replicas(cluster)
-    assert first
-    assert all(other == first for other in others)
+def replacing(cluster: LocalCluster, name: str, before: Roster, actor: str) -> Roster | None:
+    """The node's processes once the actor is another one."""
+    found = roster(cluster, name)
+    return found if found.actors[actor] != before.actors[actor] else None
 
 
 @contextlib.contextmanager
@@ -97,25 +78,18 @@ def test_the_first_story(tmp_path: Path) -> None:
 def test_writes_and_reads_go_on_when_the_leader_is_killed(cluster: LocalCluster, client: Client, load: Load) -> None:
     times = []
     with load:
-        for number in range(LEADER_KILLS):
+        for value in (b"%d" % number for number in range(LEADER_KILLS)):
             leader = cluster.leader()
             begin = time.monotonic()
             cluster.kill(leader)
-            wait_until(lambda: has_written(client, number), WAIT_S, "an acknowledged write")  # noqa: B023
+            wait_until(partial(has_written, client, value), WAIT_S, "an acknowledged write")
             written = time.monotonic()
-            assert client.get("failover").value == b"%d" % number
+            assert client.get("failover").value == value
             times.append(f"{written - begin:.2f} + {time.monotonic() - written:.2f}")
             load.wait_for_progress()
             cluster.restart(leader)
     print("seconds from kill -9 of the leader to an acknowledged write + a read:", *times, sep="\n")
     verify(cluster, client, load)
-
-
-def has_written(client: Client, number: int) -> bool:
-    try:
-        return client.put("failover", b"%d" % number).success
-    except ZraftError:
-        return False
 
 
 def test_nothing_is_lost_when_all_nodes_are_killed(cluster: LocalCluster, client: Client, load: Load) -> None:
@@ -138,8 +112,7 @@ def test_an_actor_that_is_killed_comes_back_under_load(
             before = roster(cluster, name)
             cluster.kill(name, actor)
             load.wait_for_progress()
-            wait_until(lambda: roster(cluster, name).actors[actor] != before.actors[actor], WAIT_S, actor)  # noqa: B023
-            after = roster(cluster, name)
+            after = wait_until(partial(replacing, cluster, name, before, actor), WAIT_S, f"another {actor} of {name}")
             replaced = {one for one in after.actors if after.actors[one] != before.actors[one]}
             assert replaced == (set(TRIO) if actor in TRIO else {actor})  # S1: the trio lives and dies together
             assert (after.incarnation != before.incarnation) == (actor in TRIO)
@@ -210,5 +183,3 @@ def test_without_a_majority_reads_of_the_own_state_go_on(cluster: LocalCluster, 
         cluster.restart(dead[0])
     assert client.get("majority").mod_revision == revision
     verify(cluster, client, load)
-
-

@@ -25,6 +25,7 @@ class Adversary:
         strikes: list[Callable[[], None]] = [
             self._partition,
             self._isolate_leader,
+            self._deafen_leader,
             self._clear_network,
             self._change_weather,
             self._crash_somebody,
@@ -77,6 +78,21 @@ class Adversary:
         if leader is not None:
             self._isolate(leader)
 
+    def _deafen_leader(self) -> None:
+        """Others elect a new leader, which feeds the old one's storage while it goes on feeding one of its own."""
+        leader = self._cluster.leader()
+        others = set(self._cluster.nodes) - {leader.id} if leader else set()
+        if leader is None or leader.trio is None or len(others) < 2:
+            return
+        fed = {self._world.random.choice(sorted(others))}
+        network = self._cluster.network
+        network.heal()
+        for a, b, planes in (({leader.id}, others, (Plane.CONTROL,)), (fed, others - fed, PLANES)):
+            network.cut(a, b, planes)
+            network.cut(b, a, planes)
+        leader.trio.election.pause(self._world.between(0, 1))
+        self._world.note("network", f"{leader.id} hears nobody, and alone feeds {fed}")
+
     def _isolate(self, node: Node) -> None:
         """Alone, or with one other node: a minority of five that can still talk."""
         others = [other for other in self._cluster.nodes if other != node.id]
@@ -124,7 +140,7 @@ class Adversary:
         world = self._world
         power = world.chance(0.3)
         node.crash(gateway_too=power or world.chance(0.2), lose_state=power and world.chance(0.7))
-        world.after(world.seldom_long(0.1, 2.0, 0.3), node.start)
+        world.after(world.seldom_long(world.random.choice((0.002, 0.1)), 2.0, 0.3), node.start)
 
     def _pause_actor(self) -> None:
         self._pause(self._world.random.choice(self._cluster.members()))

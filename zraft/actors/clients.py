@@ -1,7 +1,7 @@
 """The gateway's side of its clients: their requests in, answers out, nothing about consensus.
 
 Answers to one client that are ready together leave in one message. A client that does not read its answers has them
-kept, within the bounds of what it may have in flight; a client that is gone is forgotten with its next answer.
+kept up to a bound, and is refused more; a client that is gone is forgotten with its next answer.
 """
 
 from __future__ import annotations
@@ -10,28 +10,39 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 import zmq
+from zmq.utils.monitor import parse_monitor_message
 
+from zraft.actors import metrics
 from zraft.actors.logs import Log
-from zraft.actors.sockets import CLIENT_MESSAGES_MAX, Frames, Sockets, drain, tcp
+from zraft.actors.sockets import Frames, Sockets, drain, tcp
 from zraft.core.admission import Admission, Caller, Limits
-from zraft.core.limits import fault_of
+from zraft.core.limits import fault_of, is_write
 from zraft.errors import InvalidArgument, ProtocolError, ResourceExhausted, ZraftError
 from zraft.protocol import codec
 from zraft.protocol.client import (
     PROTOCOL_VERSION,
     REQUEST_BYTES_MAX,
     REQUEST_ID_BYTES_MAX,
+    ClusterStatus,
     ErrorResult,
     Request,
     RequestHeader,
 )
 
 DRAIN_MESSAGES = 512
+WAITING_MESSAGES_MAX = 10_000
+"""Messages of one client that have come and were not looked at; beyond it, its connection waits."""
+UNREAD_MESSAGES_MAX = 16
+UNREAD_PART_BYTES = 1 << 20
+"""ZeroMQ counts messages, not bytes: so answers leave in few, of about this size at most."""
+HEADER_BYTES_MAX = 256
 MESSAGE_BYTES_MAX = 64 << 20
 """A longer message ends its connection: nothing of it is read, so nothing can be answered."""
 TIMEOUT_SECONDS_MAX = 600.0
 UNREAD_SECONDS = 30.0
 """A client that reads none of its answers for so long loses them."""
+LINGER_MS = 200
+UNREAD = "this client has too many unread answers: read them first"
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -44,7 +55,10 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 class _Unsent(msgspec.Struct):
+    """What waits for one client, the bytes of it, and since when none of it has left."""
+
     frames: Frames
+    size: int
     since: float
 
 
@@ -60,14 +74,29 @@ class Clients:
         handle: Callable[[Ask], None],
         log: Log,
     ) -> None:
-        self.socket = sockets.bind_router(tcp(*address), CLIENT_MESSAGES_MAX, MESSAGE_BYTES_MAX)
+        self.socket = sockets.bind_clients(
+            tcp(*address), (WAITING_MESSAGES_MAX, UNREAD_MESSAGES_MAX), MESSAGE_BYTES_MAX
+        )
         self.cluster = b""
         self._timeout = timeout
         self._handle = handle
         self._log = log
         self._admission = Admission(limits)
+        self._unread_max = limits.client_bytes
+        self._monitor = self.socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+        self._connections = 0
         self._headers: dict[bytes, RequestHeader] = {}
         self._outbox: dict[bytes, _Unsent] = {}
+
+    def report(self) -> None:
+        """Hand over the figures that were gathered since the last time."""
+        for latencies in metrics.request_seconds.values():
+            latencies.flush()
+        metrics.requests_in_flight.set(self._admission.requests)
+        for event in drain(self._monitor, DRAIN_MESSAGES):
+            kind = parse_monitor_message(event)["event"]
+            self._connections += (kind == zmq.EVENT_HANDSHAKE_SUCCEEDED) - (kind == zmq.EVENT_DISCONNECTED)
+        metrics.client_connections.set(max(0, self._connections))
 
     @property
     def in_flight(self) -> int:
@@ -83,32 +112,60 @@ class Clients:
     def tell(self, caller: Caller, body: bytes, now: float) -> None:
         """Have an encoded response sent with the next ``flush``."""
         self._admission.release(caller.route, caller.size)
+        metrics.request_seconds[caller.kind].observe(now - caller.arrived)
         self._put(caller.route, caller.request, body, now)
 
     def fail(self, caller: Caller, error: ZraftError, now: float) -> None:
         """Have an error sent with the next ``flush``."""
         self.tell(caller, codec.encode(ErrorResult(error.code, error.message)), now)
 
+    def is_full(self, route: bytes) -> bool:
+        """Whether a client has so many unread answers that it gets no more of what would be large."""
+        unsent = self._outbox.get(route)
+        return unsent is not None and unsent.size > self._unread_max
+
     def flush(self, header: bytes, now: float) -> bool:
-        """Send what is ready, each client's answers in one message; whether something had to be kept."""
+        """Send what is ready, each client's answers together; whether something had to be kept."""
         for route, unsent in list(self._outbox.items()):
-            try:
-                self.socket.send_multipart([route, b"", header, *unsent.frames], zmq.NOBLOCK)
-            except zmq.Again:
-                if now - unsent.since < UNREAD_SECONDS:
-                    continue
+            if self._send(route, unsent, header, now):
+                del self._outbox[route]
+            elif now - unsent.since > UNREAD_SECONDS:
                 self._log.every(10, "answers dropped", reason="a client reads none of its answers")
+                del self._outbox[route]
+        return bool(self._outbox)
+
+    def close(self) -> None:
+        """Let the last answers leave; whoever does not take them at once loses them."""
+        self.socket.close(LINGER_MS)
+
+    def _send(self, route: bytes, unsent: _Unsent, header: bytes, now: float) -> bool:
+        """Whether nothing is left to send to this client."""
+        while unsent.frames:
+            count = size = 0
+            for frame in unsent.frames:
+                if size > UNREAD_PART_BYTES and not count % 2:
+                    break
+                count += 1
+                size += len(frame)
+            try:
+                self.socket.send_multipart([route, b"", header, *unsent.frames[:count]], zmq.NOBLOCK)
+            except zmq.Again:
+                return False
             except zmq.ZMQError as error:
                 if error.errno != zmq.EHOSTUNREACH:
                     raise
-            del self._outbox[route]
-        return bool(self._outbox)
+                return True
+            del unsent.frames[:count]
+            unsent.size -= size
+            unsent.since = now
+        return True
 
     def _put(self, route: bytes, request: bytes, body: bytes, now: float) -> None:
         unsent = self._outbox.get(route)
         if unsent is None:
-            unsent = self._outbox[route] = _Unsent([], now)
+            unsent = self._outbox[route] = _Unsent([], 0, now)
         unsent.frames += (request, body)
+        unsent.size += len(request) + len(body)
 
     def _on_message(self, message: Frames, now: float) -> None:
         """Route, empty, header, then pairs. What can't be understood is answered as far as it can be."""
@@ -127,11 +184,11 @@ class Clients:
         seconds = min(header.timeout_ms / 1000, TIMEOUT_SECONDS_MAX) if header.timeout_ms > 0 else self._timeout
         for position in range(2, len(frames), 2):
             try:
-                self._on_request(route, frames[position], frames[position + 1], now + seconds)
+                self._on_request(route, frames[position], frames[position + 1], now, now + seconds)
             except ZraftError as error:
                 self._refuse(route, frames[position][:REQUEST_ID_BYTES_MAX], error, now)
 
-    def _on_request(self, route: bytes, request: bytes, body: bytes, deadline: float) -> None:
+    def _on_request(self, route: bytes, request: bytes, body: bytes, now: float, deadline: float) -> None:
         if len(request) > REQUEST_ID_BYTES_MAX:
             raise ProtocolError(f"a request id has up to {REQUEST_ID_BYTES_MAX} bytes, this one has {len(request)}")
         if len(body) > REQUEST_BYTES_MAX:
@@ -140,14 +197,19 @@ class Clients:
         fault = fault_of(decoded)
         if fault:
             raise InvalidArgument(fault)
+        if self.is_full(route):
+            raise ResourceExhausted(UNREAD)
         excess = self._admission.admit(route, len(body))
         if excess:
             raise ResourceExhausted(excess)
-        self._handle(Ask(Caller(route, request, len(body)), decoded, body, deadline))
+        caller = Caller(route, request, len(body), _kind_of(decoded), now)
+        self._handle(Ask(caller, decoded, body, deadline))
 
     def _header(self, frame: bytes) -> RequestHeader:
         header = self._headers.get(frame)
         if header is None:
+            if len(frame) > HEADER_BYTES_MAX:
+                raise ProtocolError(f"a header has up to {HEADER_BYTES_MAX} bytes, this one has {len(frame)}")
             header = codec.request_header.decode(frame)
             if header.version != PROTOCOL_VERSION:
                 raise ProtocolError(f"this node speaks protocol version {PROTOCOL_VERSION}, not {header.version}")
@@ -160,4 +222,14 @@ class Clients:
         return header
 
     def _refuse(self, route: bytes, request: bytes, error: ZraftError, now: float) -> None:
+        unsent = self._outbox.get(route)
+        if unsent is not None and unsent.size > 2 * self._unread_max:
+            self._log.every(10, "refusals dropped", reason="a client reads none of its answers")
+            return
         self._put(route, request, codec.encode(ErrorResult(error.code, error.message)), now)
+
+
+def _kind_of(request: Request) -> str:
+    if isinstance(request, ClusterStatus):
+        return "status"
+    return "write" if is_write(request) else "read"

@@ -295,6 +295,6 @@ class ElectionActor:
     def _notice(self, text: str) -> None:
         if text:
             self._page.publish(Group.NOTICE, text.encode()[: PAYLOAD_BYTES_MAX[Group.NOTICE]])
-            self._log.every(5, "not ready", reason=text)
+            self._log.every(5, f"not ready: {text}")  # an event of its own: one reason hides no other
         else:
             self._page.clear(Group.NOTICE)

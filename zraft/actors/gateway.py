@@ -7,11 +7,13 @@ own storage; reads come straight from the map that storage writes, once it is ce
 from __future__ import annotations
 
 import secrets
+from collections import deque
 from pathlib import Path
 
 import zmq
 
-from zraft.actors.clients import Ask, Clients
+from zraft.actors import metrics
+from zraft.actors.clients import UNREAD, Ask, Clients
 from zraft.actors.clock import clock
 from zraft.actors.gateway_peers import GatewayPeers
 from zraft.actors.hints import Hints
@@ -40,6 +42,10 @@ TURN_SECONDS = 0.010
 """Roles and terms change on the page without a message: it is looked at so often while somebody waits."""
 IDLE_SECONDS = 0.100
 EXPIRE_SECONDS = 0.050
+REPORT_SECONDS = 0.5
+SERVE_SECONDS = 0.020
+"""Reads are served for so long at a time: others may wait for something that takes less."""
+SERVE_READS = 64
 STOP_SECONDS = 1.0
 NO_SPACE = "the disk's reserve is reached: delete keys or make room; reads and deletes go on"
 
@@ -82,7 +88,9 @@ class GatewayActor:
         self._proposals = Proposals(0, GATEWAY, self._nonce)
         self._reads = Reads(0, GATEWAY, self._nonce)
         self._serializable: list[Read] = []
+        self._ready: deque[Serve] = deque()
         self._next_expiry = 0.0
+        self._next_report = 0.0
 
     def run(self, stop: StopSignal) -> None:
         """Work until asked to stop; then answer what is in flight, within a second."""
@@ -91,7 +99,7 @@ class GatewayActor:
         kept = False
         while not stop.requested or (self._clients.in_flight and clock() < stop_at):
             busy = kept or self._clients.in_flight
-            events = poll(self._poller, TURN_SECONDS if busy else IDLE_SECONDS)
+            events = poll(self._poller, 0.0 if self._ready else TURN_SECONDS if busy else IDLE_SECONDS)
             now = clock()
             self._look_at_page(now)
             if not stop.requested:
@@ -109,6 +117,7 @@ class GatewayActor:
 
     def close(self) -> None:
         """Close all sockets, and the state."""
+        self._clients.close()
         self._peers.close()
         self._sockets.close()
         self._state.close()
@@ -150,15 +159,19 @@ class GatewayActor:
             case AppliedTerm():
                 self._proposals.on_applied_term(message.term, now)
             case Applied():
-                for serve in self._reads.on_applied(message.index):
-                    self._serve(serve, now)
+                self._ready += self._reads.on_applied(message.index)
             case Registered():
                 if message.fresh:
-                    self._tell(self._proposals.on_results_lost(), now)
+                    self._on_forgotten(now)
             case RoundAnswer():
                 self._do(self._reads.on_round(message, self._hints.commit(), now), now)
             case NotProposed():
                 self._on_not_proposed(message, now)
+
+    def _on_forgotten(self, now: float) -> None:
+        """Storage does not know, or did not for a while, what this gateway waits for."""
+        self._tell(self._proposals.on_results_lost(), now)
+        self._reads.on_trio_restarted(now)
 
     def _on_peer(self, sender: int, message: GatewayMessage, now: float) -> None:
         match message:
@@ -184,6 +197,7 @@ class GatewayActor:
         if message.origin.member != self._me:
             self._peers.send(message.origin.member, message)
             return
+        metrics.proposals_refused.inc()
         self._tell(self._proposals.on_not_proposed(message.origin, message.code, message.message, now), now)
 
     # --- what the cores want
@@ -199,8 +213,7 @@ class GatewayActor:
             self._proposals = Proposals(self._me, GATEWAY, self._nonce)
             self._reads = Reads(self._me, GATEWAY, self._nonce)
         if self._trio.follow(self._hints.incarnation(), now):
-            self._tell(self._proposals.on_results_lost(), now)
-            self._reads.on_trio_restarted(now)
+            self._on_forgotten(now)
         self._peers.tick(now)
 
     def _work(self, now: float) -> None:
@@ -210,15 +223,23 @@ class GatewayActor:
                 self._propose(send, now)
             self._do(self._reads.flush(role, self._hints.commit(), now), now)
         if self._serializable:
-            reads, self._serializable = tuple(self._serializable), []
-            self._serve(Serve(0, reads), now)
+            self._ready.append(Serve(0, tuple(self._serializable)))
+            self._serializable = []
+        end = now + SERVE_SECONDS
+        while self._ready and clock() < end:
+            self._serve(self._ready.popleft(), now)
         if now >= self._next_expiry:
             self._next_expiry = now + EXPIRE_SECONDS
             self._tell(self._proposals.expire(now), now)
             self._do(self._reads.expire(now), now)
+        if now >= self._next_report:
+            self._next_report = now + REPORT_SECONDS
+            self._clients.report()
 
     def _propose(self, send: SendProposal, now: float) -> None:
         proposal = send.proposal
+        metrics.proposals.inc()
+        metrics.queue_seconds.observe(now - send.oldest)
         if send.leader == self._me:
             left = self._trio.propose(proposal)
         else:
@@ -231,7 +252,7 @@ class GatewayActor:
         for effect in effects:
             match effect:
                 case Serve():
-                    self._serve(effect, now)
+                    self._ready.append(effect)
                 case AskElection():
                     if not self._trio.ask_round(effect.message):
                         self._reads.failed(effect.message.request, now)
@@ -248,19 +269,28 @@ class GatewayActor:
             self._clients.tell(tell.client, tell.body, now)
 
     def _serve(self, serve: Serve, now: float) -> None:
-        """Answer reads from views that have applied ``serve.index``; wait for it if there is none yet."""
-        left = serve.reads
+        """Answer some of these reads from a view that has applied ``serve.index``; wait for it if there is none yet."""
+        reads: list[Read] = []
+        for read in serve.reads[:SERVE_READS]:
+            if self._clients.is_full(read.client.route):
+                self._clients.fail(read.client, ResourceExhausted(UNREAD), now)
+            else:
+                reads.append(read)
+        left = serve.reads[SERVE_READS:]
         try:
-            while left:
-                answers, left = self._state.answer(serve.index, left, self._hints.generation())
-                if not answers:
-                    self._trio.wait_applied(self._reads.behind(Serve(serve.index, left)))
-                    return
-                for read, body in answers:
-                    self._clients.tell(read.client, body, now)
+            answers, unanswered = self._state.answer(serve.index, reads, self._hints.generation())
         except ZraftError as error:
-            for read in left:
+            for read in reads:
                 self._clients.fail(read.client, error, now)
+        else:
+            left = unanswered + left
+            if reads and not answers:
+                self._trio.wait_applied(self._reads.behind(Serve(serve.index, left)))
+                return
+            for read, body in answers:
+                self._clients.tell(read.client, body, now)
+        if left:
+            self._ready.append(Serve(serve.index, left))  # behind those of others
 
     def _header(self) -> bytes:
         """The header of every answer: it carries the leader hint."""

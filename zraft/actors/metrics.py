@@ -10,6 +10,7 @@ it the metrics are plain numbers in memory.
 
 from __future__ import annotations
 
+import bisect
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -25,6 +26,8 @@ from zraft.actors.process import ProcessStats
 
 NODE_STATES = {"follower": 0, "candidate": 1, "leader": 2}
 """The values of ``raft_node_state``."""
+
+_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 leader_elections = Counter("raft_leader_elections_total", "Elections that this node has won.")
 append_entries = Counter("raft_append_entries_total", "AppendEntries requests that this node has sent to others.")
@@ -44,8 +47,61 @@ node_state = Gauge("raft_node_state", "0 follower, 1 candidate, 2 leader.", mult
 log_sync_seconds = Histogram(
     "zraft_log_sync_seconds",
     "How long a commit of the log took, from its begin to the end of its fsync.",
-    buckets=(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+    buckets=_SECONDS,
 )
+apply_seconds = Histogram(
+    "zraft_apply_seconds", "How long one slice of apply took, its publication included.", buckets=_SECONDS
+)
+queue_seconds = Histogram(
+    "zraft_proposal_queue_seconds",
+    "How long the oldest command of a proposal had waited at the gateway when it was proposed.",
+    buckets=_SECONDS,
+)
+proposals = Counter("zraft_proposals_total", "Proposals that this node's gateway has sent to a leader.")
+proposals_refused = Counter("zraft_proposals_refused_total", "Proposals that certainly were not appended.")
+commit_lag = Gauge(
+    "zraft_commit_lag_entries", "Entries of the log that are not known to be committed.", multiprocess_mode="livemax"
+)
+apply_lag = Gauge("zraft_apply_lag_entries", "Committed entries that are not applied yet.", multiprocess_mode="livemax")
+requests_in_flight = Gauge(
+    "zraft_requests_in_flight", "Requests of clients that wait for an answer.", multiprocess_mode="livesum"
+)
+client_connections = Gauge("zraft_client_connections", "Open connections of clients.", multiprocess_mode="livesum")
+
+
+class Latencies:
+    """A histogram for what happens 10,000 times a second: counted in plain memory, handed over once in a while.
+
+    One observation of prometheus-client's costs about as much as a whole request.
+    """
+
+    def __init__(self, histogram: Histogram) -> None:
+        self._histogram = histogram
+        self._counts = [0] * (len(_SECONDS) + 1)
+        self._sum = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one."""
+        self._counts[bisect.bisect_left(_SECONDS, seconds)] += 1
+        self._sum += seconds
+
+    def flush(self) -> None:
+        """Hand over what was counted since the last time."""
+        for bucket, count in zip(self._histogram._buckets, self._counts, strict=True):
+            if count:
+                bucket.inc(count)
+        self._histogram._sum.inc(self._sum)
+        self._counts = [0] * len(self._counts)
+        self._sum = 0.0
+
+
+_request_seconds = Histogram(
+    "zraft_request_seconds",
+    "From the arrival of a client's request to its answer, by kind.",
+    ["kind"],
+    buckets=_SECONDS,
+)
+request_seconds = {kind: Latencies(_request_seconds.labels(kind)) for kind in ("write", "read", "status")}
 
 _HEIR_BYTES = 1 << 16
 _Merge = Callable[[float, float], float]

@@ -1,7 +1,7 @@
 """Links to the other nodes: one DEALER a peer and plane, found by name, remade when the name's address changes.
 
 libzmq resolves names in its I/O thread, where a DNS server that does not answer would hold up healthy peers. So names
-are resolved in a thread of their own, and sockets connect to numeric addresses only (trap 61).
+are resolved in threads of their own, and sockets connect to numeric addresses only (trap 61).
 """
 
 from __future__ import annotations
@@ -20,44 +20,45 @@ MESSAGES_PER_DRAIN = 256
 
 
 def look_up(host: str) -> str | None:
-    """The first numeric address of ``host``; None while it has none."""
+    """A numeric address of ``host``; None while it has none."""
     try:
-        return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
-    except OSError:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
         return None
+    # A node binds IPv4 unless told otherwise, and "localhost" often means ::1 first.
+    found.sort(key=lambda info: info[0] != socket.AF_INET)
+    return str(found[0][4][0])
 
 
 class Resolver:
-    """Keeps the numeric addresses of some hosts up to date, in a daemon thread; numeric hosts need none."""
+    """Keeps the numeric addresses of some hosts up to date; numeric hosts need no looking up.
+
+    Each name has a daemon thread, so that one whose DNS server does not answer holds up no other.
+    """
 
     def __init__(self, hosts: Iterable[str], look_up: Callable[[str], str | None] = look_up) -> None:
         self._look_up = look_up
         self._stop = threading.Event()
         self._addresses: dict[str, str] = {}
-        self._names = []
         for host in set(hosts):
             try:
                 self._addresses[host] = str(ipaddress.ip_address(host))
             except ValueError:
-                self._names.append(host)
-        self._thread = threading.Thread(target=self._run, name="resolver", daemon=True)
-        if self._names:
-            self._thread.start()
+                threading.Thread(target=self._run, args=(host,), name=f"resolver of {host}", daemon=True).start()
 
     def address(self, host: str) -> str | None:
         """The newest known address of ``host``."""
         return self._addresses.get(host)
 
     def close(self) -> None:
-        """End the thread; a look-up that hangs is left to its own time-out."""
+        """End the threads; a look-up that hangs is left to its own time-out."""
         self._stop.set()
 
-    def _run(self) -> None:
+    def _run(self, host: str) -> None:
         while not self._stop.is_set():
-            for host in self._names:
-                address = self._look_up(host)
-                if address is not None:  # a name that does not resolve for a moment keeps its last address
-                    self._addresses[host] = address
+            address = self._look_up(host)
+            if address is not None:  # a name that does not resolve for a moment keeps its last address
+                self._addresses[host] = address
             self._stop.wait(RESOLVE_SECONDS)
 
 

@@ -14,7 +14,6 @@ LOCAL_MESSAGES_MAX = 100_000
 """Bound of a queue inside a node: the windows of replication and gateways keep far below it."""
 PEER_MESSAGES_MAX = 256
 """Bound of a queue to one peer: beyond it messages are lost, which the protocol expects."""
-CLIENT_MESSAGES_MAX = 10_000
 HEARTBEAT_MS = 2_000
 """A connection whose other end vanished without a word is closed after this time without a pong."""
 CONNECT_MS = 2_000
@@ -30,13 +29,22 @@ class Sockets:
         self._context = zmq.Context()
         self._context.set(zmq.MAX_SOCKETS, 4096)
 
-    def bind_router(self, endpoint: str, queue: int, bytes_max: int = MESSAGE_BYTES_MAX) -> zmq.Socket[bytes]:
+    def bind_router(
+        self, endpoint: str, queue: int, bytes_max: int = MESSAGE_BYTES_MAX, unsent: int = 0
+    ) -> zmq.Socket[bytes]:
         """A ROUTER that tells when a message can't be sent, instead of dropping it silently.
+
+        Args:
+            endpoint: where to listen.
+            queue: bound of the messages that wait, from and to each of those who connect.
+            bytes_max: of one frame; a longer one ends its connection.
+            unsent: another bound for the messages to each of them.
 
         Raises:
             ConfigurationError: the address can't be bound, with the reason.
         """
         socket = self._make(zmq.ROUTER, queue)
+        socket.setsockopt(zmq.SNDHWM, unsent or queue)
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         socket.setsockopt(zmq.MAXMSGSIZE, bytes_max)  # trap 62: no unbounded read from a port
         self._watch(socket)
@@ -62,8 +70,9 @@ class Sockets:
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MS[1])
         socket.setsockopt(zmq.MAXMSGSIZE, MESSAGE_BYTES_MAX)
         self._watch(socket)
-        host, port = address
-        socket.connect(tcp(host, port))
+        endpoint = tcp(*address)
+        socket.setsockopt(zmq.IPV6, _is_ipv6(endpoint))
+        socket.connect(endpoint)
         return socket
 
     def close(self) -> None:
@@ -82,6 +91,7 @@ class Sockets:
         socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_MS)
 
     def _bind(self, socket: zmq.Socket[bytes], endpoint: str) -> zmq.Socket[bytes]:
+        socket.setsockopt(zmq.IPV6, _is_ipv6(endpoint))
         try:
             socket.bind(endpoint)
         except zmq.ZMQError as error:
@@ -93,6 +103,10 @@ class Sockets:
 def tcp(host: str, port: int) -> str:
     """The ZeroMQ endpoint of a TCP address."""
     return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
+
+
+def _is_ipv6(endpoint: str) -> bool:
+    return endpoint.startswith("tcp://[")
 
 
 def send(socket: zmq.Socket[bytes], frames: Frames) -> bool:

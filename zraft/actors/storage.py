@@ -214,6 +214,7 @@ class StorageActor:
             self._blocked_until = clock() + OUT_OF_SPACE_SECONDS
             self._logger.every(10, "apply waits for space", reason=str(error))
             return
+        metrics.apply_seconds.observe(clock() - now)
         metrics.committed_entries.inc(self._acceptor.applied - before)
         self._gateways.tell(outcomes, self._acceptor.applied)
 
@@ -235,6 +236,8 @@ class StorageActor:
         if known != self._published:
             self._published = known
             self._logger.term = log.term
+            metrics.commit_lag.set(log.last.index - acceptor.commit)
+            metrics.apply_lag.set(acceptor.commit - acceptor.applied)
             self._page.publish(Group.STORAGE, codec.encode(StorageGroup(self._stores.generation, *known)))
 
     def _look_after_readers(self) -> None:

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+import msgspec
 
 from zraft.client.arguments import body_of
 from zraft.core.limits import is_write
@@ -61,27 +62,23 @@ R = TypeVar("R", bound=Response, covariant=True)
 # --- events
 
 
-@dataclass(frozen=True, slots=True)
-class Go:
+class Go(msgspec.Struct, frozen=True):
     """The call begins, or its pause is over."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True):
     """The frames that came back, without the empty delimiter."""
 
     frames: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class NotSent:
+class NotSent(msgspec.Struct, frozen=True):
     """Not one byte of the request left: certainly not executed."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class NotAnswered:
+class NotAnswered(msgspec.Struct, frozen=True):
     """The request was handed over, and there will be no answer: it may have been executed."""
 
     reason: str
@@ -92,8 +89,7 @@ Event = Go | Answered | NotSent | NotAnswered
 # --- instructions
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(msgspec.Struct, frozen=True):
     """Send the frames to ``host:port`` if that can begin before ``connect_by``; wait for the answer until then."""
 
     endpoint: str
@@ -102,22 +98,19 @@ class Send:
     answer_by: float
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(msgspec.Struct, frozen=True):
     """Come back with ``Go`` at that time."""
 
     until: float
 
 
-@dataclass(frozen=True, slots=True)
-class Return(Generic[R]):
+class Return(msgspec.Struct, Generic[R], frozen=True):
     """The call is over: this is its result."""
 
     response: R
 
 
-@dataclass(frozen=True, slots=True)
-class Fail:
+class Fail(msgspec.Struct, frozen=True):
     """The call is over: raise this."""
 
     kind: type[ZraftError]
@@ -294,7 +287,7 @@ class Call(Generic[R]):
             answer_by = min(answer_by, now + self._timeout * READ_SHARE)
         connect_by = min(answer_by, now + CONNECT_S_MAX)
         wait = answer_by - now
-        timeout_ms = max(1, int((wait - min(VERDICT_S, wait / 2)) * 1000))
+        timeout_ms = max(1, round((wait - min(VERDICT_S, wait / 2)) * 1000))
         header = RequestHeader(PROTOCOL_VERSION, self._core.cluster, timeout_ms)
         return Send(endpoint, (codec.encode(header), self._number, self._body), connect_by, answer_by)
 

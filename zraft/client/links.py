@@ -6,7 +6,6 @@ another. No policy lives here: ``zraft.client.core`` says what to send, to whom,
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
 import time
@@ -14,24 +13,15 @@ from typing import TypeVar
 
 import zmq
 
+from zraft.client.connections import Connection
 from zraft.client.core import Answered, Call, Event, Fail, Go, NotAnswered, NotSent, Pause, Return, Send
 from zraft.client.names import Names
 from zraft.errors import ClientClosed
 from zraft.protocol.client import Response
 
 IDLE_CONNECTIONS_MAX = 16
-HEARTBEAT_MS = 1_000
-"""A peer that vanished without a word is noticed after two of these."""
-LOST = (
-    zmq.EVENT_CLOSED
-    | zmq.EVENT_DISCONNECTED
-    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
-)
 
 R = TypeVar("R", bound=Response)
-_numbers = itertools.count()
 
 
 class Link:
@@ -63,6 +53,17 @@ class Link:
                 case Send():
                     event = process.exchange(instruction)
 
+    @property
+    def lock(self) -> threading.Lock:
+        """Held while a call takes a step: the calls of all threads share their core.
+
+        Raises:
+            ClientClosed: the link is closed.
+        """
+        process = self._current()
+        process.require_open()
+        return process.lock
+
     def close(self) -> None:
         """Closes all connections; calls that other threads have in flight end at once. Closing again does nothing."""
         self._current().close()
@@ -90,6 +91,11 @@ class _Process:
         self._context = zmq.Context()
         self._names = Names()
         self._idle: list[_Connection] = []
+
+    def require_open(self) -> None:
+        """Raises ``ClientClosed`` if it was closed."""
+        if self.closed.is_set():
+            raise ClientClosed("this client was closed: make another one")
 
     def exchange(self, send: Send) -> Event:
         """One request and its answer, or why there is none."""
@@ -125,8 +131,7 @@ class _Process:
 
     def _take(self, endpoint: str) -> _Connection | None:
         with self.lock:
-            if self.closed.is_set():
-                raise ClientClosed("this client was closed: make another one")
+            self.require_open()
             found = next((connection for connection in self._idle if connection.endpoint == endpoint), None)
             if found is not None:
                 self._idle.remove(found)
@@ -146,55 +151,30 @@ class _Process:
         return True
 
 
-class _Connection:
-    """A REQ socket that connects once. Its monitor tells at once when that failed, or when the connection broke."""
+class _Connection(Connection):
+    """A REQ connection: one request at a time."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, address: str) -> None:
+        super().__init__(context, zmq.REQ, address)
         self.endpoint = endpoint
-        self._socket = context.socket(zmq.REQ)
-        self._socket.linger = 0
-        # Without IMMEDIATE a request waits in a queue for a peer that is not there, and "sent" means nothing.
-        self._socket.immediate = True
-        self._socket.ipv6 = True
-        self._socket.reconnect_ivl = -1
-        self._socket.heartbeat_ivl = HEARTBEAT_MS
-        self._socket.heartbeat_timeout = 2 * HEARTBEAT_MS
-        self._monitor = context.socket(zmq.PAIR)
-        try:
-            events = f"inproc://monitor-{next(_numbers)}"
-            self._socket.monitor(events, LOST)
-            self._monitor.connect(events)
-            self._socket.connect(address)
-        except zmq.ZMQError:
-            self.close()
-            raise
 
     def exchange(self, send: Send) -> Event:
         """One request and its answer, or why there is none."""
         try:
             if not self._wait(zmq.POLLOUT, send.connect_by):
                 return NotSent("no connection")
-            self._socket.send_multipart(send.frames, zmq.NOBLOCK)
+            self.socket.send_multipart(send.frames, zmq.NOBLOCK)
         except zmq.ZMQError as error:
             return NotSent(f"no connection: {error}")
         try:
             if not self._wait(zmq.POLLIN, send.answer_by):
                 return NotAnswered("the connection broke" if self.is_lost() else "no answer in time")
-            return Answered(tuple(self._socket.recv_multipart(zmq.NOBLOCK)))
+            return Answered(tuple(self.socket.recv_multipart(zmq.NOBLOCK)))
         except zmq.ZMQError as error:
             return NotAnswered(str(error))
-
-    def is_lost(self) -> bool:
-        """Whether the connection could not be made, or is broken."""
-        return bool(self._monitor.poll(0))
-
-    def close(self) -> None:
-        """Closes the socket; what it has not sent yet is dropped."""
-        self._monitor.close(0)
-        self._socket.close(0)
 
     def _wait(self, readiness: int, until: float) -> bool:
         """Waits until the socket is ready, the connection is lost or the time is up; true if the socket is ready."""
         timeout_ms = max(0, round((until - time.monotonic()) * 1000))
-        ready = dict(zmq.zmq_poll([(self._socket, readiness), (self._monitor, zmq.POLLIN)], timeout_ms))
-        return self._socket in ready
+        ready = dict(zmq.zmq_poll([(self.socket, readiness), (self.monitor, zmq.POLLIN)], timeout_ms))
+        return self.socket in ready

@@ -20,9 +20,18 @@ class Names:
 
     def address(self, endpoint: str, until: float) -> str | None:
         """The numeric ZeroMQ address of ``host:port``; None if there is none, or not in time."""
+        try:
+            return self.lookup(endpoint).result(max(0.0, until - time.monotonic()))
+        except (OSError, TimeoutError):
+            return None
+
+    def lookup(self, endpoint: str) -> Future[str]:
+        """The numeric ZeroMQ address of ``host:port``, once it is known; ``OSError`` if there is none."""
         host, port = split_address(endpoint)
         try:
-            return _address(str(ipaddress.ip_address(host)), port)
+            found: Future[str] = Future()
+            found.set_result(_address(str(ipaddress.ip_address(host)), port))
+            return found
         except ValueError:
             pass
         with self._lock:
@@ -30,10 +39,7 @@ class Names:
             if lookup is None:
                 lookup = self._running[endpoint] = Future()
                 threading.Thread(target=self._resolve, args=(endpoint, lookup), daemon=True).start()
-        try:
-            return lookup.result(max(0.0, until - time.monotonic()))
-        except (OSError, TimeoutError):
-            return None
+        return lookup
 
     def _resolve(self, endpoint: str, lookup: Future[str]) -> None:
         host, port = split_address(endpoint)

@@ -6,11 +6,13 @@ import msgspec
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """One request of one client: where its answer goes, and the bytes that it holds in flight."""
+    """One request of one client: where its answer goes, the bytes that it holds in flight, what it is, since when."""
 
     route: bytes
     request: bytes
     size: int
+    kind: str = "write"
+    arrived: float = 0.0
 
 
 class Limits(msgspec.Struct, frozen=True):

@@ -21,6 +21,8 @@ from zraft.protocol.peer import Hello
 
 HELLO_SECONDS = 0.1
 HELLO_SECONDS_REFUSED = 1.0
+CONFLICT_SECONDS = 3.0
+"""A conflict ends when it has not been seen for so long: of two nodes with one name, now one answers, now the other."""
 
 
 class SayHello(msgspec.Struct, frozen=True):
@@ -64,8 +66,9 @@ class Formation:
         self._formed = status.formed
         self._storing = False
         self._heard: dict[str, Hello] = {}
-        self._conflicts: dict[str, str] = {}
+        self._conflicts: dict[str, tuple[str, float]] = {}
         self._notice = ""
+        self._now = now
         self._next_hello = now
 
     @property
@@ -86,8 +89,10 @@ class Formation:
 
     def tick(self, now: float) -> list[Effect]:
         """Say hello to everybody until the cluster is formed: a message may be lost, a node may start late."""
+        self._now = now
         if self._formed or now < self._next_hello:
             return []
+        self._conflicts = {name: (fault, end) for name, (fault, end) in self._conflicts.items() if now < end}
         self._next_hello = now + (HELLO_SECONDS_REFUSED if self._conflicts else HELLO_SECONDS)
         return [SayHello(name, self._hello()) for name in self._own.names if name != self._own.name]
 
@@ -95,15 +100,14 @@ class Formation:
         """Take in a hello; the second value is the answer to it, if it wants one."""
         fault = self._fault_of(message)
         answer = None if message.answer else self._hello(answer=True, refusal=fault)
-        if message.name not in self._own.names and self._record is None:
+        if message.name not in self._names():
             return [Ignored(f"hello of {message.name}, which is not in the list of peers")], answer
         if message.refusal and not fault:
             fault = f"{message.name} refuses this node: {message.refusal}"
         if fault:
-            self._conflicts[message.name] = fault
+            self._conflicts[message.name] = fault, self._now + CONFLICT_SECONDS
             self._heard.pop(message.name, None)
         else:
-            self._conflicts.pop(message.name, None)
             self._heard[message.name] = message
         if self._formed:
             return ([Ignored(fault)] if fault else []), answer
@@ -122,7 +126,7 @@ class Formation:
         if self._storing:
             return []
         if self._conflicts:
-            return self._say("; ".join(self._conflicts[name] for name in sorted(self._conflicts)))
+            return self._say("; ".join(fault for _, (fault, _) in sorted(self._conflicts.items())))
         if self._record is None:
             return self._propose_record()
         fault = self._contradiction(self._record)
@@ -153,6 +157,10 @@ class Formation:
     def _store(self, record: ClusterRecord) -> list[Effect]:
         self._storing = True
         return [ToStorage(StoreRecord(record, formed=False))]
+
+    def _names(self) -> tuple[str, ...]:
+        """Whose hello matters: the members', once there is a record, whatever the list of peers says by now."""
+        return tuple(member.name for member in self._record.members) if self._record else self._own.names
 
     def _lists_me(self, hello: Hello) -> bool:
         return Member(self._me, self._own.name) in hello.members

@@ -49,10 +49,11 @@ class Tell(msgspec.Struct, frozen=True):
 
 
 class SendProposal(msgspec.Struct, frozen=True):
-    """Send it to the replication of member ``leader``: once, or say ``unsent``."""
+    """Send it to the replication of member ``leader``: once, or say ``unsent``. ``oldest``: when its first came."""
 
     leader: int
     proposal: Propose
+    oldest: float = 0.0
 
 
 class _InFlight(msgspec.Struct):
@@ -100,9 +101,8 @@ class Proposals:
             self._in_flight[self._number] = _InFlight(role.term, [*commands])
             payload = pack_commands([command.body for command in commands])
             grows = any(command.grows for command in commands)
-            sends.append(
-                SendProposal(role.leader, Propose(role.term, Origin(*self._origin, self._number), grows, payload))
-            )
+            proposal = Propose(role.term, Origin(*self._origin, self._number), grows, payload)
+            sends.append(SendProposal(role.leader, proposal, commands[0].client.arrived))
         return sends
 
     def unsent(self, origin: Origin, now: float) -> None:

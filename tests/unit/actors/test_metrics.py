@@ -45,6 +45,11 @@ def samples(metrics: NodeMetrics) -> dict[str, float]:
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
 
 
+HISTOGRAMS = ("zraft_log_sync_seconds", "zraft_apply_seconds", "zraft_proposal_queue_seconds")
+KINDS = ("write", "read", "status")
+BOUNDS = "0.0001 0.00025 0.0005 0.001 0.0025 0.005 0.01 0.025 0.05 0.1 0.25 0.5 1.0 2.5 5.0 10.0".split()
+
+
 def counted(metrics: NodeMetrics) -> dict[str, float]:
     return {name: value for name, value in samples(metrics).items() if value and "zraft_" not in name}
 
@@ -62,9 +67,28 @@ def test_all_names_are_there_before_anything_happened(metrics: NodeMetrics, run:
         "raft_last_heartbeat": 0,
         "raft_current_term": 0,
         "raft_node_state": 0,
-        "zraft_log_sync_seconds_count": 0,
-        "zraft_log_sync_seconds_sum": 0,
+        **{f"{name}_{part}": 0 for name in HISTOGRAMS for part in ("count", "sum")},
+        **{f'zraft_request_seconds_{part}{{kind="{kind}"}}': 0 for kind in KINDS for part in ("count", "sum")},
+        "zraft_proposals_total": 0,
+        "zraft_proposals_refused_total": 0,
+        "zraft_commit_lag_entries": 0,
+        "zraft_apply_lag_entries": 0,
+        "zraft_requests_in_flight": 0,
+        "zraft_client_connections": 0,
     }
+
+
+def test_latencies_counted_in_memory_come_out_as_a_histogram(metrics: NodeMetrics, run: Run) -> None:
+    run(
+        "writes = request_seconds['write']\n"
+        "[writes.observe(seconds) for seconds in (0.0001, 0.00011, 0.3, 60)]\n"
+        "writes.flush(); writes.observe(0.3); writes.flush()"
+    )
+    found = samples(metrics)
+    series = {name.split('le="')[1][:-2]: value for name, value in found.items() if "bucket" in name and value}
+    assert series == {"0.0001": 1} | dict.fromkeys(BOUNDS[1:-5], 2) | dict.fromkeys(BOUNDS[-5:], 4) | {"+Inf": 5}
+    assert found['zraft_request_seconds_count{kind="write"}'] == 5
+    assert found['zraft_request_seconds_sum{kind="write"}'] == pytest.approx(60.60021)
 
 
 def test_processes_are_told_by_actor(metrics: NodeMetrics) -> None:

@@ -1,0 +1,66 @@
+"""A fixed corpus of seeds, and that the simulator is worth something: it strikes, and it finds what is broken."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.simulation.run import Failure, run
+from zraft.core.acceptor import Acceptor
+from zraft.core.progress import Progress
+from zraft.core.quorum import Quorum
+
+pytestmark = pytest.mark.simulation
+
+SEEDS = range(1, 31)
+ONCE_FAILED: dict[int, str] = {}
+"""Seeds that found a bug, and which."""
+
+
+@pytest.mark.parametrize("seed", [*SEEDS, *ONCE_FAILED])
+def test_no_rule_breaks_and_the_run_was_worth_something(seed: int) -> None:
+    report = run(seed)
+    assert report.leaders >= 1
+    assert report.faults >= 5
+    assert report.writes >= 50
+    assert report.reads >= 30
+
+
+def test_the_same_seed_gives_the_same_run() -> None:
+    assert run(7) == run(7)
+
+
+def forget_votes(monkeypatch: pytest.MonkeyPatch) -> None:  # trap 1
+    enter = Acceptor._enter
+    monkeypatch.setattr(Acceptor, "_enter", lambda self, term, vote: enter(self, term, 0))
+
+
+def trust_the_whole_log(monkeypatch: pytest.MonkeyPatch) -> None:  # S3, trap 16
+    def commit_to(self: Acceptor, index: int) -> None:
+        self.commit = max(self.commit, min(index, self._log.last.index))
+
+    monkeypatch.setattr(Acceptor, "_commit_to", commit_to)
+
+
+def count_half_as_a_majority(monkeypatch: pytest.MonkeyPatch) -> None:  # trap 2
+    monkeypatch.setattr(Quorum, "reached", lambda self, members: len(self.voters & set(members)) * 2 >= len(self.voters))
+
+
+def leave_the_restarted_alone(monkeypatch: pytest.MonkeyPatch) -> None:  # trap 19
+    overdue = Progress.overdue
+
+    def only_if_it_lacks(self: Progress, last: int, commit: int, now: float, patience: float) -> bool:
+        return (self.match < last or self.commit < commit) and overdue(self, last, commit, now, patience)
+
+    monkeypatch.setattr(Progress, "overdue", only_if_it_lacks)
+
+
+@pytest.mark.parametrize(
+    "break_it", [forget_votes, trust_the_whole_log, count_half_as_a_majority, leave_the_restarted_alone]
+)
+def test_what_is_broken_is_found_and_its_story_told(
+    break_it: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_it(monkeypatch)
+    with pytest.raises(Failure, match=r"(?s)storage.*seed \d+ at .*replay: python -m tests.simulation.run --seed"):
+        for seed in SEEDS:
+            run(seed)

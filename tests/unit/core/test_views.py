@@ -1,0 +1,260 @@
+"""Reads: Get and Range in one consistent view, now and at older revisions."""
+
+import pytest
+from hypothesis import given, strategies as st
+
+from tests.unit.core.test_keyspace import Machine
+from zraft.core import views
+from zraft.core.views import View
+from zraft.errors import InvariantViolated
+from zraft.protocol.client import (
+    Batch,
+    BatchResult,
+    Delete,
+    ErrorInfo,
+    ErrorResult,
+    Get,
+    GetResult,
+    KeyValue,
+    Put,
+    Range,
+    RangeResult,
+)
+from zraft.protocol.entries import EntryId
+
+
+@pytest.fixture
+def machine() -> Machine:
+    """a is put, put again, deleted, put a third time; b and ba and c are put once. Revisions 1 to 7."""
+    machine = Machine()
+    machine.apply(Put(b"a", b"1"), Put(b"b", b"2"), Put(b"a", b"3"))
+    machine.apply(Delete(b"a"), Put(b"ba", b"5"), Put(b"c", b"6"))
+    machine.apply(Put(b"a", b"7"))
+    return machine
+
+
+A1 = KeyValue(b"a", b"1", 1, 1, 1)
+A3 = KeyValue(b"a", b"3", 1, 3, 2)
+A7 = KeyValue(b"a", b"7", 7, 7, 1)
+B = KeyValue(b"b", b"2", 2, 2, 1)
+BA = KeyValue(b"ba", b"5", 5, 5, 1)
+C = KeyValue(b"c", b"6", 6, 6, 1)
+
+
+def found(item: KeyValue, revision: int = 7) -> GetResult:
+    return GetResult(
+        True, item.value, None, revision, item.create_revision, item.mod_revision, item.version, item.lease
+    )
+
+
+def absent(revision: int = 7) -> GetResult:
+    return GetResult(False, None, None, revision)
+
+
+def future(revision: int) -> ErrorInfo:
+    return ErrorInfo("InvalidArgument", f"revision {revision} is in the future: this state is at 7")
+
+
+# --- Get
+
+
+def test_a_view_knows_what_it_has_applied(machine: Machine) -> None:
+    view = View(machine.state)
+    assert (view.applied, view.revision) == (EntryId(3, 2), 7)
+    assert (View(Machine().state).applied, View(Machine().state).revision) == (EntryId(0, 0), 0)
+
+
+def test_a_get_finds_the_newest_value(machine: Machine) -> None:
+    view = View(machine.state)
+    assert view.answer(Get(b"a")) == found(A7)
+    assert view.answer(Get(b"b")) == found(B)
+    assert view.answer(Get(b"x")) == absent()
+
+
+@pytest.mark.parametrize(
+    ("revision", "item"), [(1, A1), (2, A1), (3, A3), (4, None), (5, None), (6, None), (7, A7)]
+)
+def test_a_get_finds_a_key_as_it_was(machine: Machine, revision: int, item: KeyValue | None) -> None:
+    answer = View(machine.state).answer(Get(b"a", revision=revision))
+    assert answer == (found(item) if item else absent())
+
+
+def test_a_key_is_absent_before_it_was_created(machine: Machine) -> None:
+    assert View(machine.state).get(Get(b"c", revision=5)) == absent()
+
+
+def test_a_deleted_key_is_absent_now_and_found_before(machine: Machine) -> None:
+    machine.apply(Delete(b"c"))
+    view = View(machine.state)
+    assert view.get(Get(b"c")) == absent(8)
+    assert view.get(Get(b"c", revision=8)) == absent(8)
+    assert view.get(Get(b"c", revision=7)) == found(C, 8)
+
+
+def test_the_future_can_not_be_read(machine: Machine) -> None:
+    view = View(machine.state)
+    assert view.answer(Get(b"a", revision=8)) == GetResult(False, None, future(8), 7)
+    assert view.answer(Range(revision=8)) == ErrorResult(future(8).code, future(8).message)
+
+
+def test_an_empty_value_is_a_value(machine: Machine) -> None:
+    machine.apply(Put(b"e", b""))
+    assert View(machine.state).get(Get(b"e")) == found(KeyValue(b"e", b"", 8, 8, 1), 8)
+
+
+def test_an_empty_state_holds_nothing() -> None:
+    view = View(Machine().state)
+    assert view.answer(Get(b"a")) == absent(0)
+    assert view.answer(Range()) == RangeResult((), False, b"", 0)
+
+
+def test_a_record_that_is_missing_is_a_bug(machine: Machine) -> None:
+    machine.state._records.clear()
+    with pytest.raises(InvariantViolated, match="a record is there until it is compacted"):
+        View(machine.state).get(Get(b"a"))
+
+
+# --- batches of Gets
+
+
+def test_a_batch_of_gets_reads_one_view(machine: Machine) -> None:
+    answer = View(machine.state).answer(Batch((Get(b"a"), Get(b"x"), Get(b"a", revision=3), Get(b"a", revision=9))))
+    assert answer == BatchResult((found(A7), absent(), found(A3), GetResult(False, None, future(9), 7)), 0, 7)
+
+
+def test_values_beyond_the_limit_of_a_reply_are_left_to_another_request(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "REPLY_BYTES_MAX", 2)
+    answer = View(machine.state).answer(Batch((Get(b"a"), Get(b"b"), Get(b"c"))))
+    refused = GetResult(
+        False, None, ErrorInfo("ResourceExhausted", "the answer has 2 bytes: ask again for this"), 7
+    )
+    assert answer == BatchResult((found(A7), found(B), refused), 0, 7)
+
+
+def test_a_batch_of_writes_is_not_read(machine: Machine) -> None:
+    with pytest.raises(InvariantViolated, match="a batch that is read holds Gets only"):
+        View(machine.state).answer(Batch((Put(b"a", b"1"),)))
+
+
+# --- Range
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        (Range(), [b"a", b"b", b"ba", b"c"]),
+        (Range(prefix=b"b"), [b"b", b"ba"]),
+        (Range(prefix=b"x"), []),
+        (Range(start=b"b"), [b"b", b"ba", b"c"]),
+        (Range(start=b"b\x00"), [b"ba", b"c"]),
+        (Range(start=b"b", end=b"c"), [b"b", b"ba"]),  # the end is not in it
+        (Range(end=b"b"), [b"a"]),
+        (Range(end=b""), []),
+        (Range(start=b"c", end=b"a"), []),
+        (Range(prefix=b"b", start=b"ba"), [b"ba"]),
+        (Range(prefix=b"b", start=b"a"), [b"b", b"ba"]),
+        (Range(prefix=b"b", start=b"c"), []),
+        (Range(prefix=b"b", end=b"ba"), [b"b"]),
+    ],
+)
+def test_a_range_is_what_has_the_prefix_and_lies_between(
+    machine: Machine, request_: Range, expected: list[bytes]
+) -> None:
+    answer = View(machine.state).answer(request_)
+    assert isinstance(answer, RangeResult)
+    assert ([item.key for item in answer.items], answer.more, answer.next_key) == (expected, False, b"")
+
+
+def test_a_range_carries_values_and_revisions(machine: Machine) -> None:
+    assert View(machine.state).answer(Range()) == RangeResult((A7, B, BA, C), False, b"", 7)
+
+
+def test_a_range_of_keys_leaves_the_values_out(machine: Machine) -> None:
+    answer = View(machine.state).answer(Range(prefix=b"b", keys_only=True))
+    assert answer == RangeResult((KeyValue(b"b", b"", 2, 2, 1), KeyValue(b"ba", b"", 5, 5, 1)), False, b"", 7)
+
+
+@pytest.mark.parametrize(
+    ("revision", "items"), [(1, (A1,)), (2, (A1, B)), (3, (A3, B)), (4, (B,)), (6, (B, BA, C)), (7, (A7, B, BA, C))]
+)
+def test_a_range_finds_the_keys_as_they_were(machine: Machine, revision: int, items: tuple[KeyValue, ...]) -> None:
+    assert View(machine.state).answer(Range(revision=revision)) == RangeResult(items, False, b"", revision)
+
+
+def test_a_limited_range_says_where_to_go_on(machine: Machine) -> None:
+    view = View(machine.state)
+    assert view.answer(Range(limit=2)) == RangeResult((A7, B), True, b"ba", 7)
+    assert view.answer(Range(start=b"ba", limit=2, revision=7)) == RangeResult((BA, C), False, b"", 7)
+
+
+def test_there_is_more_only_if_there_is_another_key(machine: Machine) -> None:
+    machine.apply(Delete(b"c"))
+    assert View(machine.state).answer(Range(limit=3)) == RangeResult((A7, B, BA), False, b"", 8)
+    assert View(machine.state).answer(Range(limit=3, revision=7)) == RangeResult((A7, B, BA), True, b"c", 7)
+
+
+def test_a_range_stops_at_the_limit_of_a_reply(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views, "REPLY_BYTES_MAX", 1)
+    assert View(machine.state).answer(Range()) == RangeResult((A7,), True, b"b", 7)  # one at least
+
+
+def test_a_scan_in_pages_is_one_consistent_view_while_writes_go_on(machine: Machine) -> None:
+    expected = [A7, B, BA, C]
+    page = View(machine.state).range(Range(limit=1))
+    seen: list[KeyValue] = []
+    while isinstance(page, RangeResult):
+        seen += page.items
+        if not page.more:
+            break
+        machine.apply(Put(b"b", b"new"), Delete(b"ba"), Put(b"bb", b"new"), Delete(b"c"))
+        page = View(machine.state).range(Range(start=page.next_key, limit=1, revision=page.revision))
+    assert seen == expected
+
+
+# --- against a model: every revision stays readable
+
+
+OPERATIONS = st.lists(
+    st.one_of(
+        st.builds(Put, st.sampled_from([b"a", b"b", b"ba", b"c"]), st.binary(max_size=3)),
+        st.builds(Delete, st.sampled_from([b"a", b"b", b"ba", b"c"])),
+    ),
+    max_size=30,
+)
+
+
+@given(OPERATIONS, st.sampled_from([b"", b"b"]), st.integers(1, 3))
+def test_every_revision_reads_as_it_was(operations: list[Put | Delete], prefix: bytes, limit: int) -> None:
+    machine = Machine()
+    model: dict[bytes, bytes] = {}
+    history = [dict(model)]
+    for operation in operations:
+        changes = isinstance(operation, Put) or operation.key in model
+        if isinstance(operation, Put):
+            model[operation.key] = operation.value
+        else:
+            model.pop(operation.key, None)
+        machine.apply(operation)
+        if changes:
+            history.append(dict(model))
+    view = View(machine.state)
+    assert view.revision == len(history) - 1
+    for revision, past in enumerate(history[1:], 1):
+        expected = {key: value for key, value in past.items() if key.startswith(prefix)}
+        assert {key: view.get(Get(key, revision=revision)).value for key in expected} == expected
+        assert _scan(view, prefix, limit, revision) == sorted(expected.items())
+
+
+def _scan(view: View, prefix: bytes, limit: int, revision: int) -> list[tuple[bytes, bytes]]:
+    seen: list[tuple[bytes, bytes]] = []
+    start = b""
+    while True:
+        page = view.range(Range(prefix=prefix, start=start, limit=limit, revision=revision))
+        assert isinstance(page, RangeResult)
+        assert len(page.items) <= limit
+        seen += [(item.key, item.value) for item in page.items]
+        if not page.more:
+            return seen
+        start = page.next_key
