@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.cluster.load import Load
 from tests.cluster.running import pytest_runtest_makereport as pytest_runtest_makereport, running
 from zraft import Client
 from zraft.cluster import LocalCluster
@@ -31,3 +32,9 @@ def cluster(shared_cluster: LocalCluster) -> LocalCluster:
 def client(cluster: LocalCluster) -> Iterator[Client]:
     with Client(cluster.endpoints(), timeout=10) as client:
         yield client
+
+
+@pytest.fixture
+def load(cluster: LocalCluster, request: pytest.FixtureRequest) -> Load:
+    """A load that is not running yet, with keys of its own."""
+    return Load(cluster.endpoints(), request.node.name)

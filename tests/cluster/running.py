@@ -12,9 +12,14 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.load import Load
 from tests.waiting import wait_until
+from zraft import Client
+from zraft.actors.roster import Roster
 from zraft.cluster import LocalCluster, Ports
-from zraft.store.directory import MEMORY_DIRECTORY, DataDirectory
+from zraft.core.restarts import TRIO
+from zraft.protocol.client import KeyValue
+from zraft.store.directory import MEMORY_DIRECTORY, DataDirectory, runtime_directory
 
 NODES = 3
 # Below the ports that the kernel gives to clients.
@@ -87,6 +92,7 @@ def roster(cluster: LocalCluster, name: str) -> Roster:
 
 
 def follower(cluster: LocalCluster) -> str:
+    """The name of one that does not lead."""
     leader = cluster.leader()
     return next(name for name in cluster.names if name != leader)
 
@@ -102,6 +108,7 @@ def replicas(cluster: LocalCluster) -> list[list[KeyValue]]:
 
 
 def verify(cluster: LocalCluster, client: Client, load: Load) -> None:
+    """Check that everything that was acknowledged is there, and on every node."""
     load.verify(client)
     first, *others = replicas(cluster)
     assert first

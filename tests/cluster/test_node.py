@@ -114,8 +114,7 @@ def test_health_follows_the_trio(cluster: LocalCluster) -> None:
     assert http(settings, "/health/live") == (200, {"node": name, "live": True})
 
 
-def test_a_node_that_is_asked_to_stop_stops_in_order(cluster: LocalCluster, client: Client) -> None:
-    load = Load(cluster.endpoints())
+def test_a_node_that_is_asked_to_stop_stops_in_order(cluster: LocalCluster, client: Client, load: Load) -> None:
     with load:
         for name in (cluster.leader(), cluster.leader()):
             logged = len(cluster.log_path(name).read_text())

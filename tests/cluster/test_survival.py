@@ -8,30 +8,24 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.load import Load
-from tests.cluster.running import WAIT_S, equal_and_led, running
+from tests.cluster.running import WAIT_S, equal_and_led, follower, roster, running, verify
 from tests.waiting import wait_until
 from zraft import Client, NotExecuted, Unavailable, ZraftError
 from zraft.actors.roster import Roster
 from zraft.cluster import LocalCluster
 from zraft.core.restarts import TRIO
-from zraft.protocol.client import KeyValue
-from zraft.store.directory import runtime_directory
 
 pytestmark = pytest.mark.cluster
 
 LEADER_KILLS = 5
 MASSACRES = 10
 PAUSE_S = 3.0
-
-
-@pytest.fixture
-def load(cluster: LocalCluster, request: pytest.FixtureRequest) -> Load:
-    return Load(cluster.endpoints(), request.node.name)
 
 
 def has_written(client: Client, value: bytes) -> bool:
@@ -92,6 +86,7 @@ def test_writes_and_reads_go_on_when_the_leader_is_killed(cluster: LocalCluster,
     verify(cluster, client, load)
 
 
+@pytest.mark.timeout(300)
 def test_nothing_is_lost_when_all_nodes_are_killed(cluster: LocalCluster, client: Client, load: Load) -> None:
     for _ in range(MASSACRES):
         with load:

@@ -86,7 +86,7 @@ class Actor:
 
 
 class Pipe:
-    """A local socket between two actors of one incarnation: nothing is lost or reordered, all of it crosses the codec."""
+    """A local socket between two actors of one incarnation: nothing is lost or reordered, and all is encoded."""
 
     def __init__(self, world: World, channel: Channel[Any], receive: Callable[[Any], None]) -> None:
         self._world = world

@@ -4,11 +4,13 @@ The log's order is a linearization by construction; so it is enough that it agre
 is the one that this order gives. ``floor`` is the newest index that anybody had seen when an operation began.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from tests.simulation.invariants import Violation, require
+from zraft.core.admission import Caller
 from zraft.core.proposals import Waiting
 from zraft.core.reads import Read
 from zraft.errors import NotExecuted, Rejected, Unknown, from_code
@@ -56,19 +58,19 @@ class Clients:
         self._stopped = False
         self._floor = 0
         self._revisions: dict[bytes, int] = {}
-        self.acknowledged: dict[int, tuple[Put, int]] = {}
-        """Puts that a client was told of, with the revision that it was told."""
+        self.acknowledged: dict[int, Put] = {}
+        """Puts that a client was told of, by the revision that it was told."""
         self.writes = self.reads = self.unknown = self.refused = 0
         for client in range(count):
-            cluster.world.after(cluster.world.between(0, 0.5), lambda client=client: self._begin(client))
+            cluster.world.after(cluster.world.between(0, 0.5), partial(self._begin, client))
 
     def stop(self) -> None:
         """Begin nothing more."""
         self._stopped = True
 
-    def told(self, operation: object, body: bytes, applied: int = 0) -> None:
+    def told(self, caller: Caller, body: bytes, applied: int = 0) -> None:
         """The answer to an operation; ``applied`` is the index of the view that a read was answered from."""
-        number = int(operation)  # type: ignore[call-overload]
+        number = int(caller.request)
         asked = self._operations[number]
         if asked.done:
             return
@@ -101,11 +103,12 @@ class Clients:
         self._operations[number] = operation = Operation(request, client, self._floor, values)
         node = world.random.choice(cluster.members())
         deadline = node.clock.now() + REQUEST_SECONDS
+        caller = Caller(b"%d" % client, b"%d" % number, 0)
         world.note(f"client {client}", f"#{number} asks {node.id}: {request}")
         if isinstance(request, Get | Range):
-            node.gateway.submit(Read(number, request, deadline))
+            node.gateway.submit(Read(caller, request, deadline))
         else:
-            node.gateway.submit(Waiting(number, encode(request), True, deadline))
+            node.gateway.submit(Waiting(caller, encode(request), True, deadline))
         world.after(PATIENCE_SECONDS, lambda: self._give_up(operation))
 
     def _give_up(self, operation: Operation) -> None:
@@ -155,7 +158,8 @@ class Clients:
         self.writes += 1
         for operation, result in zip(_operations_of(asked.request), results, strict=True):
             if isinstance(operation, Put) and isinstance(result, PutResult) and result.success:
-                self.acknowledged[result.mod_revision] = (operation, result.mod_revision)
+                other = self.acknowledged.setdefault(result.mod_revision, operation)
+                require(other is operation, "S11: a revision is one command's", one=other, another=operation)
             if isinstance(operation, Put | Delete) and isinstance(result, PutResult | DeleteResult):
                 self._revisions[operation.key] = result.mod_revision
 

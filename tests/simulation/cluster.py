@@ -7,9 +7,7 @@ from tests.simulation.invariants import Invariants, require
 from tests.simulation.network import Network, Plane
 from tests.simulation.node import Node
 from tests.simulation.world import World
-from zraft.protocol.client import Get
 from zraft.protocol.entries import ClusterRecord, Member
-from zraft.protocol.local import Lead
 
 CLIENTS = 5
 
@@ -44,7 +42,7 @@ class Cluster:
         for listener in self.listeners:
             listener(what, node)
 
-    def on_elected(self, node: Node, lead: Lead) -> None:
+    def on_elected(self, node: Node) -> None:
         self.leaders_elected += 1
         self.happened("elected", node)
 
@@ -55,10 +53,9 @@ class Cluster:
             applied = node.applied().index
             require(applied == invariants.commit, "all apply all", node=node.id, applied=applied, of=invariants.commit)
             invariants.same_state(node.id, node.state)
-        truth = invariants.truth()
-        for put, revision in self.clients.acknowledged.values():
-            found = truth.get(Get(put.key, revision=revision))
-            require(found.value == put.value, "no acknowledged write is lost", put=put, revision=revision)
+        for revision, put in self.clients.acknowledged.items():
+            found = invariants.written_at(revision)
+            require(found == (put.key, put.value), "no acknowledged write is lost", put=put, revision=revision)
         for value in self.refused_values:
             index = invariants.executed_at(value)
             require(not index, "what was refused is not executed later", value=value, index=index)

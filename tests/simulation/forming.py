@@ -1,6 +1,7 @@
 """Forming clusters in virtual time: nodes that start late, restart, lose their disks, or share a name."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 from tests.simulation.invariants import require
 from tests.simulation.memory import MemoryLog
@@ -69,7 +70,7 @@ class FormingNode:
                     self._forming.send(name, message)
                 case ToStorage(message):
                     start = self._starts
-                    self._forming.world.after(0.002, lambda message=message, start=start: self._store(message, start))
+                    self._forming.world.after(0.002, partial(self._store, message, start))
                 case Notice(text):
                     self.notice = text
                 case Formed(record):
@@ -92,13 +93,15 @@ class FormingNode:
 class Forming:
     """Some nodes, the names under which they find each other, and a bad network."""
 
-    def __init__(self, world: World, lists: dict[str, tuple[str, ...]], loss: float) -> None:
+    def __init__(self, world: World, lists: Mapping[str, tuple[str, ...]], loss: float) -> None:
         self.world = world
         self.loss = loss
         self.stored: dict[int, ClusterRecord] = {}
         """What each directory ever stored."""
         self._members = 0
-        self.nodes = {name: FormingNode(self, Own(name, names, 150), self.new_member()) for name, names in lists.items()}
+        self.nodes = {
+            name: FormingNode(self, Own(name, names, 150), self.new_member()) for name, names in lists.items()
+        }
         self.twins: list[FormingNode] = []
 
     def new_member(self) -> int:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from tests.simulation.memory import MemoryLog, MemoryState
 from zraft.core.keyspace import Keyspace
 from zraft.core.quorum import Quorum
+from zraft.core.records import record_key, unpack_record
 from zraft.core.views import View
 from zraft.protocol.client import Batch, Put
 from zraft.protocol.codec import unpack_commands
@@ -65,6 +66,12 @@ class Invariants:
     def truth(self) -> View:
         """What all nodes' states come to."""
         return View(self._state)
+
+    def written_at(self, revision: int) -> tuple[bytes, bytes] | None:
+        """(key, value) of a revision."""
+        data = self._state.record(record_key(revision, 0))
+        record = unpack_record(data) if data else None
+        return (record.key, record.value) if record else None
 
     def executed_at(self, value: bytes) -> int:
         """Index of the entry that put ``value``; 0: none did."""

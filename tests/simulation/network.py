@@ -74,9 +74,7 @@ class Network:
         self.weather = dict.fromkeys(Plane, CALM)
 
     def _later(self, plane: Plane, target: int, header: bytes, message: bytes) -> None:
-        self._world.after(
-            self._world.between(0, 0.05), lambda: self._deliver(plane, target, header, message)
-        )
+        self._world.after(self._world.between(0, 0.05), lambda: self._deliver(plane, target, header, message))
 
     def _arrive(self, plane: Plane, sender: int, target: int, header: bytes, message: bytes) -> None:
         if (plane, sender, target) in self._cut:

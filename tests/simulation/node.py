@@ -15,7 +15,6 @@ from zraft.protocol.local import CommitGroup, RoleGroup
 from zraft.protocol.peer import (
     PEER_VERSION,
     Append,
-    AppendAnswer,
     Commit,
     Heartbeat,
     Hello,
@@ -72,7 +71,7 @@ class Node:
             self.gateway = GatewayActor(self, self.gateways)
 
     def crash(self, gateway_too: bool, lose_state: bool) -> None:
-        """Kill the trio (S1: all three), perhaps the gateway; perhaps the power fails, and the derived state is gone."""
+        """Kill the trio (S1: all three), perhaps the gateway; ``lose_state``: a power cut took the derived state."""
         if self.trio is None:
             return
         self.world.note(f"{self.id}", f"dies, gateway too: {gateway_too}, state lost: {lose_state}")
@@ -136,5 +135,5 @@ class Node:
             return
         if isinstance(message, Append | Commit):
             trio.storage.receive(message, header.sender, header.incarnation)
-        elif isinstance(message, AppendAnswer) and header.incarnation == self.incarnations:
+        elif header.incarnation == self.incarnations:
             trio.replication.receive(message, header.sender)

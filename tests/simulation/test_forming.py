@@ -1,5 +1,7 @@
 """Formation under loss, restarts, wiped disks and doubled names."""
 
+from functools import partial
+
 import pytest
 
 from tests.simulation.forming import Forming
@@ -35,7 +37,7 @@ def test_a_wiped_disk_never_forms_a_second_cluster(seed: int) -> None:  # trap 3
     assert first is not None
     wiped = [forming.nodes[name] for name in world.random.sample(NAMES, world.random.randint(1, 2))]
     for node in wiped:
-        world.after(world.between(0, 0.1), lambda node=node: node.wipe(forming.new_member()))
+        world.after(world.between(0, 0.1), partial(node.wipe, forming.new_member()))
     for node in forming.nodes.values():
         if node not in wiped and world.chance(0.3):
             node.stop()  # cut off: it can't warn the others

@@ -4,7 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.simulation.cluster import Cluster
+from tests.simulation.network import Plane
 from tests.simulation.run import Failure, run
+from tests.simulation.world import World
 from zraft.core.acceptor import Acceptor
 from zraft.core.progress import Progress
 from zraft.core.quorum import Quorum
@@ -29,6 +32,28 @@ def test_the_same_seed_gives_the_same_run() -> None:
     assert run(7) == run(7)
 
 
+def test_a_leader_that_can_send_heartbeats_but_no_entries_gives_way() -> None:
+    # "A leader must be able to work": else a cluster whose majority is well would stand still.
+    world = World(5)
+    cluster = Cluster(world, 3)
+    world.run_until(3)
+    first = cluster.leader()
+    assert first is not None
+    others = set(cluster.nodes) - {first.id}
+    cluster.network.cut({first.id}, others, (Plane.DATA,))
+    cluster.network.cut(others, {first.id}, (Plane.DATA,))
+    world.run_until(8)
+    second, writes = cluster.leader(), cluster.clients.writes
+    assert second not in (None, first)
+    world.run_until(10)
+    assert cluster.clients.writes > writes
+
+
+def run_all(seeds: range) -> None:
+    for seed in seeds:
+        run(seed)
+
+
 def forget_votes(monkeypatch: pytest.MonkeyPatch) -> None:  # trap 1
     enter = Acceptor._enter
     monkeypatch.setattr(Acceptor, "_enter", lambda self, term, vote: enter(self, term, 0))
@@ -42,7 +67,9 @@ def trust_the_whole_log(monkeypatch: pytest.MonkeyPatch) -> None:  # S3, trap 16
 
 
 def count_half_as_a_majority(monkeypatch: pytest.MonkeyPatch) -> None:  # trap 2
-    monkeypatch.setattr(Quorum, "reached", lambda self, members: len(self.voters & set(members)) * 2 >= len(self.voters))
+    monkeypatch.setattr(
+        Quorum, "reached", lambda self, members: len(self.voters & set(members)) * 2 >= len(self.voters)
+    )
 
 
 def leave_the_restarted_alone(monkeypatch: pytest.MonkeyPatch) -> None:  # trap 19
@@ -62,5 +89,4 @@ def test_what_is_broken_is_found_and_its_story_told(
 ) -> None:
     break_it(monkeypatch)
     with pytest.raises(Failure, match=r"(?s)storage.*seed \d+ at .*replay: python -m tests.simulation.run --seed"):
-        for seed in SEEDS:
-            run(seed)
+        run_all(SEEDS)

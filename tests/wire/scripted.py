@@ -27,6 +27,8 @@ class ScriptedNode:
 
     def __init__(self, script: Script, *, leader: str = "", port: int = 0) -> None:
         self.headers: list[RequestHeader] = []
+        self.messages: list[int] = []
+        """How many requests each message had."""
         self.requests: list[Request] = []
         self._script = script
         self.leader = leader
@@ -69,10 +71,15 @@ class ScriptedNode:
         stop.close(0)
         self._router.close(0)
 
-    def _answer(self, client: bytes, empty: bytes, header: bytes, number: bytes, body: bytes) -> None:
+    def _answer(self, client: bytes, empty: bytes, header: bytes, *pairs: bytes) -> None:
         self.headers.append(codec.request_header.decode(header))
-        self.requests.append(codec.decode_request(body))
-        response = self._script(self.requests[-1])
-        if response is not None:
+        self.messages.append(len(pairs) // 2)
+        answers: list[bytes] = []
+        for number, body in zip(pairs[::2], pairs[1::2], strict=True):
+            self.requests.append(codec.decode_request(body))
+            response = self._script(self.requests[-1])
+            if response is not None:
+                answers = [number, codec.encode(response), *answers]  # in any order
+        if answers:
             ours = ResponseHeader(1, CLUSTER, "node-1", "node-2" if self.leader else "", self.leader, 1)
-            self._router.send_multipart([client, empty, codec.encode(ours), number, codec.encode(response)])
+            self._router.send_multipart([client, empty, codec.encode(ours), *answers])

@@ -30,6 +30,7 @@ from zraft.protocol.client import (
 )
 
 DRAIN_MESSAGES = 512
+MONITOR_EVENTS_MAX = 4_096
 WAITING_MESSAGES_MAX = 10_000
 """Messages of one client that have come and were not looked at; beyond it, its connection waits."""
 UNREAD_MESSAGES_MAX = 16
@@ -74,17 +75,15 @@ class Clients:
         handle: Callable[[Ask], None],
         log: Log,
     ) -> None:
-        self.socket = sockets.bind_clients(
-            tcp(*address), (WAITING_MESSAGES_MAX, UNREAD_MESSAGES_MAX), MESSAGE_BYTES_MAX
-        )
+        self.socket = sockets.bind_router(tcp(*address), WAITING_MESSAGES_MAX, MESSAGE_BYTES_MAX, UNREAD_MESSAGES_MAX)
         self.cluster = b""
         self._timeout = timeout
         self._handle = handle
         self._log = log
         self._admission = Admission(limits)
         self._unread_max = limits.client_bytes
-        self._monitor = self.socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
-        self._connections = 0
+        self._monitor = self.socket.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
+        self._connections: set[int] = set()
         self._headers: dict[bytes, RequestHeader] = {}
         self._outbox: dict[bytes, _Unsent] = {}
 
@@ -93,10 +92,7 @@ class Clients:
         for latencies in metrics.request_seconds.values():
             latencies.flush()
         metrics.requests_in_flight.set(self._admission.requests)
-        for event in drain(self._monitor, DRAIN_MESSAGES):
-            kind = parse_monitor_message(event)["event"]
-            self._connections += (kind == zmq.EVENT_HANDSHAKE_SUCCEEDED) - (kind == zmq.EVENT_DISCONNECTED)
-        metrics.client_connections.set(max(0, self._connections))
+        metrics.client_connections.set(len(self._connections))
 
     @property
     def in_flight(self) -> int:
@@ -105,6 +101,7 @@ class Clients:
 
     def take(self, events: Mapping[object, int], now: float) -> None:
         """Requests that have come."""
+        self._watch_connections()
         if self.socket in events:
             for message in drain(self.socket, DRAIN_MESSAGES):
                 self._on_message(message, now)
@@ -138,15 +135,19 @@ class Clients:
         """Let the last answers leave; whoever does not take them at once loses them."""
         self.socket.close(LINGER_MS)
 
+    def _watch_connections(self) -> None:
+        """In every turn: with 2,000 unread events the I/O thread stops, and with it all sockets of this process."""
+        for message in drain(self._monitor, MONITOR_EVENTS_MAX):
+            event = parse_monitor_message(message)
+            if event["event"] == zmq.EVENT_ACCEPTED:
+                self._connections.add(event["value"])
+            else:
+                self._connections.discard(event["value"])
+
     def _send(self, route: bytes, unsent: _Unsent, header: bytes, now: float) -> bool:
         """Whether nothing is left to send to this client."""
         while unsent.frames:
-            count = size = 0
-            for frame in unsent.frames:
-                if size > UNREAD_PART_BYTES and not count % 2:
-                    break
-                count += 1
-                size += len(frame)
+            count, size = _part_of(unsent)
             try:
                 self.socket.send_multipart([route, b"", header, *unsent.frames[:count]], zmq.NOBLOCK)
             except zmq.Again:
@@ -227,6 +228,17 @@ class Clients:
             self._log.every(10, "refusals dropped", reason="a client reads none of its answers")
             return
         self._put(route, request, codec.encode(ErrorResult(error.code, error.message)), now)
+
+
+def _part_of(unsent: _Unsent) -> tuple[int, int]:
+    """How many frames the next message takes, in pairs, and their bytes."""
+    if unsent.size <= UNREAD_PART_BYTES:
+        return len(unsent.frames), unsent.size
+    count = size = 0
+    while count < len(unsent.frames) and size <= UNREAD_PART_BYTES:
+        size += len(unsent.frames[count]) + len(unsent.frames[count + 1])
+        count += 2
+    return count, size
 
 
 def _kind_of(request: Request) -> str:

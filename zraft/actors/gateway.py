@@ -20,7 +20,7 @@ from zraft.actors.hints import Hints
 from zraft.actors.launch import Launch, StopSignal, page_path
 from zraft.actors.logs import Log
 from zraft.actors.sockets import Sockets, poll
-from zraft.actors.state_reads import StateReads
+from zraft.actors.state_reads import SLICE_SECONDS, StateReads
 from zraft.actors.status import cluster_status
 from zraft.actors.trio import Message, Trio
 from zraft.core.admission import Limits
@@ -34,7 +34,7 @@ from zraft.protocol.local import Applied, AppliedTerm, Propose, Register, Regist
 from zraft.protocol.peer import Forward, GatewayMessage, Greeting, NotProposed, ReadIndex, ReadIndexAnswer
 from zraft.store.directory import DataDirectory
 from zraft.store.page import Page
-from zraft.store.space import ENOUGH
+from zraft.store.space import ENOUGH, EXHAUSTED
 
 GATEWAY = 0
 """Number of this gateway within its node."""
@@ -43,11 +43,10 @@ TURN_SECONDS = 0.010
 IDLE_SECONDS = 0.100
 EXPIRE_SECONDS = 0.050
 REPORT_SECONDS = 0.5
-SERVE_SECONDS = 0.020
-"""Reads are served for so long at a time: others may wait for something that takes less."""
-SERVE_READS = 64
+READS_PER_SLICE = 64
 STOP_SECONDS = 1.0
-NO_SPACE = "the disk's reserve is reached: delete keys or make room; reads and deletes go on"
+NO_GROWTH = "the disk's reserve is reached: delete keys or make room; reads and deletes go on"
+NO_SPACE = "the disk's reserve is used up: make room; reads go on"
 
 
 def run(launch: Launch, stop: StopSignal, log: Log) -> None:
@@ -145,10 +144,18 @@ class GatewayActor:
 
     def _on_write(self, ask: Ask, now: float) -> None:
         growing = grows(ask.request)
-        if growing and self._hints.space() != ENOUGH:
-            self._clients.fail(ask.caller, ResourceExhausted(NO_SPACE), now)
+        lack = self._lack_of_space(growing)
+        if lack:
+            self._clients.fail(ask.caller, ResourceExhausted(lack), now)
             return
         self._proposals.submit(Waiting(ask.caller, ask.body, growing, ask.deadline))
+
+    def _lack_of_space(self, growing: bool) -> str:
+        """Why this node's disk has no room for a write; empty when it has."""
+        level = self._hints.space()
+        if level == EXHAUSTED:
+            return NO_SPACE
+        return NO_GROWTH if growing and level != ENOUGH else ""
 
     # --- the trio and other gateways
 
@@ -188,8 +195,9 @@ class GatewayActor:
 
     def _on_forward(self, sender: int, message: Forward) -> None:
         """Another node's proposal, for our replication to take or to refuse."""
-        if message.grows and self._hints.space() != ENOUGH:
-            self._peers.send(sender, NotProposed(message.origin, ResourceExhausted.code, NO_SPACE))
+        lack = self._lack_of_space(message.grows)
+        if lack:
+            self._peers.send(sender, NotProposed(message.origin, ResourceExhausted.code, lack))
         elif not self._trio.propose(Propose(message.term, message.origin, message.grows, message.payload)):
             self._peers.send(sender, NotProposed(message.origin, NotLeader.code, "the leader's node is restarting"))
 
@@ -225,7 +233,7 @@ class GatewayActor:
         if self._serializable:
             self._ready.append(Serve(0, tuple(self._serializable)))
             self._serializable = []
-        end = now + SERVE_SECONDS
+        end = clock() + SLICE_SECONDS
         while self._ready and clock() < end:
             self._serve(self._ready.popleft(), now)
         if now >= self._next_expiry:
@@ -271,12 +279,12 @@ class GatewayActor:
     def _serve(self, serve: Serve, now: float) -> None:
         """Answer some of these reads from a view that has applied ``serve.index``; wait for it if there is none yet."""
         reads: list[Read] = []
-        for read in serve.reads[:SERVE_READS]:
+        for read in serve.reads[:READS_PER_SLICE]:
             if self._clients.is_full(read.client.route):
                 self._clients.fail(read.client, ResourceExhausted(UNREAD), now)
             else:
                 reads.append(read)
-        left = serve.reads[SERVE_READS:]
+        left = serve.reads[READS_PER_SLICE:]
         try:
             answers, unanswered = self._state.answer(serve.index, reads, self._hints.generation())
         except ZraftError as error:

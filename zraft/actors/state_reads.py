@@ -13,8 +13,8 @@ from zraft.protocol.client import Batch, Get, Range
 from zraft.store.directory import DataDirectory
 from zraft.store.state import StateView
 
-SNAPSHOT_SECONDS = 0.050
-"""A read transaction pins the pages that it sees: it is ended after this, and another one goes on."""
+SLICE_SECONDS = 0.020
+"""Reads are served for so long at a time: a transaction pins the pages that it sees, and other clients wait."""
 
 
 class StateReads:
@@ -39,7 +39,7 @@ class StateReads:
             view = View(snapshot)
             if view.applied.index < index:
                 return answers, tuple(reads)
-            end = time.monotonic() + SNAPSHOT_SECONDS
+            end = time.monotonic() + SLICE_SECONDS
             for read in reads:
                 if not isinstance(read.request, Get | Range | Batch):
                     raise InvariantViolated("only reads are read", request=type(read.request).__name__)

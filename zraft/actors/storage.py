@@ -88,6 +88,7 @@ class StorageActor:
         self._identity: Identity | None = None
         self._published: tuple[object, ...] = ()
         self._handled = 0
+        self._starved = False  # the others committed entries that there is no room for here
         self._blocked_until = 0.0
         self._next_reader_check = clock() + READER_CHECK_SECONDS
 
@@ -147,7 +148,7 @@ class StorageActor:
         destination = ("election", b"", b"")
         if isinstance(message, Ping):
             done = self._handled + self._applier.done
-            pong = Pong(message.number, done, self._applier.pending(), self._acceptor.term)
+            pong = Pong(message.number, done, self._starved or self._applier.pending(), self._acceptor.term)
             answers.append((destination, pong))
             return
         self._step(message, self._log.member, destination, answers)
@@ -172,10 +173,15 @@ class StorageActor:
     def _step(
         self, message: Question, sender: int, to: Destination, answers: list[tuple[Destination, Reply | Pong]]
     ) -> None:
-        self._handled += 1
-        if isinstance(message, Append) and message.entries and self._space.exhausted():
-            self._logger.every(10, "append refused", reason="the disk's reserve is used up: make room")
-            return
+        if isinstance(message, Append) and message.entries:
+            refused = self._space.exhausted()
+            # When nobody has room, a leader had better stay: reads go on.
+            self._starved = refused and message.commit > self._log.last.index
+            if refused:
+                self._logger.every(10, "append refused", reason="the disk's reserve is used up: make room")
+                return
+        if not self._starved:  # to answer a probe is no progress then
+            self._handled += 1
         effect = self._acceptor.step(message, sender)
         if isinstance(effect, Ignored):
             if isinstance(message, Append):

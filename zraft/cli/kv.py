@@ -10,7 +10,7 @@ import click
 
 from zraft.cli.connection import connect, connection_options
 from zraft.cli.outcomes import NOT_FOUND, Failure
-from zraft.client.client import Consistency
+from zraft.client.arguments import Consistency
 from zraft.protocol.client import REQUEST_BYTES_MAX
 
 _expected_revision = click.option(

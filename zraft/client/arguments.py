@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal, get_args
 
 import msgspec
 from msgspec.structs import replace
@@ -13,7 +14,8 @@ from zraft.errors import ConfigurationError, InvalidArgument
 from zraft.protocol import codec
 from zraft.protocol.client import REQUEST_BYTES_MAX, Batch, Delete, Get, Put, Request
 
-CONSISTENCIES = ("linearizable", "serializable")
+Consistency = Literal["linearizable", "serializable"]
+CONSISTENCIES: tuple[str, ...] = get_args(Consistency)
 
 
 def endpoints_of(endpoints: str | Iterable[str]) -> tuple[str, ...]:
@@ -49,6 +51,21 @@ def bytes_of(value: bytes | str, what: str) -> bytes:
             except UnicodeEncodeError as error:
                 raise InvalidArgument(f"{what} has no UTF-8 form: {error}") from None
     raise InvalidArgument(f"{what} must be bytes or str, not {type(value).__name__}")
+
+
+def put_of(key: bytes | str, value: bytes | str, expected_revision: int | None, return_previous: bool) -> Put:
+    """The arguments of a put as a request."""
+    return Put(bytes_of(key, "a key"), bytes_of(value, "a value"), expected_revision, return_previous)
+
+
+def get_of(key: bytes | str, consistency: str, revision: int) -> Get:
+    """The arguments of a get as a request."""
+    return Get(bytes_of(key, "a key"), is_serializable(consistency), revision)
+
+
+def delete_of(key: bytes | str, expected_revision: int | None, return_previous: bool) -> Delete:
+    """The arguments of a delete as a request."""
+    return Delete(bytes_of(key, "a key"), expected_revision, return_previous)
 
 
 def batch_of(operations: Iterable[Put | Delete | Get]) -> Batch:

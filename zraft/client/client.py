@@ -8,13 +8,23 @@ import random
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Literal, Self, TypeVar
+from typing import Self, TypeVar
 
 from msgspec.structs import replace
 
-from zraft.client.arguments import batch_of, bytes_of, endpoints_of, is_serializable
+from zraft.client.arguments import (
+    Consistency,
+    batch_of,
+    bytes_of,
+    delete_of,
+    endpoints_of,
+    get_of,
+    is_serializable,
+    put_of,
+)
 from zraft.client.core import Core
 from zraft.client.links import Link
+from zraft.client.pipeline import Pipeline
 from zraft.errors import InvalidArgument
 from zraft.protocol.client import (
     RANGE_ITEMS_MAX,
@@ -39,7 +49,6 @@ LOCAL_ENDPOINTS = ("127.0.0.1:8081", "127.0.0.1:8082", "127.0.0.1:8083", "127.0.
 """The local cluster of ``make run-cluster``, then the single node of ``make run``."""
 TIMEOUT_S = 5.0
 
-Consistency = Literal["linearizable", "serializable"]
 R = TypeVar("R", bound=Response)
 
 
@@ -94,8 +103,7 @@ class Client:
         Raises:
             PreconditionFailed: the key's mod revision is another one.
         """
-        request = Put(bytes_of(key, "a key"), bytes_of(value, "a value"), expected_revision, return_previous)
-        return self._run(request, PutResult)
+        return self._run(put_of(key, value, expected_revision, return_previous), PutResult)
 
     def get(self, key: bytes | str, *, consistency: Consistency = "linearizable", revision: int = 0) -> GetResult:
         """Reads a key; ``found`` is false if there is none.
@@ -109,7 +117,7 @@ class Client:
         Raises:
             Compacted: the revision is no longer kept.
         """
-        return self._run(Get(bytes_of(key, "a key"), is_serializable(consistency), revision), GetResult)
+        return self._run(get_of(key, consistency, revision), GetResult)
 
     def delete(
         self, key: bytes | str, *, expected_revision: int | None = None, return_previous: bool = False
@@ -124,7 +132,7 @@ class Client:
         Raises:
             PreconditionFailed: the key's mod revision is another one.
         """
-        return self._run(Delete(bytes_of(key, "a key"), expected_revision, return_previous), DeleteResult)
+        return self._run(delete_of(key, expected_revision, return_previous), DeleteResult)
 
     def range(
         self,
@@ -170,6 +178,18 @@ class Client:
         precondition is an ``error`` in its result.
         """
         return self._run(batch_of(operations), BatchResult)
+
+    def pipeline(self) -> Pipeline:
+        """A queue of operations that are in flight together, each with an outcome of its own: faster than one by one.
+
+        They are independent requests and may take effect in any order; for order, use ``batch``::
+
+            with client.pipeline() as pipeline:
+                for key, value in settings.items():
+                    pipeline.put(key, value)
+                outcomes = pipeline.execute()  # results and errors, in the order of the queue
+        """
+        return Pipeline(self._core, self._link, self._timeout)
 
     def status(self, endpoint: str | None = None) -> StatusResult:
         """What one node knows of itself and of its cluster: this one, asked once; or the first that answers."""

@@ -205,6 +205,11 @@ class Call(Generic[R]):
         self._failure: type[ZraftError] = Unavailable
         self._reasons: dict[str, str] = {}
 
+    @property
+    def size(self) -> int:
+        """Bytes of the request."""
+        return len(self._body)
+
     def step(self, event: Event, now: float) -> Instruction[R]:
         """What to do next, after this event."""
         match event:

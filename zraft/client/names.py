@@ -9,6 +9,7 @@ import time
 from concurrent.futures import Future
 
 from zraft.config import split_address
+from zraft.errors import ConfigurationError
 
 
 class Names:
@@ -27,10 +28,13 @@ class Names:
 
     def lookup(self, endpoint: str) -> Future[str]:
         """The numeric ZeroMQ address of ``host:port``, once it is known; ``OSError`` if there is none."""
-        host, port = split_address(endpoint)
+        found: Future[str] = Future()
         try:
-            found: Future[str] = Future()
+            host, port = split_address(endpoint)
             found.set_result(_address(str(ipaddress.ip_address(host)), port))
+            return found
+        except ConfigurationError as error:  # a hint comes from outside
+            found.set_exception(OSError(str(error)))
             return found
         except ValueError:
             pass

@@ -87,6 +87,10 @@ class Replication:
         """The commit index found in the term that is led."""
         return self._lead.commit if self._lead else 0
 
+    def pending(self) -> bool:
+        """Whether anything waits for commitment; while it does, a growing ``commit`` is what progress means."""
+        return self._lead is not None and self._lead.commit < self._lead.tail.last
+
     def next_deadline(self) -> float | None:
         """When ``tick`` must be called next; None while nothing is led."""
         return self._next_check if self._lead else None

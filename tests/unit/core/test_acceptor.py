@@ -137,9 +137,7 @@ def test_no_vote_in_an_older_term() -> None:
     assert (log.term, log.vote) == (3, 0)
 
 
-@pytest.mark.parametrize(
-    ("term", "candidate", "would"), [(3, B, True), (3, C, False), (4, C, True), (2, B, False)]
-)
+@pytest.mark.parametrize(("term", "candidate", "would"), [(3, B, True), (3, C, False), (4, C, True), (2, B, False)])
 def test_a_pre_vote_asks_the_same_and_changes_nothing(term: int, candidate: int, would: bool) -> None:  # [D] 9.6
     log = log_of(term=3, vote=B)
     answer = Acceptor(log).step(vote(term, candidate, durable=False), A)
@@ -357,9 +355,7 @@ def test_what_the_log_does_not_hold_can_not_be_read() -> None:
 def test_the_record_is_stored_once_and_marked_as_formed_later() -> None:  # trap 36
     log = MemoryLog(A)
     acceptor = Acceptor(log)
-    assert acceptor.step(StatusQuery(), A) == Answer(
-        StorageStatus(A, 0, 0, NOBODY, None, False, NO_CONFIGURATION)
-    )
+    assert acceptor.step(StatusQuery(), A) == Answer(StorageStatus(A, 0, 0, NOBODY, None, False, NO_CONFIGURATION))
     stored = StorageStatus(A, 0, 0, NOBODY, THREE, False, CONFIGURATION)
     assert acceptor.step(StoreRecord(THREE, formed=False), A) == Answer(stored)
     formed = StorageStatus(A, 0, 0, NOBODY, THREE, True, CONFIGURATION)

@@ -1,5 +1,7 @@
 """Election: who leads, from the first time-out to the last heartbeat. Times are seconds of the member's clock."""
 
+from functools import partial
+
 import pytest
 
 from tests.unit.core.cast import CONFIGURATION, THREE, A, B, C, D, record_of
@@ -241,7 +243,7 @@ def test_a_ballot_is_repeated_after_another_time_out(election: Election) -> None
 
 def test_time_outs_are_spread_by_the_jitter() -> None:  # [R] 5.2: "randomized election timeouts"
     deadlines = [
-        Election(A, status(), TIMING, 10.0, 10.0, lambda jitter=jitter: jitter)._timeout for jitter in (0.0, 0.5, 1.0)
+        Election(A, status(), TIMING, 10.0, 10.0, partial(float, jitter))._timeout for jitter in (0.0, 0.5, 1.0)
     ]
     assert deadlines == pytest.approx([10.15, 10.2, 10.25])
 
@@ -256,6 +258,13 @@ def test_a_vote_is_storages_decision(election: Election) -> None:
         Send(C, VoteAnswer(4, 7, True, 4)),
     ]
     assert election.next_deadline() == pytest.approx(11.0 + TIME_OUT)  # who granted a vote waits
+
+
+def test_every_new_term_is_published(election: Election) -> None:
+    for term in (4, 5):
+        election.step(Vote(term, 7, LAST), 11.0, C)
+        effects = election.step(VoteQueryAnswer(term, C, 7, True, True, term), 11.0)
+        assert effects[0] == role(term, FOLLOWER, 0, "votes or waits")
 
 
 def test_a_refusal_is_passed_on_and_changes_nothing(election: Election) -> None:
@@ -277,18 +286,14 @@ def test_no_grant_while_a_leader_is_heard(request_: type[Vote], answer: type[Vot
     election = new()
     election.step(Heartbeat(3, 1), 11.0, B)
     assert election.step(request_(4, 7, LAST), 11.14, C) == [Send(C, answer(4, 7, False, 3))]
-    assert election.step(request_(4, 7, LAST), 11.16, C) == [
-        ToStorage(VoteQuery(4, C, 7, LAST, request_ is Vote))
-    ]
+    assert election.step(request_(4, 7, LAST), 11.16, C) == [ToStorage(VoteQuery(4, C, 7, LAST, request_ is Vote))]
 
 
 @pytest.mark.parametrize(("request_", "answer"), [(PreVote, PreVoteAnswer), (Vote, VoteAnswer)])
 def test_no_grant_right_after_the_own_start(request_: type[Vote], answer: type[VoteAnswer]) -> None:  # S7
     election = new()
     assert election.step(request_(4, 7, LAST), 10.14, C) == [Send(C, answer(4, 7, False, 3))]
-    assert election.step(request_(4, 7, LAST), 10.16, C) == [
-        ToStorage(VoteQuery(4, C, 7, LAST, request_ is Vote))
-    ]
+    assert election.step(request_(4, 7, LAST), 10.16, C) == [ToStorage(VoteQuery(4, C, 7, LAST, request_ is Vote))]
 
 
 @pytest.mark.parametrize(("request_", "answer"), [(PreVote, PreVoteAnswer), (Vote, VoteAnswer)])

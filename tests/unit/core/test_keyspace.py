@@ -20,6 +20,7 @@ from zraft.protocol.client import (
     Put,
     PutResult,
     Range,
+    RangeResult,
     Response,
 )
 from zraft.protocol.codec import encode, pack_commands, response, split_results
@@ -46,6 +47,11 @@ class Machine:
             pass
         self.keyspace.commit()
         return [response.decode(result) for blob in results for result in split_results(blob)]
+
+    def items(self) -> tuple[KeyValue, ...]:
+        result = View(self.state).range(Range())
+        assert isinstance(result, RangeResult)
+        return result.items
 
     def tables(self) -> object:
         """The whole state."""
@@ -98,10 +104,10 @@ def test_a_batch_is_no_transaction_each_operation_has_its_own_revision(machine: 
 
 def test_a_key_has_its_revisions_as_etcd_has_them(machine: Machine) -> None:
     for value in (b"1", b"2"):
-        machine.apply(Put(b"other", b""), Put(b"a", value))
-    assert View(machine.state).range(Range(prefix=b"a")).items == (KeyValue(b"a", b"2", 2, 4, 2),)
+        machine.apply(Put(b"x", b""), Delete(b"x"), Put(b"a", value))
+    assert machine.items() == (KeyValue(b"a", b"2", 3, 6, 2),)
     machine.apply(Delete(b"a"), Put(b"a", b"3"))
-    assert View(machine.state).range(Range(prefix=b"a")).items == (KeyValue(b"a", b"3", 6, 6, 1),)
+    assert machine.items() == (KeyValue(b"a", b"3", 8, 8, 1),)
 
 
 # --- preconditions

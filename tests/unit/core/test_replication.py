@@ -155,7 +155,9 @@ def test_a_gateway_that_goes_on_proposing_is_not_forgotten() -> None:  # S9, tra
         core.step(propose(1, nonce=nonce), 10.0, A)
     core.step(propose(2, nonce=77), 10.0, A)
     core.step(propose(1, nonce=5000), 10.0, A)  # one start too many: the most silent one is forgotten
-    assert core.step(propose(2, nonce=77), 10.0, A) == [Ignored(f"proposal 2 of gateway {77:016x} was seen in this term")]
+    assert core.step(propose(2, nonce=77), 10.0, A) == [
+        Ignored(f"proposal 2 of gateway {77:016x} was seen in this term")
+    ]
 
 
 def test_what_waits_for_commitment_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,6 +261,20 @@ def test_a_storage_of_a_higher_term_deposes() -> None:  # trap 8
 def test_an_answer_of_a_stranger_is_ignored() -> None:
     core = streaming(A, B, C)
     assert core.step(accepted(6), 10.0, D) == [Ignored(f"answer of {D:016x}, whose storage is not fed")]
+
+
+def test_what_is_not_committed_is_pending() -> None:
+    # A leader that can send heartbeats but no entries must give way: election sees that commit does not grow.
+    core = Replication(A)
+    assert not core.pending()
+    core = streaming(A, B, C)
+    assert (core.pending(), core.commit) == (True, 0)
+    commit_everywhere(core)
+    assert (core.pending(), core.commit) == (False, 6)
+    core.step(propose(), 10.0, A)
+    assert (core.pending(), core.commit) == (True, 6)
+    core.step(Stop(TERM), 10.0, A)
+    assert not core.pending()
 
 
 # --- feeding

@@ -33,9 +33,7 @@ def test_it_holds_what_an_append_can_be_made_of(tail: Tail) -> None:
     ("first", "bytes_max", "count"),
     [(6, 4 * SIZE, 4), (6, 3 * SIZE, 3), (6, 3 * SIZE - 1, 2), (6, 1, 1), (9, 1000, 1), (10, 1000, 0)],
 )
-def test_a_slice_has_one_entry_at_least_and_then_what_fits(
-    tail: Tail, first: int, bytes_max: int, count: int
-) -> None:
+def test_a_slice_has_one_entry_at_least_and_then_what_fits(tail: Tail, first: int, bytes_max: int, count: int) -> None:
     assert tail.slice(first, bytes_max) == entries(first, *[3] * count)
 
 

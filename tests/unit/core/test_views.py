@@ -71,9 +71,7 @@ def test_a_get_finds_the_newest_value(machine: Machine) -> None:
     assert view.answer(Get(b"x")) == absent()
 
 
-@pytest.mark.parametrize(
-    ("revision", "item"), [(1, A1), (2, A1), (3, A3), (4, None), (5, None), (6, None), (7, A7)]
-)
+@pytest.mark.parametrize(("revision", "item"), [(1, A1), (2, A1), (3, A3), (4, None), (5, None), (6, None), (7, A7)])
 def test_a_get_finds_a_key_as_it_was(machine: Machine, revision: int, item: KeyValue | None) -> None:
     answer = View(machine.state).answer(Get(b"a", revision=revision))
     assert answer == (found(item) if item else absent())
@@ -127,9 +125,7 @@ def test_values_beyond_the_limit_of_a_reply_are_left_to_another_request(
 ) -> None:
     monkeypatch.setattr(views, "REPLY_BYTES_MAX", 2)
     answer = View(machine.state).answer(Batch((Get(b"a"), Get(b"b"), Get(b"c"))))
-    refused = GetResult(
-        False, None, ErrorInfo("ResourceExhausted", "the answer has 2 bytes: ask again for this"), 7
-    )
+    refused = GetResult(False, None, ErrorInfo("ResourceExhausted", "the answer has 2 bytes: ask again for this"), 7)
     assert answer == BatchResult((found(A7), found(B), refused), 0, 7)
 
 

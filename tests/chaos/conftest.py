@@ -1,0 +1,36 @@
+"""A cluster whose nodes each have a disk of their own, small and with a power switch; healed between tests."""
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+
+from tests.chaos import power
+from tests.chaos.power import PowerCutDisk
+from tests.cluster.conftest import client as client, cluster as cluster, load as load
+from tests.cluster.running import pytest_runtest_makereport as pytest_runtest_makereport, running
+from zraft.cluster import LocalCluster
+from zraft.store.files import make_directory
+
+DISK_MIB = 64
+
+Disks = dict[str, PowerCutDisk]
+
+
+@pytest.fixture(scope="module")
+def disks() -> Iterator[Disks]:
+    """The disk of each node of the cluster, by the node's name."""
+    if reason := power.available():
+        pytest.skip(reason)
+    with contextlib.ExitStack() as stack:
+        yield {f"node-{number}": stack.enter_context(PowerCutDisk(DISK_MIB)) for number in (1, 2, 3)}
+
+
+@pytest.fixture(scope="module")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory, disks: Disks) -> Iterator[LocalCluster]:
+    directory = tmp_path_factory.mktemp("cluster")
+    for name, disk in disks.items():
+        make_directory(disk.path / name)
+        (directory / name).symlink_to(disk.path / name)
+    with running(directory) as cluster:
+        yield cluster

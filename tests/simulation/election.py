@@ -1,0 +1,95 @@
+"""The simulated election actor: timers and the control plane around the real core."""
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from tests.simulation.actors import DRIFT, Actor
+from tests.simulation.network import Plane
+from zraft.core.effects import Ignored, Send, ToGateway, ToReplication, ToStorage
+from zraft.core.election import LEADER, REPLICATION, STORAGE, Effect, Election, PublishRole
+from zraft.protocol.local import Lead, Pong, StorageStatus
+from zraft.protocol.peer import HeartbeatAnswer, PreVoteAnswer, VoteAnswer
+
+if TYPE_CHECKING:
+    from tests.simulation.node import Node
+    from tests.simulation.trio import Trio
+
+ANSWERS = (HeartbeatAnswer, PreVoteAnswer, VoteAnswer)
+
+
+class ElectionActor(Actor):
+    """Timers and the control plane."""
+
+    def __init__(self, node: "Node", trio: "Trio") -> None:
+        super().__init__(node.world, node.clock, f"{node.id} election")
+        self._node = node
+        self._trio = trio
+        self._started = self.clock.now()
+        self._inbox: deque[tuple[object, int, int]] = deque()
+        self._routes: dict[int, int] = {}  # member -> the incarnation that asked last
+        self._core: Election | None = None
+
+    def receive(self, message: object, sender: int, incarnation: int = 0) -> None:
+        self._inbox.append((message, sender, incarnation))
+        self.wake()
+
+    def idle(self) -> bool:
+        return not self._inbox
+
+    def deadline(self) -> float | None:
+        return self._core.next_deadline() if self._core else None
+
+    def turn(self) -> None:
+        while self._inbox:
+            self._handle(*self._inbox.popleft())
+        now = self.clock.now()
+        if self._core is not None and now >= self._core.next_deadline():
+            self._do(self._core.tick(now))
+        self._note_lease()
+
+    def _note_lease(self) -> None:
+        """What a leader lease would rest on: the newest round that a majority answered."""
+        rounds = self._core._rounds if self._core else None
+        if rounds is not None and rounds.confirmed:
+            lasts = self._node.timing.election_min * (1 - DRIFT) / (1 + DRIFT)
+            until = self.clock.world_time(rounds.confirmed_sent + lasts)
+            self._node.cluster.invariants.leased(rounds.term, until)
+
+    def _handle(self, message: object, sender: int, incarnation: int) -> None:
+        now = self.clock.now()
+        core = self._core
+        if core is None:
+            if isinstance(message, StorageStatus):
+                node = self._node
+                self._core = Election(node.id, message, node.timing, self._started, now, self.world.random.random)
+            return  # what comes before is neither granted nor acknowledged (S7)
+        if isinstance(message, Pong):
+            self._do(core.pong(REPLICATION if sender else STORAGE, message, now))
+            return
+        if incarnation:
+            self._routes[sender] = incarnation
+        self.world.note(self.name, message)
+        self._do(core.step(message, now, sender))  # type: ignore[arg-type]  # whatever the control plane may carry
+
+    def _do(self, effects: list[Effect]) -> None:
+        node, trio = self._node, self._trio
+        for effect in effects:
+            match effect:
+                case Send(to, message):
+                    answers = self._routes.get(to, 0) if isinstance(message, ANSWERS) else None
+                    node.send(Plane.CONTROL, to, message, answers)
+                case ToStorage(message):
+                    trio.election_to_storage.send(message)
+                case ToReplication(message):
+                    if isinstance(message, Lead):
+                        node.cluster.on_elected(node)
+                    trio.election_to_replication.send(message)
+                case ToGateway(_, message):
+                    trio.election_to_gateway.send(message)
+                case PublishRole(role, why):
+                    self.world.note(self.name, f"{role.role} t{role.term} leader {role.leader}: {why}")
+                    node.page.role = role
+                    if role.role == LEADER:
+                        node.cluster.invariants.elected(node.id, role.term, self.world.now)
+                case Ignored(reason):
+                    self.world.note(self.name, f"  ignored: {reason}")

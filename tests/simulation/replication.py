@@ -1,0 +1,81 @@
+"""The simulated replication actor: the data plane towards every storage around the real core."""
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from tests.simulation.actors import Actor
+from tests.simulation.network import Plane
+from zraft.core.effects import Ignored, Send, ToStorage
+from zraft.core.replication import Effect, PublishCommit, Refuse, Replication, ToElection
+from zraft.protocol.local import CommitGroup, Lead, Ping, Pong
+from zraft.protocol.peer import Append, Commit
+
+if TYPE_CHECKING:
+    from tests.simulation.node import Node
+    from tests.simulation.trio import Trio
+
+
+class ReplicationActor(Actor):
+    """The data plane towards every storage."""
+
+    def __init__(self, node: "Node", trio: "Trio") -> None:
+        super().__init__(node.world, node.clock, f"{node.id} replication")
+        self._node = node
+        self._trio = trio
+        self._inbox: deque[tuple[object, int]] = deque()
+        self._core = Replication(node.id, node.window)
+        self._before = 0
+
+    def receive(self, message: object, sender: int) -> None:
+        self._inbox.append((message, sender))
+        self.wake()
+
+    def idle(self) -> bool:
+        return not self._inbox
+
+    def deadline(self) -> float | None:
+        return self._core.next_deadline()
+
+    def turn(self) -> None:
+        now = self.clock.now()
+        while self._inbox:
+            message, sender = self._inbox.popleft()
+            if isinstance(message, Ping):
+                core = self._core
+                pong = Pong(message.number, core.commit, core.pending(), core.term)
+                self._trio.replication_to_election.send(pong)
+                continue
+            if isinstance(message, Lead):
+                self._before = message.last.index
+            self.world.note(self.name, message)
+            self._do(self._core.step(message, now, sender))  # type: ignore[arg-type]
+        self._do(self._core.tick(now))
+        self._do(self._core.flush(now))
+
+    def _do(self, effects: list[Effect]) -> None:
+        node, trio = self._node, self._trio
+        for effect in effects:
+            match effect:
+                case Send(to, message):
+                    self._check_told(message)
+                    node.send(Plane.DATA, to, message)
+                case ToStorage(message):
+                    self._check_told(message)
+                    trio.replication_to_storage.send(message)
+                case PublishCommit(group):
+                    self.world.note(self.name, group)
+                    node.cluster.invariants.committed(node.id, group.term, self._before, group.commit)
+                    node.page.commit = group
+                    node.cluster.happened("committed", node)
+                case ToElection(message):
+                    trio.replication_to_election.send(message)
+                case Refuse(message):
+                    trio.replication_to_gateway.send(message)
+                case Ignored(reason):
+                    self.world.note(self.name, f"  ignored: {reason}")
+
+    def _check_told(self, message: object) -> None:
+        if isinstance(message, Append | Commit):
+            page = self._node.page.commit or CommitGroup(0, 0)
+            commit = message.commit if isinstance(message, Append) else message.index
+            self._node.cluster.invariants.told(message.term, commit, (page.term, page.commit))

@@ -1,0 +1,176 @@
+"""The simulated storage actor: takes, commits the log once, answers, applies a slice."""
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from tests.simulation.actors import Actor
+from tests.simulation.network import Plane
+from zraft.core.acceptor import Acceptor, Reply
+from zraft.core.applier import Applier, Outcome
+from zraft.core.effects import Ignored
+from zraft.protocol.local import (
+    Applied,
+    AppliedTerm,
+    CampaignAnswer,
+    Ping,
+    Pong,
+    ReadAnswer,
+    Register,
+    Registered,
+    VoteQueryAnswer,
+    WaitApplied,
+)
+from zraft.protocol.peer import AppendAnswer
+
+if TYPE_CHECKING:
+    from tests.simulation.node import Node
+    from tests.simulation.trio import Trio
+
+
+class StorageActor(Actor):
+    """The acceptor and the state machine: takes, commits the log once, answers, applies a slice."""
+
+    def __init__(self, node: "Node", trio: "Trio") -> None:
+        super().__init__(node.world, node.clock, f"{node.id} storage")
+        self._node = node
+        self._trio = trio
+        self._urgent: deque[object] = deque()
+        self._inbox: deque[tuple[object, int, int]] = deque()
+        self._staged: list[tuple[int, int, Reply | Pong]] = []
+        self._gateway = 0  # the nonce of the one that registered
+        self._waits: list[int] = []
+        self.syncing = False
+        self._acceptor = Acceptor(node.log, node.applied().index)
+        self._applier = Applier(node.log, node.state, self._acceptor)
+
+    def receive(self, message: object, sender: int, incarnation: int = 0) -> None:
+        """From replication (sender 0) or, for another incarnation of its own, from a peer's."""
+        self._inbox.append((message, sender, incarnation))
+        self.wake()
+
+    def receive_urgent(self, message: object) -> None:
+        """From election, which never waits behind bulk data."""
+        self._urgent.append(message)
+        self.wake()
+
+    def idle(self) -> bool:
+        return not (self._urgent or self._inbox or self.syncing or self._applier.pending())
+
+    def deadline(self) -> float | None:
+        return None
+
+    def turn(self) -> None:
+        if self.syncing:
+            self._answer()
+            return
+        self._take()
+        self.syncing = self._node.log.dirty
+        if self.syncing:
+            self.busy(self.world.seldom_long(self._node.sync_seconds, 0.1, 0.01))
+        else:
+            self._answer()
+
+    def crash(self) -> None:
+        """The process dies; the disk may just have done what it was asked to."""
+        self.alive = False
+        if self.syncing and self.world.chance(0.5):
+            self._node.log.commit()
+
+    def _take(self) -> None:
+        while self._urgent:
+            message = self._urgent.popleft()
+            if isinstance(message, Ping):
+                pong = Pong(message.number, self._applier.done, self._applier.pending(), self._acceptor.term)
+                self._staged.append((0, 0, pong))
+            else:
+                self._step(message, 0, 0)
+        for _ in range(min(len(self._inbox), self.world.random.randint(1, 8))):
+            message, sender, incarnation = self._inbox.popleft()
+            if isinstance(message, Register | WaitApplied):
+                self._meet_gateway(message)
+            else:
+                self._step(message, sender, incarnation)
+
+    def _step(self, message: object, sender: int, incarnation: int) -> None:
+        node = self._node
+        self.world.note(self.name, message)
+        effect = self._acceptor.step(message, sender or node.id)  # type: ignore[arg-type]
+        self._acceptor.check_invariants()
+        node.cluster.invariants.followed(node.id, self._acceptor.commit)
+        if isinstance(effect, Ignored):
+            self.world.note(self.name, f"  ignored: {effect.reason}")
+        else:
+            self._staged.append((sender, incarnation, effect.message))
+
+    def _answer(self) -> None:
+        """Everything that was staged is durable: it may be told."""
+        node = self._node
+        self.syncing = False
+        node.log.commit()
+        staged, self._staged = self._staged, []
+        for sender, incarnation, answer in staged:
+            self._send(sender, incarnation, answer)
+            self._note_grant(answer)
+        matches = [answer for _, _, answer in staged if isinstance(answer, AppendAnswer) and answer.success]
+        if matches and matches[-1].match > node.cluster.invariants.commit:
+            old = node.log.term_at(matches[-1].match) != matches[-1].term
+            node.cluster.happened("caught up" if old else "stored", node)
+        self._apply()
+
+    def _send(self, sender: int, incarnation: int, answer: Reply | Pong) -> None:
+        if not isinstance(answer, Pong):
+            self.world.note(self.name, answer)
+        if sender:
+            self._node.send(Plane.DATA, sender, answer, incarnation)
+        elif isinstance(answer, AppendAnswer | ReadAnswer):
+            self._trio.storage_to_replication.send(answer)
+        else:
+            self._trio.storage_to_election.send(answer)
+
+    def _note_grant(self, answer: Reply | Pong) -> None:
+        node = self._node
+        if isinstance(answer, VoteQueryAnswer) and answer.durable and answer.granted:
+            node.cluster.invariants.granted(node.id, answer.term, answer.candidate)
+            node.cluster.happened("granted", node)
+        elif isinstance(answer, CampaignAnswer) and answer.granted:
+            node.cluster.invariants.granted(node.id, answer.term, node.id)
+            node.cluster.happened("granted", node)
+
+    def _apply(self) -> None:
+        if not self._applier.pending():
+            return
+        steps = self.world.random.randint(1, 20)
+        left = iter(range(steps))
+        outcomes = self._applier.work(lambda: next(left, None) is None)
+        self.busy(steps * 0.000_02)
+        node = self._node
+        node.cluster.invariants.applied(node.id, self._acceptor.applied, node.applied_revision())
+        self._tell(outcomes)
+
+    def _tell(self, outcomes: list[Outcome]) -> None:
+        pipe = self._trio.storage_to_gateway
+        for outcome in outcomes:
+            self.world.note(self.name, outcome)
+            if isinstance(outcome, AppliedTerm):
+                if self._gateway:
+                    pipe.send(outcome)
+                continue
+            self._node.cluster.invariants.answered(outcome.index, outcome.results)
+            if outcome.origin.nonce == self._gateway:
+                pipe.send(outcome)
+        self._tell_applied()
+
+    def _meet_gateway(self, message: Register | WaitApplied) -> None:
+        if isinstance(message, WaitApplied):
+            self._waits.append(message.index)
+            self._tell_applied()
+        else:
+            fresh = self._gateway != message.nonce
+            self._gateway = message.nonce
+            self._trio.storage_to_gateway.send(Registered(fresh))
+
+    def _tell_applied(self) -> None:
+        applied = self._acceptor.applied
+        if any(index <= applied for index in self._waits):
+            self._waits = [index for index in self._waits if index > applied]
+            self._trio.storage_to_gateway.send(Applied(applied))

@@ -1,0 +1,83 @@
+"""Who may speak to whom: the header of every message between nodes."""
+
+import pytest
+from hypothesis import given, strategies as st
+
+from zraft.actors.identity import Identity
+from zraft.errors import ProtocolError
+from zraft.protocol.codec import encode, peer_header
+from zraft.protocol.entries import Configuration, Member
+from zraft.protocol.peer import PEER_VERSION, PeerHeader
+
+A, B, C, STRANGER = 0xA, 0xB, 0xC, 0xD
+CLUSTER = b"0123456789abcdef"
+MEMBERS = Configuration(0, (Member(A, "node-1"), Member(B, "node-2"), Member(C, "node-3", voter=False)))
+OURS, THEIRS = 111, 222
+
+
+@pytest.fixture
+def identity() -> Identity:
+    return Identity(A, CLUSTER, MEMBERS, OURS)
+
+
+def header(
+    version: int = PEER_VERSION, cluster: bytes = CLUSTER, sender: int = B, target: int = A, incarnation: int = THEIRS
+) -> PeerHeader:
+    return PeerHeader(version, cluster, sender, target, incarnation)
+
+
+def test_a_request_carries_our_incarnation_and_an_answer_the_askers(identity: Identity) -> None:  # S1
+    request = peer_header.decode(identity.header_to(B))
+    answer = peer_header.decode(identity.header_to(B, THEIRS))
+    assert (request, answer) == (header(sender=A, target=B, incarnation=OURS), header(sender=A, target=B))
+
+
+def test_a_members_message_for_us_is_heard_whatever_its_incarnation(identity: Identity) -> None:
+    for one in (header(), header(sender=C, incarnation=0), header(incarnation=OURS)):
+        for _ in range(2):  # the second time it is known by its bytes
+            assert identity.check(encode(one)) == one
+
+
+@pytest.mark.parametrize(
+    ("frame", "reason"),
+    [
+        (header(version=2), "peer protocol 2, this node speaks 1: upgrade one of them"),
+        (header(cluster=b"another"), f"message of cluster {b'another'.hex()}, this is {CLUSTER.hex()}"),
+        (header(target=B), "message for member 000000000000000b, this is 000000000000000a"),
+        (header(target=0), "message for member 0000000000000000, this is 000000000000000a"),
+        (header(sender=STRANGER), "message of 000000000000000d, which is no member (counted only if it is)"),
+    ],
+    ids=["version", "cluster", "target", "nobody", "stranger"],
+)
+def test_any_other_message_is_refused_with_the_reason(identity: Identity, frame: PeerHeader, reason: str) -> None:
+    for _ in range(2):
+        with pytest.raises(ProtocolError) as refusal:
+            identity.check(encode(frame))
+        assert str(refusal.value) == reason
+
+
+def test_an_answer_to_another_incarnation_is_dropped(identity: Identity) -> None:  # S1
+    mine, late = header(incarnation=OURS), header(incarnation=OURS + 1)
+    assert identity.check_answer(encode(mine)) == mine
+    for _ in range(2):
+        with pytest.raises(ProtocolError, match="answer to incarnation 0000000000000070, which is gone"):
+            identity.check_answer(encode(late))
+
+
+@given(st.binary(max_size=60))
+def test_whatever_comes_is_a_header_for_us_or_a_protocol_error(frame: bytes) -> None:
+    identity = Identity(A, CLUSTER, MEMBERS, OURS)
+    with pytest.raises(ProtocolError):
+        identity.check(frame)
+
+
+def test_names_lead_to_addresses(identity: Identity) -> None:
+    assert [identity.name_of(member) for member in (A, B, STRANGER)] == ["node-1", "node-2", ""]
+
+
+def test_what_is_remembered_is_bounded(identity: Identity) -> None:
+    for incarnation in range(3_000):
+        identity.check(encode(header(incarnation=incarnation)))
+        identity.header_to(B, incarnation)
+    remembered = [len(value) for value in vars(identity).values() if isinstance(value, dict)]
+    assert max(remembered) < 2_000

@@ -1,0 +1,222 @@
+"""Storage's links to its gateways: who is told what, and what becomes of a gateway that does not listen."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+
+from tests.unit.actors.kept import KeptSockets
+from tests.waiting import wait_until
+from zraft.actors.results import GATEWAYS_MAX, ResultLinks
+from zraft.actors.sockets import poll
+from zraft.protocol import codec
+from zraft.protocol.entries import Origin
+from zraft.protocol.local import (
+    Applied,
+    AppliedTerm,
+    Register,
+    Registered,
+    Results,
+    StorageToGateway,
+    WaitApplied,
+)
+
+WAIT_S, WAIT_MS = 10.0, 10_000
+OURS, THEIRS = codec.incarnation_frame(1), codec.incarnation_frame(2)
+NONCE = 77
+QUEUE = 64
+
+
+class Storage:
+    """The links, with a queue of ``QUEUE`` messages to each gateway."""
+
+    def __init__(self, sockets: KeptSockets, endpoint: str) -> None:
+        self.sockets, self.endpoint = sockets, endpoint
+        self.socket = sockets.bind_router(endpoint, QUEUE)
+        self.links = ResultLinks(self.socket, OURS)
+        self._poller = zmq.Poller()
+        self._poller.register(self.socket, zmq.POLLIN)
+
+    def take(self, applied: int = 0) -> None:
+        """Take what has come; something has been sent."""
+        events = poll(self._poller, WAIT_S)
+        assert self.socket in events
+        self.links.take(events, applied)
+
+
+class Gateway:
+    """A gateway's DEALER."""
+
+    def __init__(self, storage: Storage, number: int = 0, nonce: int = NONCE) -> None:
+        self.number, self.nonce = number, nonce
+        self.storage = storage
+        self.socket = storage.sockets.connect_local(storage.endpoint)
+
+    def say(self, message: Register | WaitApplied, applied: int = 0, incarnation: bytes = OURS) -> None:
+        self.socket.send_multipart([incarnation, codec.encode(message)])
+        self.storage.take(applied)
+
+    def register(self, nonce: int = 0) -> None:
+        self.say(Register(self.number, nonce or self.nonce))
+
+    def next(self) -> StorageToGateway:
+        assert self.socket.poll(WAIT_MS), "no message"
+        incarnation, frame = self.socket.recv_multipart()
+        assert incarnation == OURS
+        return codec.storage_to_gateway.decode(frame)
+
+    def is_told_nothing_else(self) -> bool:
+        """By a marker that would come behind it."""
+        self.register()
+        return self.next() == Registered(False)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Iterator[Storage]:
+    sockets = KeptSockets()
+    yield Storage(sockets, f"ipc://{tmp_path}/storage")
+    sockets.close()
+
+
+@pytest.fixture
+def gateway(storage: Storage) -> Gateway:
+    """Registered, and told so."""
+    gateway = Gateway(storage)
+    gateway.register()
+    assert gateway.next() == Registered(True)
+    return gateway
+
+
+def results(number: int, gateway: int = 0, nonce: int = NONCE) -> Results:
+    return Results(Origin(1, gateway, nonce, number), number, b"\x90")
+
+
+# --- registration
+
+
+def test_a_first_registration_is_fresh_and_the_same_again_is_not(gateway: Gateway) -> None:
+    gateway.register()
+    assert gateway.next() == Registered(False)
+
+
+def test_another_start_of_the_gateway_is_fresh(gateway: Gateway) -> None:
+    gateway.register(nonce=NONCE + 1)
+    assert gateway.next() == Registered(True)
+
+
+def test_another_connection_is_fresh_since_messages_to_the_one_before_may_be_lost(
+    storage: Storage, gateway: Gateway
+) -> None:
+    again = Gateway(storage)
+    again.register()
+    assert again.next() == Registered(True)
+    storage.links.tell([results(1)], 1)
+    assert again.next() == results(1)
+
+
+def test_another_incarnations_message_is_dropped(storage: Storage, gateway: Gateway) -> None:  # S1
+    gateway.say(Register(0, NONCE + 1), incarnation=THEIRS)
+    gateway.say(WaitApplied(1), applied=5, incarnation=THEIRS)
+    assert gateway.is_told_nothing_else()
+
+
+def test_the_number_of_gateways_is_bounded(storage: Storage, gateway: Gateway) -> None:
+    other = Gateway(storage)
+    for number in range(1, GATEWAYS_MAX + 1):
+        other.number = number
+        other.register()
+        assert other.next() == Registered(True)
+    gateway.register()
+    assert gateway.next() == Registered(True)
+
+
+# --- results
+
+
+def test_results_go_to_the_gateway_that_proposed(storage: Storage, gateway: Gateway) -> None:
+    other = Gateway(storage, number=1, nonce=88)
+    other.register()
+    assert other.next() == Registered(True)
+    storage.links.tell([results(1), results(2, gateway=1, nonce=88), results(3)], 3)
+    assert [gateway.next(), gateway.next()] == [results(1), results(3)]
+    assert other.next() == results(2, gateway=1, nonce=88)
+
+
+@pytest.mark.parametrize("unknown", [results(1, gateway=5), results(1, nonce=NONCE - 1)], ids=["gateway", "start"])
+def test_results_for_unknown_origins_are_dropped(storage: Storage, gateway: Gateway, unknown: Results) -> None:
+    storage.links.tell([unknown], 1)
+    assert gateway.is_told_nothing_else()
+
+
+def test_a_new_term_is_told_to_all_in_its_place_among_the_results(storage: Storage, gateway: Gateway) -> None:
+    other = Gateway(storage, number=1)
+    other.register()
+    assert other.next() == Registered(True)
+    storage.links.tell([results(1), AppliedTerm(4), results(2)], 3)
+    assert [gateway.next() for _ in range(3)] == [results(1), AppliedTerm(4), results(2)]
+    assert other.next() == AppliedTerm(4)
+
+
+# --- waits
+
+
+def test_a_wait_is_answered_when_its_index_is_applied(storage: Storage, gateway: Gateway) -> None:
+    gateway.say(WaitApplied(7), applied=5)
+    gateway.say(WaitApplied(9), applied=5)
+    storage.links.tell([], 6)
+    assert gateway.is_told_nothing_else()
+    storage.links.tell([], 8)
+    assert gateway.next() == Applied(8)
+    storage.links.tell([results(9)], 20)
+    assert [gateway.next(), gateway.next()] == [results(9), Applied(20)]
+    storage.links.tell([], 21)
+    assert gateway.is_told_nothing_else()
+
+
+def test_a_wait_for_what_has_been_applied_is_answered_at_once(gateway: Gateway) -> None:
+    gateway.say(WaitApplied(7), applied=7)
+    assert gateway.next() == Applied(7)
+
+
+def test_a_wait_of_a_gateway_that_is_not_registered_is_dropped(storage: Storage) -> None:
+    stranger = Gateway(storage)
+    stranger.say(WaitApplied(1), applied=1)
+    stranger.register()
+    assert stranger.next() == Registered(True)
+
+
+# --- a gateway that does not read
+
+
+def test_a_slow_gateway_is_forgotten_and_told_so_when_it_registers_again(storage: Storage, gateway: Gateway) -> None:
+    """It may conclude nothing from a term that it is told: results before it may have been dropped."""
+    gateway.say(WaitApplied(10**9), applied=0)
+    large = Results(Origin(1, 0, NONCE, 1), 1, bytes(1 << 20))
+    told = 0
+    while storage.links._gateways:
+        storage.links.tell([large], 1)
+        told += 1
+        assert told < 1_000
+    storage.links.tell([AppliedTerm(9)], 2)  # nobody hears it, and nothing waits
+    gateway.socket.send_multipart([OURS, codec.encode(Register(0, NONCE))])
+    heard: list[StorageToGateway] = []
+
+    def is_told_fresh() -> bool:
+        storage.links.take({storage.socket: zmq.POLLIN}, 3)
+        while gateway.socket.poll(0):
+            heard.append(gateway.next())
+        if Registered(True) not in heard:
+            gateway.socket.send_multipart([OURS, codec.encode(Register(0, NONCE))])
+        return Registered(True) in heard
+
+    wait_until(is_told_fresh, WAIT_S, "the gateway to be known again")
+    assert AppliedTerm(9) not in heard
+    assert heard.index(Registered(True)) < told, "what was in its queue, then the news that more is missing"
+    storage.links.tell([results(2)], 10**9)
+    wait_until(lambda: gateway.socket.poll(0), WAIT_S, "the next results")
+    rest = [gateway.next()]
+    while gateway.socket.poll(0):
+        rest.append(gateway.next())
+    assert results(2) in rest
+    assert not any(isinstance(message, Applied) for message in rest), "its waits were forgotten with it"

@@ -1,0 +1,139 @@
+"""A pipeline: many operations that a program has at hand, in flight together, each with a result of its own."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self, cast
+
+from zraft.client.arguments import Consistency, batch_of, delete_of, get_of, put_of
+from zraft.client.core import Core, Return
+from zraft.client.dealer_link import DealerLink
+from zraft.client.links import Link
+from zraft.errors import InvalidArgument, ZraftError
+from zraft.protocol.client import (
+    BatchResult,
+    Delete,
+    DeleteResult,
+    Get,
+    GetResult,
+    Put,
+    PutResult,
+    Request,
+    Response,
+)
+
+REQUESTS_MAX = 1_000
+"""How many requests are in flight at most, and their bytes: well within what a node lets one connection have."""
+BYTES_MAX = 16 << 20
+
+Outcome = PutResult | DeleteResult | GetResult | BatchResult | ZraftError
+
+
+class Pipeline:
+    """Queues operations, and runs them together. Made by ``Client.pipeline``; it belongs to one thread.
+
+    The operations are independent requests that travel together: each succeeds or fails for itself, and they may take
+    effect in any order, even on the same key. Where order matters, use a batch.
+    """
+
+    def __init__(self, core: Core, link: Link, timeout: float) -> None:
+        self._core = core
+        self._link = link
+        self._timeout = timeout
+        self._queue: list[tuple[Request, type[Response]]] = []
+        self._pid = 0
+        self._dealers: list[DealerLink[tuple[int, int]]] = []
+
+    def __len__(self) -> int:
+        """How many operations wait for ``execute``."""
+        return len(self._queue)
+
+    def put(
+        self,
+        key: bytes | str,
+        value: bytes | str,
+        *,
+        expected_revision: int | None = None,
+        return_previous: bool = False,
+    ) -> Self:
+        """Queues what ``Client.put`` does."""
+        return self._add(put_of(key, value, expected_revision, return_previous), PutResult)
+
+    def get(self, key: bytes | str, *, consistency: Consistency = "linearizable", revision: int = 0) -> Self:
+        """Queues what ``Client.get`` does."""
+        return self._add(get_of(key, consistency, revision), GetResult)
+
+    def delete(self, key: bytes | str, *, expected_revision: int | None = None, return_previous: bool = False) -> Self:
+        """Queues what ``Client.delete`` does."""
+        return self._add(delete_of(key, expected_revision, return_previous), DeleteResult)
+
+    def batch(self, operations: Iterable[Put | Delete | Get]) -> Self:
+        """Queues what ``Client.batch`` does: operations that take effect in order, as one request."""
+        return self._add(batch_of(operations), BatchResult)
+
+    def execute(self) -> list[Outcome]:
+        """Runs all that is queued, and returns one outcome for each, in order: its result, or the error that it had.
+
+        Up to 1,000 requests are in flight at once. The time-out of the client is that of each of them, from when it
+        was begun. The queue is empty afterwards and may be filled again.
+
+        Raises:
+            ClientClosed: the client was closed.
+        """
+        link = self._connected()
+        queue, self._queue = self._queue, []
+        try:
+            return self._run(queue, link)
+        except BaseException:
+            self.close()  # answers of this run must not be taken for those of the next
+            raise
+
+    def close(self) -> None:
+        """Drops what is queued, and closes the connections."""
+        self._queue.clear()
+        if self._pid == os.getpid():
+            self._dealers.pop().close()
+            self._pid = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _add(self, request: Request, answer: type[Response]) -> Self:
+        self._queue.append((request, answer))
+        return self
+
+    def _connected(self) -> DealerLink[tuple[int, int]]:
+        lock = self._link.lock
+        if self._pid != os.getpid():
+            # What was inherited by a fork is kept, and never closed: that is the parent's to do.
+            self._dealers.append(DealerLink(lock))
+            self._pid = os.getpid()
+        return self._dealers[-1]
+
+    def _run(self, queue: list[tuple[Request, type[Response]]], link: DealerLink[tuple[int, int]]) -> list[Outcome]:
+        outcomes: dict[int, Outcome] = {}
+        waiting = enumerate(queue)
+        bytes_in_flight = 0
+        while len(outcomes) < len(queue):
+            while link.in_flight < REQUESTS_MAX and bytes_in_flight < BYTES_MAX and (one := next(waiting, None)):
+                place, (request, answer) = one
+                try:
+                    call = self._core.call(request, answer, time.monotonic(), self._timeout)
+                except InvalidArgument as error:
+                    outcomes[place] = error
+                    continue
+                link.start(call, (place, call.size))
+                bytes_in_flight += call.size
+            for (place, size), end in link.wait():
+                # The call has checked that the answer is of the type asked for.
+                outcomes[place] = cast(Outcome, end.response) if isinstance(end, Return) else end.kind(end.message)
+                bytes_in_flight -= size
+        return [outcomes[place] for place in range(len(queue))]
