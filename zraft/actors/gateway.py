@@ -96,7 +96,7 @@ class GatewayActor:
         self._poller.register(stop.fileno(), zmq.POLLIN)
         stop_at = 0.0
         kept = False
-        while not stop.requested or (self._clients.in_flight and clock() < stop_at):
+        while not stop_at or (self._clients.in_flight and clock() < stop_at):
             busy = kept or self._clients.in_flight
             events = poll(self._poller, 0.0 if self._ready else TURN_SECONDS if busy else IDLE_SECONDS)
             now = clock()

@@ -7,7 +7,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from multiprocessing.connection import Connection
 
 import msgspec
@@ -17,7 +17,10 @@ from zraft.bench.load import Load, Work, fill_of, requests_of
 from zraft.client.core import Core, Fail, Return
 from zraft.client.dealer_link import DealerLink
 from zraft.errors import ZraftError
-from zraft.protocol.client import BatchResult, Get, GetResult, Response
+from zraft.protocol.client import BatchResult, ErrorInfo, Get, GetResult, PutResult, Response
+
+Ended = list[tuple[tuple[float, int], Return[Response] | Fail]]
+"""Of each request when it began, how many operations it had, and how it ended."""
 
 FILL_PIPELINE = 4
 TELL_S = 0.25
@@ -45,7 +48,7 @@ class Failed(msgspec.Struct, frozen=True):
 
 
 class Tally(msgspec.Struct):
-    """What one connection saw, in operations and seconds. ``errors`` are counted by code, ``latencies`` by request."""
+    """What one connection saw. ``errors`` counts operations by code, ``latencies`` requests; times are seconds."""
 
     operations: int = 0
     not_found: int = 0
@@ -57,9 +60,24 @@ class Tally(msgspec.Struct):
     """From the first request to the last answer."""
     cpu: float = 0.0
 
+    def count(self, end: Return[Response] | Fail, operations: int, latency: float) -> None:
+        """Counts one request and its operations."""
+        if isinstance(end, Fail):
+            self.errors[end.kind.code] += operations
+            return
+        self.latencies.add(latency)
+        self.operations += operations
+        for result in end.response.results if isinstance(end.response, BatchResult) else (end.response,):
+            match result:
+                case PutResult(error=ErrorInfo(code)) | GetResult(error=ErrorInfo(code)):
+                    self.errors[code] += 1
+                    self.operations -= 1
+                case GetResult(found=False):
+                    self.not_found += 1
+
 
 def run(load: Load, client: int, channel: Connection) -> None:
-    """The body of the process: says Ready, waits for Begin, tells its Progress, and ends with a Tally; or with Failed."""
+    """The body of the process: it says Ready, waits for Begin, tells its Progress, and ends with a Tally or Failed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent sees to it
     worker = _Worker(load, client, channel)
     try:
@@ -73,6 +91,8 @@ def run(load: Load, client: int, channel: Connection) -> None:
 
 
 class _Worker:
+    """The connection, and what it was asked to do."""
+
     def __init__(self, load: Load, client: int, channel: Connection) -> None:
         first = client % len(load.endpoints)
         endpoints = load.endpoints[first:] + load.endpoints[:first]
@@ -82,40 +102,56 @@ class _Worker:
         self._core = Core(endpoints, random.random)
         self._only = endpoints[0] if load.spread else ""
         self._link: DealerLink[tuple[float, int]] = DealerLink()
-        self._failure = ""
 
     def run(self) -> None:
         rng = random.Random(self._client)
-        self._prepare(iter([Work(Get(b"bench"), GetResult, 1)]))  # so that the first latency is none of connecting
+        self._prepare([Work(Get(b"bench"), GetResult, 1)])  # so that the first latency is none of connecting
         if self._load.fill:
             self._prepare(fill_of(self._load, self._client, rng))
         self._channel.send(Ready())
         self._channel.recv()
         cpu, end = time.process_time(), time.monotonic() + self._load.seconds
-        works = itertools.takewhile(lambda _: time.monotonic() < end, requests_of(self._load, rng))
-        tally = self._loop(works, self._load.pipeline)
+        tally = self._measure(itertools.takewhile(lambda _: time.monotonic() < end, requests_of(self._load, rng)))
         tally.cpu = time.process_time() - cpu
         self._channel.send(tally)
 
     def close(self) -> None:
         self._link.close()
 
-    def _prepare(self, works: Iterator[Work]) -> None:
-        failures = self._loop(works, FILL_PIPELINE)....
+    def _prepare(self, works: Iterable[Work]) -> None:
+        for ended in self._drive(works, FILL_PIPELINE):
+            for _, end in ended:
+                if isinstance(end, Fail):
+                    raise end.kind(end.message)
 
-    def _loop(self, works: Iterator[Work], outstanding: int) -> Tally:
-        """Keeps so many requests outstanding until there are no more, and all are answered."""
+    def _measure(self, works: Iterable[Work]) -> Tally:
         tally = Tally()
         begin = last = time.monotonic()
         tell = begin + TELL_S
-        for work in itertools.islice(works, outstanding):
-            self._start(work)
-        while self._link.in_flight:
-            ended = self._link.wait(tell)
+        for ended in self._drive(works, self._load.pipeline):
             now = time.monotonic()
+            if ended:
+                tally.stall = max(tally.stall, now - last)
+                last = now
             for (begun, operations), end in ended:
-                self._count(tally, ...)
-                work = next(works, None)
-                if work is not None: self._start(work)
+                tally.count(end, operations, now - begun)
+            if now >= tell:
+                self._channel.send(Progress(tally.operations, tally.errors.total()))
+                tell = now + TELL_S
         tally.elapsed = last - begin
         return tally
+
+    def _drive(self, works: Iterable[Work], outstanding: int) -> Iterator[Ended]:
+        """Keeps so many requests outstanding, until there are no more and all are answered; yields what ended."""
+        left = iter(works)
+        self._start(itertools.islice(left, outstanding))
+        while self._link.in_flight:
+            ended = self._link.wait(time.monotonic() + TELL_S)
+            yield ended
+            self._start(itertools.islice(left, len(ended)))
+
+    def _start(self, works: Iterable[Work]) -> None:
+        for work in works:
+            now = time.monotonic()
+            call = self._core.call(work.request, work.answer, now, self._load.timeout, self._only)
+            self._link.start(call, (now, work.operations))

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from zraft.actors.launch import Launch, StopSignal, page_path
 from zraft.actors.logs import Log
 from zraft.actors.sockets import LOCAL_MESSAGES_MAX
 from zraft.config import Settings
+from zraft.core.keyspace import APPLIED
 from zraft.errors import NotLeader, Unavailable, Unknown
 from zraft.protocol import codec
 from zraft.protocol.client import (
@@ -56,7 +58,6 @@ CLUSTER = b"0123456789abcdef"
 MEMBERS = Configuration(0, (Member(ME, "node-1"), Member(0xB, "node-2")))
 LEADING = RoleGroup(5, "leader", ME)
 DONE = PutResult(True, None, 9, 4, 4)
-GONE = NotProposed  # what replication answers to a proposal that it did not append
 
 
 class Trio:
@@ -120,12 +121,12 @@ class Node:
         self.page = Page.create(page_path(home))
         self.settings = Settings(data_dir=str(home / "data"), port=free_port(), peer_port=free_port())
         state = LmdbState(DataDirectory(home / "data").state_path(0), self.settings.map_size_gib << 30)
-        state.set_meta(b"applied", (3).to_bytes(8, "big") + (5).to_bytes(8, "big") + (2).to_bytes(8, "big"))
-        state.commit()
+        set_applied(state, 3)
         state.close()
         self.stop = StopSignal()
         self.actor = GatewayActor(Launch(self.settings, str(home), 0, 0, None), Log("node-1", "gateway"))
         self._thread = threading.Thread(target=self.actor.run, args=(self.stop,))
+        self._answers: deque[tuple[bytes, bytes]] = deque()
         self._context = zmq.Context()
         self.client = self._context.socket(zmq.DEALER)
         self.client.connect(f"tcp://127.0.0.1:{self.settings.port}")
@@ -147,8 +148,12 @@ class Node:
         self.client.send_multipart([b"", codec.encode(header), name, codec.encode(request)])
 
     def answer(self) -> tuple[bytes, Response]:
-        assert self.client.poll(WAIT_MS), "no answer"
-        _, self.header, name, body = self.client.recv_multipart()
+        """The next one, of this message or of another."""
+        if not self._answers:
+            assert self.client.poll(WAIT_MS), "no answer"
+            _, self.header, *frames = self.client.recv_multipart()
+            self._answers += zip(frames[::2], frames[1::2], strict=True)
+        name, body = self._answers.popleft()
         return name, codec.response.decode(body)
 
     def error(self) -> str:
@@ -166,6 +171,12 @@ class Node:
         self._context.destroy(0)
         self.stop.close()
         self.page.close()
+
+
+def set_applied(state: LmdbState, index: int) -> None:
+    """The entry of that index, of term 5, was applied last; the one before made the store's revision."""
+    state.set_meta(APPLIED, b"".join(number.to_bytes(8, "big") for number in (index, 5, index - 1)))
+    state.commit()
 
 
 def free_port() -> int:
@@ -282,16 +293,27 @@ def test_a_storage_that_forgot_the_gateway_forgot_its_waits_and_reads_are_asked_
     assert node.answer() == (b"1", GetResult(False, None, None, 2))
 
 
-def test_a_read_is_served_when_storage_says_so(node: Node) -> None:
+def test_a_read_is_served_when_storage_has_applied_its_index(node: Node) -> None:
     trio = node.start_trio()
     node.ask(Get(b"k"))
+    node.page.publish(Group.COMMIT, codec.encode(CommitGroup(5, 7)))
     trio.confirm_round(trio.hear_round_request())
-    assert node.answer() == (b"1", GetResult(False, None, None, 2))
-    trio.say("storage", Registered(False)) if False else None
-    trio.say("election", RoundAnswer(1, 5))
+    assert trio.hear("storage") == WaitApplied(7)
+    state = LmdbState(DataDirectory(node.home / "data").state_path(1), node.settings.map_size_gib << 30)
+    set_applied(state, 7)
+    state.close()
+    node.page.publish(Group.STORAGE, codec.encode(StorageGroup(1, 5, 1, 7, 7, 7, 6, 0)))
+    trio.say("storage", Applied(7))
+    assert node.answer() == (b"1", GetResult(False, None, None, 6))
+
+
+def test_each_deadline_is_kept(node: Node) -> None:
+    trio = node.start_trio()
     node.ask(Get(b"k"), timeout_ms=50)
+    node.ask(Put(b"k", b"v"), timeout_ms=50)
     trio.hear_round_request()
-    assert node.error() == Unavailable.code
+    trio.hear_proposal()
+    assert {node.error(), node.error()} == {Unavailable.code, Unknown.code}
 
 
 def test_requests_in_flight_are_answered_before_the_gateway_stops(node: Node) -> None:

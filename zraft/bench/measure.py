@@ -1,0 +1,93 @@
+"""Runs a load in processes of its own, and puts together what they saw."""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.connection
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import msgspec
+
+from zraft.bench import worker
+from zraft.bench.load import Load
+from zraft.bench.worker import Begin, Failed, Progress, Ready, Tally
+from zraft.client import Client
+from zraft.errors import ZraftError
+
+JOIN_S_MAX = 5.0
+
+OnProgress = Callable[[float, int, int], None]
+"""Told how many seconds have passed, how many operations were done, and how many failed."""
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """What came of a load. ``terms``: the cluster's before and after; between equal ones the leader was the same."""
+
+    load: Load
+    tally: Tally
+    terms: tuple[int, int]
+
+    @property
+    def operations_per_second(self) -> float:
+        """Operations that succeeded, over the time from the first request to the last answer."""
+        return self.tally.operations / self.tally.elapsed if self.tally.elapsed else 0.0
+
+    def latency_ms(self) -> dict[str, float]:
+        """Of requests, whatever they hold, from being queued to being answered, repetitions included."""
+        quantile = self.tally.latencies.quantile
+        shares = {"p50": quantile(0.5), "p99": quantile(0.99), "p999": quantile(0.999), "max": quantile(1.0)}
+        return {name: round(seconds * 1000, 3) for name, seconds in shares.items()}
+
+    def document(self) -> dict[str, Any]:
+        """All of it for machines."""
+        return {
+            "operations_per_second": round(self.operations_per_second, 1),
+            "latency_ms": self.latency_ms(),
+            "operations": self.tally.operations,
+            "errors": dict(self.tally.errors),
+            "not_found": self.tally.not_found,
+            "elapsed_seconds": round(self.tally.elapsed, 3),
+            "longest_stall_ms": round(self.tally.stall * 1000, 3),
+            "client_cpu_seconds": round(self.tally.cpu, 3),
+            "terms": list(self.terms),
+            "settings": msgspec.to_builtins(self.load),
+        }
+
+
+def measure(load: Load, on_progress: OnProgress | None = None) -> Figures:
+    """Runs a load against a cluster.
+
+    Raises:
+        ZraftError: it could not begin: nobody serves, or the requests are invalid.
+        ChildProcessError: a client's process ended by itself.
+    """
+    with Client(load.endpoints, timeout=load.timeout) as client:
+        before = client.status().current_term
+        tally = _run(load, on_progress or (lambda *_: None))
+        try:
+            after = client.status().current_term
+        except ZraftError:
+            after = 0
+    return Figures(load, tally, (before, after))
+
+
+def _run(load: Load, on_progress: OnProgress) -> Tally:
+    spawn = multiprocessing.get_context("spawn")
+    crew: dict[Connection, BaseProcess] = {}
+    try:
+        for client in range(load.clients):
+            ours, theirs = spawn.Pipe()
+            process = spawn.Process(target=worker.run, args=(load, client, theirs), daemon=True)
+            process.start()
+            theirs.close()
+            crew[ours] = process
+        ...
+    finally:
+        for channel, process in crew.items():
+            channel.close()
+            process.terminate()
+            process.join(JOIN_S_MAX)
