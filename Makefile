@@ -12,11 +12,11 @@ SETUP := setup.py setup.cfg
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help build run run-cluster stop-cluster test test-fast lint clean
+.PHONY: help build run run-cluster stop-cluster test test-fast bench lint schemas docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@echo "Variables: PYTHON=$(PYTHON) (a Python >= 3.11), NODES=$(NODES) (run-cluster), ARGS (run, run-cluster, test, test-fast)"
+	@echo "Variables: PYTHON=$(PYTHON) (a Python >= 3.11), NODES=$(NODES) (run-cluster), ARGS (run, run-cluster, test, test-fast, bench)"
 
 build: $(VENV)/.test ## sdist and wheel, in dist/
 	rm -rf build dist
@@ -37,11 +37,20 @@ test: $(VENV)/.test ## all tests, the cheap ones first
 test-fast: $(VENV)/.test ## all tests but those that run clusters, real or simulated
 	$(BIN)/python -m pytest -m "not cluster and not chaos and not simulation" $(ARGS)
 
+bench: $(VENV)/.runtime ## a standard set of loads on a cluster of three nodes that is started for it: a table
+	$(BIN)/python tools/bench.py $(ARGS)
+
 lint: $(VENV)/.test ## ruff, mypy and the import contracts
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+schemas: $(VENV)/.runtime ## the wire protocol's schemas and tables anew, in proto_schemas/
+	$(BIN)/python tools/schemas.py --write
+
+docs: $(VENV)/.runtime ## the page of the command line anew, zraft/cli/README.md
+	$(BIN)/python tools/cli_reference.py --write
 
 clean: ## remove .venv, build products and caches; never a node's data
 	rm -rf $(VENV) build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

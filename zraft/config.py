@@ -126,7 +126,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """``host:port`` that clients are told to use for this node."""
         if self.advertise:
             return self.advertise if ":" in self.advertise else f"{self.advertise}:{self.port}"
-        return f"{self.host}:{self.port}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def data_path(self) -> Path:
         """The data directory."""

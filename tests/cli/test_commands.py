@@ -4,14 +4,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
+from tests.cli.asking import Serve, ask, run
 from tests.wire.scripted import CLUSTER, ScriptedNode
-from zraft.cli import zraft
 from zraft.protocol.client import (
     ClusterStatus,
     Delete,
@@ -32,37 +31,6 @@ DONE = PutResult(success=True, error=None, index=7, revision=3, mod_revision=3)
 GONE = DeleteResult(success=True, error=None, index=8, revision=4, found=True)
 FAILED = ErrorInfo("PreconditionFailed", "the key's mod revision is 4, not 3")
 VALUE = bytes(range(256))
-
-Serve = Callable[[Response], ScriptedNode]
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    """A node that answers everything with one response."""
-    nodes: list[ScriptedNode] = []
-
-    def start(response: Response) -> ScriptedNode:
-        nodes.append(ScriptedNode(lambda _: response))
-        return nodes[-1]
-
-    yield start
-    for node in nodes:
-        node.kill()
-
-
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No cluster of this directory, and none that the environment names."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("ZRAFT_ENDPOINTS", raising=False)
-
-
-def run(*arguments: str | bytes, stdin: bytes = b"") -> Result:
-    return CliRunner().invoke(zraft, [os.fsdecode(one) for one in arguments], input=stdin)
-
-
-def ask(node: ScriptedNode, *arguments: str | bytes, stdin: bytes = b"") -> Result:
-    return run(arguments[0], "--endpoints", node.endpoint, "--timeout", "0.3", *arguments[1:], stdin=stdin)
 
 
 def test_get_writes_the_value_and_nothing_else(serve: Serve) -> None:
@@ -313,7 +281,7 @@ def test_a_member_that_nobody_can_locate_is_shown(serve: Serve) -> None:
 
 def test_status_of_a_guess_shows_members_only(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     node = serve(status_of("node-1", "node-1", 1))
-    monkeypatch.setattr("zraft.cli.status.LOCAL_ENDPOINTS", ("127.0.0.1:1", node.endpoint))
+    monkeypatch.setattr("zraft.cli.connection.LOCAL_ENDPOINTS", ("127.0.0.1:1", node.endpoint))
     document = json.loads(run("status", "--output", "json").stdout)
     assert [member["node_id"] for member in document["members"]] == ["node-1"]
 
@@ -338,5 +306,5 @@ def test_dev_without_a_cluster(tmp_path: Path) -> None:
 def test_help_names_every_command_and_the_exit_codes() -> None:
     output = run("--help").stdout
     assert all(f"\n  {name} " in output for name in ("delete", "dev", "get", "node", "put", "status"))
-    assert "\n    4  outcome unknown: it may have been done\n" in output
+    assert "\n    4    outcome unknown: it may have been done\n" in output
     assert run("--version").stdout.startswith("zraft ")

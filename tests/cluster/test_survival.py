@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -25,12 +26,13 @@ pytestmark = pytest.mark.cluster
 
 LEADER_KILLS = 5
 MASSACRES = 10
+STALE_READS = 3
 PAUSE_S = 3.0
 
 
-def has_written(client: Client, value: bytes) -> bool:
+def has_written(client: Client, key: str, value: bytes) -> bool:
     try:
-        return client.put("failover", value).success
+        return client.put(key, value).success
     except ZraftError:
         return False
 
@@ -76,7 +78,7 @@ def test_writes_and_reads_go_on_when_the_leader_is_killed(cluster: LocalCluster,
             leader = cluster.leader()
             begin = time.monotonic()
             cluster.kill(leader)
-            wait_until(partial(has_written, client, value), WAIT_S, "an acknowledged write")
+            wait_until(partial(has_written, client, "failover", value), WAIT_S, "an acknowledged write")
             written = time.monotonic()
             assert client.get("failover").value == value
             times.append(f"{written - begin:.2f} + {time.monotonic() - written:.2f}")
@@ -138,6 +140,42 @@ def test_a_leader_that_was_paused_rejoins(cluster: LocalCluster, client: Client,
         cluster.resume(leader)
         load.wait_for_progress()
     verify(cluster, client, load)
+
+
+def test_a_leader_that_nobody_answers_serves_no_read(cluster: LocalCluster, client: Client) -> None:  # trap 40
+    client.put("unheard", "v")
+    leader = cluster.leader()
+    with Client(cluster.settings(leader).client_endpoint(), timeout=2.0) as alone:
+        assert alone.get("unheard").value == b"v"
+        others = [name for name in cluster.names if name != leader]
+        for name in others:
+            cluster.pause(name)
+        with pytest.raises(Unavailable):
+            alone.get("unheard")
+        assert alone.get("unheard", consistency="serializable").value == b"v"
+        for name in others:
+            cluster.resume(name)
+    assert client.get("unheard").value == b"v"
+
+
+def test_a_read_that_waited_at_a_paused_leader_is_not_stale(cluster: LocalCluster, client: Client) -> None:  # trap 65
+    for number in range(STALE_READS):
+        leader = cluster.leader()
+        others = [cluster.settings(name).client_endpoint() for name in cluster.names if name != leader]
+        client.put("paused", "old")
+        with (
+            Client(cluster.settings(leader).client_endpoint(), timeout=WAIT_S) as waiting,
+            ThreadPoolExecutor() as pool,
+        ):
+            assert waiting.get("paused").value == b"old"  # so that it is connected
+            cluster.pause(leader)
+            with Client(others) as elsewhere:
+                wait_until(partial(has_written, elsewhere, "paused", b"%d" % number), WAIT_S, "another leader's write")
+            read = pool.submit(waiting.get, "paused")
+            wait_until(read.running, WAIT_S, "the read to be on its way")
+            cluster.resume(leader)
+            assert read.result(WAIT_S).value == b"%d" % number
+        cluster.wait_until_ready()
 
 
 def test_a_leader_whose_storage_stands_still_is_replaced(cluster: LocalCluster, client: Client, load: Load) -> None:

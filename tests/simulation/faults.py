@@ -79,7 +79,7 @@ class Adversary:
             self._isolate(leader)
 
     def _deafen_leader(self) -> None:
-        """Others elect a new leader, which feeds the old one's storage while it goes on feeding one of its own."""
+        """Others elect a new leader, which feeds the old one's storage, while that one feeds somebody of its own."""
         leader = self._cluster.leader()
         others = set(self._cluster.nodes) - {leader.id} if leader else set()
         if leader is None or leader.trio is None or len(others) < 2:
@@ -87,11 +87,16 @@ class Adversary:
         fed = {self._world.random.choice(sorted(others))}
         network = self._cluster.network
         network.heal()
-        for a, b, planes in (({leader.id}, others, (Plane.CONTROL,)), (fed, others - fed, PLANES)):
+        for a, b, planes in (({leader.id}, others, (Plane.CONTROL,)), (fed, set(self._cluster.nodes), PLANES)):
             network.cut(a, b, planes)
             network.cut(b, a, planes)
-        leader.trio.election.pause(self._world.between(0, 1))
-        self._world.note("network", f"{leader.id} hears nobody, and alone feeds {fed}")
+        leader.trio.election.pause(self._world.between(0.5, 1.5))
+        self._world.note("network", f"{leader.id} hears nobody, and alone will feed {fed}")
+        self._world.after(self._world.between(0.2, 0.8), lambda: self._mend(leader.id, fed))
+
+    def _mend(self, one: int, others: set[int]) -> None:
+        self._cluster.network.mend({one}, others)
+        self._cluster.network.mend(others, {one})
 
     def _isolate(self, node: Node) -> None:
         """Alone, or with one other node: a minority of five that can still talk."""

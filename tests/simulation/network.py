@@ -58,6 +58,10 @@ class Network:
         """Nothing from ``senders`` reaches ``targets`` any more on these planes, nor what is under way."""
         self._cut |= {(plane, a, b) for plane in planes for a in senders for b in targets if a != b}
 
+    def mend(self, senders: set[int], targets: set[int]) -> None:
+        """What ``senders`` say reaches ``targets`` again."""
+        self._cut = {(plane, a, b) for plane, a, b in self._cut if not (a in senders and b in targets)}
+
     def heal(self) -> None:
         self._cut.clear()
 

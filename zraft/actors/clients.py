@@ -17,7 +17,7 @@ from zraft.actors.logs import Log
 from zraft.actors.sockets import Frames, Sockets, drain, tcp
 from zraft.core.admission import Admission, Caller, Limits
 from zraft.core.limits import fault_of, is_write
-from zraft.errors import InvalidArgument, ProtocolError, ResourceExhausted, ZraftError
+from zraft.errors import InvalidArgument, ProtocolError, ResourceExhausted, Unavailable, ZraftError
 from zraft.protocol import codec
 from zraft.protocol.client import (
     PROTOCOL_VERSION,
@@ -178,7 +178,7 @@ class Clients:
             return
         try:
             header = self._header(frames[1])
-        except ProtocolError as error:
+        except ZraftError as error:
             for request in frames[2::2]:
                 self._refuse(route, request[:REQUEST_ID_BYTES_MAX], error, now)
             return
@@ -217,9 +217,10 @@ class Clients:
             if len(self._headers) >= 1024:
                 self._headers.clear()
             self._headers[frame] = header
-        if header.cluster and header.cluster != self.cluster:
-            known = self.cluster.hex() or "one that has not formed yet"
-            raise ProtocolError(f"this node belongs to cluster {known}, not to {header.cluster.hex()}")
+        if any(header.cluster) and header.cluster != self.cluster:  # empty or zeros: any
+            if not self.cluster:
+                raise Unavailable("this node is starting: it does not know its cluster yet")
+            raise ProtocolError(f"this node belongs to cluster {self.cluster.hex()}, not to {header.cluster.hex()}")
         return header
 
     def _refuse(self, route: bytes, request: bytes, error: ZraftError, now: float) -> None:

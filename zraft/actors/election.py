@@ -11,7 +11,7 @@ import zmq
 
 from zraft.actors import metrics
 from zraft.actors.clock import clock
-from zraft.actors.identity import Identity
+from zraft.actors.identity import Identity, check_hello
 from zraft.actors.launch import Launch, StopSignal, page_path
 from zraft.actors.logs import Log
 from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, Resolver
@@ -174,7 +174,7 @@ class ElectionActor:
         head, frame = frames
         message = codec.control.decode(frame)
         if isinstance(message, Hello):
-            self._on_hello(message, route)
+            self._on_hello(message, check_hello(head), route)
             return
         if self._identity is None or self._election is None:
             return  # not formed: neither granted nor acknowledged
@@ -189,17 +189,17 @@ class ElectionActor:
         head, frame = frames
         message = codec.control.decode(frame)
         if isinstance(message, Hello):
-            self._on_hello(message, None)
+            self._on_hello(message, check_hello(head), None)
         elif self._identity is not None and self._election is not None and isinstance(message, ANSWERS):
             header = self._identity.check_answer(head)
             self._do(self._election.step(message, clock(), header.sender))
 
-    def _on_hello(self, message: Hello, route: bytes | None) -> None:
+    def _on_hello(self, message: Hello, header: PeerHeader, route: bytes | None) -> None:
         if self._formation is None:
             return
         effects, answer = self._formation.on_hello(message)
         if answer is not None and route is not None:
-            send(self._control, [route, self._hello_header(), codec.encode(answer)])
+            send(self._control, [route, self._hello_header(header.incarnation), codec.encode(answer)])
         self._form(effects)
 
     def _on_gateway(self, route: bytes, message: RoundRequest) -> None:
@@ -219,7 +219,7 @@ class ElectionActor:
         for effect in effects:
             match effect:
                 case SayHello():
-                    self._links.send(effect.name, [self._hello_header(), codec.encode(effect.message)])
+                    self._links.send(effect.name, [self._hello_header(self._incarnation), codec.encode(effect.message)])
                 case ToStorage():
                     self._to_storage(effect.message)
                 case Notice():
@@ -276,9 +276,9 @@ class ElectionActor:
     def _to_storage(self, message: StatusQuery | StoreRecord | Campaign | VoteQuery | Ping) -> None:
         send(self._storage, [self._local, codec.encode(message)])
 
-    def _hello_header(self) -> bytes:
+    def _hello_header(self, incarnation: int) -> bytes:
         member = self._status.member if self._status else 0
-        return codec.encode(PeerHeader(PEER_VERSION, b"", member, 0, self._incarnation))
+        return codec.encode(PeerHeader(PEER_VERSION, b"", member, 0, incarnation))
 
     def _publish(self, effect: PublishRole) -> None:
         role = effect.role

@@ -56,11 +56,26 @@ class Identity:
         return header
 
     def _check(self, header: PeerHeader) -> None:
-        if header.version != PEER_VERSION:
-            raise ProtocolError(f"peer protocol {header.version}, this node speaks {PEER_VERSION}: upgrade one of them")
+        _check_version(header)
         if header.cluster != self._cluster:
             raise ProtocolError(f"message of cluster {header.cluster.hex()}, this is {self._cluster.hex()}")
         if header.target != self.me:
             raise ProtocolError(f"message for member {header.target:016x}, this is {self.me:016x}")
         if header.sender not in self._names:
             raise ProtocolError(f"message of {header.sender:016x}, which is no member (counted only if it is)")
+
+
+def check_hello(frame: bytes) -> PeerHeader:
+    """The header of a Hello: its sender may belong to any cluster, or to none yet, but must speak our protocol.
+
+    Raises:
+        ProtocolError: it does not.
+    """
+    header = peer_header.decode(frame)
+    _check_version(header)
+    return header
+
+
+def _check_version(header: PeerHeader) -> None:
+    if header.version != PEER_VERSION:
+        raise ProtocolError(f"peer protocol {header.version}, this node speaks {PEER_VERSION}: upgrade one of them")

@@ -6,8 +6,6 @@ import msgspec
 
 _BITS = 7
 """Buckets for each power of two: 2^7, so a value is known to within 1/128."""
-_MICROSECONDS_MAX = (1 << 32) - 1
-"""More than an hour; what is longer counts as this."""
 
 
 class Histogram(msgspec.Struct):
@@ -18,7 +16,7 @@ class Histogram(msgspec.Struct):
 
     def add(self, seconds: float) -> None:
         """Counts one latency."""
-        value = min(int(seconds * 1e6), _MICROSECONDS_MAX)
+        value = int(seconds * 1e6)
         # As floating point: how far the leading 1 + _BITS bits are shifted, and those bits.
         shift = max(0, value.bit_length() - _BITS - 1)
         bucket = (shift << _BITS) + (value >> shift)

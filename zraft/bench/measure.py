@@ -14,11 +14,14 @@ import msgspec
 
 from zraft.bench import worker
 from zraft.bench.load import Load
-from zraft.bench.worker import Begin, Failed, Progress, Ready, Tally
+from zraft.bench.worker import Begin, Failed, Progress, Tally
 from zraft.client import Client
 from zraft.errors import ZraftError
 
 JOIN_S_MAX = 5.0
+
+_Crew = dict[Connection, BaseProcess]
+"""The clients' processes, by the parent's end of their pipes."""
 
 OnProgress = Callable[[float, int, int], None]
 """Told how many seconds have passed, how many operations were done, and how many failed."""
@@ -77,17 +80,55 @@ def measure(load: Load, on_progress: OnProgress | None = None) -> Figures:
 
 def _run(load: Load, on_progress: OnProgress) -> Tally:
     spawn = multiprocessing.get_context("spawn")
-    crew: dict[Connection, BaseProcess] = {}
+    crew: _Crew = {}
     try:
         for client in range(load.clients):
             ours, theirs = spawn.Pipe()
-            process = spawn.Process(target=worker.run, args=(load, client, theirs), daemon=True)
-            process.start()
+            crew[ours] = spawn.Process(target=worker.run, args=(load, client, theirs), daemon=True)
+            crew[ours].start()
             theirs.close()
-            crew[ours] = process
-        ...
+        return _conduct(crew, on_progress)
     finally:
         for channel, process in crew.items():
             channel.close()
             process.terminate()
             process.join(JOIN_S_MAX)
+
+
+def _conduct(crew: _Crew, on_progress: OnProgress) -> Tally:
+    ready: set[Connection] = set()
+    while len(ready) < len(crew):
+        ready |= {channel for channel, _ in _heard(crew, ready)}
+    begin = time.monotonic()
+    for channel in crew:
+        channel.send(Begin())
+    total, done = Tally(), set[Connection]()
+    progress: dict[Connection, Progress] = {}
+    while len(done) < len(crew):
+        for channel, message in _heard(crew, done):
+            if isinstance(message, Tally):
+                total.merge(message)
+                done.add(channel)
+            else:
+                progress[channel] = message
+        operations = sum(one.operations for one in progress.values())
+        on_progress(time.monotonic() - begin, operations, sum(one.errors for one in progress.values()))
+    return total
+
+
+def _heard(crew: _Crew, besides: set[Connection]) -> Iterator[tuple[Connection, Any]]:
+    """What the others have to say, as soon as one says something."""
+    for channel in multiprocessing.connection.wait([one for one in crew if one not in besides]):
+        if isinstance(channel, Connection):
+            yield channel, _message(channel, crew[channel])
+
+
+def _message(channel: Connection, process: BaseProcess) -> Any:
+    try:
+        message = channel.recv()
+    except EOFError:
+        process.join(JOIN_S_MAX)
+        raise ChildProcessError(f"a client's process ended before it told its figures: {process.exitcode}") from None
+    if isinstance(message, Failed):
+        raise message.error
+    return message

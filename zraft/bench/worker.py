@@ -75,6 +75,16 @@ class Tally(msgspec.Struct):
                 case GetResult(found=False):
                     self.not_found += 1
 
+    def merge(self, other: Tally) -> None:
+        """Adds what another connection saw at the same time."""
+        self.operations += other.operations
+        self.not_found += other.not_found
+        self.errors += other.errors
+        self.latencies.merge(other.latencies)
+        self.stall = max(self.stall, other.stall)
+        self.elapsed = max(self.elapsed, other.elapsed)
+        self.cpu += other.cpu
+
 
 def run(load: Load, client: int, channel: Connection) -> None:
     """The body of the process: it says Ready, waits for Begin, tells its Progress, and ends with a Tally or Failed."""

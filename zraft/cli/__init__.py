@@ -9,28 +9,30 @@ from typing import Any
 import click
 
 from zraft import __version__
-from zraft.cli.outcomes import exit_code_of
+from zraft.cli.outcomes import MEANINGS, exit_code_of
 
-_MODULES = {
-    "delete": "kv",
-    "dev": "dev",
-    "get": "kv",
-    "node": "node",
-    "put": "kv",
-    "status": "status",
+_COMMANDS = {
+    "bench": "bench.bench",
+    "delete": "kv.delete",
+    "dev": "dev.dev",
+    "get": "kv.get",
+    "health": "health.health",
+    "node": "node.node",
+    "put": "kv.put",
+    "range": "ranges.range_of_keys",
+    "status": "status.status",
 }
+"""Where each command stands."""
 
-_HELP = """
+_HELP = f"""
 A replicated, linearizable key-value store.
+
+Keys and values are bytes. In JSON they are text where they are UTF-8, and else an object of one field, such as
+{{"base64": "/4A="}}; tables show other bytes as \\x.., and cut what is long. Errors are one line on stderr.
 
 \b
 Exit codes:
-  0  done
-  1  key not found, or a precondition failed
-  2  wrong usage or configuration
-  3  unavailable: certainly not done
-  4  outcome unknown: it may have been done
-  5  rejected
+{chr(10).join(f"  {code:<3}  {meaning}" for code, meaning in MEANINGS.items())}
 """
 
 
@@ -39,13 +41,14 @@ class _Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All commands, sorted."""
-        return sorted(_MODULES)
+        return sorted(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name."""
-        if cmd_name not in _MODULES:
+        if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(f"zraft.cli.{_MODULES[cmd_name]}"), cmd_name)
+        module, _, name = _COMMANDS[cmd_name].partition(".")
+        command: click.Command = getattr(importlib.import_module(f"zraft.cli.{module}"), name)
         return command
 
     def main(self, *args: Any, **kwargs: Any) -> Any:

@@ -9,14 +9,23 @@ from typing import Any, TypeVar
 import click
 
 from zraft.client import Client
-from zraft.client.arguments import endpoints_of
-from zraft.client.client import ENDPOINTS_VARIABLE, TIMEOUT_S
+from zraft.client.arguments import CONSISTENCIES, endpoints_of
+from zraft.client.client import ENDPOINTS_VARIABLE, LOCAL_ENDPOINTS, TIMEOUT_S
 from zraft.errors import InvalidArgument
 
 CLUSTER_DIRECTORY = Path(".zraft")
 """Where ``zraft dev`` keeps its cluster unless told otherwise."""
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+consistency_option = click.option(
+    "--consistency",
+    type=click.Choice(CONSISTENCIES),
+    default=CONSISTENCIES[0],
+    show_default=True,
+    help="linearizable sees every acknowledged write; serializable is what the first node that answers has.",
+)
 
 
 def connection_options(command: F) -> F:
@@ -42,7 +51,12 @@ def connection_options(command: F) -> F:
 
 def connect(endpoints: tuple[str, ...] | None, timeout: float) -> Client:
     """A client of the endpoints given, or of the local cluster."""
-    return Client(endpoints or local_endpoints(), timeout=timeout)
+    return Client(known_endpoints(endpoints), timeout=timeout)
+
+
+def known_endpoints(endpoints: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The endpoints given, or those of the local cluster, or where one would be."""
+    return endpoints or local_endpoints() or LOCAL_ENDPOINTS
 
 
 def local_endpoints() -> tuple[str, ...] | None:

@@ -12,17 +12,19 @@ from typing import Any, TypeVar
 import click
 
 from zraft.cli.connection import CLUSTER_DIRECTORY
+from zraft.cli.manual import ManualGroup
 from zraft.cli.outcomes import UNAVAILABLE, Failure
 from zraft.cli.tables import table
 from zraft.cluster import ClusterError, LocalCluster
 from zraft.core.restarts import TRIO
 
 NODES_MAX = 15
+_ENDS = (UNAVAILABLE,)
 ACTORS = ("supervisor", *TRIO, "gateway")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class _Commands(click.Group):
+class _Commands(ManualGroup):
     """The commands of a local cluster: what it can't do is a failure in words."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -49,11 +51,15 @@ _node = click.argument("node")
 
 @click.group(cls=_Commands)
 def dev() -> None:
-    """A local cluster: node-I has client port 8080+I and HTTP port 9090+I."""
+    """A local cluster, to try zraft out and to break it.
+
+    Node node-I has client port 8080+I and HTTP port 9090+I. The nodes run on when the command has ended. Commands that
+    are given in the same directory find the cluster by themselves.
+    """
 
 
-@dev.command()
-@click.option("--nodes", type=click.IntRange(1, NODES_MAX), default=3, show_default=True, help="How many.")
+@dev.command(examples=["zraft dev up", "zraft dev up --nodes 5 --dir /tmp/five"], ends=_ENDS)
+@click.option("--nodes", type=click.IntRange(1, NODES_MAX), default=3, show_default=True, metavar="N", help="How many.")
 @_directory
 def up(nodes: int, directory: Path) -> None:
     """Start a cluster; returns when a leader is ready to write."""
@@ -71,7 +77,7 @@ def up(nodes: int, directory: Path) -> None:
     click.echo(f"  {program} dev kill leader{others}")
 
 
-@dev.command()
+@dev.command(examples=["zraft dev down"], ends=_ENDS)
 @_directory
 def down(directory: Path) -> None:
     """Stop all nodes; their data stays."""
@@ -82,7 +88,7 @@ def down(directory: Path) -> None:
     click.echo("stopped")
 
 
-@dev.command()
+@dev.command(examples=["zraft dev status"], ends=_ENDS)
 @_directory
 def status(directory: Path) -> None:
     """Show each node: whether its processes run, and what it tells of itself."""
@@ -94,7 +100,7 @@ def status(directory: Path) -> None:
     click.echo(table(rows))
 
 
-@dev.command()
+@dev.command(examples=["zraft dev kill leader", "zraft dev kill node-2 --actor gateway"], ends=_ENDS)
 @_node
 @click.option("--actor", type=click.Choice(ACTORS), help="Only this one.")
 @_directory
@@ -106,7 +112,7 @@ def kill(node: str, actor: str | None, directory: Path) -> None:
     click.echo(f"killed {actor + ' of ' if actor else ''}{name}")
 
 
-@dev.command()
+@dev.command(examples=["zraft dev pause leader"], ends=_ENDS)
 @_node
 @_directory
 def pause(node: str, directory: Path) -> None:
@@ -117,7 +123,7 @@ def pause(node: str, directory: Path) -> None:
     click.echo(f"paused {name}")
 
 
-@dev.command()
+@dev.command(examples=["zraft dev resume node-1"], ends=_ENDS)
 @_node
 @_directory
 def resume(node: str, directory: Path) -> None:
@@ -128,7 +134,7 @@ def resume(node: str, directory: Path) -> None:
     click.echo(f"resumed {name}")
 
 
-@dev.command()
+@dev.command(examples=["zraft dev restart node-1"], ends=_ENDS)
 @_node
 @_directory
 def restart(node: str, directory: Path) -> None:

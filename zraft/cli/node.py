@@ -9,8 +9,10 @@ from typing import Any
 import click
 import msgspec
 
+from zraft.cli.manual import Manual
+from zraft.cli.outcomes import MACHINE
 from zraft.config import Settings
-from zraft.errors import ConfigurationError
+from zraft.errors import ConfigurationError, DataDirectoryInUse, StorageFault
 
 _HELP = {
     "id": "Name of the node, the same for life.",
@@ -57,7 +59,15 @@ def _options(command: click.Command) -> click.Command:
 
 @_options
 @click.command(
-    epilog="A flag comes before its variable ZRAFT_<FLAG>, that before the file, and that before the default."
+    cls=Manual,
+    examples=[
+        "zraft node # a cluster of one",
+        "zraft node --config /etc/zraft.toml",
+        "zraft node --id node-1 --host 10.0.0.1 --peers node-1=10.0.0.1:7080,node-2=10.0.0.2:7080,node-3=10.0.0.3:7080",
+        "ZRAFT_PORT=8081 zraft node",
+    ],
+    ends=[MACHINE, DataDirectoryInUse.exit_code, StorageFault.exit_code],
+    epilog="A flag comes before its variable ZRAFT_<FLAG>, that before the file, and that before the default.",
 )
 @click.option(
     "--config",
@@ -66,7 +76,11 @@ def _options(command: click.Command) -> click.Command:
     help="TOML file with settings: the long flags without dashes in front, and with _ for -; peers is a table.",
 )
 def node(config: Path | None, **given: Any) -> int:
-    """Run one node until SIGTERM or Ctrl-C. Without options: a cluster of one."""
+    """Run one node until SIGTERM or Ctrl-C. Without options: a cluster of one.
+
+    On an empty data directory the nodes of --peers form a new cluster when all of them have answered. A node whose disk
+    or identity can't be trusted serves nothing, but stays up and says why: in its log, on /health, in `zraft status`.
+    """
     settings = settings_of(config, given)
     from zraft.actors.supervisor import run
 

@@ -11,7 +11,15 @@ from typing import IO, Any
 
 import click
 
-from zraft.errors import FatalError, NotExecuted, PreconditionFailed, Unknown, ZraftError
+from zraft.errors import (
+    DataDirectoryInUse,
+    FatalError,
+    NotExecuted,
+    PreconditionFailed,
+    StorageFault,
+    Unknown,
+    ZraftError,
+)
 
 DONE = 0
 NOT_FOUND = 1
@@ -21,9 +29,24 @@ UNKNOWN = 4
 REJECTED = 5
 BUG = 70
 MACHINE = 71
-"""The operating system refused something."""
 INTERRUPTED = 130
 NOBODY_READS = 141
+
+MEANINGS = {
+    DONE: "done",
+    NOT_FOUND: "key not found, or a precondition failed",
+    USAGE: "wrong usage or configuration",
+    UNAVAILABLE: "unavailable: certainly not done",
+    UNKNOWN: "outcome unknown: it may have been done",
+    REJECTED: "rejected: the same request would be refused again",
+    BUG: "a bug of zraft",
+    MACHINE: "the operating system refused something",
+    DataDirectoryInUse.exit_code: "another process uses the data directory",
+    StorageFault.exit_code: "the data directory can't be used",
+    INTERRUPTED: "interrupted, by Ctrl-C for example",
+    NOBODY_READS: "nobody reads the output any more",
+}
+"""All exit codes of the command line."""
 
 
 class Failure(click.ClickException):
@@ -42,8 +65,12 @@ def exit_code_of(run: Callable[[], object]) -> int:
     """Runs a command line of click's (not in its standalone mode), shows its error, and returns its exit code."""
     try:
         code = run()
-    except click.UsageError as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        return USAGE
+    except click.UsageError as error:
+        help_of = f" See `{error.ctx.command_path} --help`." if error.ctx else ""
+        Failure(f"{error.format_message()}{help_of}", USAGE).show()
         return USAGE
     except Failure as error:
         error.show()

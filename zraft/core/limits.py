@@ -94,6 +94,8 @@ def _fault_of_batch(batch: Batch) -> str:
 def _fault_of_range(request: Range) -> str:
     if not 0 <= request.limit <= RANGE_ITEMS_MAX:
         return f"a range's limit is within 0..{RANGE_ITEMS_MAX}, this one is {request.limit}"
+    if request.end == b"":
+        return "an empty end selects nothing: leave it out (nil) for a range that goes on to the last key"
     for key in (request.prefix, request.start, request.end or b""):
         if len(key) > KEY_BYTES_MAX + 1:
             return f"the bounds of a range have up to {KEY_BYTES_MAX + 1} bytes, one here has {len(key)}"

@@ -114,6 +114,8 @@ class Proposals:
         proposal = self._in_flight.pop(origin.number, None) if self._is_ours(origin) else None
         if proposal is None:
             return []  # its clients were told Unknown at their deadline
+        if len(results) != len(proposal.commands):  # storage could not read the commands as we did
+            results = [encode(ErrorResult(Unknown.code, "the results do not fit"))] * len(proposal.commands)
         told = zip(proposal.commands, results, strict=True)
         return [Tell(command.client, body) for command, body in told if command is not None]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from zraft.core.durable import Tables
 from zraft.core.keyspace import APPLIED, read_applied
 from zraft.core.records import Record, key_value, record_key, unpack_meta, unpack_record
-from zraft.errors import InvalidArgument, InvariantViolated, ResourceExhausted
+from zraft.errors import InvalidArgument, InvariantViolated, ResourceExhausted, Unavailable
 from zraft.protocol.client import (
     RANGE_ITEMS_MAX,
     REPLY_BYTES_MAX,
@@ -22,6 +22,9 @@ from zraft.protocol.client import (
     RangeResult,
 )
 from zraft.protocol.entries import EntryId
+
+KEYS_LOOKED_AT_MAX = 50_000
+"""A range looks at no more keys in one view, deleted ones among them: a read transaction must be short."""
 
 
 class View:
@@ -44,7 +47,7 @@ class View:
 
     def get(self, request: Get) -> GetResult:
         """One key, now or at a revision."""
-        error = self._fault_of_revision(request.revision)
+        error = self._fault_of_revision(request.revision, request.serializable)
         if error:
             return GetResult(False, None, error, self.revision)
         found = self._at(self._tables.key(request.key), request.revision)
@@ -55,35 +58,36 @@ class View:
 
     def batch(self, request: Batch) -> BatchResult:
         """Several keys of the same view; values beyond ``REPLY_BYTES_MAX`` in all are left to another request."""
+        error = ErrorInfo(ResourceExhausted.code, f"the answer has {REPLY_BYTES_MAX} bytes: ask again for this")
+        too_much = GetResult(False, None, error, self.revision)
         results: list[GetResult] = []
         size = 0
         for operation in request.operations:
             if not isinstance(operation, Get):
                 raise InvariantViolated("a batch that is read holds Gets only", operation=type(operation).__name__)
-            result = self.get(operation)
+            result = self.get(operation) if size <= REPLY_BYTES_MAX else too_much  # a value is not copied in vain
             size += len(result.value or b"")
             if size > REPLY_BYTES_MAX:
-                error = ErrorInfo(ResourceExhausted.code, f"the answer has {REPLY_BYTES_MAX} bytes: ask again for this")
-                result = GetResult(False, None, error, self.revision)
+                result = too_much
             results.append(result)
         return BatchResult(tuple(results), 0, self.revision)
 
     def range(self, request: Range) -> RangeResult | ErrorResult:
         """Keys in order, as many as the limits allow, with where to go on."""
-        error = self._fault_of_revision(request.revision)
+        error = self._fault_of_revision(request.revision, request.serializable)
         if error:
             return ErrorResult(error.code, error.message)
         revision = request.revision or self.revision
         items: list[KeyValue] = []
         size = 0
-        for key, data in self._keys(request):
-            found = self._at(data, revision)
-            if found is None:
+        for looked_at, (key, data) in enumerate(self._keys(request)):
+            if looked_at >= KEYS_LOOKED_AT_MAX:
+                return RangeResult(tuple(items), True, key, revision)
+            item = self._item(key, data, revision, request.keys_only)
+            if item is None:
                 continue
             if len(items) >= (request.limit or RANGE_ITEMS_MAX) or size >= REPLY_BYTES_MAX:
                 return RangeResult(tuple(items), True, key, revision)
-            mod, record = found
-            item = key_value(mod, record._replace(value=b"") if request.keys_only else record)
             items.append(item)
             size += len(item.key) + len(item.value) + 32
         return RangeResult(tuple(items), False, b"", revision)
@@ -94,6 +98,17 @@ class View:
             if (end is not None and key >= end) or not key.startswith(prefix):
                 return
             yield key, data
+
+    def _item(self, key: bytes, data: bytes, revision: int, keys_only: bool) -> KeyValue | None:
+        """What a range shows of a key, from its index entry; None: it was not there."""
+        meta = unpack_meta(data)
+        if keys_only and meta.version and meta.mod <= revision:
+            return KeyValue(key, b"", meta.create, meta.mod, meta.version, meta.lease)  # no value need be copied
+        found = self._at(data, revision)
+        if found is None:
+            return None
+        mod, record = found
+        return key_value(mod, record._replace(value=b"") if keys_only else record)
 
     def _at(self, data: bytes | None, revision: int) -> tuple[int, Record] | None:
         """(mod revision, record) of a key at a revision (0: now), from its index entry; None: not there."""
@@ -117,9 +132,13 @@ class View:
             raise InvariantViolated("a record is there until it is compacted", revision=mod, sub=sub)
         return unpack_record(data)
 
-    def _fault_of_revision(self, revision: int) -> ErrorInfo | None:
+    def _fault_of_revision(self, revision: int, serializable: bool) -> ErrorInfo | None:
         if revision <= self.revision:
             return None
+        if serializable:  # others may be there already
+            return ErrorInfo(
+                Unavailable.code, f"this node is at revision {self.revision}, behind {revision}: try again"
+            )
         return ErrorInfo(
             InvalidArgument.code, f"revision {revision} is in the future: this state is at {self.revision}"
         )

@@ -69,14 +69,14 @@ class KeyValue(msgspec.Struct, array_like=True, frozen=True):
     lease: int = 0
 
 
-class _Message(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """Common settings: a field that this version does not know is an error, never silently dropped."""
+class _Request(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """A request. A field that this version does not know is an error: it might change what the request means."""
 
 
 # --- requests
 
 
-class Put(_Message, tag=1, frozen=True):
+class Put(_Request, tag=1, frozen=True):
     """Set a key. ``expected_revision``: the key's mod revision must be this one (0: the key must be absent).
 
     ``session``, ``sequence`` and ``lease`` are reserved: anything but 0 is refused by this version.
@@ -91,7 +91,7 @@ class Put(_Message, tag=1, frozen=True):
     lease: int = 0
 
 
-class Delete(_Message, tag=2, frozen=True):
+class Delete(_Request, tag=2, frozen=True):
     """Remove a key; an absent key is no error (``found`` is then false)."""
 
     key: bytes
@@ -101,7 +101,7 @@ class Delete(_Message, tag=2, frozen=True):
     sequence: int = 0
 
 
-class Get(_Message, tag=4, frozen=True):
+class Get(_Request, tag=4, frozen=True):
     """Read one key. ``serializable``: from the node's own state, at once, perhaps behind the leader.
 
     ``revision`` above 0 reads the key as it was at that revision.
@@ -112,7 +112,7 @@ class Get(_Message, tag=4, frozen=True):
     revision: int = 0
 
 
-class Batch(_Message, tag=3, frozen=True):
+class Batch(_Request, tag=3, frozen=True):
     """Up to 10,000 operations in one message, each with its own result: all of them writes, or all of them Gets.
 
     It is no transaction: writes take effect in order, each with a revision of its own.
@@ -121,7 +121,7 @@ class Batch(_Message, tag=3, frozen=True):
     operations: tuple[Put | Delete | Get, ...]
 
 
-class Range(_Message, tag=5, frozen=True):
+class Range(_Request, tag=5, frozen=True):
     """Keys in order: those that begin with ``prefix`` and lie in [start, end); ``end`` None is open.
 
     ``limit`` 0 means the most that one answer holds. To go on, repeat the request with ``start`` set to the
@@ -137,7 +137,7 @@ class Range(_Message, tag=5, frozen=True):
     keys_only: bool = False
 
 
-class ClusterStatus(_Message, tag=6, frozen=True):
+class ClusterStatus(_Request, tag=6, frozen=True):
     """Ask a node what it knows of the cluster and of itself."""
 
 
@@ -148,7 +148,11 @@ Command = Put | Delete | Batch
 # --- responses
 
 
-class PutResult(_Message, tag=1, frozen=True):
+class _Answer(msgspec.Struct, array_like=True, frozen=True):
+    """An answer. Fields of a later version are passed over, so that old clients go on working."""
+
+
+class PutResult(_Answer, tag=1, frozen=True):
     """``index``: of the log; ``revision``: of the store after the command; ``mod_revision``: the key's own.
 
     When the precondition failed, ``success`` is false and ``mod_revision`` tells the key's current one (0: absent).
@@ -162,7 +166,7 @@ class PutResult(_Message, tag=1, frozen=True):
     previous: KeyValue | None = None
 
 
-class DeleteResult(_Message, tag=2, frozen=True):
+class DeleteResult(_Answer, tag=2, frozen=True):
     """As ``PutResult``; ``found`` tells whether there was a key to delete."""
 
     success: bool
@@ -174,7 +178,7 @@ class DeleteResult(_Message, tag=2, frozen=True):
     previous: KeyValue | None = None
 
 
-class GetResult(_Message, tag=4, frozen=True):
+class GetResult(_Answer, tag=4, frozen=True):
     """``revision`` is the store's at the read; the other revisions are the key's."""
 
     found: bool
@@ -187,7 +191,7 @@ class GetResult(_Message, tag=4, frozen=True):
     lease: int = 0
 
 
-class BatchResult(_Message, tag=3, frozen=True):
+class BatchResult(_Answer, tag=3, frozen=True):
     """One result for each operation, in order. ``index`` is 0 for a batch of Gets."""
 
     results: tuple[PutResult | DeleteResult | GetResult, ...]
@@ -195,8 +199,8 @@ class BatchResult(_Message, tag=3, frozen=True):
     revision: int
 
 
-class RangeResult(_Message, tag=5, frozen=True):
-    """``more``: the range goes on at ``next_key``, to be read at ``revision``."""
+class RangeResult(_Answer, tag=5, frozen=True):
+    """``more``: the range may go on at ``next_key``, to be read at ``revision``; ``items`` may be few, or none."""
 
     items: tuple[KeyValue, ...]
     more: bool
@@ -214,7 +218,7 @@ class PeerInfo(msgspec.Struct, array_like=True, frozen=True):
     voter: bool = True
 
 
-class StatusResult(_Message, tag=6, frozen=True):
+class StatusResult(_Answer, tag=6, frozen=True):
     """A node's own view. ``node_id`` and ``leader_id`` are names, ``member_id`` and ``cluster_id`` are hex.
 
     ``state`` is follower, candidate or leader; ``notice`` says in words why a node is not ready, if it is not.
@@ -235,7 +239,7 @@ class StatusResult(_Message, tag=6, frozen=True):
     notice: str = ""
 
 
-class ErrorResult(_Message, tag=7, frozen=True):
+class ErrorResult(_Answer, tag=7, frozen=True):
     """The request as a whole failed; the code names the class, and so what may be concluded."""
 
     code: str

@@ -23,6 +23,7 @@ _HEAD = struct.Struct(">IQBQHQQ")
 _U64 = struct.Struct(">Q")
 _TERM = struct.Struct(">Q")
 HEAD_BYTES = _HEAD.size
+RECORD_VERSION = 1
 
 
 class EntryKind(enum.IntEnum):
@@ -142,8 +143,13 @@ class ClusterRecord(msgspec.Struct, array_like=True, frozen=True):
     initial_state: bytes = b""
 
     def cluster_id(self) -> bytes:
-        """16 bytes that name the cluster: a digest of the whole record, so another record is another cluster."""
-        return hashlib.sha256(msgspec.msgpack.encode(self)).digest()[:16]
+        """16 bytes that name the cluster: a digest of the whole record, so another record is another cluster.
+
+        What is hashed is spelled out here, since a field that a later version adds must not change the id.
+        """
+        members = [(member.name, member.id) for member in self.members]
+        whole = (RECORD_VERSION, members, self.election_timeout_min_ms, self.initial_state)
+        return hashlib.sha256(msgspec.msgpack.encode(whole)).digest()[:16]
 
     def configuration(self) -> Configuration:
         """The configuration that the record stands for."""

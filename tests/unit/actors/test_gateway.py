@@ -20,6 +20,7 @@ from zraft.errors import NotLeader, Unavailable, Unknown
 from zraft.protocol import codec
 from zraft.protocol.client import (
     PROTOCOL_VERSION,
+    ClusterStatus,
     ErrorResult,
     Get,
     GetResult,
@@ -60,14 +61,15 @@ LEADING = RoleGroup(5, "leader", ME)
 DONE = PutResult(True, None, 9, 4, 4)
 
 
+CHANNELS: dict[str, codec.Channel[object]] = {
+    "election": codec.gateway_to_election,
+    "replication": codec.gateway_to_replication,
+    "storage": codec.gateway_to_storage,
+}
+
+
 class Trio:
     """One incarnation of election, replication and storage, as the gateway meets them."""
-
-    CHANNELS = {
-        "election": codec.gateway_to_election,
-        "replication": codec.gateway_to_replication,
-        "storage": codec.gateway_to_storage,
-    }
 
     def __init__(self, sockets: KeptSockets, runtime: Path, incarnation: int) -> None:
         self.incarnation = incarnation
@@ -75,7 +77,7 @@ class Trio:
         self._routes: dict[str, bytes] = {}
         self._sockets = {
             part: sockets.bind_router(ipc_endpoint(runtime, incarnation, f"{part}.gateways"), LOCAL_MESSAGES_MAX)
-            for part in self.CHANNELS
+            for part in CHANNELS
         }
 
     def hear(self, part: str) -> object:
@@ -84,7 +86,7 @@ class Trio:
             assert self._sockets[part].poll(WAIT_MS), f"nothing came to {part}"
             self._routes[part], incarnation, frame = self._sockets[part].recv_multipart()
             assert incarnation == self._frame
-            message = self.CHANNELS[part].decode(frame)  # type: ignore[attr-defined]
+            message = CHANNELS[part].decode(frame)
             if not isinstance(message, Register):
                 return message
 
@@ -249,6 +251,8 @@ def test_when_the_trio_restarts_what_was_sent_is_unknown_and_the_rest_goes_on(no
         node.ask(Put(b"sent", b"v"), b"sent %d" % number)
         trio.hear_proposal()
     node.ask(Put(b"kept", b"v"), b"kept")
+    node.ask(ClusterStatus(), b"marker")
+    assert node.answer()[0] == b"marker"
     node.page.publish(Group.NODE, codec.encode(NodeGroup(0)))
     assert {node.error() for _ in range(4)} == {Unknown.code}
     trio = node.start_trio(incarnation=2)

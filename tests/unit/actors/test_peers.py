@@ -41,7 +41,7 @@ class Names:
     def look_up(self, host: str) -> str | None:
         self.asked.add(host)
         if host not in self.addresses:
-            self._released.wait(WAIT_S)
+            self._released.wait(10 * WAIT_S)
             return None
         return self.addresses[host]
 

@@ -55,6 +55,19 @@ def future(revision: int) -> ErrorInfo:
     return ErrorInfo("InvalidArgument", f"revision {revision} is in the future: this state is at 7")
 
 
+def spy_on_records(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The records that are read from now on."""
+    looked_at: list[bytes] = []
+    record = machine.state.record
+
+    def spy(at: bytes) -> bytes | None:
+        looked_at.append(at)
+        return record(at)
+
+    monkeypatch.setattr(machine.state, "record", spy)
+    return looked_at
+
+
 # --- Get
 
 
@@ -194,6 +207,30 @@ def test_there_is_more_only_if_there_is_another_key(machine: Machine) -> None:
 def test_a_range_stops_at_the_limit_of_a_reply(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(views, "REPLY_BYTES_MAX", 1)
     assert View(machine.state).answer(Range()) == RangeResult((A7,), True, b"b", 7)  # one at least
+
+
+def test_a_range_looks_at_so_many_keys_at_most_even_if_it_finds_none(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.apply(Delete(b"a"), Delete(b"b"), Delete(b"ba"))
+    monkeypatch.setattr(views, "KEYS_LOOKED_AT_MAX", 2)
+    view = View(machine.state)
+    assert view.answer(Range()) == RangeResult((), True, b"ba", 10)
+    assert view.answer(Range(start=b"ba", revision=10)) == RangeResult((C,), False, b"", 10)
+
+
+def test_a_range_of_keys_copies_no_values(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at = spy_on_records(machine, monkeypatch)
+    answer = View(machine.state).answer(Range(keys_only=True))
+    assert isinstance(answer, RangeResult)
+    assert (len(answer.items), looked_at) == (4, [])
+
+
+def test_values_that_are_left_out_are_not_copied(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views, "REPLY_BYTES_MAX", 2)
+    looked_at = spy_on_records(machine, monkeypatch)
+    View(machine.state).answer(Batch((Get(b"c"),) * 1_000))
+    assert len(looked_at) == 3
 
 
 def test_a_scan_in_pages_is_one_consistent_view_while_writes_go_on(machine: Machine) -> None:

@@ -1,0 +1,24 @@
+"""Running command lines within the test's process, against scripted nodes."""
+
+import os
+from typing import Protocol
+
+from click.testing import CliRunner, Result
+
+from tests.wire.scripted import Script, ScriptedNode
+from zraft.cli import zraft
+from zraft.protocol.client import Response
+
+
+class Serve(Protocol):
+    """Starts a node that answers everything with one response, or as a script says."""
+
+    def __call__(self, response: Response | Script) -> ScriptedNode: ...
+
+
+def run(*arguments: str | bytes, stdin: bytes = b"") -> Result:
+    return CliRunner().invoke(zraft, [os.fsdecode(one) for one in arguments], input=stdin)
+
+
+def ask(node: ScriptedNode, *arguments: str | bytes, stdin: bytes = b"") -> Result:
+    return run(arguments[0], "--endpoints", node.endpoint, "--timeout", "0.3", *arguments[1:], stdin=stdin)

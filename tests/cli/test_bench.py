@@ -1,0 +1,123 @@
+"""``zraft bench``: its figures on stdout, its progress on a terminal. What is measured is tested in tests/wire."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.cli.asking import Serve, ask, run
+from tests.wire.scripted import CLUSTER
+from zraft.bench import Figures, Load
+from zraft.bench.worker import Tally
+from zraft.cli.bench import row
+from zraft.protocol.client import (
+    ClusterStatus,
+    ErrorResult,
+    Get,
+    GetResult,
+    PutResult,
+    Request,
+    Response,
+    StatusResult,
+)
+
+DONE = PutResult(success=True, error=None, index=7, revision=3, mod_revision=3)
+FOUND = GetResult(found=True, value=b"v", error=None, revision=3)
+STATUS = StatusResult("node-1", "leader", 4, "node-1", (), 7, 7, "", CLUSTER.hex(), 1, 7, 3)
+ONE = ("--clients", "1", "--pipeline", "4", "--seconds", "0.3")
+
+
+def answer(request: Request) -> Response:
+    match request:
+        case ClusterStatus():
+            return STATUS
+        case Get():
+            return FOUND
+    return DONE
+
+
+def test_json_holds_figures_and_settings(serve: Serve) -> None:
+    node = serve(answer)
+    result = ask(node, "bench", *ONE, "--value-size", "10", "--keys", "3", "--output", "json")
+    document = json.loads(result.stdout)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert document.keys() == {
+        "operations_per_second",
+        "latency_ms",
+        "operations",
+        "errors",
+        "not_found",
+        "elapsed_seconds",
+        "longest_stall_ms",
+        "client_cpu_seconds",
+        "terms",
+        "settings",
+    }
+    assert document["settings"] == {
+        "endpoints": [node.endpoint],
+        "clients": 1,
+        "pipeline": 4,
+        "batch": 1,
+        "value_size": 10,
+        "keys": 3,
+        "read_ratio": 0.0,
+        "consistency": "linearizable",
+        "seconds": 0.3,
+        "timeout": 0.3,
+        "fill": False,
+        "spread": False,
+        "large_every": 0,
+    }
+
+
+def test_a_table_for_people() -> None:
+    tally = Tally(operations=12_345, not_found=1_000, elapsed=2.0)
+    tally.errors.update(Unknown=3, Unavailable=1_200)
+    tally.latencies.add(0.01)
+    figures = Figures(Load(endpoints=("a:1",)), tally, (3, 4))
+    latencies = ["10.00"] * 4
+    assert row(figures) == ("6,172", *latencies, "12,345", "1,200 Unavailable, 3 Unknown", "1,000", "3 to 4")
+
+
+def test_progress_is_shown_on_a_terminal_only(serve: Serve) -> None:
+    ours, theirs = pty.openpty()
+    command = [
+        sys.executable,
+        "-m",
+        "zraft.cli",
+        "bench",
+        *ONE,
+        "--seconds",
+        "0.8",
+        "--endpoints",
+        serve(answer).endpoint,
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    output = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, env=environment, timeout=30, check=True)
+    shown = os.read(ours, 10_000).decode()
+    os.close(ours)
+    os.close(theirs)
+    assert b"operations," not in output.stdout
+    assert output.stdout.startswith(b"OPERATIONS/S")
+    assert " operations, " in shown
+    assert shown.endswith("\r\x1b[K")
+
+
+def test_a_load_that_did_nothing_is_a_failure(serve: Serve) -> None:
+    lost = ErrorResult("Unknown", "the leader was lost")
+    result = ask(
+        serve(lambda request: lost if not isinstance(request, ClusterStatus | Get) else answer(request)), "bench", *ONE
+    )
+    assert (result.exit_code, "Unknown" in result.stdout, "zraft status" in result.stderr) == (3, True, True)
+
+
+def test_nobody_to_load_is_unavailable() -> None:
+    result = run("bench", *ONE, "--timeout", "0.3", "--endpoints", "127.0.0.1:1")
+    assert (result.exit_code, result.stdout) == (3, "")
+
+
+def test_an_impossible_load_is_rejected(serve: Serve) -> None:
+    result = ask(serve(answer), "bench", *ONE, "--batch", "10000", "--value-size", "1000")
+    assert (result.exit_code, "at most 1572864 bytes" in result.stderr) == (5, True)

@@ -1,0 +1,45 @@
+"""A real node takes the golden frames, and its answers can be read with nothing but the schemas."""
+
+from typing import Any
+
+import pytest
+import zmq
+
+from tests.wire.by_schema import read_frame
+from tests.wire.served import WAIT_MS, Served, Stranger
+from tools import golden
+
+pytestmark = pytest.mark.cluster
+
+FRAMES = {line["name"]: line for line in golden.load("client.jsonl")}
+REQUESTS = [line for line in FRAMES.values() if line["frame"] == "request"]
+HEADER = bytes.fromhex(FRAMES["request header, any cluster"]["hex"])
+# What this node can't do: it may not have the revision yet, or its version reserves the field.
+REFUSED = {"put, reserved fields", "delete, reserved fields", "range, continued", "range, bounds"}
+
+
+@pytest.mark.parametrize("kind", [zmq.REQ, zmq.DEALER])
+def test_a_node_takes_the_golden_requests(served: Served, kind: int) -> None:
+    answers = {"Put": "PutResult", "Delete": "DeleteResult", "Get": "GetResult", "Batch": "BatchResult"}
+    answers |= {"Range": "RangeResult", "ClusterStatus": "StatusResult"}
+    with Stranger(served, kind) as stranger:
+        for line in REQUESTS:
+            [record], [answer] = line["value"], ask(stranger, bytes.fromhex(line["hex"]))
+            assert answer == answers[record] or (answer == "ErrorResult" and line["name"] in REFUSED), line["name"]
+
+
+def test_a_node_refuses_the_golden_bad_requests(stranger: Stranger) -> None:
+    for line in golden.load("refused.jsonl"):
+        answer = ask(stranger, bytes.fromhex(line["hex"]))
+        assert answer["ErrorResult"]["code"] == line["error"], line["name"]
+
+
+def ask(stranger: Stranger, body: bytes) -> Any:
+    """The answer, as golden files have it."""
+    empty = [b""] if stranger.socket.type == zmq.DEALER else []
+    stranger.send_frames(*empty, HEADER, b"id", body)
+    assert stranger.socket.poll(WAIT_MS), "silence"
+    *empties, header, number, answer = stranger.socket.recv_multipart()
+    assert (empties, number) == (empty, b"id")
+    assert read_frame("response_header", header)["ResponseHeader"]["node"] == "node-1"
+    return read_frame("response", answer)

@@ -1,0 +1,61 @@
+"""A small standard set of loads on a local cluster that is started for it, and a table of the figures: ``make bench``.
+
+    python tools/bench.py --seconds 5
+
+The figures are of all nodes and clients on one machine and one disk. Machines differ by a factor of two and more, so
+compare only what ran side by side, in turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from zraft.bench import Load, measure
+from zraft.cli.bench import HEAD, row
+from zraft.cli.tables import table
+from zraft.cluster import LocalCluster, Ports
+
+PORTS = Ports(client=28_080, http=29_090, peer=27_080)
+"""Not those of ``make run-cluster``."""
+DIRECTORY = Path("/var/tmp")
+"""A disk: what is below /tmp may be memory, where an fsync costs nothing."""
+
+
+def loads(endpoints: list[str], seconds: float) -> dict[str, Load]:
+    """The standard set, by name. The first one writes every key, so that all that follow find them."""
+    base = Load(endpoints=tuple(endpoints), seconds=seconds)
+    return {
+        "lone put": replace(base, clients=1, pipeline=1, fill=True),
+        "lone get": replace(base, clients=1, pipeline=1, read_ratio=1.0),
+        "puts, 2 x 128": base,
+        "gets, 2 x 128": replace(base, read_ratio=1.0),
+        "puts by 100, 2 x 8": replace(base, pipeline=8, batch=100),
+    }
+
+
+def main() -> None:
+    """Starts the cluster, runs the set, prints the table, and stops the cluster."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each load")
+    parser.add_argument("--nodes", type=int, default=3)
+    options = parser.parse_args()
+    rows: list[tuple[object, ...]] = [("LOAD", *HEAD)]
+    with tempfile.TemporaryDirectory(prefix="zraft-bench-", dir=DIRECTORY) as directory:
+        cluster = LocalCluster(Path(directory), options.nodes, ports=PORTS)
+        cluster.up()
+        try:
+            for name, load in loads(cluster.endpoints(), options.seconds).items():
+                print(f"{name}, {options.seconds:g} s ...", file=sys.stderr, flush=True)
+                rows.append((name, *row(measure(load))))
+        finally:
+            cluster.down()
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""``zraft bench``: load on a cluster, and what came of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from zraft.bench import Figures, Load, measure
+from zraft.cli.connection import connection_options, consistency_option, known_endpoints
+from zraft.cli.manual import Manual
+from zraft.cli.outcomes import REJECTED, UNAVAILABLE, Failure
+from zraft.cli.output import as_json, output_option
+from zraft.cli.tables import table
+from zraft.protocol.client import BATCH_OPERATIONS_MAX, REQUEST_BYTES_MAX
+
+CLIENTS_MAX = 64
+HEAD = ("OPERATIONS/S", "P50 MS", "P99 MS", "P99.9 MS", "MAX MS", "OPERATIONS", "ERRORS", "NOT FOUND", "TERMS")
+
+_CLEAR_LINE = "\r\x1b[K"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _number(flag: str, kind: click.ParamType[Any], default: float, text: str) -> Callable[[F], F]:
+    return click.option(flag, type=kind, default=default, show_default=True, metavar="N", help=text)
+
+
+@click.command(
+    cls=Manual,
+    examples=[
+        "zraft bench # single puts, 256 outstanding",
+        "zraft bench --clients 1 --pipeline 1 # one caller: the latency of a lone put",
+        "zraft bench --pipeline 8 --batch 100 # puts in batches of 100",
+        "zraft bench --read-ratio 1 --fill --clients 3 # linearizable gets of keys that exist",
+        "zraft bench --read-ratio 0.9 --seconds 60 --output json",
+    ],
+    ends=(UNAVAILABLE, REJECTED),
+)
+@_number("--clients", click.IntRange(1, CLIENTS_MAX), 2, "Connections, a process each.")
+@_number("--pipeline", click.IntRange(1, 100_000), 128, "Requests outstanding on each.")
+@_number("--batch", click.IntRange(1, BATCH_OPERATIONS_MAX), 1, "Operations in each request.")
+@_number("--value-size", click.IntRange(0, REQUEST_BYTES_MAX), 256, "Bytes of each value.")
+@_number("--keys", click.IntRange(1, 10**10), 100_000, "Different keys, drawn at random.")
+@_number("--read-ratio", click.FloatRange(0, 1), 0.0, "Share of the requests that are reads.")
+@consistency_option
+@_number("--seconds", click.FloatRange(0.1, 86_400), 10.0, "How long to begin requests.")
+@click.option("--fill", is_flag=True, help="First write each key once; not measured.")
+@click.option("--spread", is_flag=True, help="Connections stay with one node each, in turn, and repeat nothing.")
+@_number("--large-every", click.IntRange(0), 0, "After so many requests a batch of 10,000. 0: none.")
+@output_option("table", "json", text="table: the figures; json: figures and settings.")
+@connection_options
+def bench(output: str, endpoints: tuple[str, ...] | None, **settings: Any) -> None:
+    """Put load on a cluster and measure it: each request that ends is followed by the next one (a closed loop).
+
+    It writes keys that begin with bench/ and leaves them there. As any client does, it sends what needs the leader
+    straight to it, and repeats what was certainly not executed; the latency of a request has all of that in it.
+    """
+    is_terminal = sys.stderr.isatty()
+    figures = measure(Load(endpoints=known_endpoints(endpoints), **settings), _show if is_terminal else None)
+    if is_terminal:
+        click.echo(_CLEAR_LINE, err=True, nl=False)
+    click.echo(as_json(figures.document()) if output == "json" else table([HEAD, row(figures)]))
+    if not figures.tally.operations:
+        raise Failure("not one operation succeeded: see which nodes are up with `zraft status`", UNAVAILABLE)
+
+
+def row(figures: Figures) -> tuple[object, ...]:
+    """The figures for a table with ``HEAD``."""
+    tally = figures.tally
+    latencies = (f"{value:.2f}" for value in figures.latency_ms().values())
+    errors = ", ".join(f"{count:,} {code}" for code, count in sorted(tally.errors.items()))
+    before, after = figures.terms
+    terms = str(before) if before == after else f"{before} to {after}"
+    rate = f"{figures.operations_per_second:,.0f}"
+    return (rate, *latencies, f"{tally.operations:,}", errors or "0", f"{tally.not_found:,}", terms)
+
+
+def _show(seconds: float, operations: int, errors: int) -> None:
+    rate = operations / seconds
+    failed = f", {errors:,} failed" if errors else ""
+    click.echo(f"{_CLEAR_LINE}{seconds:.1f} s: {operations:,} operations, {rate:,.0f}/s{failed}", err=True, nl=False)

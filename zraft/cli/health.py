@@ -1,0 +1,93 @@
+"""``zraft health``: whether the cluster serves, and each of its nodes."""
+
+from __future__ import annotations
+
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import click
+
+from zraft.cli.connection import connection_options
+from zraft.cli.manual import Manual
+from zraft.cli.members import Member, members_of
+from zraft.cli.outcomes import UNAVAILABLE, Failure
+from zraft.cli.output import as_json, output_option
+from zraft.cli.tables import table
+from zraft.client.core import Core
+from zraft.client.links import Link
+from zraft.errors import ZraftError
+from zraft.protocol.client import Get, GetResult
+
+HEAD = ("NODE", "ENDPOINT", "SERVES", "TOOK MS", "REASON")
+PROBE = b"zraft"
+"""Any key: whether it exists does not matter."""
+
+
+@dataclass(frozen=True)
+class Health:
+    """Whether a member serves linearizable requests, how long one took, and why not, or what it complains of."""
+
+    member: Member
+    serves: bool
+    took_ms: float
+    reason: str
+
+
+@click.command(
+    cls=Manual,
+    examples=[
+        "zraft health",
+        "zraft health --timeout 1 || alert # the cluster does not serve",
+        "zraft health --output json | jq '.members[] | select(.serves | not)'",
+    ],
+    ends=(UNAVAILABLE,),
+)
+@output_option("table", "json", text="table: for people; json: for machines.")
+@connection_options
+def health(output: str, endpoints: tuple[str, ...] | None, timeout: float) -> None:
+    """Ask each member for a linearizable read: it is served only if a leader with a majority is behind it.
+
+    The cluster serves if any member does; clients find those by themselves. A load balancer or an orchestrator that
+    asks for one node uses /health/ready on its HTTP port.
+    """
+    members = members_of(endpoints, timeout)
+    link = Link()
+    try:
+        with ThreadPoolExecutor(len(members)) as pool:
+            found = list(pool.map(lambda member: _probe(link, member, timeout), members))
+    finally:
+        link.close()
+    serves = any(one.serves for one in found)
+    if output == "json":
+        click.echo(as_json({"serves": serves, "members": [_document(one) for one in found]}))
+    else:
+        click.echo(table([HEAD, *map(_row, found)]))
+    if not serves:
+        raise Failure("no member serves: a majority of them must be up and reach each other", UNAVAILABLE)
+
+
+def _probe(link: Link, member: Member, timeout: float) -> Health:
+    if member.status is None:
+        return Health(member, False, 0.0, member.error)
+    began = time.monotonic()
+    core = Core((member.endpoint,), random.random)
+    reason = member.status.notice
+    try:
+        link.run(core.call(Get(PROBE), GetResult, began, timeout, only=member.endpoint))
+        serves = True
+    except ZraftError as error:
+        serves, reason = False, reason or str(error)
+    return Health(member, serves, round((time.monotonic() - began) * 1000, 1), reason)
+
+
+def _document(one: Health) -> dict[str, object]:
+    member = one.member
+    names = {"node_id": member.name, "endpoint": member.endpoint}
+    return {**names, "serves": one.serves, "took_ms": one.took_ms, "reason": one.reason}
+
+
+def _row(one: Health) -> tuple[object, ...]:
+    took = one.took_ms if one.member.status else "-"
+    return (one.member.name, one.member.endpoint or "-", "yes" if one.serves else "no", took, one.reason)

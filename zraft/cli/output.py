@@ -1,0 +1,60 @@
+"""What commands print: bytes as they are, for people, or in JSON."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from zraft.protocol.client import KeyValue
+
+SHOWN_MAX = 60
+"""Characters of a key or value in a table."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def output_option(*formats: str, text: str) -> Callable[[F], F]:
+    """Adds ``--output``; the first format is the default, and the text says what the formats are."""
+    return click.option("--output", type=click.Choice(formats), default=formats[0], show_default=True, help=text)
+
+
+def in_json(value: bytes) -> str | dict[str, str]:
+    """Bytes in JSON: text if they are UTF-8, and else ``{"base64": ...}``."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(value).decode()}
+
+
+def as_json(document: object) -> str:
+    """A document for machines, laid out so that people can read it as well."""
+    return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def shown(value: bytes) -> str:
+    """Bytes for people, on one line that no terminal takes for commands; what is long is cut."""
+    text = value[: 4 * SHOWN_MAX + 4].decode(errors="backslashreplace")
+    line = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+    return line if len(line) <= SHOWN_MAX else f"{line[: SHOWN_MAX - 1]}…"
+
+
+def item_document(item: KeyValue, keys_only: bool = False) -> dict[str, object]:
+    """A key with its value and revisions, for JSON."""
+    value = {} if keys_only else {"value": in_json(item.value)}
+    revisions = {"create_revision": item.create_revision, "mod_revision": item.mod_revision, "version": item.version}
+    return {"key": in_json(item.key), **value, **revisions}
+
+
+def item_head(keys_only: bool = False) -> tuple[object, ...]:
+    """The head of a table of keys; revisions are those at which a key was created and last changed."""
+    return ("KEY", *(() if keys_only else ("VALUE",)), "VERSION", "CREATED", "CHANGED")
+
+
+def item_row(item: KeyValue, keys_only: bool = False) -> tuple[object, ...]:
+    """A row of that table."""
+    value = () if keys_only else (shown(item.value),)
+    return (shown(item.key), *value, item.version, item.create_revision, item.mod_revision)
