@@ -1,0 +1,115 @@
+"""What the README tells people to type does what it says."""
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import pytest
+
+from tests.cluster.running import running
+from zraft.cli import zraft
+from zraft.cli.node import settings_of
+from zraft.cluster import LocalCluster
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MANUAL = (ROOT / "zraft" / "cli" / "README.md").read_text(encoding="utf-8")
+NOT_OURS = (".", "make")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command line of a page, and the lines that stand below it."""
+
+    words: list[str]
+    output: str
+
+
+def commands_of(page: str) -> Iterator[Command]:
+    for block in re.findall(r"^```console\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
+        for part in re.split(r"^\$ ", block.replace("\\\n", " "), flags=re.MULTILINE)[1:]:
+            line, _, output = part.partition("\n")
+            yield Command(shlex.split(line, comments=True), output)
+
+
+def is_node(command: Command) -> bool:
+    return command.words[:2] == ["zraft", "node"]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """A directory whose local cluster runs, as after `make run-cluster`."""
+    with running(tmp_path / ".zraft"):
+        yield tmp_path
+
+
+@pytest.mark.cluster
+def test_the_commands_run_one_after_the_other(home: Path) -> None:
+    ran = 0
+    for command in commands_of(README):
+        if command.words[0] in NOT_OURS or is_node(command):
+            continue
+        assert command.words[0] == "zraft"
+        result = subprocess.run(
+            [sys.executable, "-m", "zraft.cli", *command.words[1:]],
+            cwd=home,
+            env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (result.returncode, result.stderr) == (0, ""), command
+        if command.output:
+            assert result.stdout.strip() == command.output.strip(), command
+        ran += 1
+    assert ran > 5
+
+
+@pytest.mark.cluster
+def test_the_python_runs(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    endpoints = iter(LocalCluster.load(home / ".zraft").endpoints())
+    [program] = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    exec(re.sub(r"127\.0\.0\.1:808\d", lambda _: next(endpoints), program), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "b'100'"
+    assert lines[-1] == "b'config/rate' b'200'"
+
+
+@pytest.mark.parametrize("page", [README, MANUAL])
+def test_nodes_are_started_with_settings_that_are_right(page: str, tmp_path: Path) -> None:
+    nodes = [command for command in commands_of(page) if is_node(command)]
+    node = zraft.get_command(click.Context(zraft), "node")
+    assert nodes
+    assert node is not None
+    for command in nodes:
+        if "--config" not in command.words:
+            given = node.make_context("node", command.words[2:]).params
+            assert settings_of(given.pop("config"), given)
+
+
+def test_the_make_targets_are_there() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(re.findall(r"(?:\$ |`)make ([a-z-]+)", README))
+    assert named
+    assert named <= targets
+
+
+def test_every_command_of_the_pages_is_one() -> None:
+    """Whether its words, options and arguments are right; nothing is run."""
+    for command in [*commands_of(README), *commands_of(MANUAL)]:
+        words = command.words[command.words.index("zraft") + 1 :] if "zraft" in command.words else []
+        for mark in ("|", "||", ">"):
+            words = words[: words.index(mark)] if mark in words else words
+        parse(zraft, words)
+
+
+def parse(command: click.Command, words: list[str]) -> None:
+    context = command.make_context(command.name, words, resilient_parsing=False)
+    if isinstance(command, click.Group) and context._protected_args:
+        ...
