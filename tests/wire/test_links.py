@@ -176,6 +176,12 @@ def test_an_unreachable_leader_hint_falls_back(nobody: str) -> None:
         assert [client.put("k", "v"), client.put("k", "v")] == [DONE, DONE]
 
 
+@pytest.mark.parametrize("hint", ["nonsense", "host:", "127.0.0.1:0"])
+def test_a_leader_hint_that_is_no_endpoint_is_not_followed(hint: str) -> None:
+    with ScriptedNode(serve, leader=hint) as node, Client(node.endpoint) as client:
+        assert [client.put("k", "v"), client.put("k", "v")] == [DONE, DONE]
+
+
 def test_a_failed_precondition_is_raised(node: ScriptedNode) -> None:
     failed = PutResult(success=False, error=ErrorInfo("PreconditionFailed", "it is 4"), index=8, revision=4)
     with (

@@ -14,7 +14,7 @@ from zmq.utils.monitor import parse_monitor_message
 
 from zraft.actors import metrics
 from zraft.actors.logs import Log
-from zraft.actors.sockets import Frames, Sockets, drain, tcp
+from zraft.actors.sockets import Frames, Sockets, drain, send_frames, tcp
 from zraft.core.admission import Admission, Caller, Limits
 from zraft.core.limits import fault_of, is_write
 from zraft.errors import InvalidArgument, ProtocolError, ResourceExhausted, Unavailable, ZraftError
@@ -149,7 +149,7 @@ class Clients:
         while unsent.frames:
             count, size = _part_of(unsent)
             try:
-                self.socket.send_multipart([route, b"", header, *unsent.frames[:count]], zmq.NOBLOCK)
+                send_frames(self.socket, [route, b"", header, *unsent.frames[:count]])
             except zmq.Again:
                 return False
             except zmq.ZMQError as error:

@@ -19,6 +19,9 @@ HEARTBEAT_MS = 2_000
 CONNECT_MS = 2_000
 RECONNECT_MS = (10, 1_000)
 
+_LAST = int(zmq.NOBLOCK)
+_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
+
 Frames = list[bytes]
 
 
@@ -112,7 +115,7 @@ def _is_ipv6(endpoint: str) -> bool:
 def send(socket: zmq.Socket[bytes], frames: Frames) -> bool:
     """Send without blocking; False when the queue is full, the peer is not connected, or unknown to a ROUTER."""
     try:
-        socket.send_multipart(frames, zmq.NOBLOCK)
+        send_frames(socket, frames)
     except zmq.Again:
         return False
     except zmq.ZMQError as error:
@@ -122,13 +125,31 @@ def send(socket: zmq.Socket[bytes], frames: Frames) -> bool:
     return True
 
 
+def send_frames(socket: zmq.Socket[bytes], frames: Frames) -> None:
+    """Send one message without blocking.
+
+    Not ``send_multipart``, which computes with enums for each frame: three times the cost (1.0 and 0.33 us).
+
+    Raises:
+        zmq.ZMQError: it can't be sent (now); nothing of it was.
+    """
+    for frame in frames[:-1]:
+        socket.send(frame, _MORE)
+    socket.send(frames[-1], _LAST)
+
+
 def drain(socket: zmq.Socket[bytes], most: int) -> Iterator[Frames]:
     """What has arrived, up to ``most`` messages, without blocking."""
     for _ in range(most):
         try:
-            yield socket.recv_multipart(zmq.NOBLOCK)
+            frame = socket.recv(_LAST, copy=False)
         except zmq.Again:
             return
+        frames = [frame.bytes]
+        while frame.more:  # else each frame would cost a question, an enum and half as much again
+            frame = socket.recv(_LAST, copy=False)
+            frames.append(frame.bytes)
+        yield frames
 
 
 def poll(poller: zmq.Poller, seconds: float) -> dict[object, int]:

@@ -62,7 +62,7 @@ def _options(command: click.Command) -> click.Command:
     cls=Manual,
     examples=[
         "zraft node # a cluster of one",
-        "zraft node --config /etc/zraft.toml",
+        "zraft node --config zraft.toml",
         "zraft node --id node-1 --host 10.0.0.1 --peers node-1=10.0.0.1:7080,node-2=10.0.0.2:7080,node-3=10.0.0.3:7080",
         "ZRAFT_PORT=8081 zraft node",
     ],

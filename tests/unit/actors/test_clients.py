@@ -14,7 +14,7 @@ from zraft.actors.clients import UNREAD, UNREAD_SECONDS, Ask, Clients
 from zraft.actors.logs import Log
 from zraft.actors.sockets import Frames
 from zraft.core.admission import Limits
-from zraft.errors import InvalidArgument, ProtocolError, ResourceExhausted
+from zraft.errors import InvalidArgument, ProtocolError, ResourceExhausted, Unavailable
 from zraft.protocol.client import (
     PROTOCOL_VERSION,
     Batch,
@@ -171,17 +171,22 @@ def test_a_long_header_is_not_even_decoded_nor_kept(gateway: Gateway) -> None:
 
 
 def test_headers_that_are_remembered_are_checked_again(gateway: Gateway) -> None:
-    """A node that has not formed yet refuses a cluster's clients, and serves them afterwards."""
+    """A node that has not formed yet refuses a cluster's clients for now, and serves them afterwards."""
     client = gateway.connect()
     header = encode(RequestHeader(PROTOCOL_VERSION, CLUSTER))
     ask(client, (b"1", GET), header=header)
     gateway.turns_until(lambda: client.poll(0), "the refusal")
     ((_, body),) = receive(client)
-    message = f"this node belongs to cluster one that has not formed yet, not to {CLUSTER.hex()}"
-    assert error(body) == ErrorResult(ProtocolError.code, message)
+    assert error(body) == ErrorResult(Unavailable.code, "this node is starting: it does not know its cluster yet")
     gateway.clients.cluster = CLUSTER
     ask(client, (b"2", GET), header=header)
     gateway.turns_until(lambda: gateway.asked, "the request")
+    gateway.clients.cluster = b"another"
+    ask(client, (b"3", GET), header=header)
+    gateway.turns_until(lambda: client.poll(0), "the refusal")
+    ((_, body),) = receive(client)
+    message = f"this node belongs to cluster {b'another'.hex()}, not to {CLUSTER.hex()}"
+    assert error(body) == ErrorResult(ProtocolError.code, message)
 
 
 # --- bounds

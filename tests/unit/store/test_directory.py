@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from zraft.errors import ConfigurationError, DataDirectoryInUse, InvariantViolated, StorageFault
-from zraft.store import directory
+from zraft.store import directory as directories
 from zraft.store.directory import IPC_PATH_BYTES_MAX, DataDirectory, ipc_endpoint, runtime_directory
 
 
@@ -108,7 +108,7 @@ def test_the_runtime_directory_is_private_and_the_same_for_each_spelling(data: P
 def test_without_a_usable_xdg_directory_memory_is_taken_else_the_temporary_directory(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, configured: str | None, has_memory: bool
 ) -> None:
-    monkeypatch.setattr(directory, "MEMORY_DIRECTORY", tmp_path if has_memory else tmp_path / "missing")
+    monkeypatch.setattr(directories, "MEMORY_DIRECTORY", tmp_path if has_memory else tmp_path / "missing")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing" if has_memory else tmp_path))
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     if configured is not None:
