@@ -24,7 +24,7 @@ from zraft.core.restarts import TRIO
 
 pytestmark = pytest.mark.cluster
 
-LEADER_KILLS = 5
+LEADER_KILLS = 3
 MASSACRES = 10
 STALE_READS = 3
 PAUSE_S = 3.0

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from tests.simulation.cluster import Cluster
 from tests.simulation.network import CALM, Plane, Weather
 from tests.simulation.node import Node
+from zraft.core.election import LEADER
 
 PLANES = tuple(Plane)
 EVENTS = ("granted", "elected", "stored", "caught up", "committed", "started")
@@ -26,6 +27,8 @@ class Adversary:
             self._partition,
             self._isolate_leader,
             self._deafen_leader,
+            self._stall_leader,
+            self._cut_pairs,
             self._clear_network,
             self._change_weather,
             self._crash_somebody,
@@ -93,6 +96,33 @@ class Adversary:
         leader.trio.election.pause(self._world.between(0.5, 1.5))
         self._world.note("network", f"{leader.id} hears nobody, and alone will feed {fed}")
         self._world.after(self._world.between(0.2, 0.8), lambda: self._mend(leader.id, fed))
+
+    def _stall_leader(self) -> None:
+        """Nobody hears the leader; what it is told comes late, when somebody else may lead."""
+        leader = self._cluster.leader()
+        if leader is not None:
+            self._cluster.network.cut({leader.id}, set(self._cluster.nodes))
+            self._cluster.network.stall(leader.id, self._world.between(0.15, 0.4))
+
+    def _cut_pairs(self) -> None:
+        """Who hears whom is not transitive."""
+        ids = list(self._cluster.nodes)
+        planes = self._world.random.choice((PLANES, (Plane.CONTROL,)))
+        pairs = [(a, b) for a in ids for b in ids if a != b and self._world.chance(0.25)]
+        self._world.note("network", f"cut {pairs} {[plane.value for plane in planes]}")
+        self._cluster.network.heal()
+        for a, b in pairs:
+            self._cluster.network.cut({a}, {b}, planes)
+
+    def _keep_leaders_apart(self, node: Node) -> None:
+        """An older leader is heard by all again, but for the new one, and its storages tell it nothing."""
+        network = self._cluster.network
+        network.heal()
+        for other in self._cluster.members():
+            if other is not node and other.page.role is not None and other.page.role.role == LEADER:
+                network.cut({other.id}, {node.id})
+                network.cut({node.id}, {other.id})
+                network.cut({other.id}, set(self._cluster.nodes), (Plane.DATA,))
 
     def _mend(self, one: int, others: set[int]) -> None:
         self._cluster.network.mend({one}, others)
@@ -168,11 +198,14 @@ class Adversary:
     def _on_event(self, what: str, node: Node) -> None:
         if not self._on:
             return
-        if what in ("started", "elected") and self._world.chance(0.5):
-            self._cluster.network.replay(node.id if what == "started" else 0)
+        if what in ("started", "granted", "elected") and self._world.chance(0.5):
+            self._cluster.network.replay(node.id)
         if not self._world.chance(self._react[what]):
             return
-        reaction = self._world.random.choice((self._crash, self._crash, self._isolate, self._pause))
+        reactions = [self._crash, self._crash, self._isolate, self._pause]
+        reaction = self._world.random.choice(
+            [*reactions, *[self._keep_leaders_apart] * 4] if what == "elected" else reactions
+        )
         self.struck += 1
         self._world.note("adversary", f"reacts: {what} on {node.id}")
         self._world.after(self._world.random.choice((0.0, 0.0, 0.000_2, 0.002)), lambda: reaction(node))

@@ -38,10 +38,12 @@ class Network:
         self._deliver = deliver
         self._cut: set[tuple[Plane, int, int]] = set()
         self._hoard: list[tuple[Plane, int, bytes, bytes]] = []
+        self._stalled: dict[int, float] = {}
         self.weather = dict.fromkeys(Plane, CALM)
         self.lost = 0
 
-    def send(self, plane: Plane, sender: int, target: int, header: bytes, message: bytes) -> None:
+    def send(self, plane: Plane, sender: int, target: int, header: bytes, message: bytes, rare: bool) -> None:
+        """Messages of a ``rare`` kind are kept for later with preference."""
         world, weather = self._world, self.weather[plane]
         if (plane, sender, target) in self._cut or world.chance(weather.loss):
             self.lost += 1
@@ -49,7 +51,7 @@ class Network:
         for _ in range(1 + world.chance(weather.doubled)):
             delay = world.seldom_long(weather.delay, weather.delay_max)
             world.after(delay, lambda: self._arrive(plane, sender, target, header, message))
-        if weather is not CALM and world.chance(0.03):
+        if world.chance(0.2 if rare else 0.02):
             if len(self._hoard) >= HOARD_MAX:
                 self._hoard.pop(world.random.randrange(HOARD_MAX))
             self._hoard.append((plane, target, header, message))
@@ -61,6 +63,10 @@ class Network:
     def mend(self, senders: set[int], targets: set[int]) -> None:
         """What ``senders`` say reaches ``targets`` again."""
         self._cut = {(plane, a, b) for plane, a, b in self._cut if not (a in senders and b in targets)}
+
+    def stall(self, target: int, seconds: float) -> None:
+        """What comes to ``target`` waits for a while, and then arrives in its order: a congested link."""
+        self._stalled[target] = self._world.now + seconds
 
     def heal(self) -> None:
         self._cut.clear()
@@ -75,6 +81,7 @@ class Network:
         """No faults from now on."""
         self.heal()
         self._hoard.clear()
+        self._stalled.clear()
         self.weather = dict.fromkeys(Plane, CALM)
 
     def _later(self, plane: Plane, target: int, header: bytes, message: bytes) -> None:
@@ -83,5 +90,7 @@ class Network:
     def _arrive(self, plane: Plane, sender: int, target: int, header: bytes, message: bytes) -> None:
         if (plane, sender, target) in self._cut:
             self.lost += 1
+        elif self._world.now < self._stalled.get(target, 0.0):
+            self._world.at(self._stalled[target], lambda: self._deliver(plane, target, header, message))
         else:
             self._deliver(plane, target, header, message)

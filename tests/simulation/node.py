@@ -16,15 +16,21 @@ from zraft.protocol.peer import (
     PEER_VERSION,
     Append,
     Commit,
+    Forward,
     Heartbeat,
     Hello,
     PeerHeader,
     PreVote,
+    PreVoteAnswer,
+    ReadIndexAnswer,
     Vote,
+    VoteAnswer,
 )
 
 if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
+
+RARE = (Vote, VoteAnswer, PreVoteAnswer, Forward, ReadIndexAnswer)
 
 
 class Page:
@@ -116,7 +122,8 @@ class Node:
 
     def _send(self, plane: Plane, to: int, message: object, incarnation: int) -> None:
         header = PeerHeader(PEER_VERSION, self.cluster.id, self.id, to, incarnation)
-        self.cluster.network.send(plane, self.id, to, codec.encode(header), codec.encode(message))
+        rare = isinstance(message, RARE)
+        self.cluster.network.send(plane, self.id, to, codec.encode(header), codec.encode(message), rare)
 
     def _arrive_control(self, header: PeerHeader, frame: bytes) -> None:
         message = codec.control.decode(frame)

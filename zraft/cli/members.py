@@ -23,7 +23,7 @@ class Member:
 
 
 def members_of(endpoints: tuple[str, ...] | None, timeout: float) -> list[Member]:
-    """Asks the endpoints, or those of a local cluster, and the members that they name.
+    """Asks the endpoints, or those of a local cluster, and the members that they name; sorted by name.
 
     Raises:
         Failure: nobody answers.
@@ -40,7 +40,8 @@ def members_of(endpoints: tuple[str, ...] | None, timeout: float) -> list[Member
         members = [member for member in members if member not in nameless]
     if is_guess or not nameless:
         members += _unlocated(answers)
-    return members
+    # The order in which they were found is chance.
+    return sorted(members, key=lambda member: (member.name == "-", member.name, member.endpoint))
 
 
 def leader_of(members: list[Member]) -> str | None:

@@ -201,7 +201,7 @@ class _Lane(Generic[T]):
         while self.queue and self.connection is not None:
             *frames, last = self._message()
             try:
-                # Not send_multipart: for each frame it computes with enums, a sixth of all that an operation costs.
+                # Not send_multipart, which computes with enums for each frame: a tenth of all that an operation costs.
                 for frame in frames:
                     self.connection.socket.send(frame, _MORE)
                 self.connection.socket.send(last, _LAST)
@@ -216,7 +216,7 @@ class _Lane(Generic[T]):
         """The answers that have come. What answers nobody, or one who waits no more, is ignored."""
         while self.connection is not None and self.flying:
             try:
-                frames = self.connection.socket.recv_multipart(_LAST)
+                frames = _message_from(self.connection.socket)
             except zmq.ZMQError:
                 return
             for number, body in zip(frames[2::2], frames[3::2], strict=False):
@@ -247,3 +247,13 @@ class _Lane(Generic[T]):
             frames += (number, body)
             size += len(body)
         return frames
+
+
+def _message_from(socket: zmq.Socket[bytes]) -> list[bytes]:
+    """A message that has come. Not recv_multipart, which asks the socket for an option after each frame."""
+    frames = []
+    while True:
+        frame = socket.recv(_LAST, copy=False)
+        frames.append(frame.bytes)
+        if not frame.more:
+            return frames

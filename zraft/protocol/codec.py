@@ -33,7 +33,7 @@ class Channel(Generic[T_co]):
         """
         try:
             message: T_co = self._decode(frame)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ProtocolError(f"undecodable message of {len(frame)} bytes: {error}") from None
         return message
 

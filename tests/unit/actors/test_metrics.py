@@ -47,24 +47,8 @@ def samples(metrics: NodeMetrics) -> dict[str, float]:
 
 HISTOGRAMS = ("zraft_log_sync_seconds", "zraft_apply_seconds", "zraft_proposal_queue_seconds")
 KINDS = ("write", "read", "status")
-BOUNDS = [
-    "0.0001",
-    "0.00025",
-    "0.0005",
-    "0.001",
-    "0.0025",
-    "0.005",
-    "0.01",
-    "0.025",
-    "0.05",
-    "0.1",
-    "0.25",
-    "0.5",
-    "1.0",
-    "2.5",
-    "5.0",
-    "10.0",
-]
+BOUNDS = ["0.0001", "0.00025", "0.0005", "0.001", "0.0025", "0.005", "0.01", "0.025"]
+BOUNDS += ["0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0"]
 
 
 def counted(metrics: NodeMetrics) -> dict[str, float]:

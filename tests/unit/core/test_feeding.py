@@ -1,0 +1,162 @@
+"""Replication: feeding storages, retransmission, memory. Times are seconds of the leader's clock."""
+
+import pytest
+
+from tests.unit.core.cast import NOBODY, A, B, C, entries
+from tests.unit.core.replicating import (
+    EVERYTHING,
+    LAST,
+    LATE,
+    TERM,
+    accepted,
+    commit_everywhere,
+    empty,
+    lead,
+    leader,
+    propose,
+    proposed,
+    refused,
+    streaming,
+)
+from zraft.core import replication
+from zraft.core.effects import Ignored, Send, ToStorage
+from zraft.core.progress import IDLE_SECONDS
+from zraft.core.replication import (
+    RETRANSMIT_SECONDS,
+    Effect,
+    Replication,
+    ToElection,
+)
+from zraft.protocol.entries import EntryId
+from zraft.protocol.local import Deposed, Read, ReadAnswer
+from zraft.protocol.peer import Append
+
+# --- feeding
+
+
+def test_the_window_bounds_what_is_in_flight() -> None:
+    core = Replication(A, window=(2, EVERYTHING))
+    core.step(lead(A, B), 10.0, A)
+    core.flush(10.0)
+    core.step(accepted(5), 10.0, B)
+    sent: list[Effect] = core.flush(10.0)
+    for number in (1, 2, 3):
+        core.step(propose(number), 10.0, A)
+        sent += core.flush(10.0)
+    assert sent == [
+        Send(B, Append(TERM, LAST, (empty(6),), 0)),
+        Send(B, Append(TERM, EntryId(6, TERM), (proposed(7, 1),), 0)),
+    ]
+    core.step(accepted(6), 10.0, B)
+    assert core.flush(10.0) == [Send(B, Append(TERM, EntryId(7, TERM), (proposed(8, 2), proposed(9, 3)), 0))]
+
+
+def test_a_large_backlog_leaves_in_several_appends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replication, "APPEND_BYTES_MAX", 2 * len(proposed(7)))
+    core = streaming(A, B)
+    for number in (1, 2, 3):
+        core.step(propose(number), 10.0, A)
+    assert [effect for effect in core.flush(10.0) if isinstance(effect, Send)] == [
+        Send(B, Append(TERM, EntryId(6, TERM), (proposed(7, 1), proposed(8, 2)), 0)),
+        Send(B, Append(TERM, EntryId(8, TERM), (proposed(9, 3),), 0)),
+    ]
+
+
+def test_a_refused_probe_goes_back_by_the_hint_and_reads_what_is_missing() -> None:  # [R] 5.3
+    core = leader(A, B, C)
+    core.flush(10.0)
+    core.step(refused(5, EntryId(3, 1)), 10.0, B)
+    assert core.flush(10.0) == [ToStorage(Read(TERM, B, 3, replication.APPEND_BYTES_MAX))]
+    assert core.flush(10.0) == []  # asked once
+    read = ReadAnswer(TERM, B, EntryId(2, 1), entries(3, 2, 2, 2))
+    assert core.step(read, 10.0, A) == [Send(B, Append(TERM, EntryId(2, 1), entries(3, 2, 2, 2), 0))]
+    core.step(accepted(5), 10.0, B)
+    assert core.flush(10.0) == [Send(B, Append(TERM, LAST, (empty(6),), 0))]
+
+
+def test_what_was_read_in_another_term_is_not_sent() -> None:  # S4
+    core = leader(A, B, C)
+    core.flush(10.0)
+    core.step(refused(5, EntryId(3, 1)), 10.0, B)
+    core.flush(10.0)
+    assert core.step(ReadAnswer(4, B, NOBODY, ()), 10.0, A) == [ToElection(Deposed(4))]
+    stale = ReadAnswer(2, B, EntryId(2, 1), entries(3, 2))
+    assert core.step(stale, 10.0, A) == [Ignored("entries behind 2/1, but 3 is next")]
+    assert core.flush(10.0) == [ToStorage(Read(TERM, B, 3, replication.APPEND_BYTES_MAX))]
+
+
+def test_entries_that_nobody_waits_for_are_dropped() -> None:
+    core = streaming(A, B, C)
+    read = ReadAnswer(TERM, B, EntryId(2, 1), entries(3, 2))
+    assert core.step(read, 10.0, A) == [Ignored("entries that nobody waits for")]
+
+
+# --- retransmission (trap 19)
+
+
+def test_a_lost_append_is_repeated() -> None:  # trap 19
+    core = streaming(A, B, C)
+    for member in (A, C):
+        core.step(accepted(6), 10.0, member)
+    core.flush(10.0)
+    for member in (A, C):
+        core.step(accepted(6, commit=6), 10.0, member)
+    assert core.tick(10.0 + LATE) == []
+    assert core.flush(10.0 + LATE) == [Send(B, Append(TERM, LAST, (), 6))]
+
+
+def test_a_lost_commit_index_is_repeated() -> None:  # trap 19
+    core = streaming(A, B, C)
+    for member in (A, B, C):
+        core.step(accepted(6), 10.0, member)
+    core.flush(10.0)
+    for member in (A, C):
+        core.step(accepted(6, commit=6), 10.0, member)
+    core.tick(10.0 + LATE)
+    assert core.flush(10.0 + LATE) == [Send(B, Append(TERM, EntryId(6, TERM), (), 6))]
+
+
+def test_who_lacks_nothing_is_left_alone_for_a_while() -> None:
+    core = streaming(A, B, C)
+    commit_everywhere(core)
+    core.tick(10.0 + IDLE_SECONDS - 0.01)
+    assert core.flush(10.0 + IDLE_SECONDS - 0.01) == []
+
+
+def test_a_storage_that_was_restarted_learns_the_commit_index_without_new_writes() -> None:  # trap 19
+    core = streaming(A, B, C)
+    commit_everywhere(core)
+    core.tick(11.0)
+    again = Append(TERM, EntryId(6, TERM), (), 6)
+    assert core.flush(11.0) == [ToStorage(again), Send(B, again), Send(C, again)]
+
+
+def test_retransmission_waits_for_its_time() -> None:
+    core = leader(A, B, C)
+    core.flush(10.0)
+    assert core.next_deadline() == pytest.approx(10.0 + RETRANSMIT_SECONDS / 4)
+    core.tick(10.0 + LATE)
+    assert core.next_deadline() == pytest.approx(10.0 + LATE + RETRANSMIT_SECONDS / 4)
+
+
+# --- memory
+
+
+def test_what_all_have_is_dropped_and_new_entries_leave_from_memory() -> None:
+    core = streaming(A, B, C)
+    commit_everywhere(core)
+    core.flush(10.0)
+    core.step(propose(), 10.0, A)
+    assert core.flush(10.0)[1] == Send(B, Append(TERM, EntryId(6, TERM), (proposed(7),), 6))
+
+
+def test_a_slow_peer_is_fed_from_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replication, "TAIL_BYTES_MAX", 0)
+    core = streaming(A, B, C)
+    for member in (A, B):
+        core.step(accepted(6), 10.0, member)
+    core.flush(10.0)
+    core.tick(10.0 + LATE)
+    assert ToStorage(Read(TERM, C, 6, replication.APPEND_BYTES_MAX)) in core.flush(10.0 + LATE)
+    read = ReadAnswer(TERM, C, LAST, (empty(6),))
+    assert core.step(read, 10.5, A) == [Send(C, Append(TERM, LAST, (empty(6),), 6))]

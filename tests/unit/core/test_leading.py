@@ -1,0 +1,192 @@
+"""Election on the leader: rounds, reads, stepping down. Times are seconds of the member's clock."""
+
+import pytest
+
+from tests.unit.core.cast import CONFIGURATION, THREE, A, B, C, record_of
+from tests.unit.core.electing import GATEWAY, LAST, leading, new, role, status, to_others
+from zraft.core.effects import Ignored, Send, ToGateway, ToReplication, ToStorage
+from zraft.core.election import (
+    FOLLOWER,
+    LEADER,
+    REPLICATION,
+    STORAGE,
+    Effect,
+    Election,
+    Timing,
+)
+from zraft.protocol.local import (
+    Deposed,
+    Ping,
+    Pong,
+    RoundAnswer,
+    RoundRequest,
+    Stop,
+    StorageStatus,
+    VoteQuery,
+)
+from zraft.protocol.peer import Heartbeat, HeartbeatAnswer, PreVote, Vote, VoteAnswer
+
+# --- leading
+
+
+def test_rounds_are_sent_at_their_interval() -> None:
+    election = leading()
+    assert election.next_deadline() == pytest.approx(11.05)
+    assert election.tick(11.04) == []
+    assert election.tick(11.06) == to_others(Heartbeat(4, 2))
+    assert election.next_deadline() == pytest.approx(11.11)
+
+
+def test_a_leader_that_no_majority_answers_steps_down() -> None:  # check-quorum, [D] 6.2
+    election = leading()
+    election.tick(11.06)
+    election.step(HeartbeatAnswer(4, 2, True, 4), 11.2, B)
+    assert election.tick(11.3) == to_others(Heartbeat(4, 3))
+    assert election.tick(11.32) == [
+        role(4, FOLLOWER, 0, "no majority answers"),
+        ToReplication(Stop(4)),
+    ]
+
+
+def test_a_single_node_goes_on_leading() -> None:
+    election = leading(record_of(A))
+    for beat in range(1, 20):
+        assert election.tick(11.0 + 0.06 * beat) == []
+    assert election.role == LEADER
+
+
+@pytest.mark.parametrize(
+    "message", [HeartbeatAnswer(4, 1, False, 6), Deposed(6)], ids=["a heartbeat refused", "replication refused"]
+)
+def test_a_leader_that_meets_a_higher_term_steps_down(message: HeartbeatAnswer | Deposed) -> None:  # [R] 5.1
+    election = leading()
+    effects = election.step(message, 11.01, B)
+    assert effects[1:] == [ToReplication(Stop(4))]
+    assert (election.role, election.leader, election.term) == (FOLLOWER, 0, 4)
+    election.tick(11.3)
+    assert election.step(status(4, A), 11.3) == to_others(PreVote(7, 2, LAST))  # and remembers it (trap 4)
+
+
+def test_a_leader_follows_the_leader_of_a_higher_term() -> None:
+    election = leading()
+    assert election.step(Heartbeat(6, 1), 11.01, B) == [
+        role(6, FOLLOWER, B, "follows"),
+        ToReplication(Stop(4)),
+        Send(B, HeartbeatAnswer(6, 1, True, 6)),
+    ]
+
+
+def test_a_leader_whose_storage_moved_on_steps_down() -> None:  # trap 17
+    election = leading()
+    effects = election.step(StorageStatus(A, 6, 0, LAST, THREE, True, CONFIGURATION), 11.01)
+    assert effects[1:] == [role(6, FOLLOWER, 0, "storage is at a higher term"), ToReplication(Stop(4))]
+
+
+def test_a_lower_term_deposes_nobody() -> None:
+    election = leading()
+    assert election.step(Deposed(4), 11.01) == [Ignored("term 4 is met, but this node leads nothing below it")]
+    assert election.role == LEADER
+
+
+def test_a_leader_hears_itself() -> None:  # S7: its own quiet time counts from its last round
+    election = leading()
+    election.tick(11.06)
+    election.step(HeartbeatAnswer(4, 2, False, 6), 11.07, C)
+    assert election.step(Vote(7, 1, LAST), 11.2, C) == [Send(C, VoteAnswer(7, 1, False, 4))]
+    assert election.step(Vote(7, 1, LAST), 11.22, C) == [ToStorage(VoteQuery(7, C, 1, LAST, True))]
+
+
+# --- reads (traps 40, 41)
+
+
+def test_a_read_starts_a_round_of_its_own() -> None:
+    election = leading()
+    election.step(HeartbeatAnswer(4, 1, True, 4), 11.01, B)
+    assert election.step(RoundRequest(GATEWAY, 71), 11.02) == to_others(Heartbeat(4, 2))
+    assert election.step(HeartbeatAnswer(4, 2, True, 4), 11.03, C) == [ToGateway(GATEWAY, RoundAnswer(71, 4))]
+
+
+def test_a_round_that_was_under_way_proves_nothing_to_a_read() -> None:  # S7, trap 41
+    election = leading()
+    assert election.step(RoundRequest(GATEWAY, 71), 11.01) == []
+    assert election.step(HeartbeatAnswer(4, 1, True, 4), 11.02, B) == to_others(Heartbeat(4, 2))
+    assert election.step(HeartbeatAnswer(4, 1, True, 4), 11.02, C) == []
+    assert election.step(HeartbeatAnswer(4, 2, True, 4), 11.03, B) == [ToGateway(GATEWAY, RoundAnswer(71, 4))]
+
+
+def test_reads_gather_while_a_round_is_under_way() -> None:
+    election = leading()
+    for request in (71, 72):
+        election.step(RoundRequest(GATEWAY, request), 11.01)
+    election.step(HeartbeatAnswer(4, 1, True, 4), 11.02, B)
+    assert election.step(HeartbeatAnswer(4, 2, True, 4), 11.03, B) == [
+        ToGateway(GATEWAY, RoundAnswer(71, 4)),
+        ToGateway(GATEWAY, RoundAnswer(72, 4)),
+    ]
+
+
+def test_an_acknowledgement_of_another_term_confirms_nothing() -> None:  # traps 14, 41
+    election = leading()
+    election.step(RoundRequest(GATEWAY, 71), 11.01)
+    assert election.step(HeartbeatAnswer(3, 9, True, 3), 11.02, B) == [Ignored("acknowledgement of term 3")]
+
+
+def test_who_does_not_lead_confirms_no_read(election: Election) -> None:
+    assert election.step(RoundRequest(GATEWAY, 71), 11.0) == [ToGateway(GATEWAY, RoundAnswer(71, 0))]
+
+
+def test_reads_of_a_deposed_leader_are_refused() -> None:  # trap 41
+    election = leading()
+    election.step(RoundRequest(GATEWAY, 71), 11.01)
+    assert election.step(Deposed(6), 11.02)[1:] == [ToReplication(Stop(4)), ToGateway(GATEWAY, RoundAnswer(71, 0))]
+
+
+def test_a_single_node_confirms_reads_by_itself() -> None:
+    election = leading(record_of(A))
+    assert election.step(RoundRequest(GATEWAY, 71), 11.01) == [ToGateway(GATEWAY, RoundAnswer(71, 4))]
+
+
+# --- a leader must be able to work
+
+SHORT = Timing(heartbeat=0.05, election_min=0.15, election_max=0.25, stall_limit=2.0)
+
+
+def test_actors_are_pinged(election: Election) -> None:
+    election = Election(A, status(), SHORT, 10.0, 10.0, lambda: 0.5)
+    assert election.tick(10.0) == [ToStorage(Ping(1)), ToReplication(Ping(1))]
+    pings: list[Effect] = [ToStorage(Ping(2)), ToReplication(Ping(2))]
+    assert [effect for effect in election.tick(10.26) if effect in pings] == pings
+
+
+def keep_leading(election: Election, until: float, well: tuple[str, ...]) -> list[Effect]:
+    """Everybody answers, but of the own actors only those that are ``well``."""
+    now, effects = 11.0, []
+    while now < until and election.role == LEADER:
+        now += 0.05
+        effects = election.tick(now)
+        for actor in well:
+            election.pong(actor, Pong(1, 0, False, 4), now)
+        election.step(HeartbeatAnswer(4, election._rounds.number if election._rounds else 0, True, 4), now, B)
+    return effects
+
+
+@pytest.mark.parametrize(("stuck", "well"), [(STORAGE, REPLICATION), (REPLICATION, STORAGE)])
+def test_a_leader_with_a_stuck_actor_steps_down(stuck: str, well: str) -> None:
+    election = leading(timing=SHORT)
+    effects = keep_leading(election, 20.0, (well,))
+    assert effects[-2:] == [role(4, FOLLOWER, 0, f"{stuck} makes no progress"), ToReplication(Stop(4))]
+
+
+def test_a_leader_whose_actors_are_well_goes_on() -> None:
+    election = leading(timing=SHORT)
+    keep_leading(election, 20.0, (STORAGE, REPLICATION))
+    assert election.role == LEADER
+
+
+def test_a_node_with_a_stuck_storage_neither_campaigns_nor_acknowledges() -> None:
+    election = new(timing=SHORT)
+    assert election.tick(12.1)[-1] == Ignored("no ballot: storage makes no progress")
+    assert election.step(Heartbeat(3, 1), 12.2, B) == [
+        role(3, FOLLOWER, B, "follows"),
+        Ignored("no acknowledgement: storage makes no progress"),
+    ]

@@ -1,0 +1,49 @@
+"""Whatever bytes arrive: a message of the channel, or a ``ProtocolError``."""
+
+import msgspec
+import pytest
+from hypothesis import given, strategies as st
+
+from zraft.errors import InvalidArgument, ProtocolError
+from zraft.protocol import codec
+from zraft.protocol.client import ErrorResult, Put
+from zraft.protocol.codec import Channel, encode
+from zraft.protocol.peer import Greeting
+
+CHANNELS = {name: channel for name, channel in vars(codec).items() if isinstance(channel, Channel)}
+values = st.recursive(
+    st.one_of(st.integers(-(2**63), 2**64 - 1), st.binary(max_size=5), st.none(), st.booleans(), st.text(max_size=3)),
+    lambda inner: st.lists(inner, max_size=6),
+    max_leaves=12,
+)
+frames = st.one_of(st.binary(max_size=40), values.map(msgspec.msgpack.encode))
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+@given(frame=frames)
+def test_any_bytes_are_a_message_or_a_protocol_error(name: str, frame: bytes) -> None:
+    try:
+        CHANNELS[name].decode(frame)
+    except ProtocolError as error:
+        assert f"undecodable message of {len(frame)} bytes" in str(error)
+
+
+def test_text_that_is_none_is_a_protocol_error() -> None:
+    damaged = encode(Greeting("abcd", "host:1")).replace(b"abcd", b"\xff\xfe\xfd\xfc")
+    with pytest.raises(ProtocolError, match="undecodable message of 14 bytes: 'utf-8' codec can't decode"):
+        codec.gateways.decode(damaged)
+    with pytest.raises(ProtocolError):
+        codec.response.decode(encode(ErrorResult("Unknown", "abcd")).replace(b"abcd", b"\xff\xfe\xfd\xfc"))
+
+
+def test_depth_and_promised_length_do_no_harm() -> None:
+    for bomb in (b"\x91" * 100_000, b"\x92\x03\xdd\xff\xff\xff\xff", b"\x93\x01\xc6\xff\xff\xff\xff"):
+        with pytest.raises(InvalidArgument, match="malformed request"):
+            codec.decode_request(bomb)
+
+
+@given(st.lists(st.binary(max_size=3).map(lambda value: Put(b"k", value)), max_size=5))
+def test_commands_are_packed_as_they_came(commands: list[Put]) -> None:
+    payload = codec.pack_commands([encode(command) for command in commands])
+    assert codec.unpack_commands(payload) == commands
+    assert codec.split_results(payload) == [encode(command) for command in commands]
