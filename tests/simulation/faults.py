@@ -1,6 +1,7 @@
 """The adversary: breaks what can break, at random and at the worst moments."""
 
 from collections.abc import Callable
+from functools import partial
 
 from tests.simulation.cluster import Cluster
 from tests.simulation.network import CALM, Plane, Weather
@@ -29,6 +30,7 @@ class Adversary:
             self._deafen_leader,
             self._stall_leader,
             self._cut_pairs,
+            self._tempt_voters,
             self._clear_network,
             self._change_weather,
             self._crash_somebody,
@@ -113,6 +115,33 @@ class Adversary:
         self._cluster.network.heal()
         for a, b in pairs:
             self._cluster.network.cut({a}, {b}, planes)
+
+    def _tempt_voters(self) -> None:
+        """One member does not hear the leader, and campaigns; the others forget, or hear too late, whom they follow."""
+        leader = self._cluster.leader()
+        if leader is None or len(self._cluster.nodes) < 3:
+            return
+        world, network = self._world, self._cluster.network
+        candidate, *voters = world.random.sample([node for node in self._cluster.members() if node is not leader], 2)
+        network.heal()
+        network.cut({leader.id}, {candidate.id}, (Plane.CONTROL,))
+        for voter in voters:
+            voter.sync_seconds = world.random.choice((0.001, 0.03))
+            for _ in range(4):
+                if world.chance(0.5):
+                    world.after(world.between(0, 1.5), partial(self._restart, voter))
+                else:
+                    world.after(world.between(0, 1.5), partial(self._deafen, leader.id, voter.id))
+
+    def _restart(self, node: Node) -> None:
+        if self._on:
+            node.crash(gateway_too=False, lose_state=False)
+            self._world.after(0.001, node.start)
+
+    def _deafen(self, leader: int, voter: int) -> None:
+        if self._on:
+            self._cluster.network.cut({leader}, {voter}, (Plane.CONTROL,))
+            self._world.after(self._world.between(0.15, 0.3), partial(self._cluster.network.mend, {leader}, {voter}))
 
     def _keep_leaders_apart(self, node: Node) -> None:
         """An older leader is heard by all again, but for the new one, and its storages tell it nothing."""

@@ -2,6 +2,7 @@
 
 import enum
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from tests.simulation.world import World
@@ -26,8 +27,18 @@ class Weather(NamedTuple):
 
 CALM = Weather()
 
-Deliver = Callable[[Plane, int, bytes, bytes], None]
-"""(plane, target, header frame, message frame)"""
+Frames = tuple[bytes, bytes]
+"""(header, message)"""
+Deliver = Callable[[Plane, int, Frames], None]
+"""(plane, target, frames)"""
+
+
+class Kind(enum.Enum):
+    """How likely a message is kept, to be carried once more later; those sent once at most never are (S9)."""
+
+    ONCE = 0.0
+    USUAL = 0.02
+    RARE = 0.2
 
 
 class Network:
@@ -37,24 +48,23 @@ class Network:
         self._world = world
         self._deliver = deliver
         self._cut: set[tuple[Plane, int, int]] = set()
-        self._hoard: list[tuple[Plane, int, bytes, bytes]] = []
+        self._hoard: list[tuple[Plane, int, Frames]] = []
         self._stalled: dict[int, float] = {}
         self.weather = dict.fromkeys(Plane, CALM)
         self.lost = 0
 
-    def send(self, plane: Plane, sender: int, target: int, header: bytes, message: bytes, rare: bool) -> None:
-        """Messages of a ``rare`` kind are kept for later with preference."""
+    def send(self, plane: Plane, sender: int, target: int, frames: Frames, kind: Kind = Kind.USUAL) -> None:
         world, weather = self._world, self.weather[plane]
         if (plane, sender, target) in self._cut or world.chance(weather.loss):
             self.lost += 1
             return
-        for _ in range(1 + world.chance(weather.doubled)):
-            delay = world.seldom_long(weather.delay, weather.delay_max)
-            world.after(delay, lambda: self._arrive(plane, sender, target, header, message))
-        if world.chance(0.2 if rare else 0.02):
+        delays = [world.seldom_long(weather.delay, weather.delay_max) for _ in range(1 + world.chance(weather.doubled))]
+        for delay in delays:
+            world.after(delays[0] if kind is Kind.ONCE else delay, lambda: self._arrive(plane, sender, target, frames))
+        if world.chance(kind.value):
             if len(self._hoard) >= HOARD_MAX:
                 self._hoard.pop(world.random.randrange(HOARD_MAX))
-            self._hoard.append((plane, target, header, message))
+            self._hoard.append((plane, target, frames))
 
     def cut(self, senders: set[int], targets: set[int], planes: tuple[Plane, ...] = tuple(Plane)) -> None:
         """Nothing from ``senders`` reaches ``targets`` any more on these planes, nor what is under way."""
@@ -73,9 +83,9 @@ class Network:
 
     def replay(self, target: int = 0) -> None:
         """Old messages arrive once more, a few of those to ``target`` (0: to anybody)."""
-        for plane, to, header, message in self._hoard:
+        for plane, to, frames in self._hoard:
             if target in (0, to) and self._world.chance(0.2):
-                self._later(plane, to, header, message)
+                self._world.after(self._world.between(0, 0.05), partial(self._deliver, plane, to, frames))
 
     def calm_down(self) -> None:
         """No faults from now on."""
@@ -84,13 +94,10 @@ class Network:
         self._stalled.clear()
         self.weather = dict.fromkeys(Plane, CALM)
 
-    def _later(self, plane: Plane, target: int, header: bytes, message: bytes) -> None:
-        self._world.after(self._world.between(0, 0.05), lambda: self._deliver(plane, target, header, message))
-
-    def _arrive(self, plane: Plane, sender: int, target: int, header: bytes, message: bytes) -> None:
+    def _arrive(self, plane: Plane, sender: int, target: int, frames: Frames) -> None:
         if (plane, sender, target) in self._cut:
             self.lost += 1
         elif self._world.now < self._stalled.get(target, 0.0):
-            self._world.at(self._stalled[target], lambda: self._deliver(plane, target, header, message))
+            self._world.at(self._stalled[target], lambda: self._deliver(plane, target, frames))
         else:
-            self._deliver(plane, target, header, message)
+            self._deliver(plane, target, frames)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from tests.simulation.actors import Clock
 from tests.simulation.gateway import GatewayActor
 from tests.simulation.invariants import WatchedLog, WatchedState
-from tests.simulation.network import Plane
+from tests.simulation.network import Frames, Kind, Plane
 from tests.simulation.trio import Trio
 from zraft.core.election import Timing
 from zraft.core.keyspace import APPLIED, read_applied
@@ -30,7 +30,9 @@ from zraft.protocol.peer import (
 if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
 
-RARE = (Vote, VoteAnswer, PreVoteAnswer, Forward, ReadIndexAnswer)
+KINDS: dict[type, Kind] = {Forward: Kind.ONCE} | dict.fromkeys(
+    (Vote, VoteAnswer, PreVoteAnswer, ReadIndexAnswer), Kind.RARE
+)
 
 
 class Page:
@@ -108,7 +110,8 @@ class Node:
     def send_of_gateway(self, to: int, message: object, incarnation: int) -> None:
         self._send(Plane.GATEWAYS, to, message, incarnation)
 
-    def arrive(self, plane: Plane, head: bytes, frame: bytes) -> None:
+    def arrive(self, plane: Plane, frames: Frames) -> None:
+        head, frame = frames
         header = codec.peer_header.decode(head)
         if plane is Plane.GATEWAYS:
             self.gateway.receive_peer(codec.gateways.decode(frame), header.sender, header.incarnation)
@@ -122,8 +125,8 @@ class Node:
 
     def _send(self, plane: Plane, to: int, message: object, incarnation: int) -> None:
         header = PeerHeader(PEER_VERSION, self.cluster.id, self.id, to, incarnation)
-        rare = isinstance(message, RARE)
-        self.cluster.network.send(plane, self.id, to, codec.encode(header), codec.encode(message), rare)
+        frames = codec.encode(header), codec.encode(message)
+        self.cluster.network.send(plane, self.id, to, frames, KINDS.get(type(message), Kind.USUAL))
 
     def _arrive_control(self, header: PeerHeader, frame: bytes) -> None:
         message = codec.control.decode(frame)

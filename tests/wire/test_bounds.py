@@ -95,6 +95,14 @@ def test_in_flight_are_so_many_and_no_more(served: Served, stranger: Stranger) -
 # --- clients that ask too much
 
 
+def answered(stranger: Stranger) -> int:
+    """How many answers have arrived since the last time."""
+    count = 0
+    while stranger.socket.poll(0):
+        count += len(stranger.receive())
+    return count
+
+
 def gateway_bytes(served: Served) -> int:
     stats = ProcessStats.of(served.roster().actors["gateway"])
     assert stats
@@ -119,17 +127,13 @@ def test_a_client_that_reads_no_answers_costs_bounded_memory_and_stops_nobody(
 
 def test_a_client_with_much_to_read_is_served_beside_the_others(served: Served, stranger: Stranger) -> None:
     with Stranger(served) as greedy:
+        assert greedy.ask([STATUS])[0] == stranger.ask([STATUS])[0] == STATUS  # both are connected
         greedy.send(*([RANGE, b"many/", b"", None, 0, 0, True, True] for _ in range(REQUESTS_MAX)))  # seconds of work
-        slowest = 0.0
-        for _ in range(10):
-            began = time.monotonic()
-            assert stranger.ask([GET, b"many/0001"])[1] is True
-            slowest = max(slowest, time.monotonic() - began)
-        served_meanwhile = 0
-        while greedy.socket.poll(0):
-            served_meanwhile += len(greedy.receive())
-        assert served_meanwhile < REQUESTS_MAX
-        assert slowest < 1.0
+        began = time.monotonic()
+        assert stranger.ask([GET, b"many/0001"])[1] is True
+        assert time.monotonic() - began < 1.0
+        assert answered(greedy) < REQUESTS_MAX, "it is still being served"
+        greedy.receive()
 
 
 def test_clients_that_come_and_go_in_thousands_are_no_burden(served: Served, stranger: Stranger) -> None:

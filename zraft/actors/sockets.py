@@ -17,7 +17,8 @@ PEER_MESSAGES_MAX = 256
 HEARTBEAT_MS = 2_000
 """A connection whose other end vanished without a word is closed after this time without a pong."""
 CONNECT_MS = 2_000
-RECONNECT_MS = (10, 1_000)
+RECONNECT_MS = (10, 100)
+"""A peer that comes back must be reached before the next leader dies: it may be the one vote that is missing."""
 
 _LAST = int(zmq.NOBLOCK)
 _MORE = int(zmq.NOBLOCK | zmq.SNDMORE)

@@ -164,4 +164,4 @@ class _Worker:
         for work in works:
             now = time.monotonic()
             call = self._core.call(work.request, work.answer, now, self._load.timeout, self._only)
-            self._link.start(call, (now, work.operations))
+            self._link.start(call, (now, work.operations), now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import zmq
 
@@ -16,6 +17,7 @@ LOST = (
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 )
 
+_LAST, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
 _numbers = itertools.count()
 
 
@@ -50,9 +52,34 @@ class Connection:
             self.close()
             raise
 
+    # Not send_multipart and recv_multipart: what they do with enums and options for each frame costs as much again.
+
+    def send(self, frames: Sequence[bytes]) -> None:
+        """Sends a message.
+
+        Raises:
+            zmq.ZMQError: there is no room, or no connection; nothing was sent.
+        """
+        for frame in frames[:-1]:
+            self.socket.send(frame, _MORE)
+        self.socket.send(frames[-1], _LAST)
+
+    def receive(self) -> list[bytes]:
+        """A message that has come.
+
+        Raises:
+            zmq.ZMQError: there is none.
+        """
+        frames = []
+        while True:
+            frame = self.socket.recv(_LAST, copy=False)
+            frames.append(frame.bytes)
+            if not frame.more:
+                return frames
+
     def is_lost(self) -> bool:
         """Whether the connection could not be made, or is broken."""
-        return bool(self.monitor.poll(0))
+        return bool(zmq.zmq_poll([(self.monitor, zmq.POLLIN)], 0))
 
     def close(self) -> None:
         """Closes the socket; what it has not sent yet is dropped."""

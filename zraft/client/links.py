@@ -163,13 +163,13 @@ class _Connection(Connection):
         try:
             if not self._wait(zmq.POLLOUT, send.connect_by):
                 return NotSent("no connection")
-            self.socket.send_multipart(send.frames, zmq.NOBLOCK)
+            self.send(send.frames)
         except zmq.ZMQError as error:
             return NotSent(f"no connection: {error}")
         try:
             if not self._wait(zmq.POLLIN, send.answer_by):
                 return NotAnswered("the connection broke" if self.is_lost() else "no answer in time")
-            return Answered(tuple(self.socket.recv_multipart(zmq.NOBLOCK)))
+            return Answered(tuple(self.receive()))
         except zmq.ZMQError as error:
             return NotAnswered(str(error))
 

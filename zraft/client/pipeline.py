@@ -125,12 +125,13 @@ class Pipeline:
         while len(outcomes) < len(queue):
             while link.in_flight < REQUESTS_MAX and bytes_in_flight < BYTES_MAX and (one := next(waiting, None)):
                 place, (request, answer) = one
+                now = time.monotonic()
                 try:
-                    call = self._core.call(request, answer, time.monotonic(), self._timeout)
+                    call = self._core.call(request, answer, now, self._timeout)
                 except InvalidArgument as error:
                     outcomes[place] = error
                     continue
-                link.start(call, (place, call.size))
+                link.start(call, (place, call.size), now)
                 bytes_in_flight += call.size
             for (place, size), end in link.wait():
                 # The call has checked that the answer is of the type asked for.

@@ -65,6 +65,8 @@ class Progress:
         self.commit_sent = 0
         self.reading = False
         """Entries for it were asked of the own storage and have not come yet."""
+        self.asking = False
+        """It is to be asked whether what was sent has arrived."""
         self._inflights = Inflights(*window)
         self._probing = False
         self._quiet_since = 0.0
@@ -104,9 +106,15 @@ class Progress:
         done = self.match >= last and self.commit >= commit
         return now - self._quiet_since >= (IDLE_SECONDS if done else patience)
 
-    def retry(self, now: float) -> None:
-        """Forget what was sent: ask again from what is certain."""
-        self._probe(self.match + 1 if self.mode is Mode.REPLICATE else self.next)
+    def retry(self, now: float, known: bool) -> None:
+        """Ask again; ``known``: what precedes ``next`` is at hand.
+
+        A stream is asked whether all of it has arrived: a storage that is only slow must not be sent it once more.
+        """
+        if self.mode is Mode.REPLICATE and known:
+            self.asking = True
+        else:
+            self._probe(self.match + 1 if self.mode is Mode.REPLICATE else self.next)
         self._quiet_since = now
         self.reading = False
 
@@ -126,6 +134,6 @@ class Progress:
 
     def _probe(self, following: int) -> None:
         self.mode = Mode.PROBE
-        self._probing = False
+        self._probing = self.asking = False
         self._inflights.clear()
         self.next = following

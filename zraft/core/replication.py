@@ -178,7 +178,7 @@ class Replication:
         self._next_check = now + RETRANSMIT_SECONDS / 4
         for progress in lead.progress.values():
             if progress.overdue(lead.tail.last, lead.commit, now, RETRANSMIT_SECONDS):
-                progress.retry(now)
+                progress.retry(now, lead.tail.holds(progress.next))
         return []
 
     def flush(self, now: float) -> list[Effect]:
@@ -223,6 +223,9 @@ class Replication:
             # A probe carries no entries: it is asked in the dark, and may be asked often.
             entries = () if probe else lead.tail.slice(progress.next, APPEND_BYTES_MAX)
             effects.append(self._append_to(lead, progress, lead.tail.before(progress.next), entries, now))
+        if progress.asking and not effects:
+            effects.append(self._append_to(lead, progress, lead.tail.before(progress.next), (), now))
+        progress.asking = False
         if not probe and progress.commit_sent < lead.commit:
             progress.commit_sent = lead.commit
             effects.append(self._to(progress.member, Commit(lead.term, lead.commit)))

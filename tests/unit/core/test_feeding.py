@@ -24,12 +24,13 @@ from zraft.core.progress import IDLE_SECONDS
 from zraft.core.replication import (
     RETRANSMIT_SECONDS,
     Effect,
+    PublishCommit,
     Replication,
     ToElection,
 )
 from zraft.protocol.entries import EntryId
-from zraft.protocol.local import Deposed, Read, ReadAnswer
-from zraft.protocol.peer import Append
+from zraft.protocol.local import CommitGroup, Deposed, Read, ReadAnswer
+from zraft.protocol.peer import Append, Commit
 
 # --- feeding
 
@@ -102,7 +103,28 @@ def test_a_lost_append_is_repeated() -> None:  # trap 19
     for member in (A, C):
         core.step(accepted(6, commit=6), 10.0, member)
     assert core.tick(10.0 + LATE) == []
-    assert core.flush(10.0 + LATE) == [Send(B, Append(TERM, LAST, (), 6))]
+    assert core.flush(10.0 + LATE) == [Send(B, Append(TERM, EntryId(6, TERM), (), 6))]
+    core.step(refused(6, EntryId(6, 0)), 10.5, B)  # too short: it was lost, not late
+    assert core.flush(10.5) == [Send(B, Append(TERM, LAST, (), 6))]
+    core.step(accepted(5), 10.5, B)
+    assert core.flush(10.5) == [Send(B, Append(TERM, LAST, (empty(6),), 6))]
+
+
+def test_a_slow_storage_is_asked_and_not_sent_everything_once_more() -> None:
+    core = streaming(A, B)
+    for number in (1, 2):
+        core.step(propose(number), 10.0, A)
+        core.flush(10.0)
+    core.step(accepted(8), 10.0, A)
+    core.tick(10.0 + LATE)
+    assert core.flush(10.0 + LATE) == [Send(B, Append(TERM, EntryId(8, TERM), (), 0))]
+    core.step(accepted(6), 10.5, B)  # late, not lost
+    core.step(accepted(8), 10.5, B)
+    assert core.flush(10.5) == [
+        PublishCommit(CommitGroup(TERM, 8)),
+        ToStorage(Commit(TERM, 8)),
+        Send(B, Commit(TERM, 8)),
+    ]
 
 
 def test_a_lost_commit_index_is_repeated() -> None:  # trap 19
@@ -156,7 +178,7 @@ def test_a_slow_peer_is_fed_from_the_log(monkeypatch: pytest.MonkeyPatch) -> Non
     for member in (A, B):
         core.step(accepted(6), 10.0, member)
     core.flush(10.0)
-    core.tick(10.0 + LATE)
-    assert ToStorage(Read(TERM, C, 6, replication.APPEND_BYTES_MAX)) in core.flush(10.0 + LATE)
+    core.step(refused(6, EntryId(6, 0)), 10.4, C)
+    assert core.flush(10.4) == [ToStorage(Read(TERM, C, 6, replication.APPEND_BYTES_MAX))]
     read = ReadAnswer(TERM, C, LAST, (empty(6),))
     assert core.step(read, 10.5, A) == [Send(C, Append(TERM, LAST, (empty(6),), 6))]

@@ -138,7 +138,7 @@ def test_an_old_refusal_is_ignored(streaming: Progress) -> None:  # traps 14, 15
 
 def test_a_late_match_ends_a_needless_probe(streaming: Progress) -> None:
     streaming.sent(8, 10, 0, 10.0)
-    streaming.retry(10.25)
+    streaming.retry(10.25, known=False)
     assert where(streaming) == (Mode.PROBE, 5, 6)
     streaming.answered(success(8), LAST, 10.3)
     assert where(streaming) == (Mode.REPLICATE, 8, 9)
@@ -178,11 +178,22 @@ def test_patience_counts_from_the_first_append_without_an_answer(streaming: Prog
     assert streaming.overdue(7, 0, 20.25, PATIENCE)
 
 
-def test_a_retry_asks_again_from_what_is_certain(streaming: Progress) -> None:
+def test_a_stream_is_asked_whether_all_of_it_has_arrived(streaming: Progress) -> None:
+    # A storage that is only slow must not be sent its window once more: that would make it slower.
+    for last in (6, 7, 8):
+        streaming.sent(last, 1, 0, 10.0)
+    streaming.retry(10.25, known=True)
+    assert (where(streaming), streaming.may_send(), streaming.asking) == ((Mode.REPLICATE, 5, 9), False, True)
+    assert not streaming.overdue(8, 0, 10.375, PATIENCE)
+    streaming.answered(refusal(probe=8, conflict=6), LAST, 10.5)  # all was lost
+    assert (where(streaming), streaming.asking) == ((Mode.PROBE, 5, 6), False)
+
+
+def test_a_stream_whose_end_is_not_at_hand_begins_again_from_what_is_certain(streaming: Progress) -> None:
     for last in (6, 7, 8):
         streaming.sent(last, 1, 0, 10.0)
     streaming.reading = True
-    streaming.retry(10.25)
+    streaming.retry(10.25, known=False)
     assert (where(streaming), streaming.may_send(), streaming.reading) == ((Mode.PROBE, 5, 6), True, False)
     assert not streaming.overdue(8, 0, 10.375, PATIENCE)
 
@@ -191,7 +202,7 @@ def test_a_probe_that_was_lost_is_repeated_where_it_was(progress: Progress) -> N
     progress.sent(5, 0, 0, 10.0)
     progress.answered(refusal(probe=5, conflict=2), LAST, 10.0)
     progress.sent(1, 0, 0, 10.0)
-    progress.retry(10.25)
+    progress.retry(10.25, known=True)
     assert (where(progress), progress.may_send()) == ((Mode.PROBE, 0, 2), True)
 
 

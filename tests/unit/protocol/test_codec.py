@@ -1,8 +1,10 @@
 """Whatever bytes arrive: a message of the channel, or a ``ProtocolError``."""
 
+import contextlib
+
 import msgspec
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from zraft.errors import InvalidArgument, ProtocolError
 from zraft.protocol import codec
@@ -19,13 +21,11 @@ values = st.recursive(
 frames = st.one_of(st.binary(max_size=40), values.map(msgspec.msgpack.encode))
 
 
-@pytest.mark.parametrize("name", CHANNELS)
-@given(frame=frames)
+@settings(max_examples=500)
+@given(name=st.sampled_from(sorted(CHANNELS)), frame=frames)
 def test_any_bytes_are_a_message_or_a_protocol_error(name: str, frame: bytes) -> None:
-    try:
+    with contextlib.suppress(ProtocolError):
         CHANNELS[name].decode(frame)
-    except ProtocolError as error:
-        assert f"undecodable message of {len(frame)} bytes" in str(error)
 
 
 def test_text_that_is_none_is_a_protocol_error() -> None:

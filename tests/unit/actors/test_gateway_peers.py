@@ -1,0 +1,140 @@
+"""The gateway plane: two gateways of a cluster, and what a stranger may say to them."""
+
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+import zmq
+
+from tests.unit.actors.kept import KeptSockets
+from tests.waiting import wait_until
+from zraft.actors.gateway_peers import GREET_SECONDS, GatewayPeers
+from zraft.actors.identity import Identity
+from zraft.actors.logs import Log
+from zraft.actors.sockets import poll, tcp
+from zraft.config import Settings
+from zraft.protocol.codec import encode
+from zraft.protocol.entries import Configuration, Member, Origin
+from zraft.protocol.local import IdentityGroup
+from zraft.protocol.peer import Forward, GatewayMessage, NotProposed, ReadIndex
+
+WAIT_S = 10.0
+A, B, STRANGER = 0xA, 0xB, 0xC
+CLUSTER = b"0123456789abcdef"
+MEMBERS = Configuration(0, (Member(A, "node-1"), Member(B, "node-2")))
+
+
+class Gateway:
+    """The gateway plane of one node; time goes on with each look at it."""
+
+    def __init__(self, sockets: KeptSockets, settings: Settings) -> None:
+        self._poller = zmq.Poller()
+        self.peers = GatewayPeers(sockets, self._poller, settings, 1, Log(settings.id, "gateway"))
+        self._now = 0.0
+
+    def meet(self, me: int, members: Configuration = MEMBERS) -> None:
+        self.peers.meet(IdentityGroup(me, CLUSTER, members))
+
+    def arrived(self) -> list[tuple[int, GatewayMessage]]:
+        self._now += GREET_SECONDS
+        self.peers.tick(self._now)
+        return self.peers.arrived(poll(self._poller, 0.01))
+
+
+Pair = tuple[Gateway, Gateway, list[int]]
+
+
+def free_ports(count: int) -> list[int]:
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    """Two gateways whose nodes have not formed a cluster yet, and the ports of their plane."""
+    sockets = KeptSockets()
+    ports = free_ports(2)
+    peers = {f"node-{number}": f"127.0.0.1:{port - 2}" for number, port in enumerate(ports, 1)}
+    first, second = (
+        Gateway(sockets, Settings(id=name, port=7000 + port % 1000, peer_port=port - 2, peers=peers))
+        for name, port in zip(peers, ports, strict=True)
+    )
+    yield first, second, ports
+    first.peers.close()
+    second.peers.close()
+    sockets.close()
+
+
+def gather(gateway: Gateway, other: Gateway, enough: Callable[[list[GatewayMessage]], bool]) -> list[GatewayMessage]:
+    """What arrives at ``gateway`` from member A until it is enough."""
+    messages: list[GatewayMessage] = []
+
+    def is_enough() -> bool:
+        other.arrived()
+        for sender, message in gateway.arrived():
+            assert sender == A
+            messages.append(message)
+        return enough(messages)
+
+    wait_until(is_enough, WAIT_S, "messages")
+    return messages
+
+
+def test_messages_reach_the_member_that_they_are_for(pair: Pair) -> None:
+    first, second, _ = pair
+    first.meet(A)
+    second.meet(B)
+    wait_until(lambda: first.arrived() == [] and first.peers.send(B, ReadIndex(1)), WAIT_S, "the connection")
+    forward = Forward(3, Origin(A, 0, 7, 1), True, b"payload")
+    assert first.peers.send(B, forward)
+    assert gather(second, first, lambda messages: len(messages) == 2) == [ReadIndex(1), forward]
+    assert not first.peers.send(STRANGER, forward)
+
+
+def test_gateways_tell_each_other_where_their_clients_connect(pair: Pair) -> None:
+    first, second, _ = pair
+    first.meet(A)
+    second.meet(B)
+
+    def are_told() -> bool:
+        assert first.arrived() == second.arrived() == []
+        return len(first.peers.endpoints) == len(second.peers.endpoints) == 2
+
+    wait_until(are_told, WAIT_S, "the greetings")
+    assert first.peers.endpoints == second.peers.endpoints
+    assert set(first.peers.endpoints) == {"node-1", "node-2"}
+
+
+def test_before_the_cluster_has_formed_nothing_is_said_or_heard(pair: Pair) -> None:
+    first, second, _ = pair
+    first.meet(A)
+    wait_until(lambda: first.arrived() == [] and first.peers.send(B, ReadIndex(1)), WAIT_S, "the connection")
+    assert not second.peers.send(A, ReadIndex(2))
+    for _ in range(20):
+        assert second.arrived() == []
+    second.meet(B)
+    assert first.peers.send(B, ReadIndex(3))
+    assert ReadIndex(1) not in gather(second, first, lambda messages: ReadIndex(3) in messages)
+
+
+@pytest.mark.parametrize("flaw", ["sender", "target", "cluster", "garbage", "frames"])
+def test_a_stranger_is_not_heard(pair: Pair, flaw: str) -> None:
+    first, second, ports = pair
+    first.meet(A)
+    second.meet(B)
+    stranger = Identity(STRANGER if flaw == "sender" else A, b"x" * 16 if flaw == "cluster" else CLUSTER, MEMBERS, 1)
+    refusal = encode(NotProposed(Origin(B, 0, 1, 1), "NotLeader", ""))
+    frames = [stranger.header_to(A if flaw == "target" else B), b"\xc1" if flaw == "garbage" else refusal]
+    with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
+        dealer.setsockopt(zmq.LINGER, 1000)
+        dealer.connect(tcp("127.0.0.1", ports[1]))
+        dealer.send_multipart(frames * 2 if flaw == "frames" else frames)
+        dealer.send_multipart([Identity(A, CLUSTER, MEMBERS, 1).header_to(B), encode(ReadIndex(9))])
+        heard = gather(second, first, lambda messages: ReadIndex(9) in messages)
+    assert heard == [ReadIndex(9)]
