@@ -38,12 +38,12 @@ def loads(endpoints: list[str], seconds: float) -> dict[str, Load]:
     }
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Starts the cluster, runs the set, prints the table, and stops the cluster."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=5.0, help="of each load")
     parser.add_argument("--nodes", type=int, default=3)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     rows: list[tuple[object, ...]] = [("LOAD", *HEAD)]
     with tempfile.TemporaryDirectory(prefix="zraft-bench-", dir=DIRECTORY) as directory:
         cluster = LocalCluster(Path(directory), options.nodes, ports=PORTS)

@@ -3,11 +3,13 @@
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from tests.cluster.running import equal_and_led
+from tests.cluster.running import equal_and_led, free_ports, own_runtime
+from tools import bench
 from zraft import Client, PreconditionFailed
 from zraft.bench import Load, measure
 from zraft.cli import zraft
@@ -51,6 +53,25 @@ def test_what_was_measured_was_written(cluster: LocalCluster, client: Client) ->
     assert [item.key for item in found] == [b"bench/%010d" % number for number in range(50)]
     assert {len(item.value) for item in found} == {33}
     assert before is None or before.mod_revision < found[0].mod_revision
+
+
+def test_the_standard_set_is_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tools.bench.PORTS", free_ports(1))
+    monkeypatch.setattr("tools.bench.DIRECTORY", tmp_path)
+    with own_runtime():
+        bench.main(["--seconds", "0.3", "--nodes", "1"])
+    rows = capsys.readouterr().out.splitlines()
+    assert [row[:16].split("  ")[0] for row in rows] == [
+        "LOAD",
+        "lone put",
+        "lone get",
+        "puts, 2 x 128",
+        "gets, 2 x 128",
+        "puts by 100, 2 x",
+    ]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_load_goes_on_when_the_leader_is_lost(cluster: LocalCluster) -> None:

@@ -84,15 +84,16 @@ def _run(load: Load, on_progress: OnProgress) -> Tally:
     try:
         for client in range(load.clients):
             ours, theirs = spawn.Pipe()
-            crew[ours] = spawn.Process(target=worker.run, args=(load, client, theirs), daemon=True)
-            crew[ours].start()
+            process = spawn.Process(target=worker.run, args=(load, client, theirs), daemon=True)
+            process.start()
             theirs.close()
+            crew[ours] = process
         return _conduct(crew, on_progress)
     finally:
-        for channel, process in crew.items():
+        for channel, member in crew.items():
             channel.close()
-            process.terminate()
-            process.join(JOIN_S_MAX)
+            member.terminate()
+            member.join(JOIN_S_MAX)
 
 
 def _conduct(crew: _Crew, on_progress: OnProgress) -> Tally:
