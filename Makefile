@@ -2,7 +2,7 @@
 PYTHON ?= python3
 NODES ?= 3
 ARGS ?=
-TEST_SECONDS_MAX ?= 900
+TEST_SECONDS_MAX ?= 1200
 
 VENV := .venv
 BIN := $(VENV)/bin
