@@ -29,7 +29,17 @@ from zraft.core.proposals import Proposals, SendProposal, Tell, Waiting
 from zraft.core.reads import AnswerPeer, AskElection, AskLeader, Effect, PeerRead, Read, Reads, Serve
 from zraft.errors import InvariantViolated, NotLeader, ResourceExhausted, Unavailable, ZraftError
 from zraft.protocol import codec
-from zraft.protocol.client import PROTOCOL_VERSION, Batch, ClusterStatus, Get, Range, Request, ResponseHeader
+from zraft.protocol.client import (
+    PROTOCOL_VERSION,
+    Batch,
+    ClusterStatus,
+    Delete,
+    Get,
+    Put,
+    Range,
+    Request,
+    ResponseHeader,
+)
 from zraft.protocol.local import Applied, AppliedTerm, Propose, Register, Registered, Results, RoundAnswer
 from zraft.protocol.peer import Forward, GatewayMessage, Greeting, NotProposed, ReadIndex, ReadIndexAnswer
 from zraft.store.directory import DataDirectory
@@ -148,7 +158,8 @@ class GatewayActor:
         if lack:
             self._clients.fail(ask.caller, ResourceExhausted(lack), now)
             return
-        self._proposals.submit(Waiting(ask.caller, ask.body, growing, ask.deadline))
+        returns = isinstance(ask.request, Put | Delete) and ask.request.return_previous
+        self._proposals.submit(Waiting(ask.caller, ask.body, growing, ask.deadline, returns))
 
     def _lack_of_space(self, growing: bool) -> str:
         """Why this node's disk has no room for a write; empty when it has."""

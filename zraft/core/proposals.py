@@ -29,16 +29,23 @@ IN_FLIGHT_MAX = 4
 PROPOSAL_BYTES_MAX = 1 << 20
 """A proposal stops gathering here; one command may be larger."""
 PROPOSAL_COMMANDS_MAX = 4_096
+RETURNED_BYTES = 64 << 10
+"""What a command that returns the previous value counts beside its own size: every storage holds those values at once
+while it applies the proposal, at worst 24 MiB."""
 RETRY_SECONDS = 0.010
 
 
 class Waiting(msgspec.Struct, frozen=True):
-    """A command and who waits for its result, until ``deadline`` (seconds)."""
+    """A command and who waits for its result, until ``deadline`` (seconds).
+
+    ``returns``: its result may hold a value, so that fewer such commands fit in one proposal.
+    """
 
     client: Caller
     body: bytes
     grows: bool
     deadline: float
+    returns: bool = False
 
 
 class Tell(msgspec.Struct, frozen=True):
@@ -173,7 +180,7 @@ class Proposals:
             return self._returned.pop(min(self._returned))
         size = count = 0
         for command in islice(self._queue, PROPOSAL_COMMANDS_MAX):
-            size += len(command.body)
+            size += len(command.body) + (RETURNED_BYTES if command.returns else 0)
             if count and size > PROPOSAL_BYTES_MAX:
                 break
             count += 1

@@ -1,5 +1,6 @@
 """Proposals of a gateway, rule by rule: what leaves, under which number and term, and what the clients are told."""
 
+import msgspec
 import pytest
 
 from zraft.core.admission import Caller
@@ -8,6 +9,7 @@ from zraft.core.proposals import (
     PROPOSAL_BYTES_MAX,
     PROPOSAL_COMMANDS_MAX,
     RETRY_SECONDS,
+    RETURNED_BYTES,
     Proposals,
     SendProposal,
     Tell,
@@ -15,7 +17,7 @@ from zraft.core.proposals import (
 )
 from zraft.errors import NotLeader, ResourceExhausted, Unavailable, Unknown
 from zraft.protocol.client import ErrorResult, Put
-from zraft.protocol.codec import encode, pack_commands, response
+from zraft.protocol.codec import encode, pack_commands, response, unpack_commands
 from zraft.protocol.entries import Origin
 from zraft.protocol.local import Propose, RoleGroup
 
@@ -115,6 +117,14 @@ def test_a_proposal_stops_gathering_at_its_size(proposals: Proposals) -> None:
     sizes = [len(send.proposal.payload) for send in proposals.flush(role(3), 0.0)]
     assert len(sizes) == 2
     assert sizes[0] <= PROPOSAL_BYTES_MAX
+
+
+def test_commands_that_return_a_value_share_a_proposal_with_fewer_others(proposals: Proposals) -> None:
+    for number in range(40):
+        proposals.submit(msgspec.structs.replace(command(f"{number}"), returns=True))
+    sends = proposals.flush(role(term=3), now=1.0)
+    counts = [len(unpack_commands(send.proposal.payload) or []) for send in sends]
+    assert counts == [PROPOSAL_BYTES_MAX // (RETURNED_BYTES + 64)] * 2 + [40 - 2 * 15]
 
 
 def test_one_command_may_be_larger_than_a_proposal(proposals: Proposals) -> None:
