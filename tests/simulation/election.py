@@ -7,7 +7,7 @@ from tests.simulation.actors import DRIFT, Actor
 from tests.simulation.network import Plane
 from zraft.core.effects import Ignored, Send, ToGateway, ToReplication, ToStorage
 from zraft.core.election import LEADER, REPLICATION, STORAGE, Effect, Election, PublishRole
-from zraft.protocol.local import Lead, Pong, StorageStatus
+from zraft.protocol.local import Lead, Pong, StorageStatus, VoteQuery
 from zraft.protocol.peer import HeartbeatAnswer, PreVoteAnswer, VoteAnswer
 
 if TYPE_CHECKING:
@@ -79,6 +79,8 @@ class ElectionActor(Actor):
                     answers = self._routes.get(to, 0) if isinstance(message, ANSWERS) else None
                     node.send(Plane.CONTROL, to, message, answers)
                 case ToStorage(message):
+                    if isinstance(message, VoteQuery) and message.durable:
+                        node.cluster.happened("voting", node)
                     trio.election_to_storage.send(message)
                 case ToReplication(message):
                     if isinstance(message, Lead):

@@ -9,7 +9,7 @@ from tests.simulation.node import Node
 from zraft.core.election import LEADER
 
 PLANES = tuple(Plane)
-EVENTS = ("granted", "elected", "stored", "caught up", "committed", "started")
+EVENTS = ("voting", "granted", "elected", "stored", "caught up", "committed", "started")
 REACTIONS = (0.0, 0.0, 0.01, 0.01, 0.1, 0.5)
 """How likely an adversary strikes when it hears of an event: each has habits of its own."""
 
@@ -143,6 +143,12 @@ class Adversary:
             self._cluster.network.cut({leader}, {voter}, (Plane.CONTROL,))
             self._world.after(self._world.between(0.15, 0.3), partial(self._cluster.network.mend, {leader}, {voter}))
 
+    def _hesitate(self, node: Node) -> None:
+        """While its storage thinks about a vote, a member hears its old leader again."""
+        self._cluster.network.heal()
+        if node.trio is not None:
+            node.trio.storage.pause(0.06)
+
     def _keep_leaders_apart(self, node: Node) -> None:
         """An older leader is heard by all again, but for the new one, and its storages tell it nothing."""
         network = self._cluster.network
@@ -231,10 +237,10 @@ class Adversary:
             self._cluster.network.replay(node.id)
         if not self._world.chance(self._react[what]):
             return
-        reactions = [self._crash, self._crash, self._isolate, self._pause]
+        special = {"elected": self._keep_leaders_apart, "voting": self._hesitate}.get(what)
         reaction = self._world.random.choice(
-            [*reactions, *[self._keep_leaders_apart] * 4] if what == "elected" else reactions
+            [self._crash, self._isolate, self._pause, *([special] * 3 if special else [])]
         )
         self.struck += 1
         self._world.note("adversary", f"reacts: {what} on {node.id}")
-        self._world.after(self._world.random.choice((0.0, 0.0, 0.000_2, 0.002)), lambda: reaction(node))
+        self._world.after(self._world.random.choice((0.0, 0.0, 0.000_2, 0.002)), partial(reaction, node))

@@ -128,10 +128,9 @@ def test_a_client_that_reads_no_answers_costs_bounded_memory_and_stops_nobody(
 def test_a_client_with_much_to_read_is_served_beside_the_others(served: Served, stranger: Stranger) -> None:
     with Stranger(served) as greedy:
         assert greedy.ask([STATUS])[0] == stranger.ask([STATUS])[0] == STATUS  # both are connected
-        greedy.send(*([RANGE, b"many/", b"", None, 0, 0, True, True] for _ in range(REQUESTS_MAX)))  # seconds of work
-        began = time.monotonic()
-        assert stranger.ask([GET, b"many/0001"])[1] is True
-        assert time.monotonic() - began < 1.0
+        # Seconds of work with small answers: 10,000 keys are looked at, and none was there at revision 1.
+        greedy.send(*([RANGE, b"many/", b"", None, 0, 1, True, True] for _ in range(REQUESTS_MAX)))
+        assert stranger.ask([GET, b"many/0001", True])[1] is True  # serializable: it waits for the gateway only
         assert answered(greedy) < REQUESTS_MAX, "it is still being served"
         greedy.receive()
 

@@ -242,7 +242,7 @@ class GatewayActor:
                 self._propose(send, now)
             self._do(self._reads.flush(role, self._hints.commit(), now), now)
         if self._serializable:
-            self._ready.append(Serve(0, tuple(self._serializable)))
+            self._enqueue(Serve(0, tuple(self._serializable)))
             self._serializable = []
         end = clock() + SLICE_SECONDS
         while self._ready and clock() < end:
@@ -271,7 +271,7 @@ class GatewayActor:
         for effect in effects:
             match effect:
                 case Serve():
-                    self._ready.append(effect)
+                    self._enqueue(effect)
                 case AskElection():
                     if not self._trio.ask_round(effect.message):
                         self._reads.failed(effect.message.request, now)
@@ -286,6 +286,13 @@ class GatewayActor:
     def _tell(self, told: list[Tell], now: float) -> None:
         for tell in told:
             self._clients.tell(tell.client, tell.body, now)
+
+    def _enqueue(self, serve: Serve) -> None:
+        """Each client's reads are served by themselves: one that asks much at once is not in front of the others."""
+        by_client: dict[bytes, list[Read]] = {}
+        for read in serve.reads:
+            by_client.setdefault(read.client.route, []).append(read)
+        self._ready.extend(Serve(serve.index, tuple(reads)) for reads in by_client.values())
 
     def _serve(self, serve: Serve, now: float) -> None:
         """Answer some of these reads from a view that has applied ``serve.index``; wait for it if there is none yet."""
