@@ -1,6 +1,7 @@
 """What a running node shows over HTTP, and how it stops."""
 
 import time
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -68,11 +69,15 @@ def test_every_commit_is_counted_on_every_node(cluster: LocalCluster, client: Cl
     for number in range(10):
         client.put("counted", str(number))
     equal_and_led(cluster)
-    for name in cluster.names:
-        after = metrics(cluster, name)
-        assert after["raft_committed_entries_total"] >= before[name]["raft_committed_entries_total"] + 10
+
+    def counted(name: str) -> bool:
+        after, first = metrics(cluster, name), before[name]
         # One sync may be for several entries.
-        assert after["zraft_log_sync_seconds_count"] > before[name]["zraft_log_sync_seconds_count"]
+        synced = after["zraft_log_sync_seconds_count"] > first["zraft_log_sync_seconds_count"]
+        return synced and after["raft_committed_entries_total"] >= first["raft_committed_entries_total"] + 10
+
+    for name in cluster.names:
+        wait_until(partial(counted, name), WAIT_S, f"{name} to count ten entries")
 
 
 def test_counts_outlive_the_process_that_counted(cluster: LocalCluster) -> None:

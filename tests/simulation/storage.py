@@ -99,7 +99,7 @@ class StorageActor(Actor):
         node.cluster.invariants.followed(node.id, self._acceptor.commit)
         if isinstance(effect, Ignored):
             self.world.note(self.name, f"  ignored: {effect.reason}")
-        else:
+        elif effect is not None:
             self._staged.append((sender, incarnation, effect.message))
 
     def _answer(self) -> None:

@@ -143,6 +143,7 @@ class ElectionActor:
             self._do(self._election.tick(now))
             if self._election.role == LEADER:
                 metrics.last_heartbeat.set(time.time())
+        metrics.reporter.tick(now)
 
     def _of_incarnation(self, socket: zmq.Socket[bytes]) -> list[bytes]:
         """Messages of our own incarnation; another one's are dropped (S1)."""

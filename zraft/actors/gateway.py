@@ -52,7 +52,6 @@ TURN_SECONDS = 0.010
 """Roles and terms change on the page without a message: it is looked at so often while somebody waits."""
 IDLE_SECONDS = 0.100
 EXPIRE_SECONDS = 0.050
-REPORT_SECONDS = 0.5
 READS_PER_SLICE = 64
 STOP_SECONDS = 1.0
 NO_GROWTH = "the disk's reserve is reached: delete keys or make room; reads and deletes go on"
@@ -99,7 +98,6 @@ class GatewayActor:
         self._serializable: list[Read] = []
         self._ready: deque[Serve] = deque()
         self._next_expiry = 0.0
-        self._next_report = 0.0
 
     def run(self, stop: StopSignal) -> None:
         """Work until asked to stop; then answer what is in flight, within a second."""
@@ -251,9 +249,8 @@ class GatewayActor:
             self._next_expiry = now + EXPIRE_SECONDS
             self._tell(self._proposals.expire(now), now)
             self._do(self._reads.expire(now), now)
-        if now >= self._next_report:
-            self._next_report = now + REPORT_SECONDS
-            self._clients.report()
+        self._clients.report()
+        metrics.reporter.tick(now)
 
     def _propose(self, send: SendProposal, now: float) -> None:
         proposal = send.proposal

@@ -15,6 +15,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Literal
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -29,56 +30,87 @@ NODE_STATES = {"follower": 0, "candidate": 1, "leader": 2}
 
 _SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
-leader_elections = Counter("raft_leader_elections_total", "Elections that this node has won.")
-append_entries = Counter("raft_append_entries_total", "AppendEntries requests that this node has sent to others.")
-request_vote = Counter("raft_request_vote_total", "RequestVote requests that this node has sent to others.")
-committed_entries = Counter("raft_committed_entries_total", "Entries that this node has seen committed.")
+_REPORT_SECONDS = 0.25
 
-# A term never goes back, and outlives the process that told it.
-current_term = Gauge("raft_current_term", "The latest term that this node has seen.", multiprocess_mode="max")
-last_heartbeat = Gauge(
-    "raft_last_heartbeat",
-    "When this node last heard a leader's heartbeat, or sent one as the leader, in unix seconds.",
-    multiprocess_mode="max",
-)
-# Only a living election actor has a role; all others have 0, so the highest is the node's.
-node_state = Gauge("raft_node_state", "0 follower, 1 candidate, 2 leader.", multiprocess_mode="livemax")
 
-log_sync_seconds = Histogram(
-    "zraft_log_sync_seconds",
-    "How long a commit of the log took, from its begin to the end of its fsync.",
-    buckets=_SECONDS,
-)
-apply_seconds = Histogram(
-    "zraft_apply_seconds", "How long one slice of apply took, its publication included.", buckets=_SECONDS
-)
-queue_seconds = Histogram(
-    "zraft_proposal_queue_seconds",
-    "How long the oldest command of a proposal had waited at the gateway when it was proposed.",
-    buckets=_SECONDS,
-)
-proposals = Counter("zraft_proposals_total", "Proposals that this node's gateway has sent to a leader.")
-proposals_refused = Counter("zraft_proposals_refused_total", "Proposals that certainly were not appended.")
-commit_lag = Gauge(
-    "zraft_commit_lag_entries", "Entries of the log that are not known to be committed.", multiprocess_mode="livemax"
-)
-apply_lag = Gauge("zraft_apply_lag_entries", "Committed entries that are not applied yet.", multiprocess_mode="livemax")
-requests_in_flight = Gauge(
-    "zraft_requests_in_flight", "Requests of clients that wait for an answer.", multiprocess_mode="livesum"
-)
-client_connections = Gauge("zraft_client_connections", "Open connections of clients.", multiprocess_mode="livesum")
+class Reporter:
+    """What is counted in plain memory, and handed over to prometheus-client four times a second.
+
+    One increment of a metric that processes share costs several microseconds, an observation of a histogram as much
+    as a whole request; and they would stand on the path of each.
+    """
+
+    def __init__(self) -> None:
+        self._parts: list[Count | Level | Latencies] = []
+        self._next = 0.0
+
+    def add(self, part: Count | Level | Latencies) -> None:
+        """One more to hand over."""
+        self._parts.append(part)
+
+    def tick(self, now: float) -> None:
+        """Hand over what has changed, if it is time; ``now`` in seconds."""
+        if now >= self._next:
+            self._next = now + _REPORT_SECONDS
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand over what has changed."""
+        for part in self._parts:
+            part.flush()
+
+
+reporter = Reporter()
+"""Of this process: its actor ticks it in every turn."""
+
+
+class Count:
+    """A counter whose increments cost next to nothing."""
+
+    def __init__(self, name: str, meaning: str) -> None:
+        self._counter = Counter(name, meaning)
+        self._more = 0
+        reporter.add(self)
+
+    def inc(self, amount: int = 1) -> None:
+        """Count some more."""
+        self._more += amount
+
+    def flush(self) -> None:
+        """Hand over what was counted since the last time."""
+        if self._more:
+            self._counter.inc(self._more)
+            self._more = 0
+
+
+class Level:
+    """A gauge that may be set often: only its last value counts."""
+
+    def __init__(self, name: str, meaning: str, multiprocess_mode: Literal["max", "livemax", "livesum"]) -> None:
+        self._gauge = Gauge(name, meaning, multiprocess_mode=multiprocess_mode)
+        self._value: float = 0
+        self._told: float = 0
+        reporter.add(self)
+
+    def set(self, value: float) -> None:
+        """This is its value now."""
+        self._value = value
+
+    def flush(self) -> None:
+        """Hand over the value, if it is another one."""
+        if self._value != self._told:
+            self._told = self._value
+            self._gauge.set(self._value)
 
 
 class Latencies:
-    """A histogram for what happens 10,000 times a second: counted in plain memory, handed over once in a while.
-
-    One observation of prometheus-client's costs about as much as a whole request.
-    """
+    """A histogram of seconds, for what happens 10,000 times a second."""
 
     def __init__(self, histogram: Histogram) -> None:
         self._histogram = histogram
         self._counts = [0] * (len(_SECONDS) + 1)
         self._sum = 0.0
+        reporter.add(self)
 
     def observe(self, seconds: float) -> None:
         """Count one."""
@@ -87,6 +119,8 @@ class Latencies:
 
     def flush(self) -> None:
         """Hand over what was counted since the last time."""
+        if not any(self._counts):
+            return
         for bucket, count in zip(self._histogram._buckets, self._counts, strict=True):
             if count:
                 bucket.inc(count)
@@ -95,6 +129,44 @@ class Latencies:
         self._sum = 0.0
 
 
+leader_elections = Count("raft_leader_elections_total", "Elections that this node has won.")
+append_entries = Count("raft_append_entries_total", "AppendEntries requests that this node has sent to others.")
+request_vote = Count("raft_request_vote_total", "RequestVote requests that this node has sent to others.")
+committed_entries = Count("raft_committed_entries_total", "Entries that this node has seen committed.")
+
+# A term never goes back, and outlives the process that told it.
+current_term = Level("raft_current_term", "The latest term that this node has seen.", "max")
+last_heartbeat = Level(
+    "raft_last_heartbeat",
+    "When this node last heard a leader's heartbeat, or sent one as the leader, in unix seconds.",
+    "max",
+)
+# Only a living election actor has a role; all others have 0, so the highest is the node's.
+node_state = Level("raft_node_state", "0 follower, 1 candidate, 2 leader.", "livemax")
+
+log_sync_seconds = Latencies(
+    Histogram(
+        "zraft_log_sync_seconds",
+        "How long a commit of the log took, from its begin to the end of its fsync.",
+        buckets=_SECONDS,
+    )
+)
+apply_seconds = Latencies(
+    Histogram("zraft_apply_seconds", "How long one slice of apply took, its publication included.", buckets=_SECONDS)
+)
+queue_seconds = Latencies(
+    Histogram(
+        "zraft_proposal_queue_seconds",
+        "How long the oldest command of a proposal had waited at the gateway when it was proposed.",
+        buckets=_SECONDS,
+    )
+)
+proposals = Count("zraft_proposals_total", "Proposals that this node's gateway has sent to a leader.")
+proposals_refused = Count("zraft_proposals_refused_total", "Proposals that certainly were not appended.")
+commit_lag = Level("zraft_commit_lag_entries", "Entries of the log that are not known to be committed.", "livemax")
+apply_lag = Level("zraft_apply_lag_entries", "Committed entries that are not applied yet.", "livemax")
+requests_in_flight = Level("zraft_requests_in_flight", "Requests of clients that wait for an answer.", "livesum")
+client_connections = Level("zraft_client_connections", "Open connections of clients.", "livesum")
 _request_seconds = Histogram(
     "zraft_request_seconds",
     "From the arrival of a client's request to its answer, by kind.",

@@ -72,6 +72,7 @@ class ReplicationActor:
             now = clock()
             self._do(self._core.tick(now))
             self._do(self._core.flush(now))
+            metrics.reporter.tick(now)
 
     def close(self) -> None:
         """Close all sockets."""

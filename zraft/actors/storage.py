@@ -104,6 +104,7 @@ class StorageActor:
             self._apply()
             self._publish()
             self._look_after_readers()
+            metrics.reporter.tick(clock())
         self._stores.close_cleanly()
 
     def close(self) -> None:
@@ -183,6 +184,8 @@ class StorageActor:
         if not self._starved:  # to answer a probe is no progress then
             self._handled += 1
         effect = self._acceptor.step(message, sender)
+        if effect is None:
+            return
         if isinstance(effect, Ignored):
             if isinstance(message, Append):
                 self._logger.every(10, "append ignored", reason=effect.reason)

@@ -69,8 +69,8 @@ class Acceptor:
             raise InvariantViolated("applied <= commit", applied=index, before=self.applied, commit=self.commit)
         self.applied = index
 
-    def step(self, message: Question, sender: int) -> Answer[Reply] | Ignored:
-        """Decide on one message from member ``sender`` (this node's own id for its own actors)."""
+    def step(self, message: Question, sender: int) -> Answer[Reply] | Ignored | None:
+        """Decide on one message from member ``sender`` (this node's own id for its own actors). None: no answer."""
         match message:
             case Append():
                 return self.on_append(message, sender)
@@ -129,12 +129,15 @@ class Acceptor:
         self._commit_to(message.commit)
         return Answer(AppendAnswer(log.term, True, match, self.commit, message.previous.index))
 
-    def on_commit(self, message: Commit) -> Answer[Reply] | Ignored:
-        """Follow the leader's commit index as far as our log was verified in its term (S3, trap 16)."""
+    def on_commit(self, message: Commit) -> Ignored | None:
+        """Follow the leader's commit index as far as our log was verified in its term (S3, trap 16).
+
+        It has no answer of its own: the answer to the next Append tells how far we follow.
+        """
         if message.term != self._log.term:
             return Ignored(f"commit of term {message.term} in term {self._log.term}")
         self._commit_to(message.index)
-        return Answer(AppendAnswer(message.term, True, self._verified, self.commit))
+        return None
 
     def on_read(self, message: Read) -> Answer[Reply]:
         """Entries for a lagging peer, in the leader's own term only (S4)."""

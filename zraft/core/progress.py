@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections import deque
 
 from zraft.core.effects import Ignored
@@ -62,11 +63,12 @@ class Progress:
         self.next = last + 1  # "initialized to leader last log index + 1" ([R] figure 2)
         self.commit = 0
         """The commit index that this storage knew when it answered last."""
-        self.commit_sent = 0
         self.reading = False
         """Entries for it were asked of the own storage and have not come yet."""
         self.asking = False
         """It is to be asked whether what was sent has arrived."""
+        self._commit_told = 0
+        self._commit_due = math.inf
         self._inflights = Inflights(*window)
         self._probing = False
         self._quiet_since = 0.0
@@ -87,7 +89,21 @@ class Progress:
                 self._quiet_since = now
             self._inflights.add(last, size)
             self.next = last + 1  # optimistic: lost messages are noticed by the timer or by a refusal
-        self.commit_sent = max(self.commit_sent, commit)
+        self.told(commit)
+
+    def tell_by(self, due: float) -> None:
+        """The commit index has grown: tell it by itself at that time, if no Append takes it along before."""
+        self._commit_due = min(self._commit_due, due)
+
+    def commit_deadline(self, commit: int) -> float:
+        """When ``commit`` is to be told by itself; infinite while there is no need. A probe takes it along anyway."""
+        news = self.mode is Mode.REPLICATE and self._commit_told < commit
+        return self._commit_due if news else math.inf
+
+    def told(self, commit: int) -> None:
+        """``commit`` has left."""
+        self._commit_told = max(self._commit_told, commit)
+        self._commit_due = math.inf
 
     def answered(self, answer: AppendAnswer, last: int, now: float) -> Ignored | None:
         """Take in an answer of the current term; ``last`` is the leader's last index."""

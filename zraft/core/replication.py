@@ -26,6 +26,9 @@ TAIL_BYTES_MAX = 64 << 20
 UNCOMMITTED_BYTES_MAX = 256 << 20
 GATEWAYS_MAX = 1_024
 RETRANSMIT_SECONDS = 0.2
+COMMIT_SECONDS = 0.005
+"""So long may the news of a commit wait for an Append that takes it along. It does not wait where a client waits for
+it: at the own storage, and at the node whose gateway made the proposal."""
 
 
 class PublishCommit(msgspec.Struct, frozen=True):
@@ -60,7 +63,7 @@ class _Leadership:
         self.tail = Tail(lead.last)
         self.commit = 0
         self.uncommitted_bytes = 0
-        self.sizes: dict[int, int] = {}
+        self.uncommitted: dict[int, tuple[int, int]] = {}  # by index: bytes, and the member whose gateway proposed it
         self.seen: dict[int, int] = {}  # S9: the highest number of each gateway start, by its nonce
         self.progress = {
             member.id: Progress(member.id, lead.last.index, window) for member in lead.configuration.members
@@ -93,7 +96,10 @@ class Replication:
 
     def next_deadline(self) -> float | None:
         """When ``tick`` must be called next; None while nothing is led."""
-        return self._next_check if self._lead else None
+        if self._lead is None:
+            return None
+        lead = self._lead
+        return min(self._next_check, *(progress.commit_deadline(lead.commit) for progress in lead.progress.values()))
 
     def step(self, message: Message, now: float, sender: int) -> list[Effect]:
         """One message; ``sender`` is the member whose storage answered."""
@@ -186,7 +192,7 @@ class Replication:
         lead = self._lead
         if lead is None:
             return []
-        effects = self._advance_commit(lead)
+        effects = self._advance_commit(lead, now)
         for progress in lead.progress.values():
             effects += self._feed(lead, progress, now)
         self._trim(lead)
@@ -196,10 +202,10 @@ class Replication:
         index = lead.tail.last + 1
         data = encode_entry(index, lead.term, kind, origin, payload)
         lead.tail.append(data)
-        lead.sizes[index] = len(data)
+        lead.uncommitted[index] = len(data), origin.member
         lead.uncommitted_bytes += len(data)
 
-    def _advance_commit(self, lead: _Leadership) -> list[Effect]:
+    def _advance_commit(self, lead: _Leadership, now: float) -> list[Effect]:
         """The commit rule ([R] 5.3, 5.4.2).
 
         "If there exists an N such that N > commitIndex, a majority of matchIndex[i] >= N, and log[N].term ==
@@ -208,13 +214,18 @@ class Replication:
         reached = lead.quorum.reached_by({member: p.match for member, p in lead.progress.items()}, 0)
         if reached <= lead.commit or reached <= lead.before:
             return []
+        waiting = {self.me}
         for index in range(max(lead.commit, lead.before) + 1, reached + 1):
-            lead.uncommitted_bytes -= lead.sizes.pop(index)
+            size, proposer = lead.uncommitted.pop(index)
+            lead.uncommitted_bytes -= size
+            waiting.add(proposer)
         lead.commit = reached
+        for member, progress in lead.progress.items():
+            progress.tell_by(now if member in waiting else now + COMMIT_SECONDS)
         return [PublishCommit(CommitGroup(lead.term, reached))]
 
     def _feed(self, lead: _Leadership, progress: Progress, now: float) -> list[Effect]:
-        """Appends as far as the window allows, else the bare commit index if it is news."""
+        """Appends as far as the window allows, else the bare commit index if it is news, and due."""
         effects: list[Effect] = []
         probe = progress.mode is Mode.PROBE
         while progress.may_send() and (probe or progress.next <= lead.tail.last):
@@ -226,8 +237,8 @@ class Replication:
         if progress.asking and not effects:
             effects.append(self._append_to(lead, progress, lead.tail.before(progress.next), (), now))
         progress.asking = False
-        if not probe and progress.commit_sent < lead.commit:
-            progress.commit_sent = lead.commit
+        if now >= progress.commit_deadline(lead.commit):
+            progress.told(lead.commit)
             effects.append(self._to(progress.member, Commit(lead.term, lead.commit)))
         return effects
 

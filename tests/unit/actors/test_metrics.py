@@ -29,7 +29,7 @@ def run(tmp_path: Path) -> Run:
     """Runs code in a process that counts, which then kills itself; returns its process id."""
 
     def run(code: str) -> int:
-        script = f"import os; from zraft.actors.metrics import *\n{code}\nos.kill(os.getpid(), 9)"
+        script = f"import os; from zraft.actors.metrics import *\n{code}\nreporter.flush(); os.kill(os.getpid(), 9)"
         environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
         process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, env=environment)
         assert process.wait() == -9
@@ -153,7 +153,7 @@ def test_a_file_that_a_starting_process_has_not_filled_yet_is_no_error(metrics: 
 
 
 def test_a_process_counts_while_others_look(metrics: NodeMetrics, tmp_path: Path) -> None:
-    script = "from zraft.actors.metrics import *\nwhile True: append_entries.inc()"
+    script = "from zraft.actors.metrics import *\nwhile True: append_entries.inc(); append_entries.flush()"
     environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, env=environment) as process:
         seen = [0.0]

@@ -2,6 +2,7 @@
 
 from tests.unit.core.cast import A, B, C, record_of
 from zraft.core.replication import (
+    COMMIT_SECONDS,
     RETRANSMIT_SECONDS,
     PublishCommit,
     Replication,
@@ -62,12 +63,18 @@ def published(commit: int) -> PublishCommit:
     return PublishCommit(CommitGroup(TERM, commit))
 
 
+def flush_all(core: Replication) -> None:
+    """Whatever is to leave has left, also what waits for company."""
+    core.flush(10.0)
+    core.flush(10.0 + COMMIT_SECONDS)
+
+
 PROBE = Append(TERM, LAST, (), 0)
 
 
 def commit_everywhere(core: Replication) -> None:
     for member in (A, B, C):
         core.step(accepted(6), 10.0, member)
-    core.flush(10.0)
+    flush_all(core)
     for member in (A, B, C):
         core.step(accepted(6, commit=6), 10.0, member)

@@ -11,6 +11,7 @@ from tests.unit.core.replicating import (
     accepted,
     commit_everywhere,
     empty,
+    flush_all,
     lead,
     leader,
     propose,
@@ -99,7 +100,7 @@ def test_a_lost_append_is_repeated() -> None:  # trap 19
     core = streaming(A, B, C)
     for member in (A, C):
         core.step(accepted(6), 10.0, member)
-    core.flush(10.0)
+    flush_all(core)
     for member in (A, C):
         core.step(accepted(6, commit=6), 10.0, member)
     assert core.tick(10.0 + LATE) == []
@@ -123,7 +124,7 @@ def test_a_slow_storage_is_asked_and_not_sent_everything_once_more() -> None:
     assert core.flush(10.5) == [
         PublishCommit(CommitGroup(TERM, 8)),
         ToStorage(Commit(TERM, 8)),
-        Send(B, Commit(TERM, 8)),
+        Send(B, Commit(TERM, 8)),  # whose gateway proposed
     ]
 
 
@@ -131,7 +132,7 @@ def test_a_lost_commit_index_is_repeated() -> None:  # trap 19
     core = streaming(A, B, C)
     for member in (A, B, C):
         core.step(accepted(6), 10.0, member)
-    core.flush(10.0)
+    flush_all(core)
     for member in (A, C):
         core.step(accepted(6, commit=6), 10.0, member)
     core.tick(10.0 + LATE)
@@ -177,7 +178,7 @@ def test_a_slow_peer_is_fed_from_the_log(monkeypatch: pytest.MonkeyPatch) -> Non
     core = streaming(A, B, C)
     for member in (A, B):
         core.step(accepted(6), 10.0, member)
-    core.flush(10.0)
+    flush_all(core)
     core.step(refused(6, EntryId(6, 0)), 10.4, C)
     assert core.flush(10.4) == [ToStorage(Read(TERM, C, 6, replication.APPEND_BYTES_MAX))]
     read = ReadAnswer(TERM, C, LAST, (empty(6),))

@@ -21,7 +21,9 @@ from tests.unit.core.replicating import (
 from zraft.core import replication
 from zraft.core.effects import Ignored, Send, ToStorage
 from zraft.core.replication import (
+    COMMIT_SECONDS,
     GATEWAYS_MAX,
+    RETRANSMIT_SECONDS,
     PublishCommit,
     Refuse,
     Replication,
@@ -139,9 +141,41 @@ def test_a_majority_commits_and_the_page_knows_before_anyone() -> None:  # S10
     core.step(accepted(6), 10.0, A)
     assert core.flush(10.0) == []
     core.step(accepted(6), 10.0, C)
-    told = Commit(TERM, 6)
-    assert core.flush(10.0) == [published(6), ToStorage(told), Send(B, told), Send(C, told)]
+    assert core.flush(10.0) == [published(6), ToStorage(Commit(TERM, 6))]
     assert core.commit == 6
+
+
+def test_the_commit_index_waits_a_little_for_an_append_that_takes_it_along() -> None:
+    core = streaming(A, B, C)
+    for member in (A, C):
+        core.step(accepted(6), 10.0, member)
+    core.flush(10.0)
+    assert core.next_deadline() == 10.0 + COMMIT_SECONDS
+    assert core.flush(10.0 + COMMIT_SECONDS / 2) == []
+    told = Commit(TERM, 6)
+    assert core.flush(10.0 + COMMIT_SECONDS) == [Send(B, told), Send(C, told)]
+    assert core.next_deadline() == 10.0 + RETRANSMIT_SECONDS / 4
+    assert core.flush(10.1) == []
+
+
+def test_where_a_client_waits_the_commit_index_is_told_at_once() -> None:
+    core = streaming(A, B, C)
+    core.step(propose(), 10.0, A)  # of a gateway of B
+    core.flush(10.0)
+    for member in (A, C):
+        core.step(accepted(7), 10.0, member)
+    assert core.flush(10.0) == [published(7), ToStorage(Commit(TERM, 7)), Send(B, Commit(TERM, 7))]
+
+
+def test_a_probe_needs_no_bare_commit_index() -> None:
+    core = streaming(A, B, C)
+    core.step(refused(6, EntryId(6, 0)), 10.0, B)
+    core.flush(10.0)
+    for member in (A, C):
+        core.step(accepted(6), 10.0, member)
+    core.flush(10.0)
+    assert core.flush(10.0 + COMMIT_SECONDS) == [Send(C, Commit(TERM, 6))]
+    assert core.next_deadline() == 10.0 + RETRANSMIT_SECONDS / 4
 
 
 def test_an_append_carries_the_commit_index_behind_its_publication() -> None:  # S10
