@@ -45,21 +45,21 @@ def metrics(cluster: LocalCluster, name: str) -> dict[str, float]:
 def test_metrics_tell_the_role_of_each_node(cluster: LocalCluster, client: Client) -> None:
     client.put("metrics", "v")
     leader = equal_and_led(cluster)
+    answer = cluster.status()[leader]
+    assert answer is not None
 
-    def heard() -> dict[str, dict[str, float]] | None:
-        # A follower may have learned of its leader from an Append, and hear the first heartbeat a moment later.
-        found = {name: metrics(cluster, name) for name in cluster.names}
-        ages = [abs(one["raft_last_heartbeat"] - time.time()) for one in found.values()]
-        return found if max(ages) < WAIT_S else None
+    def told(name: str) -> dict[str, float] | None:
+        found = metrics(cluster, name)
+        as_expected = (
+            found["raft_node_state"] == (LEADER if name == leader else FOLLOWER)
+            and found["raft_current_term"] == answer.current_term
+            and found["raft_committed_entries_total"] > 0
+            and found["zraft_log_sync_seconds_count"] > 0
+            and abs(found["raft_last_heartbeat"] - time.time()) < WAIT_S
+        )
+        return found if as_expected else None
 
-    seen = wait_until(heard, WAIT_S, "every node to have heard of a heartbeat")
-    for name, found in seen.items():
-        answer = cluster.status()[name]
-        assert answer is not None
-        assert found["raft_node_state"] == (LEADER if name == leader else FOLLOWER)
-        assert found["raft_current_term"] == answer.current_term
-        assert found["raft_committed_entries_total"] > 0
-        assert found["zraft_log_sync_seconds_count"] > 0
+    seen = {name: wait_until(partial(told, name), WAIT_S, f"{name} to tell its role") for name in cluster.names}
     for counter in ("raft_leader_elections_total", "raft_append_entries_total", "raft_request_vote_total"):
         assert seen[leader][counter] > 0
 
