@@ -55,6 +55,8 @@ VERDICT_S = 0.25
 """How much earlier than we stop waiting the node is told to stop trying, so that its own verdict arrives in time."""
 PAUSE_S_MIN, PAUSE_S_MAX = 0.02, 0.5
 AVOID_S_MIN, AVOID_S_MAX = 1.0, 64.0
+HEADERS_MAX = 256
+"""So many headers are remembered with what they mean."""
 
 R = TypeVar("R", bound=Response, covariant=True)
 
@@ -137,6 +139,8 @@ class Core:
         self._leader_term = 0
         self._avoided: dict[str, tuple[float, float]] = {}
         self._numbers = itertools.count(1)
+        self._headers: dict[int, bytes] = {}  # of requests, by their time-out
+        self._heard: dict[bytes, ResponseHeader] = {}  # of answers: thousands have the same one
 
     def call(self, request: Request, answer: type[R], now: float, timeout: float, only: str = "") -> Call[R]:
         """A new call that must end within ``timeout`` seconds; ``only`` that endpoint is asked, and once."""
@@ -149,10 +153,35 @@ class Core:
             yield self._leader
         yield from sorted(self.endpoints, key=lambda endpoint: self._is_avoided(endpoint, now))
 
+    def request_header(self, timeout_ms: int) -> bytes:
+        """The header of a request that the node may work on for so long."""
+        header = self._headers.get(timeout_ms)
+        if header is None:
+            if len(self._headers) >= HEADERS_MAX:
+                self._headers.clear()
+            header = codec.encode(RequestHeader(PROTOCOL_VERSION, self.cluster, timeout_ms))
+            self._headers[timeout_ms] = header
+        return header
+
+    def response_header(self, frame: bytes) -> ResponseHeader:
+        """What the header of an answer says.
+
+        Raises:
+            ProtocolError: it can't be understood.
+        """
+        header = self._heard.get(frame)
+        if header is None:
+            if len(self._heard) >= HEADERS_MAX:
+                self._heard.clear()
+            header = self._heard[frame] = codec.response_header.decode(frame)
+        return header
+
     def on_header(self, endpoint: str, header: ResponseHeader) -> None:
         """An endpoint has answered: learn what its header tells. A node that lags does not take the leader back."""
         self._avoided.pop(endpoint, None)
-        self.cluster = self.cluster or header.cluster
+        if not self.cluster and header.cluster:
+            self.cluster = header.cluster
+            self._headers.clear()
         if header.term >= self._leader_term:
             self._leader, self._leader_term = header.leader_endpoint, header.term
 
@@ -167,8 +196,8 @@ class Core:
         self._avoided = {key: at for key, at in self._avoided.items() if now < at[1] + AVOID_S_MAX}
 
     def _is_avoided(self, endpoint: str, now: float) -> bool:
-        _, until = self._avoided.get(endpoint, (0.0, now))
-        return now < until
+        avoided = self._avoided.get(endpoint)
+        return avoided is not None and now < avoided[1]
 
 
 class Call(Generic[R]):
@@ -186,6 +215,24 @@ class Call(Generic[R]):
     Raises:
         InvalidArgument: a node would refuse the request.
     """
+
+    __slots__ = (
+        "_answer",
+        "_asked",
+        "_body",
+        "_core",
+        "_deadline",
+        "_endpoint",
+        "_failure",
+        "_follows_leader",
+        "_is_write",
+        "_last_send",
+        "_number",
+        "_only",
+        "_pause",
+        "_reasons",
+        "_timeout",
+    )
 
     def __init__(
         self, core: Core, number: bytes, request: Request, answer: type[R], now: float, timeout: float, only: str
@@ -215,8 +262,8 @@ class Call(Generic[R]):
         match event:
             case Go():
                 return self._next(now)
-            case Answered(frames):
-                return self._on_answer(frames, now)
+            case Answered():
+                return self._on_answer(event.frames, now)
             case NotSent(reason):
                 self._core.on_silence(self._endpoint, now)
                 return self._repeat(Unavailable, reason, now)
@@ -259,7 +306,7 @@ class Call(Generic[R]):
     def _decode(self, frames: tuple[bytes, ...]) -> tuple[ResponseHeader, Response]:
         if len(frames) != 3 or frames[1] != self._number:
             raise ProtocolError(f"the answer has {len(frames)} frames, or is to another request")
-        return codec.response_header.decode(frames[0]), codec.response.decode(frames[2])
+        return self._core.response_header(frames[0]), codec.response.decode(frames[2])
 
     def _repeat(self, kind: type[ZraftError], reason: str, now: float) -> Send | Pause | Fail:
         self._failure = kind
@@ -293,8 +340,8 @@ class Call(Generic[R]):
         connect_by = min(answer_by, now + CONNECT_S_MAX)
         wait = answer_by - now
         timeout_ms = max(1, round((wait - min(VERDICT_S, wait / 2)) * 1000))
-        header = RequestHeader(PROTOCOL_VERSION, self._core.cluster, timeout_ms)
-        return Send(endpoint, (codec.encode(header), self._number, self._body), connect_by, answer_by)
+        frames = (self._core.request_header(timeout_ms), self._number, self._body)
+        return Send(endpoint, frames, connect_by, answer_by)
 
     def _give_up(self) -> Fail:
         reasons = "; ".join(f"{endpoint}: {reason}" for endpoint, reason in self._reasons.items())
@@ -312,8 +359,11 @@ def _is_local(request: Request) -> bool:
 
 
 def _error_in(response: Response) -> ZraftError | None:
-    if isinstance(response, ErrorResult):
-        return from_code(response.code, response.message)
-    if isinstance(response, PutResult | DeleteResult | GetResult) and response.error is not None:
-        return from_code(response.error.code, response.error.message)
-    return None
+    match response:
+        case PutResult() | GetResult() | DeleteResult():
+            error = response.error
+        case ErrorResult():
+            return from_code(response.code, response.message)
+        case _:
+            return None
+    return from_code(error.code, error.message) if error else None

@@ -115,14 +115,14 @@ class DealerLink(Generic[T]):
         with self._lock:
             instruction = flight.call.step(event, now)
         match instruction:
-            case Send(endpoint, (_, number, _), connect_by):
-                flight.number = number
-                flight.lane = self._lane(endpoint)
+            case Send():
+                flight.number = instruction.frames[1]
+                flight.lane = self._lane(instruction.endpoint)
                 flight.lane.queue.append((flight, instruction))
-                self._set_timer(flight, connect_by)
-            case Pause(pause):
+                self._set_timer(flight, instruction.connect_by)
+            case Pause():
                 flight.lane = None
-                self._set_timer(flight, pause)
+                self._set_timer(flight, instruction.until)
             case Return() | Fail():
                 flight.due = math.inf
                 self.in_flight -= 1

@@ -14,7 +14,6 @@ from zraft.core.durable import WritableTables
 from zraft.core.limits import fault_of, is_write
 from zraft.core.records import (
     KeyMeta,
-    Record,
     key_value,
     pack_meta,
     pack_record,
@@ -139,8 +138,8 @@ class Keyspace:
         else:
             create = meta.create or revision
             version = meta.version + 1
-        record = Record(create, version, meta.mod, meta.sub, lease, key, value or b"")
-        self._records.append((record_key(revision, 0), pack_record(record)))
+        record = pack_record(create, version, meta.mod, meta.sub, lease, key, value or b"")
+        self._records.append((record_key(revision, 0), record))
         self._tables.set_key(key, pack_meta(revision, 0, create, version, lease))
         if len(self._records) >= 1024:
             self._flush()

@@ -37,9 +37,12 @@ def fault_of(request: Request) -> str:
 
 def is_write(request: Request) -> bool:
     """Whether the request must go through the log."""
-    if isinstance(request, Batch):
-        return not isinstance(request.operations[0], Get)
-    return isinstance(request, Put | Delete)
+    match request:
+        case Put() | Delete():
+            return True
+        case Batch():
+            return not isinstance(request.operations[0], Get)
+    return False
 
 
 def grows(request: Request) -> bool:
@@ -77,7 +80,7 @@ def _fault_of_batch(batch: Batch) -> str:
     operations = batch.operations
     if not 0 < len(operations) <= BATCH_OPERATIONS_MAX:
         return f"a batch has 1 to {BATCH_OPERATIONS_MAX} operations, this one has {len(operations)}"
-    reads = sum(isinstance(operation, Get) for operation in operations)
+    reads = sum([isinstance(operation, Get) for operation in operations])
     if reads not in (0, len(operations)):
         return "a batch is all writes or all Gets: split this one"
     if reads and len({operation.serializable for operation in operations if isinstance(operation, Get)}) > 1:

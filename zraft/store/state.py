@@ -78,10 +78,11 @@ class Snapshot:
 class _Writing(Snapshot):
     """The open write transaction, and its methods looked up once: this is the hot path of apply."""
 
-    __slots__ = ("append", "commit", "put")
+    __slots__ = ("append", "commit", "get", "put")
 
     def __init__(self, txn: lmdb.Transaction[bytes], handles: _Handles) -> None:
         super().__init__(txn, handles)
+        self.get = txn.get
         self.put = txn.put
         self.append = txn.cursor(handles.records).putmulti
         self.commit = txn.commit
@@ -124,7 +125,7 @@ class LmdbState:
 
     def key(self, key: bytes) -> bytes | None:
         """The index entry of a user's key (see ``core.records.KeyMeta``)."""
-        return self._current().key(key)
+        return (self._writing or self._begin()).get(key)
 
     def keys_from(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
         """(key, index entry) in order, from ``start`` on; until the next commit or abort."""
@@ -141,7 +142,7 @@ class LmdbState:
     def set_key(self, key: bytes, entry: bytes) -> None:
         """Insert or overwrite an index entry."""
         try:
-            self._current().put(key, entry)
+            (self._writing or self._begin()).put(key, entry)
         except lmdb.Error as error:
             raise write_fault(error, self._path) from error
 
