@@ -82,7 +82,7 @@ class Clients:
         self._log = log
         self._admission = Admission(limits)
         self._unread_max = limits.client_bytes
-        self._monitor = self.socket.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
+        self.monitor = self.socket.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
         self._connections: set[int] = set()
         self._headers: dict[bytes, RequestHeader] = {}
         self._outbox: dict[bytes, _Unsent] = {}
@@ -99,7 +99,8 @@ class Clients:
 
     def take(self, events: Mapping[object, int], now: float) -> None:
         """Requests that have come."""
-        self._watch_connections()
+        if self.monitor in events:
+            self._watch_connections()
         if self.socket in events:
             for message in drain(self.socket, DRAIN_MESSAGES):
                 self._on_message(message, now)
@@ -134,8 +135,8 @@ class Clients:
         self.socket.close(LINGER_MS)
 
     def _watch_connections(self) -> None:
-        """In every turn: with 2,000 unread events the I/O thread stops, and with it all sockets of this process."""
-        for message in drain(self._monitor, MONITOR_EVENTS_MAX):
+        """Never left for later: 2,000 unread events stop the I/O thread, and with it all sockets of this process."""
+        for message in drain(self.monitor, MONITOR_EVENTS_MAX):
             event = parse_monitor_message(message)
             if event["event"] == zmq.EVENT_ACCEPTED:
                 self._connections.add(event["value"])

@@ -87,7 +87,8 @@ class GatewayActor:
         address = (settings.host, settings.port)
         timeout = settings.request_timeout_ms / 1000
         self._clients = Clients(self._sockets, address, limits, timeout, self._on_ask, log)
-        self._poller.register(self._clients.socket, zmq.POLLIN)
+        for socket in (self._clients.socket, self._clients.monitor):
+            self._poller.register(socket, zmq.POLLIN)
         self._trio = Trio(self._sockets, self._poller, runtime, Register(GATEWAY, self._nonce))
         self._peers = GatewayPeers(self._sockets, self._poller, settings, self._nonce, log)
         self._hints = Hints(self._page)
@@ -114,7 +115,8 @@ class GatewayActor:
             elif not stop_at:
                 stop_at = now + STOP_SECONDS
                 self._poller.unregister(stop.fileno())
-                self._poller.unregister(self._clients.socket)
+                for socket in (self._clients.socket, self._clients.monitor):
+                    self._poller.unregister(socket)
             for message in self._trio.arrived(events):
                 self._on_trio(message, now)
             for sender, peer_message in self._peers.arrived(events):

@@ -22,6 +22,7 @@ RECONNECT_MS = (10, 100)
 
 _LAST = int(zmq.NOBLOCK)
 _MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
+_send = zmq.backend.Socket.send
 
 Frames = list[bytes]
 
@@ -129,14 +130,15 @@ def send(socket: zmq.Socket[bytes], frames: Frames) -> bool:
 def send_frames(socket: zmq.Socket[bytes], frames: Frames) -> None:
     """Send one message without blocking.
 
-    Not ``send_multipart``, which computes with enums for each frame: three times the cost (1.0 and 0.33 us).
+    Not ``send_multipart``, which computes with enums for each frame, nor the ``send`` of ``zmq.Socket``, which looks
+    for arguments that we don't have: 1.0, 0.38 and 0.20 us a frame.
 
     Raises:
         zmq.ZMQError: it can't be sent (now); nothing of it was.
     """
     for frame in frames[:-1]:
-        socket.send(frame, _MORE)
-    socket.send(frames[-1], _LAST)
+        _send(socket, frame, _MORE)
+    _send(socket, frames[-1], _LAST)
 
 
 def drain(socket: zmq.Socket[bytes], most: int) -> Iterator[Frames]:

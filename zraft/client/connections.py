@@ -18,6 +18,7 @@ LOST = (
 )
 
 _LAST, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
+_send = zmq.backend.Socket.send
 _numbers = itertools.count()
 
 
@@ -52,7 +53,8 @@ class Connection:
             self.close()
             raise
 
-    # Not send_multipart and recv_multipart: what they do with enums and options for each frame costs as much again.
+    # Not send_multipart and recv_multipart: what they do with enums and options for each frame costs as much again. Nor
+    # the send of zmq.Socket, which looks for arguments that we don't have: 0.38 us a frame instead of 0.20.
 
     def send(self, frames: Sequence[bytes]) -> None:
         """Sends a message.
@@ -61,8 +63,8 @@ class Connection:
             zmq.ZMQError: there is no room, or no connection; nothing was sent.
         """
         for frame in frames[:-1]:
-            self.socket.send(frame, _MORE)
-        self.socket.send(frames[-1], _LAST)
+            _send(self.socket, frame, _MORE)
+        _send(self.socket, frames[-1], _LAST)
 
     def receive(self) -> list[bytes]:
         """A message that has come.
