@@ -24,10 +24,9 @@ from zraft.protocol import codec
 from zraft.protocol.entries import ClusterRecord, EntryId, entry_is_sound, entry_term
 from zraft.store.environment import lacks_space, map_used_bytes, open_environment, tables_bytes, write_fault
 from zraft.store.files import sync_directory
+from zraft.store.recent import Recent, as_fits
 
 FORMAT = 1
-RECENT_BYTES_MAX = 16 << 20
-"""The newest entries are kept in memory as they came: apply takes them from there, and not from the disk's map."""
 
 _U32 = struct.Struct(">I")
 _U64 = struct.Struct(">Q")
@@ -81,7 +80,7 @@ class LmdbLog:
         self._formed = False
         self._generation = 0
         self._first, self._last = 1, EntryId(0, 0)
-        self._recent = _Recent()
+        self._recent = Recent()
         self._env = open_environment(path, map_size, sync=True)
         # Not "has no tables": a flipped bit can make a full log look empty.
         self.created = self._env.info()["last_txnid"] == 0
@@ -222,7 +221,7 @@ class LmdbLog:
         if found:
             return found
         with self._reading() as txn:
-            return _as_fits(self._scan(txn, first), bytes_max)
+            return as_fits(self._scan(txn, first), bytes_max)
 
     def commit(self) -> None:
         """Make all writes since the last commit durable, in one transaction, with one fsync; nothing written: no-op.
@@ -375,43 +374,3 @@ class LmdbLog:
     def _corrupt(self, index: int | None, what: str) -> CorruptLog:
         where = f"the log in {self._path}" if index is None else f"entry {index} of the log in {self._path}"
         return CorruptLog(f"{where} {what}. The node must not vote or serve with it; the way out is: zraft repair")
-
-
-class _Recent:
-    """The newest entries, by index without a gap, as many as fit into ``RECENT_BYTES_MAX``."""
-
-    def __init__(self) -> None:
-        self._entries: dict[int, bytes] = {}
-        self._bytes = 0
-
-    def add(self, first: int, entries: Sequence[bytes]) -> None:
-        """These were appended; the oldest make room."""
-        self._entries.update(enumerate(entries, first))
-        self._bytes += sum(map(len, entries))
-        while self._bytes > RECENT_BYTES_MAX:
-            self._bytes -= len(self._entries.pop(next(iter(self._entries))))
-
-    def truncate(self, first: int) -> None:
-        """The entry at ``first`` and all behind it are gone."""
-        while self._entries and next(reversed(self._entries)) >= first:
-            self._bytes -= len(self._entries.popitem()[1])
-
-    def take(self, first: int, bytes_max: int) -> list[bytes]:
-        """As ``LmdbLog.entries``, but none when ``first`` is not among them."""
-        return _as_fits(self._from(first), bytes_max)
-
-    def _from(self, index: int) -> Iterator[bytes]:
-        while (data := self._entries.get(index)) is not None:
-            yield data
-            index += 1
-
-
-def _as_fits(entries: Iterator[bytes], bytes_max: int) -> list[bytes]:
-    """The first one, and then as many as fit."""
-    found: list[bytes] = []
-    for data in entries:
-        bytes_max -= len(data)
-        if found and bytes_max < 0:
-            break
-        found.append(data)
-    return found
