@@ -10,6 +10,9 @@ import msgspec
 from zraft.errors import ConfigurationError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+LEASE = "lease"
+QUORUM = "quorum"
+READ_MODES = (LEASE, QUORUM)
 _BOUNDS: dict[str, tuple[int, int]] = {
     # setting: (least, most), both allowed
     "port": (1, 65535),
@@ -54,7 +57,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     request_timeout_ms: int = 5_000
     """How long a gateway works on a request whose client named no time."""
-    read_mode: str = "quorum"
+    read_mode: str = LEASE
+    """How linearizable reads are made safe: under the leader's lease, or each by a round that a quorum answers."""
 
     map_size_gib: int = 1_024
     """The virtual size of each LMDB map: address space, not disk. It is fixed, so that it never grows under readers."""
@@ -93,8 +97,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 f"election_timeout_max_ms ({self.election_timeout_max_ms}) must exceed election_timeout_min_ms "
                 f"({self.election_timeout_min_ms}) by a fifth, or candidates keep colliding"
             )
-        if self.read_mode != "quorum":
-            raise ConfigurationError(f"read_mode is {self.read_mode!r}; this version knows only 'quorum'")
+        if self.read_mode not in READ_MODES:
+            raise ConfigurationError(f"read_mode is {self.read_mode!r}, but must be one of {', '.join(READ_MODES)}")
         taken: dict[int, str] = {}
         for what, port in self.ports().items():
             if port in taken:

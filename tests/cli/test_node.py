@@ -60,6 +60,18 @@ def test_a_flag_beats_a_variable_beats_the_file_beats_the_default(started: list[
     assert started == [Settings(port=3001, http_port=2002, peer_port=1003, peers={"node-2": "b:1"})]
 
 
+@pytest.mark.parametrize("mode", ["lease", "quorum"])
+def test_the_read_mode_is_one_of_two(started: list[Settings], mode: str) -> None:
+    assert node(env={"ZRAFT_READ_MODE": mode}).exit_code == 0
+    assert started == [Settings(read_mode=mode)]
+
+
+def test_another_read_mode_is_refused() -> None:
+    result = node("--read-mode", "guess")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "read_mode is 'guess', but must be one of lease, quorum" in result.stderr
+
+
 def test_the_data_directory_follows_the_name(started: list[Settings]) -> None:
     node("--id", "a")
     node("--id", "a", "--data-dir", "d")

@@ -5,12 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.simulation.world import World
+from zraft.core.lease import CLOCK_DRIFT_MAX
 from zraft.protocol.codec import Channel, encode
 
 LATENCY = 0.000_03
 """Seconds from an event to the turn that it causes, at least."""
-DRIFT = 0.01
-"""No clock runs faster or slower than true time by more than this part."""
 
 
 class Clock:
@@ -19,10 +18,14 @@ class Clock:
     def __init__(self, world: World) -> None:
         self._world = world
         self._offset = world.between(0, 1000)
-        self._rate = world.between(1 - DRIFT, 1 + DRIFT)
+        self._rate = world.between(1 - CLOCK_DRIFT_MAX, 1 + CLOCK_DRIFT_MAX)
 
     def now(self) -> float:
-        return self._offset + self._world.now * self._rate
+        return self.at(self._world.now)
+
+    def at(self, world_time: float) -> float:
+        """What this clock shows at a time of the world."""
+        return self._offset + world_time * self._rate
 
     def world_time(self, now: float) -> float:
         """When this clock shows ``now``."""

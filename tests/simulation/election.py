@@ -3,11 +3,13 @@
 from collections import deque
 from typing import TYPE_CHECKING
 
-from tests.simulation.actors import DRIFT, Actor
+from tests.simulation.actors import Actor
+from tests.simulation.invariants import require
 from tests.simulation.network import Plane
 from zraft.core.effects import Ignored, Send, ToGateway, ToReplication, ToStorage
 from zraft.core.election import LEADER, REPLICATION, STORAGE, Effect, Election, PublishRole
-from zraft.protocol.local import Lead, Pong, StorageStatus, VoteQuery
+from zraft.core.lease import PublishLease
+from zraft.protocol.local import Campaign, Lead, LeaseGroup, Pong, StorageStatus, VoteQuery
 from zraft.protocol.peer import HeartbeatAnswer, PreVoteAnswer, VoteAnswer
 
 if TYPE_CHECKING:
@@ -45,15 +47,11 @@ class ElectionActor(Actor):
         now = self.clock.now()
         if self._core is not None and now >= self._core.next_deadline():
             self._do(self._core.tick(now))
-        self._note_lease()
 
-    def _note_lease(self) -> None:
-        """What a leader lease would rest on: the newest round that a majority answered."""
-        rounds = self._core._rounds if self._core else None
-        if rounds is not None and rounds.confirmed:
-            lasts = self._node.timing.election_min * (1 - DRIFT) / (1 + DRIFT)
-            until = self.clock.world_time(rounds.confirmed_sent + lasts)
-            self._node.cluster.invariants.leased(rounds.term, until)
+    def _publish_lease(self, lease: LeaseGroup | None) -> None:
+        if lease is not None:
+            self._node.cluster.invariants.leased(lease.term, self.clock.world_time(lease.end))
+        self._node.page.lease = lease
 
     def _handle(self, message: object, sender: int, incarnation: int) -> None:
         now = self.clock.now()
@@ -79,6 +77,8 @@ class ElectionActor(Actor):
                     answers = self._routes.get(to, 0) if isinstance(message, ANSWERS) else None
                     node.send(Plane.CONTROL, to, message, answers)
                 case ToStorage(message):
+                    if isinstance(message, Campaign) or (isinstance(message, VoteQuery) and message.durable):
+                        require(node.page.lease is None, "S7: who grants has cleared its lease", node=node.id)
                     if isinstance(message, VoteQuery) and message.durable:
                         node.cluster.happened("voting", node)
                     trio.election_to_storage.send(message)
@@ -88,6 +88,8 @@ class ElectionActor(Actor):
                     trio.election_to_replication.send(message)
                 case ToGateway(_, message):
                     trio.election_to_gateway.send(message)
+                case PublishLease(lease):
+                    self._publish_lease(lease)
                 case PublishRole(role, why):
                     self.world.note(self.name, f"{role.role} t{role.term} leader {role.leader}: {why}")
                     node.page.role = role

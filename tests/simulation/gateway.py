@@ -4,6 +4,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from tests.simulation.actors import Actor
+from tests.simulation.page import SlowLook
 from zraft.core import reads
 from zraft.core.proposals import Proposals, SendProposal, Tell, Waiting
 from zraft.core.reads import AnswerPeer, AskElection, AskLeader, PeerRead, Read, Reads, Serve
@@ -45,6 +46,7 @@ class GatewayActor(Actor):
         self._rounds: dict[int, int] = {}
         self._routes: dict[int, int] = {}  # member -> the start of its gateway that asked last
         self._later: list[Serve] = []
+        self._looked = self.world.now
         self.wake()
 
     # --- what comes
@@ -74,17 +76,20 @@ class GatewayActor(Actor):
     def turn(self) -> None:
         now = self.clock.now()
         self._look_at_trio(now)
+        page = self._node.page
+        # Reads that came a turn ago: between any two looks at the page, time passes that was this gateway's pause.
+        slow_look, self._looked = SlowLook(page, self.clock, self.world, self._looked), self.world.now
+        self._do(self._reads.by_lease(slow_look), now)
+        self._do(self._reads.flush(page.role, page.commit, now), now)
         while self._inbox:
             message, sender, incarnation = self._inbox.popleft()
             if sender:
                 self._on_peer(message, sender, incarnation, now)
             elif not incarnation or incarnation == self._incarnation:
                 self._on_local(message, now)
-        page = self._node.page
         if self._registered:
             for send in self._proposals.flush(page.role, now):
                 self._propose(send, now)
-        self._do(self._reads.flush(page.role, page.commit, now), now)
         self._do(self._proposals.expire(now), now)
         self._do(self._reads.expire(now), now)
         later, self._later = self._later, []

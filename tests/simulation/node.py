@@ -6,12 +6,13 @@ from tests.simulation.actors import Clock
 from tests.simulation.gateway import GatewayActor
 from tests.simulation.invariants import WatchedLog, WatchedState
 from tests.simulation.network import Frames, Kind, Plane
+from tests.simulation.page import Page
 from tests.simulation.trio import Trio
 from zraft.core.election import Timing
 from zraft.core.keyspace import APPLIED, read_applied
+from zraft.core.lease import lease_seconds
 from zraft.protocol import codec
 from zraft.protocol.entries import EntryId
-from zraft.protocol.local import CommitGroup, RoleGroup
 from zraft.protocol.peer import (
     PEER_VERSION,
     Append,
@@ -34,13 +35,7 @@ KINDS: dict[type, Kind] = {Forward: Kind.ONCE} | dict.fromkeys(
     (Vote, VoteAnswer, PreVoteAnswer, ReadIndexAnswer), Kind.RARE
 )
 
-
-class Page:
-    """What the actors of one node publish for each other."""
-
-    def __init__(self) -> None:
-        self.role: RoleGroup | None = None
-        self.commit: CommitGroup | None = None
+TIMING = Timing(election_min=0.150, lease=lease_seconds(0.150))
 
 
 class Node:
@@ -51,10 +46,10 @@ class Node:
         self.cluster = cluster
         self.id = member
         self.clock = Clock(world)
-        self.timing = Timing()
+        self.timing = TIMING
         self.window = (world.random.choice((1, 4, 64)), 32 << 20)
         self.sync_seconds = 0.001
-        self.page = Page()
+        self.page = Page(world)
         self.log = WatchedLog(member, cluster.invariants)
         self.log.set_record(cluster.record, formed=True)
         self.log.commit()
@@ -70,7 +65,7 @@ class Node:
         """Start the trio, if none runs; and the gateway, if it died."""
         if self.trio is None:
             self.incarnations += 1
-            self.page = Page()  # a new incarnation zeroes its groups first
+            self.page.zero()  # a new incarnation zeroes its groups first
             self.world.note(f"{self.id}", f"starts incarnation {self.incarnations}, applied {self.applied()}")
             self.trio = Trio(self, self.incarnations)
             self.cluster.happened("started", self)

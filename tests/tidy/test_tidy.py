@@ -38,11 +38,11 @@ SAFETY_RULES = {
     "S9": "a proposal is made at most once, in the term that it names",
     "S10": "a commit index is on the page before anyone is told",
     "S11": "one revision per command that changed a key, in batch order",
+    "S12": "a read under a lease looks at lease and commit index, then at the clock, after it has arrived",
     "S13": "after a failed fsync of the log nothing is answered until an operator acts",
 }
 RULES_TO_COME = {
     "S8": "arrives with leadership transfer",
-    "S12": "arrives with leader leases",
     "S14": "arrives with membership change",
 }
 RULES_ENFORCED_IN = ("core", "actors", "store")

@@ -16,10 +16,12 @@ from zraft.actors.launch import Launch, StopSignal, page_path
 from zraft.actors.logs import Log
 from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, Resolver
 from zraft.actors.sockets import LOCAL_MESSAGES_MAX, PEER_MESSAGES_MAX, Frames, Sockets, drain, poll, send, tcp
+from zraft.config import LEASE
 from zraft.core import election, formation
 from zraft.core.effects import Ignored, Send, ToGateway, ToReplication, ToStorage
 from zraft.core.election import LEADER, REPLICATION, STORAGE, Election, PublishRole, Timing
 from zraft.core.formation import Formation, Formed, Notice, Own, SayHello
+from zraft.core.lease import PublishLease, lease_seconds
 from zraft.errors import InvariantViolated, ProtocolError
 from zraft.protocol import codec
 from zraft.protocol.entries import ClusterRecord
@@ -70,6 +72,7 @@ class ElectionActor:
         self._incarnation = launch.incarnation
         self._local = codec.incarnation_frame(launch.incarnation)
         self._page = Page.open(page_path(runtime))
+        self._page.clear(Group.LEASE)
         self._page.clear(Group.ROLE)
         self._page.clear(Group.NOTICE)
         self._sockets = Sockets()
@@ -239,6 +242,7 @@ class ElectionActor:
             settings.election_timeout_min_ms / 1000,
             settings.election_timeout_max_ms / 1000,
             settings.stall_limit_ms / 1000,
+            lease_seconds(settings.election_timeout_min_ms / 1000) if settings.read_mode == LEASE else 0.0,
         )
         self._identity = Identity(status.member, record.cluster_id(), record.configuration(), self._incarnation)
         self._election = Election(status.member, status, timing, self._started, clock(), random.random)
@@ -256,6 +260,8 @@ class ElectionActor:
                 case ToGateway():
                     route = self._gateway_routes.get(effect.gateway, b"")
                     send(self._gateways, [route, self._local, codec.encode(effect.message)])
+                case PublishLease():
+                    self._publish_lease(effect)
                 case PublishRole():
                     self._publish(effect)
                 case Ignored():
@@ -280,6 +286,12 @@ class ElectionActor:
     def _hello_header(self, incarnation: int) -> bytes:
         member = self._status.member if self._status else 0
         return codec.encode(PeerHeader(PEER_VERSION, b"", member, 0, incarnation))
+
+    def _publish_lease(self, effect: PublishLease) -> None:
+        if effect.lease is None:
+            self._page.clear(Group.LEASE)
+        else:
+            self._page.publish(Group.LEASE, codec.encode(effect.lease))
 
     def _publish(self, effect: PublishRole) -> None:
         role = effect.role

@@ -240,6 +240,7 @@ class GatewayActor:
         if self._trio.registered:
             for send in self._proposals.flush(role, now):
                 self._propose(send, now)
+            self._do(self._reads.by_lease(self._hints), now)
             self._do(self._reads.flush(role, self._hints.commit(), now), now)
         if self._serializable:
             self._enqueue(Serve(0, tuple(self._serializable)))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from zraft.actors.clock import clock
 from zraft.protocol import codec
-from zraft.protocol.local import CommitGroup, IdentityGroup, RoleGroup
+from zraft.protocol.local import CommitGroup, IdentityGroup, LeaseGroup, RoleGroup
 from zraft.store.page import Group, Page
 
 T = TypeVar("T")
@@ -22,7 +23,7 @@ class _Cached:
 
 
 class Hints:
-    """The page as a gateway uses it. All of it is hints, but for the commit group: that is exact for its term."""
+    """The page as a gateway uses it: hints, but for the lease and the commit group, which are exact for their term."""
 
     def __init__(self, page: Page) -> None:
         self._page = page
@@ -67,6 +68,14 @@ class Hints:
     def commit(self) -> CommitGroup | None:
         """Loaded anew at each call: a read index must be younger than the read (S10)."""
         return self._load(Group.COMMIT, codec.commit_group)
+
+    def lease(self) -> LeaseGroup | None:
+        """Loaded anew at each call: reads look at it after they have arrived (S12)."""
+        return self._load(Group.LEASE, codec.lease_group)
+
+    def now(self) -> float:
+        """Seconds, as of this call: a time that was kept from before could make a lease last longer (S12)."""
+        return clock()
 
     def notice(self) -> str:
         """Why the node is not ready, in words."""

@@ -67,7 +67,7 @@ LOCK_WAIT_S = 3.0
 _LOCK_RETRY_S = 0.05
 _TICK_S = 1.0
 _NOT_STARTED = 71  # EX_OSERR: the machine had no room for the process
-_TRIO_GROUPS = (Group.ROLE, Group.COMMIT, Group.STORAGE, Group.IDENTITY, Group.NOTICE)
+_TRIO_GROUPS = (Group.ROLE, Group.LEASE, Group.COMMIT, Group.STORAGE, Group.IDENTITY, Group.NOTICE)
 
 
 @dataclass(frozen=True)

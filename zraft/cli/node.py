@@ -28,7 +28,7 @@ _HELP = {
     "election_timeout_max_ms": "Longest such time.",
     "stall_limit_ms": "How long an actor may make no progress on work it has before its leader steps down.",
     "request_timeout_ms": "How long a request may take whose client named no time.",
-    "read_mode": "How linearizable reads are made safe; this version knows quorum.",
+    "read_mode": "How linearizable reads are made safe: lease (quick) or quorum (a round each; trusts no clock).",
     "map_size_gib": "Address space of each LMDB map; it takes no space on the disk.",
     "window_entries": "Appends in flight to one peer.",
     "window_bytes": "Bytes in flight to one peer.",

@@ -18,6 +18,7 @@ import msgspec
 
 from zraft.core.ballot import Ballot, Phase
 from zraft.core.effects import Ignored, Send, ToGateway, ToReplication, ToStorage
+from zraft.core.lease import Lease, PublishLease
 from zraft.core.promise import Promise
 from zraft.core.quorum import Quorum
 from zraft.core.rounds import Rounds
@@ -63,6 +64,8 @@ class Timing(msgspec.Struct, frozen=True):
     election_min: float = 0.150
     election_max: float = 0.300
     stall_limit: float = 2.0
+    lease: float = 0.0
+    """How long a majority's acknowledgement of a round lasts as a lease; 0: there are none."""
 
 
 PeerMessage = PreVote | PreVoteAnswer | Vote | VoteAnswer | Heartbeat | HeartbeatAnswer
@@ -73,6 +76,7 @@ Effect = (
     | ToReplication[Lead | Stop | Ping]
     | ToGateway[RoundAnswer]
     | PublishRole
+    | PublishLease
     | Ignored
 )
 
@@ -96,6 +100,7 @@ class Election:
         self._ballot: Ballot | None = None
         self._ballots = 0
         self._rounds: Rounds | None = None
+        self._lease = Lease(timing.lease)
         self._next_round = now
         self._vitality = {name: Vitality(now, timing.stall_limit) for name in (STORAGE, REPLICATION)}
         self._pings = 0
@@ -187,7 +192,8 @@ class Election:
             self._promise.settle(message.term, message.candidate, message.granted, message.storage_term)
             if message.granted:
                 self._reset_timeout(now)  # [R] 5.2: who granted a vote waits
-                effects += self._follow(0, message.term, now)
+                if not self._knows_leader_of(message.term):
+                    effects += self._follow(0, message.term, now)
         self._seen_term = max(self._seen_term, message.storage_term)
         return [
             *effects,
@@ -300,15 +306,20 @@ class Election:
         return beats + self._confirm(rounds, now)
 
     def _confirm(self, rounds: Rounds, now: float) -> list[Effect]:
-        done: list[Effect] = [
-            ToGateway(gateway, RoundAnswer(request, rounds.term)) for gateway, request in rounds.confirm()
-        ]
+        before = rounds.confirmed
+        confirmed = [ToGateway(gateway, RoundAnswer(request, rounds.term)) for gateway, request in rounds.confirm()]
+        done: list[Effect] = []
+        if rounds.confirmed > before:
+            done += self._lease.extend(rounds.term, rounds.confirmed_sent)
+        done += confirmed
         return done + self._begin_round(rounds, now) if rounds.wanted() else done
 
     def _tick_leader(self, rounds: Rounds, now: float) -> list[Effect]:
         for name, vitality in self._vitality.items():
             if vitality.stalled(now):
-                return self._follow(0, self.term, now, f"{name} makes no progress")
+                stopped = self._follow(0, self.term, now, f"{name} makes no progress")
+                self._timeout += self._timing.election_max  # the others are first: else it might be elected again
+                return stopped
         if now - rounds.confirmed_sent > self._timing.election_max:
             return self._follow(0, self.term, now, "no majority answers")  # check-quorum ([D] 6.2)
         return self._begin_round(rounds, now) if now >= self._next_round else []
@@ -334,7 +345,7 @@ class Election:
 
     def _follow(self, leader: int, term: int, now: float, why: str = "") -> list[Effect]:
         """Become or stay a follower: of ``leader``, or of nobody known (0)."""
-        stopped: list[Effect] = []
+        cleared, stopped = self._lease.clear(), list[Effect]()
         self._ballot = None
         if self._rounds is not None:
             stopped.append(ToReplication(Stop(self._rounds.term)))
@@ -345,9 +356,12 @@ class Election:
         self._seen_term = max(self._seen_term, term)
         self.role, self.leader = FOLLOWER, leader
         if self._published == RoleGroup(self.term, self.role, self.leader):
-            return stopped
+            return [*cleared, *stopped]
         told = why or ("follows" if leader else "votes or waits")
-        return [self._publish(told), *stopped]
+        return [*cleared, self._publish(told), *stopped]
+
+    def _knows_leader_of(self, term: int) -> bool:
+        return self.leader != 0 and self._published is not None and self._published.term == term
 
     def _publish(self, why: str) -> PublishRole:
         self._published = RoleGroup(self.term, self.role, self.leader)

@@ -1,10 +1,11 @@
-"""Linearizable reads of one gateway, by quorum: the read index ([D] 6.4).
+"""Linearizable reads of one gateway: under the leader's lease, else by quorum, the read index ([D] 6.4).
 
 A read needs an index that was committed when it arrived, from a leader that still led after it arrived, and a local
 state that has applied it. On the leader's node: a heartbeat round whose first message is sent after the read arrived,
 then the commit index that replication published *in that round's term*. If that is of another term, the leader has
 not committed in its own yet, and the read waits (trap 40). On other nodes, the leader's gateway is asked for that
-index. Reads gather while others are being confirmed: one round serves all that wait.
+index. Reads gather while others are being confirmed: one round serves all that wait. A valid lease stands for the
+round (``core.lease``).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import msgspec
 
 from zraft.core.admission import Caller
+from zraft.core.lease import Published, leased_commit
 from zraft.core.proposals import Tell
 from zraft.errors import NotLeader, Unavailable
 from zraft.protocol.client import ErrorResult, Request
@@ -105,6 +107,17 @@ class Reads:
             self._reads.append(read)
         else:
             self._peers.append(read)
+
+    def by_lease(self, published: Published) -> list[Effect]:
+        """Serve all that waits to be asked for, if this node leads under a valid lease (S12)."""
+        if not (self._reads or self._peers):
+            return []
+        commit = leased_commit(published)
+        if commit is None:
+            return []
+        reads, self._reads = self._reads, []
+        peers, self._peers = self._peers, []
+        return _confirmed(reads, peers, commit)
 
     def flush(self, role: RoleGroup | None, commit: CommitGroup | None, now: float) -> list[Effect]:
         """Ask for what waits; finish what was confirmed and now has its commit index."""
@@ -200,12 +213,7 @@ class Reads:
 
     def _finish(self, number: int, commit: CommitGroup) -> list[Effect]:
         group = self._asked.pop(number)
-        effects: list[Effect] = [
-            AnswerPeer(peer.member, ReadIndexAnswer(peer.request, commit.term, commit.commit)) for peer in group.peers
-        ]
-        if group.reads:
-            effects.append(Serve(commit.commit, tuple(group.reads)))
-        return effects
+        return _confirmed(group.reads, group.peers, commit)
 
     def _refuse_peers(self) -> list[Effect]:
         refused: list[Effect] = [
@@ -222,3 +230,13 @@ class Reads:
         self._reads = group.reads + self._reads
         self._peers = group.peers + self._peers
         self._retry_at = now + RETRY_SECONDS
+
+
+def _confirmed(reads: list[Read], peers: list[PeerRead], commit: CommitGroup) -> list[Effect]:
+    """``commit`` is what these reads must see: tell the peers, and serve the own ones."""
+    effects: list[Effect] = [
+        AnswerPeer(peer.member, ReadIndexAnswer(peer.request, commit.term, commit.commit)) for peer in peers
+    ]
+    if reads:
+        effects.append(Serve(commit.commit, tuple(reads)))
+    return effects

@@ -64,6 +64,7 @@ gateway_to_storage: Channel[local.GatewayToStorage] = Channel(local.GatewayToSto
 storage_to_gateway: Channel[local.StorageToGateway] = Channel(local.StorageToGateway)
 
 role_group: Channel[local.RoleGroup] = Channel(local.RoleGroup)
+lease_group: Channel[local.LeaseGroup] = Channel(local.LeaseGroup)
 commit_group: Channel[local.CommitGroup] = Channel(local.CommitGroup)
 node_group: Channel[local.NodeGroup] = Channel(local.NodeGroup)
 storage_group: Channel[local.StorageGroup] = Channel(local.StorageGroup)

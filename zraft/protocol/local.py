@@ -236,6 +236,13 @@ class RoleGroup(_Message, frozen=True):
     leader: int
 
 
+class LeaseGroup(_Message, frozen=True):
+    """Written by election while it leads ``term``: nobody else does before ``end``, in this machine's seconds (S12)."""
+
+    term: int
+    end: float
+
+
 class CommitGroup(_Message, frozen=True):
     """Written by replication while it leads ``term``, before it tells anyone (S10)."""
 

@@ -52,6 +52,8 @@ class Group(enum.IntEnum):
     """Who this node is, of storage."""
     NOTICE = 5
     """Why the node is not ready, in words for people, of the election actor."""
+    LEASE = 6
+    """Until when this node alone leads, of the election actor."""
 
 
 PAYLOAD_BYTES_MAX = {
@@ -61,6 +63,7 @@ PAYLOAD_BYTES_MAX = {
     Group.STORAGE: 128,
     Group.IDENTITY: 16384,
     Group.NOTICE: 1024,
+    Group.LEASE: 64,
 }
 
 

@@ -10,6 +10,7 @@ import pytest
 import zmq
 
 from tests.unit.actors.kept import KeptSockets
+from zraft.actors.clock import clock
 from zraft.actors.gateway import GatewayActor
 from zraft.actors.launch import Launch, StopSignal, page_path
 from zraft.actors.logs import Log
@@ -37,6 +38,7 @@ from zraft.protocol.local import (
     AppliedTerm,
     CommitGroup,
     IdentityGroup,
+    LeaseGroup,
     NodeGroup,
     Propose,
     Register,
@@ -283,6 +285,32 @@ def test_the_commit_index_of_a_read_is_loaded_after_its_round(node: Node) -> Non
     node.page.publish(Group.COMMIT, codec.encode(CommitGroup(5, 8)))
     trio.confirm_round(request)
     assert trio.hear("storage") == WaitApplied(8)
+
+
+def test_under_a_lease_a_read_asks_nobody(node: Node) -> None:  # S12
+    node.start_trio()
+    node.page.publish(Group.LEASE, codec.encode(LeaseGroup(5, clock() + 60)))
+    node.ask(Get(b"k"))
+    assert node.answer() == (b"1", GetResult(False, None, None, 2))
+
+
+def test_the_commit_index_of_a_read_under_a_lease_is_not_one_from_before(node: Node) -> None:  # S12, trap 41
+    trio = node.start_trio()
+    node.page.publish(Group.LEASE, codec.encode(LeaseGroup(5, clock() + 60)))
+    node.ask(Get(b"k"))
+    assert node.answer() == (b"1", GetResult(False, None, None, 2))
+    node.page.publish(Group.COMMIT, codec.encode(CommitGroup(5, 7)))
+    node.ask(Get(b"k"))
+    assert trio.hear("storage") == WaitApplied(7)
+
+
+@pytest.mark.parametrize("lease", [LeaseGroup(5, 0.0), LeaseGroup(4, 1e12)], ids=["ended", "of an older term"])
+def test_without_a_valid_lease_a_read_asks_for_a_round(node: Node, lease: LeaseGroup) -> None:  # S12
+    trio = node.start_trio()
+    node.page.publish(Group.LEASE, codec.encode(lease))
+    node.ask(Get(b"k"))
+    trio.confirm_round(trio.hear_round_request())
+    assert node.answer() == (b"1", GetResult(False, None, None, 2))
 
 
 def test_a_storage_that_forgot_the_gateway_forgot_its_waits_and_reads_are_asked_again(node: Node) -> None:

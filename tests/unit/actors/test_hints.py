@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from zraft.actors.clock import clock
 from zraft.actors.hints import Hints
 from zraft.protocol.codec import encode
 from zraft.protocol.entries import Configuration, Member
-from zraft.protocol.local import CommitGroup, IdentityGroup, NodeGroup, RoleGroup, StorageGroup
+from zraft.protocol.local import CommitGroup, IdentityGroup, LeaseGroup, NodeGroup, RoleGroup, StorageGroup
 from zraft.store.page import Group, Page
 
 ROLE = RoleGroup(3, "leader", 1)
@@ -36,7 +37,7 @@ def test_nothing_is_known_of_an_empty_page(hints: Hints) -> None:
     assert known(hints) == (None, None, 0, None, 0)
     hints.refresh()
     assert known(hints) == (None, None, 0, None, 0)
-    assert (hints.commit(), hints.notice()) == (None, "")
+    assert (hints.lease(), hints.commit(), hints.notice()) == (None, None, "")
 
 
 def test_what_is_published_is_known_from_the_next_refresh_on(page: Page, hints: Hints) -> None:
@@ -63,6 +64,16 @@ def test_the_commit_index_is_loaded_anew_each_time(page: Page, hints: Hints) -> 
         assert hints.commit() == commit
     page.clear(Group.COMMIT)
     assert hints.commit() is None
+
+
+def test_the_lease_and_the_clock_are_looked_at_anew_each_time(page: Page, hints: Hints) -> None:  # S12
+    for lease in (LeaseGroup(3, 20.0), LeaseGroup(3, 20.05)):
+        page.publish(Group.LEASE, encode(lease))
+        assert hints.lease() == lease
+    page.clear(Group.LEASE)
+    assert hints.lease() is None
+    before = clock()
+    assert before <= hints.now() <= clock()
 
 
 def test_what_has_not_changed_is_not_decoded_again(page: Page, hints: Hints) -> None:

@@ -39,10 +39,12 @@ def leading(record: ClusterRecord = THREE, timing: Timing = TIMING) -> Election:
     election = new(record=record, timing=timing)
     election.tick(11.0)
     election.step(status(record=record), 11.0)
-    election.step(PreVoteAnswer(4, 1, True, 3), 11.0, B)
+    others = [member.id for member in record.members[1:]][: len(record.members) // 2]
+    for voter in others:
+        election.step(PreVoteAnswer(4, 1, True, 3), 11.0, voter)
     election.step(CampaignAnswer(4, 1, True, 4, LAST, record.configuration()), 11.0)
-    if len(record.members) > 1:
-        election.step(VoteAnswer(4, 1, True, 4), 11.0, B)
+    for voter in others:
+        election.step(VoteAnswer(4, 1, True, 4), 11.0, voter)
     assert election.role == LEADER
     return election
 

@@ -204,6 +204,20 @@ def test_a_vote_is_storages_decision(election: Election) -> None:
     assert election.next_deadline() == pytest.approx(11.0 + TIME_OUT)  # who granted a vote waits
 
 
+def test_a_vote_that_comes_late_does_not_make_its_leader_forgotten(election: Election) -> None:
+    # The others' votes sufficed: it leads, and was heard, while our storage still wrote.
+    election.step(Vote(4, 7, LAST), 11.0, C)
+    election.step(Heartbeat(4, 1), 11.01, C)
+    assert election.step(VoteQueryAnswer(4, C, 7, True, True, 4), 11.02) == [Send(C, VoteAnswer(4, 7, True, 4))]
+    assert (election.role, election.leader) == (FOLLOWER, C)
+
+
+def test_a_vote_in_a_new_term_makes_the_leader_before_forgotten(election: Election) -> None:
+    election.step(Heartbeat(3, 1), 11.0, B)
+    election.step(Vote(4, 7, LAST), 11.2, C)
+    assert election.step(VoteQueryAnswer(4, C, 7, True, True, 4), 11.2)[0] == role(4, FOLLOWER, 0, "votes or waits")
+
+
 def test_every_new_term_is_published(election: Election) -> None:
     for term in (4, 5):
         election.step(Vote(term, 7, LAST), 11.0, C)

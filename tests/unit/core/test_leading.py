@@ -1,9 +1,10 @@
 """Election on the leader: rounds, reads, stepping down. Times are seconds of the member's clock."""
 
+import msgspec
 import pytest
 
-from tests.unit.core.cast import CONFIGURATION, THREE, A, B, C, record_of
-from tests.unit.core.electing import GATEWAY, LAST, leading, new, role, status, to_others
+from tests.unit.core.cast import CONFIGURATION, THREE, A, B, C, D, record_of
+from tests.unit.core.electing import GATEWAY, LAST, TIME_OUT, TIMING, leading, new, role, status, to_others
 from zraft.core.effects import Ignored, Send, ToGateway, ToReplication, ToStorage
 from zraft.core.election import (
     FOLLOWER,
@@ -14,8 +15,11 @@ from zraft.core.election import (
     Election,
     Timing,
 )
+from zraft.core.lease import PublishLease
 from zraft.protocol.local import (
+    CampaignAnswer,
     Deposed,
+    LeaseGroup,
     Ping,
     Pong,
     RoundAnswer,
@@ -94,6 +98,67 @@ def test_a_leader_hears_itself() -> None:  # S7: its own quiet time counts from 
     election.step(HeartbeatAnswer(4, 2, False, 6), 11.07, C)
     assert election.step(Vote(7, 1, LAST), 11.2, C) == [Send(C, VoteAnswer(7, 1, False, 4))]
     assert election.step(Vote(7, 1, LAST), 11.22, C) == [ToStorage(VoteQuery(7, C, 1, LAST, True))]
+
+
+# --- the lease (S7, S12)
+
+LEASING = msgspec.structs.replace(TIMING, lease=0.1)
+
+
+def lease(end: float) -> PublishLease:
+    return PublishLease(LeaseGroup(4, pytest.approx(end)))  # type: ignore[arg-type]  # it compares with a float
+
+
+def test_a_lease_lasts_from_the_sending_of_a_round_that_a_majority_answered() -> None:  # S12
+    election = leading(timing=LEASING)
+    assert election.step(HeartbeatAnswer(4, 1, True, 4), 11.04, B) == [lease(11.1)]
+    election.tick(11.06)
+    election.tick(11.12)
+    assert election.step(HeartbeatAnswer(4, 2, True, 4), 11.14, C) == [lease(11.16)]
+
+
+def test_an_election_is_no_lease() -> None:  # S7: who voted has promised nothing to whom it elected
+    election = leading(timing=LEASING)
+    assert PublishLease not in map(type, election.tick(11.06))
+    single = new(record=(alone := record_of(A)), timing=LEASING)
+    single.tick(11.0)
+    single.step(status(record=alone), 11.0)
+    effects = single.step(CampaignAnswer(4, 1, True, 4, LAST, alone.configuration()), 11.0)
+    assert effects[2:] == [lease(11.1)]  # but the only voter answers its own first round
+
+
+def test_answers_that_are_no_majority_extend_no_lease() -> None:  # S12
+    election = leading(record_of(A, B, C, D, 5), LEASING)
+    assert election.step(HeartbeatAnswer(4, 1, True, 4), 11.01, B) == []
+    assert election.step(HeartbeatAnswer(4, 1, True, 4), 11.02, B) == []
+    assert election.step(HeartbeatAnswer(4, 1, True, 4), 11.03, D) == [lease(11.1)]
+
+
+def test_a_round_is_worth_one_lease() -> None:
+    election = leading(timing=LEASING)
+    election.step(HeartbeatAnswer(4, 1, True, 4), 11.01, B)
+    assert election.step(HeartbeatAnswer(4, 1, True, 4), 11.02, C) == []
+
+
+def test_reads_that_a_round_confirms_find_its_lease_published() -> None:
+    election = leading(timing=LEASING)
+    election.step(HeartbeatAnswer(4, 1, True, 4), 11.01, B)
+    election.step(RoundRequest(GATEWAY, 71), 11.02)
+    assert election.step(HeartbeatAnswer(4, 2, True, 4), 11.03, C) == [
+        lease(11.12),
+        ToGateway(GATEWAY, RoundAnswer(71, 4)),
+    ]
+
+
+def test_the_lease_is_cleared_before_the_leader_steps_down() -> None:  # S7: only after that may it grant
+    election = leading(timing=LEASING)
+    election.step(HeartbeatAnswer(4, 1, True, 4), 11.01, B)
+    assert election.step(Deposed(6), 11.02) == [
+        PublishLease(None),
+        role(4, FOLLOWER, 0, "replication met a higher term"),
+        ToReplication(Stop(4)),
+    ]
+    assert election.step(HeartbeatAnswer(4, 1, True, 4), 11.03, C) == [Ignored("acknowledgement of term 4")]
 
 
 # --- reads (traps 40, 41)
@@ -175,6 +240,16 @@ def test_a_leader_with_a_stuck_actor_steps_down(stuck: str, well: str) -> None:
     election = leading(timing=SHORT)
     effects = keep_leading(election, 20.0, (well,))
     assert effects[-2:] == [role(4, FOLLOWER, 0, f"{stuck} makes no progress"), ToReplication(Stop(4))]
+
+
+def test_a_leader_that_could_not_work_leaves_the_next_ballot_to_the_others() -> None:
+    # Their patience ends first. Else it might win again, and the cluster stand still for one more limit.
+    election = leading(timing=SHORT)
+    keep_leading(election, 11.93, (REPLICATION,))
+    assert election.role == LEADER
+    election.tick(12.03)
+    assert election.role == FOLLOWER
+    assert election._timeout == pytest.approx(12.03 + TIME_OUT + SHORT.election_max)
 
 
 def test_a_leader_whose_actors_are_well_goes_on() -> None:

@@ -20,7 +20,7 @@ from zraft.core.reads import (
 from zraft.errors import NotLeader, Unavailable
 from zraft.protocol.client import ErrorResult, Get
 from zraft.protocol.codec import response
-from zraft.protocol.local import CommitGroup, RoleGroup, RoundAnswer, RoundRequest
+from zraft.protocol.local import CommitGroup, LeaseGroup, RoleGroup, RoundAnswer, RoundRequest
 from zraft.protocol.peer import ReadIndex, ReadIndexAnswer
 
 ME, B, C = 1, 2, 3
@@ -235,6 +235,55 @@ def test_reads_that_are_asked_again_keep_their_order(reads: Reads) -> None:
     reads.on_round(round_answer(1, 0), COMMIT, 0.0)
     reads.flush(LEADING, COMMIT, RETRY_SECONDS)
     assert reads.on_round(round_answer(2, 5), COMMIT, 0.1) == [Serve(9, (read("a"), read("b")))]
+
+
+# --- under a lease: no question at all
+
+
+class Page:
+    """What a gateway of this node finds on its page."""
+
+    def __init__(self, end: float, commit: CommitGroup = COMMIT) -> None:
+        self._end, self._commit = end, commit
+
+    def lease(self) -> LeaseGroup:
+        return LeaseGroup(5, self._end)
+
+    def commit(self) -> CommitGroup:
+        return self._commit
+
+    def now(self) -> float:
+        return 50.0
+
+
+VALID = Page(end=50.1)
+
+
+def test_under_a_lease_all_that_waits_is_served_at_once(reads: Reads) -> None:  # S12
+    for one in (read("a"), PeerRead(B, 55), read("b")):
+        reads.submit(one)
+    assert reads.by_lease(VALID) == [AnswerPeer(B, ReadIndexAnswer(55, 5, 9)), Serve(9, (read("a"), read("b")))]
+    assert reads.by_lease(VALID) == []
+    assert reads.flush(LEADING, COMMIT, 0.0) == []
+
+
+def test_a_peers_question_alone_is_answered_under_a_lease(reads: Reads) -> None:
+    reads.submit(PeerRead(B, 55))
+    assert reads.by_lease(VALID) == [AnswerPeer(B, ReadIndexAnswer(55, 5, 9))]
+
+
+@pytest.mark.parametrize("page", [Page(end=50.0), Page(end=50.1, commit=CommitGroup(4, 9))], ids=["ended", "too new"])
+def test_without_a_valid_lease_reads_ask_for_a_round(reads: Reads, page: Page) -> None:  # S12
+    reads.submit(read("a"))
+    assert reads.by_lease(page) == []
+    assert reads.flush(LEADING, COMMIT, 0.0) == [ask_election(1)]
+
+
+def test_a_read_that_no_round_confirmed_is_served_under_a_new_lease(reads: Reads) -> None:
+    reads.submit(read("a"))
+    reads.flush(LEADING, COMMIT, 0.0)
+    reads.on_round(round_answer(1, 0), COMMIT, 0.1)
+    assert reads.by_lease(VALID) == [Serve(9, (read("a"),))]
 
 
 # --- other gateways' questions

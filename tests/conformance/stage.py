@@ -1,0 +1,311 @@
+"""A stage on which scripts let the pure core act: every message waits until the script moves it, time too.
+
+A script is a list of scenes, and each is a command, perhaps with lines of its own, ``----``, and what happens then::
+
+    time-out 2
+    ----
+    2 is candidate t1, leader unknown: no leader was heard
+    2->storage StatusQuery
+
+Nothing moves by itself: messages between nodes wait for ``deliver``, those to a storage for ``take``, and what a
+storage has taken is answered when ``sync`` has made it durable. So a script can have any number of writes under way.
+"""
+
+from collections import deque
+
+from tests.simulation.describe import describe
+from tests.simulation.memory import MemoryLog
+from zraft.core.acceptor import Acceptor
+from zraft.core.effects import Answer, Ignored, Send, ToGateway, ToReplication, ToStorage
+from zraft.core.election import LEADER, Effect as ElectionEffect, Election, PublishRole, Timing
+from zraft.core.lease import PublishLease
+from zraft.core.replication import Effect as ReplicationEffect, PublishCommit, Refuse, Replication, ToElection
+from zraft.protocol.entries import ClusterRecord, EntryKind, Member, Origin, encode_entry
+from zraft.protocol.local import Lead, LeaseGroup, Ping, Propose, ReadAnswer, Stop
+from zraft.protocol.peer import Append, AppendAnswer, Commit
+
+START = 100.0
+HEARTBEAT, SHORTEST, LONGEST = 0.050, 0.150, 0.250
+"""Seconds. All members wait for 0.2 s before they campaign: the script says who is first."""
+
+
+class Player:
+    """One node: its three cores, its log, and the messages that wait for its storage."""
+
+    def __init__(self, stage: "Stage", member: int, record: ClusterRecord, terms: list[int]) -> None:
+        self._stage = stage
+        self.id = member
+        self.log = MemoryLog(member)
+        self.log.set_record(record, formed=True)
+        self.log.append(1, [encode_entry(i, term, EntryKind.COMMANDS) for i, term in enumerate(terms, 1)])
+        self.log.set_term(stage.term, 0)
+        self.log.commit()
+        self._start(started=0.0)
+
+    def _start(self, started: float, applied: int = 0) -> None:
+        stage = self._stage
+        timing = Timing(HEARTBEAT, SHORTEST, LONGEST, stall_limit=1e9, lease=stage.lease)
+        self.acceptor = Acceptor(self.log, applied)
+        self.replication = Replication(self.id, (stage.window, 32 << 20))
+        self.election = Election(self.id, self.acceptor.status(), timing, started, stage.now, lambda: 0.5)
+        self.election.tick(stage.now)  # the first pings; the next ones are due much later than any script ends
+        self.waiting: deque[tuple[object, int]] = deque()
+        self.staged: list[tuple[object, int]] = []
+
+    def crash(self) -> None:
+        """Lose what was not durable, and start again."""
+        self.log.crash()
+        self._start(started=self._stage.now, applied=self.acceptor.applied)
+
+    # --- storage
+
+    def take(self) -> None:
+        """Storage takes in all that waits for it; it says nothing yet."""
+        while self.waiting:
+            message, sender = self.waiting.popleft()
+            effect = self.acceptor.step(message, sender or self.id)  # type: ignore[arg-type]
+            self.acceptor.check_invariants()
+            self._stage.say(f"{self.id} takes {describe(message)}")
+            match effect:
+                case Ignored(reason):
+                    self._stage.say(f"  ignored: {reason}")
+                case Answer(answer):
+                    self.staged.append((answer, sender))
+
+    def sync(self) -> None:
+        """What was taken is durable: storage answers it, and applies what is committed."""
+        self.log.commit()
+        staged, self.staged = self.staged, []
+        for answer, sender in staged:
+            if sender and sender != self.id:
+                self._stage.send(self.id, sender, answer)
+            elif isinstance(answer, AppendAnswer | ReadAnswer):
+                self._stage.say(f"{self.id}.storage->replication {describe(answer)}")
+                self.replicate(self.replication.step(answer, self._stage.now, self.id))
+            else:
+                self._stage.say(f"{self.id}.storage->election {describe(answer)}")
+                self.elect(self.election.step(answer, self._stage.now))  # type: ignore[arg-type]
+        if self.acceptor.commit > self.acceptor.applied:
+            self.acceptor.applied_to(self.acceptor.commit)
+            self._stage.say(f"{self.id} applies up to {self.acceptor.applied}")
+
+    # --- what comes from other nodes, and what the cores want
+
+    def receive(self, message: object, sender: int) -> None:
+        if isinstance(message, Append | Commit):
+            self.waiting.append((message, sender))
+        elif isinstance(message, AppendAnswer):
+            self.replicate(self.replication.step(message, self._stage.now, sender))
+        else:
+            self.elect(self.election.step(message, self._stage.now, sender))  # type: ignore[arg-type]
+
+    def replicate(self, effects: list[ReplicationEffect]) -> None:
+        """Do what a step of replication wants and, as the actor does, flush it."""
+        for effect in (*effects, *self.replication.flush(self._stage.now)):
+            match effect:
+                case Send(to, message):
+                    self._stage.send(self.id, to, message)
+                case ToStorage(message):
+                    self._stage.say(f"{self.id}->storage {describe(message)}")
+                    self.waiting.append((message, self.id))
+                case PublishCommit(group):
+                    self._stage.say(f"{self.id} publishes commit {group.commit} of t{group.term}")
+                case ToElection(message):
+                    self.elect(self.election.step(message, self._stage.now))
+                case Refuse(message):
+                    self._stage.say(f"{self.id} refuses #{message.origin.number}: {message.code}")
+                case Ignored(reason):
+                    self._stage.say(f"{self.id} ignores: {reason}")
+
+    def elect(self, effects: list[ElectionEffect]) -> None:
+        """Do what election wants; pings are left out, everybody is well."""
+        for effect in effects:
+            match effect:
+                case ToStorage(Ping()) | ToReplication(Ping()):
+                    pass
+                case Send(to, message):
+                    self._stage.send(self.id, to, message)
+                case ToStorage(message):
+                    self._stage.say(f"{self.id}->storage {describe(message)}")
+                    self.waiting.append((message, 0))
+                case ToReplication(Lead() | Stop() as message):
+                    self._stage.say(f"{self.id}->replication {describe(message)}")
+                    self.replicate(self.replication.step(message, self._stage.now, self.id))
+                case ToGateway(_, message):
+                    self._stage.say(f"{self.id}->gateway {describe(message)}")
+                case PublishRole(role, why):
+                    self._stage.say(f"{self.id} is {describe(role)}: {why}")
+                case PublishLease(None):
+                    self._stage.say(f"{self.id} clears its lease")
+                case PublishLease(LeaseGroup() as lease):
+                    left = round((lease.end - self._stage.now) * 1000)
+                    self._stage.say(f"{self.id} holds a lease of t{lease.term} for {left} ms")
+                case Ignored(reason):
+                    self._stage.say(f"{self.id} ignores: {reason}")
+
+
+class Stage:
+    """All players, what is under way between them, and the time."""
+
+    def __init__(self) -> None:
+        self.now = START
+        self.players: dict[int, Player] = {}
+        self.term = 0
+        self.lease = 0.0
+        self.window = 64
+        self._network: deque[tuple[int, int, object]] = deque()
+        self._said: list[str] = []
+        self._proposals = 0
+
+    def play(self, command: str, lines: list[str]) -> list[str]:
+        """Carry out one command; returns what was said meanwhile."""
+        verb, *words = command.split()
+        self._said = []
+        if verb == "quietly":
+            self.play(" ".join(words), lines)
+            return []
+        if verb == "cluster":
+            self._cluster(words, lines)
+        else:
+            getattr(self, f"do_{verb.replace('-', '_')}")(*words)
+        return self._said
+
+    def say(self, line: str) -> None:
+        self._said.append(line)
+
+    def send(self, sender: int, to: int, message: object) -> None:
+        self.say(f"{sender}->{to} {describe(message)}")
+        self._network.append((sender, to, message))
+
+    def _cluster(self, words: list[str], lines: list[str]) -> None:
+        """``cluster 3 [lease] [window=N] [unaware=3]``; lines ``1: 1 1 2`` are the terms of a node's first log.
+
+        All are in the highest of these terms: whoever led it was elected by a majority.
+        ``unaware``: this node's own record still has it as a learner.
+        """
+        size, *options = words
+        given = dict(option.partition("=")[::2] for option in options)
+        self.lease, self.window = 0.100 * ("lease" in given), int(given.get("window", 64))
+        logs = {
+            int(node): [int(term) for term in terms.split()] for node, _, terms in (x.partition(":") for x in lines)
+        }
+        self.term = max((term for terms in logs.values() for term in terms), default=0)
+        for node in range(1, int(size) + 1):
+            learner = int(given.get("unaware", 0)) == node
+            members = (Member(one, f"node-{one}", not (learner and one == node)) for one in range(1, int(size) + 1))
+            self.players[node] = Player(self, node, ClusterRecord(tuple(members), 150), logs.get(node, []))
+
+    # --- commands
+
+    def do_wait(self, milliseconds: str) -> None:
+        """Time passes; nobody does anything."""
+        self.now += int(milliseconds) / 1000
+
+    def do_time_out(self, node: str) -> None:
+        """A node hears no leader for as long as it has patience: nobody else's timers run meanwhile."""
+        player = self.players[int(node)]
+        self.now = max(self.now, player.election.next_deadline() + 0.001)
+        player.elect(player.election.tick(self.now))
+
+    def do_beat(self, node: str) -> None:
+        """A leader's next heartbeat round is due."""
+        self.do_time_out(node)
+
+    def do_check(self, node: str) -> None:
+        """A leader's replication looks for storages that have been silent for too long."""
+        player = self.players[int(node)]
+        self.now = max(self.now, player.replication.next_deadline() or 0.0)
+        player.replicate(player.replication.tick(self.now))
+
+    def do_propose(self, node: str, *names: str) -> None:
+        """A gateway hands over proposals, one after the other."""
+        player = self.players[int(node)]
+        for name in names:
+            self._proposals += 1
+            message = Propose(player.replication.term, Origin(9, 0, 1, self._proposals), True, name.encode())
+            player.replicate(player.replication.step(message, self.now, player.id))
+
+    def do_deliver(self, *nodes: str) -> None:
+        """These nodes (all, if none is named) receive what is on its way to them: ``3``, or from one only ``1->3``."""
+        for sender, to, message in self._under_way(nodes):
+            self.players[to].receive(message, sender)
+
+    def do_lose(self, *nodes: str) -> None:
+        """What is on its way to these nodes is lost."""
+        for sender, to, message in self._under_way(nodes):
+            self.say(f"lost: {sender}->{to} {describe(message)}")
+
+    def do_take(self, *nodes: str) -> None:
+        """Storages take in what waits for them, and do not answer yet."""
+        for node in nodes:
+            self.players[int(node)].take()
+
+    def do_sync(self, *nodes: str) -> None:
+        """What storages took in becomes durable, and is answered."""
+        for node in nodes:
+            self.players[int(node)].sync()
+
+    def do_store(self, *nodes: str) -> None:
+        """Storages take in what waits, and make it durable."""
+        self.do_take(*nodes)
+        self.do_sync(*nodes)
+
+    def do_settle(self, *nodes: str) -> None:
+        """Everything that is under way among these nodes (all, if none is named) goes on until nothing is."""
+        chosen = [int(node) for node in nodes] or list(self.players)
+        while any(self.players[node].waiting or self.players[node].staged for node in chosen) or any(
+            to in chosen for _, to, _ in self._network
+        ):
+            for node in chosen:
+                self.do_deliver(str(node))
+            for node in chosen:
+                self.do_store(str(node))
+
+    def do_elect(self, node: str, *by: str) -> None:
+        """A node is elected, and everything settles. ``elect 1 by 2 3``: these two alone hear of its ballots, and
+        nothing that it says as a leader has been delivered yet.
+        """
+        player, voters = self.players[int(node)], by[1:]
+        self.do_time_out(node)
+        if not voters:
+            self.do_settle()
+        while player.election.role != LEADER:
+            self.do_store(node)
+            self.do_lose(*(f"{node}->{other}" for other in self.players if str(other) not in voters))
+            if not self._under_way_between(node, voters):
+                self.do_time_out(node)  # it stepped down, or learnt of a higher term: once more
+            self.do_deliver(*(f"{node}->{voter}" for voter in voters))
+            self.do_store(*voters)
+            self.do_deliver(*(f"{voter}->{node}" for voter in voters))
+
+    def _under_way_between(self, node: str, voters: tuple[str, ...]) -> bool:
+        waits = bool(self.players[int(node)].waiting)
+        return waits or any(sender == int(node) and str(to) in voters for sender, to, _ in self._network)
+
+    def do_crash(self, node: str) -> None:
+        """A node loses what was not durable, and starts again."""
+        self.players[int(node)].crash()
+
+    def do_logs(self, *nodes: str) -> None:
+        """What is in the logs: the terms of all entries."""
+        for player in [self.players[int(node)] for node in nodes] or self.players.values():
+            log, acceptor = player.log, player.acceptor
+            terms = " ".join(str(log.term_at(index)) for index in range(1, log.last.index + 1))
+            self.say(f"{player.id}: t{log.term} vote {log.vote} commit {acceptor.commit} | {terms}".rstrip())
+
+    def do_progress(self, node: str) -> None:
+        """What a leader knows of each storage."""
+        leadership = self.players[int(node)].replication._lead
+        for member, one in leadership.progress.items() if leadership else ():
+            mode, paused = one.mode.name.lower(), "" if one.may_send() else ", waits"
+            self.say(f"{member}: {mode} match {one.match} next {one.next} in flight {len(one._inflights)}{paused}")
+
+    def _under_way(self, nodes: tuple[str, ...]) -> list[tuple[int, int, object]]:
+        wanted = set(nodes)
+
+        def is_wanted(sender: int, to: int) -> bool:
+            return not wanted or str(to) in wanted or f"{sender}->{to}" in wanted
+
+        chosen = [one for one in self._network if is_wanted(one[0], one[1])]
+        self._network = deque(one for one in self._network if not is_wanted(one[0], one[1]))
+        return chosen
