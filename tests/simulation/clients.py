@@ -4,7 +4,6 @@ The log's order is a linearization by construction; so it is enough that it agre
 is the one that this order gives. ``floor`` is the newest index that anybody had seen when an operation began.
 """
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -61,8 +60,9 @@ class Clients:
         self.acknowledged: dict[int, Put] = {}
         """Puts that a client was told of, by the revision that it was told."""
         self.writes = self.reads = self.unknown = self.refused = 0
+        self._rest = cluster.world.random.choice((0.01, 0.05, 0.2))
         for client in range(count):
-            cluster.world.after(cluster.world.between(0, 0.5), partial(self._begin, client))
+            cluster.world.after(cluster.world.between(0, 0.5), self._begin, client)
 
     def stop(self) -> None:
         """Begin nothing more."""
@@ -109,7 +109,7 @@ class Clients:
             node.gateway.submit(Read(caller, request, deadline))
         else:
             node.gateway.submit(Waiting(caller, encode(request), True, deadline))
-        world.after(PATIENCE_SECONDS, lambda: self._give_up(operation))
+        world.after(PATIENCE_SECONDS, self._give_up, operation)
 
     def _give_up(self, operation: Operation) -> None:
         """The gateway died, or is stuck: the outcome is unknown."""
@@ -120,7 +120,7 @@ class Clients:
 
     def _go_on(self, operation: Operation) -> None:
         world = self._cluster.world
-        world.after(world.seldom_long(0.02, 0.3, 0.05), lambda: self._begin(operation.client))
+        world.after(world.seldom_long(self._rest, 0.3, 0.05), self._begin, operation.client)
 
     def _choose(self, number: int) -> Command | Get | Range:
         random = self._cluster.world.random
@@ -134,7 +134,8 @@ class Clients:
         if kind < 0.55:
             return Delete(key)
         if kind < 0.6:
-            return Batch(tuple(Put(random.choice(KEYS), b"%d.%d" % (number, place)) for place in range(50)))
+            count = 50 if kind > 0.595 else random.randint(2, 5)
+            return Batch(tuple(Put(random.choice(KEYS), b"%d.%d" % (number, place)) for place in range(count)))
         if kind < 0.95:
             return Get(key)
         return Range(prefix=random.choice((b"", b"b")), limit=random.choice((0, 2)))

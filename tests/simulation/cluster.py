@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from tests.simulation.clients import Clients
 from tests.simulation.invariants import Invariants, require
-from tests.simulation.network import Frames, Network, Plane
+from tests.simulation.network import Network, Parcel, Plane
 from tests.simulation.node import Node
 from tests.simulation.world import World
 from zraft.protocol.entries import ClusterRecord, Member
@@ -60,5 +60,5 @@ class Cluster:
             index = invariants.executed_at(value)
             require(not index, "what was refused is not executed later", value=value, index=index)
 
-    def _deliver(self, plane: Plane, target: int, frames: Frames) -> None:
-        self.nodes[target].arrive(plane, frames)
+    def _deliver(self, plane: Plane, target: int, parcel: Parcel) -> None:
+        self.nodes[target].arrive(plane, parcel)

@@ -31,7 +31,7 @@ class ElectionActor(Actor):
 
     def receive(self, message: object, sender: int, incarnation: int = 0) -> None:
         self._inbox.append((message, sender, incarnation))
-        self.wake()
+        self.met()
 
     def idle(self) -> bool:
         return not self._inbox

@@ -1,7 +1,6 @@
 """The adversary: breaks what can break, at random and at the worst moments."""
 
 from collections.abc import Callable
-from functools import partial
 
 from tests.simulation.cluster import Cluster
 from tests.simulation.network import CALM, Plane, Weather
@@ -97,7 +96,7 @@ class Adversary:
             network.cut(b, a, planes)
         leader.trio.election.pause(self._world.between(0.5, 1.5))
         self._world.note("network", f"{leader.id} hears nobody, and alone will feed {fed}")
-        self._world.after(self._world.between(0.2, 0.8), lambda: self._mend(leader.id, fed))
+        self._world.after(self._world.between(0.2, 0.8), self._mend, leader.id, fed)
 
     def _stall_leader(self) -> None:
         """Nobody hears the leader; what it is told comes late, when somebody else may lead."""
@@ -129,9 +128,9 @@ class Adversary:
             voter.sync_seconds = world.random.choice((0.001, 0.03))
             for _ in range(4):
                 if world.chance(0.5):
-                    world.after(world.between(0, 1.5), partial(self._restart, voter))
+                    world.after(world.between(0, 1.5), self._restart, voter)
                 else:
-                    world.after(world.between(0, 1.5), partial(self._deafen, leader.id, voter.id))
+                    world.after(world.between(0, 1.5), self._deafen, leader.id, voter.id)
 
     def _restart(self, node: Node) -> None:
         if self._on:
@@ -141,7 +140,7 @@ class Adversary:
     def _deafen(self, leader: int, voter: int) -> None:
         if self._on:
             self._cluster.network.cut({leader}, {voter}, (Plane.CONTROL,))
-            self._world.after(self._world.between(0.15, 0.3), partial(self._cluster.network.mend, {leader}, {voter}))
+            self._world.after(self._world.between(0.15, 0.3), self._cluster.network.mend, {leader}, {voter})
 
     def _hesitate(self, node: Node) -> None:
         """While its storage thinks about a vote, a member hears its old leader again."""
@@ -243,4 +242,4 @@ class Adversary:
         )
         self.struck += 1
         self._world.note("adversary", f"reacts: {what} on {node.id}")
-        self._world.after(self._world.random.choice((0.0, 0.0, 0.000_2, 0.002)), partial(reaction, node))
+        self._world.after(self._world.random.choice((0.0, 0.0, 0.000_2, 0.002)), reaction, node)

@@ -1,11 +1,11 @@
 """A simulated node: a directory that lasts, a page, a gateway, and a trio that comes and goes."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.simulation.actors import Clock
 from tests.simulation.gateway import GatewayActor
 from tests.simulation.invariants import WatchedLog, WatchedState
-from tests.simulation.network import Frames, Kind, Plane
+from tests.simulation.network import Kind, Parcel, Plane
 from tests.simulation.trio import Trio
 from zraft.core.election import Timing
 from zraft.core.keyspace import APPLIED, read_applied
@@ -18,7 +18,6 @@ from zraft.protocol.peer import (
     Commit,
     Forward,
     Heartbeat,
-    Hello,
     PeerHeader,
     PreVote,
     PreVoteAnswer,
@@ -33,6 +32,11 @@ if TYPE_CHECKING:
 KINDS: dict[type, Kind] = {Forward: Kind.ONCE} | dict.fromkeys(
     (Vote, VoteAnswer, PreVoteAnswer, ReadIndexAnswer), Kind.RARE
 )
+CHANNELS: dict[Plane, codec.Channel[Any]] = {
+    Plane.CONTROL: codec.control,
+    Plane.DATA: codec.data,
+    Plane.GATEWAYS: codec.gateways,
+}
 
 
 class Page:
@@ -77,6 +81,7 @@ class Node:
         if not self.gateway.alive:
             self.gateways += 1
             self.gateway = GatewayActor(self, self.gateways)
+        self.gateway.wake()  # it meets the new incarnation
 
     def crash(self, gateway_too: bool, lose_state: bool) -> None:
         """Kill the trio (S1: all three), perhaps the gateway; ``lose_state``: a power cut took the derived state."""
@@ -110,40 +115,29 @@ class Node:
     def send_of_gateway(self, to: int, message: object, incarnation: int) -> None:
         self._send(Plane.GATEWAYS, to, message, incarnation)
 
-    def arrive(self, plane: Plane, frames: Frames) -> None:
-        head, frame = frames
-        header = codec.peer_header.decode(head)
+    def arrive(self, plane: Plane, parcel: Parcel) -> None:
+        header, message = parcel
         if plane is Plane.GATEWAYS:
-            self.gateway.receive_peer(codec.gateways.decode(frame), header.sender, header.incarnation)
+            self.gateway.receive_peer(message, header.sender, header.incarnation)
             return
-        if self.trio is None:
-            return
-        if plane is Plane.CONTROL:
-            self._arrive_control(header, frame)
-        else:
-            self._arrive_data(header, frame)
-
-    def _send(self, plane: Plane, to: int, message: object, incarnation: int) -> None:
-        header = PeerHeader(PEER_VERSION, self.cluster.id, self.id, to, incarnation)
-        frames = codec.encode(header), codec.encode(message)
-        self.cluster.network.send(plane, self.id, to, frames, KINDS.get(type(message), Kind.USUAL))
-
-    def _arrive_control(self, header: PeerHeader, frame: bytes) -> None:
-        message = codec.control.decode(frame)
         trio = self.trio
         if trio is None:
             return
         if isinstance(message, PreVote | Vote | Heartbeat):
             trio.election.receive(message, header.sender, header.incarnation)
-        elif not isinstance(message, Hello) and header.incarnation == self.incarnations:
-            trio.election.receive(message, header.sender)  # S1: one to another incarnation is dropped
-
-    def _arrive_data(self, header: PeerHeader, frame: bytes) -> None:
-        message = codec.data.decode(frame)
-        trio = self.trio
-        if trio is None:
-            return
-        if isinstance(message, Append | Commit):
+        elif isinstance(message, Append | Commit):
             trio.storage.receive(message, header.sender, header.incarnation)
-        elif header.incarnation == self.incarnations:
+        elif header.incarnation != self.incarnations:
+            return  # S1: an answer to another incarnation is dropped
+        elif plane is Plane.CONTROL:
+            trio.election.receive(message, header.sender)
+        else:
             trio.replication.receive(message, header.sender)
+
+    def _send(self, plane: Plane, to: int, message: object, incarnation: int) -> None:
+        header = PeerHeader(PEER_VERSION, self.cluster.id, self.id, to, incarnation)
+        kind = KINDS.get(type(message), Kind.USUAL)
+        if self.world.encoded:
+            header = codec.peer_header.decode(codec.encode(header))
+            message = CHANNELS[plane].decode(codec.encode(message))
+        self.cluster.network.send(plane, self.id, to, (header, message), kind)

@@ -28,7 +28,7 @@ class ReplicationActor(Actor):
 
     def receive(self, message: object, sender: int) -> None:
         self._inbox.append((message, sender))
-        self.wake()
+        self.met()
 
     def idle(self) -> bool:
         return not self._inbox

@@ -44,7 +44,7 @@ class Failure(Exception):
     """A run broke a rule; the message tells the seed, the rule and the end of the story."""
 
 
-def run(seed: int, lines: int = 200) -> Report:
+def run(seed: int, lines: int = 40) -> Report:
     """Run one seed.
 
     Raises:

@@ -46,12 +46,12 @@ class StorageActor(Actor):
     def receive(self, message: object, sender: int, incarnation: int = 0) -> None:
         """From replication (sender 0) or, for another incarnation of its own, from a peer's."""
         self._inbox.append((message, sender, incarnation))
-        self.wake()
+        self.met()
 
     def receive_urgent(self, message: object) -> None:
         """From election, which never waits behind bulk data."""
         self._urgent.append(message)
-        self.wake()
+        self.met()
 
     def idle(self) -> bool:
         return not (self._urgent or self._inbox or self.syncing or self._applier.pending())
