@@ -1,11 +1,5 @@
-"""One run, from a seed: a storm with an adversary in it, then calm, in which the cluster must make progress.
+"""One run, from a seed: a storm with an adversary in it, then calm, in which the cluster must make progress."""
 
-``python -m tests.simulation.run --seed 7 --trace`` replays a run; ``--seeds 1..300`` looks for trouble.
-"""
-
-import argparse
-import sys
-import time
 from unittest.mock import patch
 
 import msgspec
@@ -15,7 +9,7 @@ from tests.simulation.faults import Adversary
 from tests.simulation.invariants import Violation, require
 from tests.simulation.world import World
 from zraft.core import replication
-from zraft.errors import InvariantViolated
+from zraft.errors import CorruptLog, InvariantViolated
 
 STORM_SECONDS = 8.0
 RECOVERY_SECONDS = 4.0
@@ -41,28 +35,43 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class Failure(Exception):
-    """A run broke a rule; the message tells the seed, the rule and the end of the story."""
+    """A run broke a rule; the message tells the seed, the rule, how to replay it, and the end of the story."""
+
+    def __init__(self, message: str, rule: str) -> None:
+        super().__init__(message, rule)
+        self.message = message
+        self.rule = rule
+
+    def __str__(self) -> str:
+        return self.message
 
 
-def run(seed: int, lines: int = 40) -> Report:
+def run(seed: int) -> Report:
     """Run one seed.
 
     Raises:
         Failure: a rule did not hold.
     """
-    world = World(seed)
+    return play(World(seed), lines=40)
+
+
+def play(world: World, lines: int) -> Report:
+    """Run a world of its own; a failure tells the last ``lines`` of its story.
+
+    Raises:
+        Failure: a rule did not hold.
+    """
     # Small bounds make rare paths common: peers that are fed from the log, appends that end in the middle.
     tail, append = world.random.choice(((0, 300), (2_000, 300), (64 << 20, 1 << 20)))
     bounds = patch.multiple(replication, TAIL_BYTES_MAX=tail, APPEND_BYTES_MAX=append)
     try:
         with bounds:
             return _run(world)
-    except (Violation, InvariantViolated) as error:
-        story = "\n".join(world.trace(lines))
-        raise Failure(
-            f"{story}\nseed {seed} at {world.now:.4f}: {error}\n"
-            f"replay: python -m tests.simulation.run --seed {seed} --trace"
-        ) from error
+    except (Violation, InvariantViolated, CorruptLog) as error:
+        story = [*world.trace(lines), f"seed {world.seed} at {world.now:.4f}: {error}"]
+        story.append(f"replay: make simulate SEED={world.seed}")
+        rule = error.name if isinstance(error, InvariantViolated) else str(error).partition(":")[0]
+        raise Failure("\n".join(story), rule) from error
 
 
 def _run(world: World) -> Report:
@@ -94,33 +103,3 @@ def _run(world: World) -> Report:
         unknown=clients.unknown,
         refused=clients.refused,
     )
-
-
-def main() -> int:
-    """The command line."""
-    parser = argparse.ArgumentParser(description="run whole clusters of the core in virtual time")
-    parser.add_argument("--seed", type=int, help="one run")
-    parser.add_argument("--seeds", help="A..B: all of these runs")
-    parser.add_argument("--trace", action="store_true", help="print the whole trace of a failing run")
-    parser.add_argument("--keep-going", action="store_true", help="do not stop at the first failure")
-    options = parser.parse_args()
-    first, last = (int(part) for part in options.seeds.split("..")) if options.seeds else (options.seed or 1,) * 2
-    started, virtual, failed = time.perf_counter(), 0.0, 0
-    for seed in range(first, last + 1):
-        try:
-            report = run(seed, lines=20_000 if options.trace else 40)
-            virtual += report.virtual_seconds
-            if first == last:
-                print(report)
-        except Failure as failure:
-            failed += 1
-            print(failure)
-            if not options.keep_going:
-                return 1
-    seconds = time.perf_counter() - started
-    print(f"{last - first + 1} runs, {failed} failed, {virtual / seconds:.1f} virtual seconds a second")
-    return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

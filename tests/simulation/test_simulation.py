@@ -89,6 +89,6 @@ def test_what_is_broken_is_found_and_its_story_told(
 ) -> None:
     break_it(monkeypatch)
     with pytest.raises(
-        Failure, match=r"(?s)(storage|election).*seed \d+ at .*replay: python -m tests.simulation.run --seed"
+        Failure, match=r"(?s)(storage|election).*seed \d+ at .*replay: make simulate SEED="
     ):
         run_all(SEEDS)
