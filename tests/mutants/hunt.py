@@ -33,16 +33,16 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class Tree:
-    """A copy of the working tree, with one mutant or none."""
+    """A copy of the tree at ``source``, with one mutant or none."""
 
-    def __init__(self, mutant: Mutant | None = None) -> None:
+    def __init__(self, source: Path, mutant: Mutant | None = None) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="zraft-mutant-")
         self.path = Path(self._temporary.name)
         for name in COPIED:
-            if (ROOT / name).is_dir():
-                shutil.copytree(ROOT / name, self.path / name, ignore=shutil.ignore_patterns("__pycache__"))
+            if (source / name).is_dir():
+                shutil.copytree(source / name, self.path / name, ignore=shutil.ignore_patterns("__pycache__"))
             else:
-                shutil.copy(ROOT / name, self.path / name)
+                shutil.copy(source / name, self.path / name)
         if mutant is not None:
             mutant.apply(self.path)
 
@@ -68,23 +68,22 @@ class Tree:
         return self.python("-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests)
 
 
-def hunt(mutant: Mutant, seconds: float) -> Verdict:
-    """Look for one mutant, for so long at most."""
+def hunt(original: Tree, mutant: Mutant, seconds: float) -> Verdict:
+    """Look for one mutant of ``original``, for so long at most."""
     try:
-        tree = Tree(mutant)
+        tree = Tree(original.path, mutant)
     except ValueError as error:
         return Verdict(mutant, False, str(error))
     with tree:
         return _by_test(mutant, tree) if mutant.test else _by_simulation(mutant, tree, seconds)
 
 
-def unfit_tests(mutants: list[Mutant]) -> str:
+def unfit_tests(original: Tree, mutants: list[Mutant]) -> str:
     """Why the named tests would prove nothing, as they don't all pass on the tree as it is; empty: they do."""
     tests = sorted({mutant.test for mutant in mutants if mutant.test})
     if not tests:
         return ""
-    with Tree() as tree:
-        code, output = tree.pytest(*tests)
+    code, output = original.pytest(*tests)
     return output if code else ""
 
 

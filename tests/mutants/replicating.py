@@ -81,8 +81,8 @@ MUTANTS = (
         "a Commit of another term",
         "S3: a Commit is of the current term",
         ACCEPTOR,
-        "        if message.term != self._log.term:\n            return Ignored(f\"commit of",
-        "        if False:\n            return Ignored(f\"commit of",
+        '        if message.term != self._log.term:\n            return Ignored(f"commit of',
+        '        if False:\n            return Ignored(f"commit of',
     ),
     Mutant(
         "the commit index goes back",
@@ -139,16 +139,16 @@ MUTANTS = (
         "answers of an older term count",
         "an answer of another term says nothing of this log (traps 14, 18)",
         REPLICATION,
-        "        if message.term < lead.term:\n            return [Ignored(f\"answer of term",
-        "        if False:\n            return [Ignored(f\"answer of term",
+        '        if message.term < lead.term:\n            return [Ignored(f"answer of term',
+        '        if False:\n            return [Ignored(f"answer of term',
     ),
     Mutant(
         "a newer term does not end a leadership",
         "replication that meets a higher term reports it",
         REPLICATION,
         "        if message.term > lead.term:\n            return [ToElection(Deposed(message.term))]\n"
-        "        if message.term < lead.term:\n            return [Ignored(f\"answer",
-        "        if message.term != lead.term:\n            return [Ignored(f\"answer",
+        '        if message.term < lead.term:\n            return [Ignored(f"answer',
+        '        if message.term != lead.term:\n            return [Ignored(f"answer',
         covered_by="the control plane tells the same: the member that moved on refuses the next heartbeat",
     ),
     Mutant(

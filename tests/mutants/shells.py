@@ -22,8 +22,7 @@ MUTANTS = (
         RESTARTS,
         "                effects += [Withdraw(), Kill(unit.living())]\n",
         "                effects += [Withdraw()]\n",
-        test="tests/unit/actors/test_supervisor.py::"
-        "test_the_trio_comes_back_as_a_whole_and_as_another_incarnation",
+        test="tests/unit/actors/test_supervisor.py::test_the_trio_comes_back_as_a_whole_and_as_another_incarnation",
     ),
     Mutant(
         "a start while one still lives",
@@ -53,8 +52,8 @@ MUTANTS = (
         "a wiped disk is taken back",
         "a fresh node under a known name is refused (trap 36)",
         FORMATION,
-        "            if listed.id == member:\n                return \"\"\n",
-        "            if True:\n                return \"\"\n",
+        '            if listed.id == member:\n                return ""\n',
+        '            if True:\n                return ""\n',
         test=FORMING,
     ),
     Mutant(

@@ -88,7 +88,5 @@ def test_what_is_broken_is_found_and_its_story_told(
     break_it: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     break_it(monkeypatch)
-    with pytest.raises(
-        Failure, match=r"(?s)(storage|election).*seed \d+ at .*replay: make simulate SEED="
-    ):
+    with pytest.raises(Failure, match=r"(?s)(storage|election).*seed \d+ at .*replay: make simulate SEED="):
         run_all(SEEDS)
