@@ -29,6 +29,10 @@ class Clock:
         return (now - self._offset) / self._rate
 
 
+class Died(Exception):
+    """The process ends at this very step."""
+
+
 class Actor:
     """One single-threaded process. ``turn`` handles what has come; ``deadline`` says when it must run all the same."""
 
@@ -38,10 +42,15 @@ class Actor:
         self.name = name
         self.alive = True
         self.free_at = 0.0
+        self._steps_left = -1  # before it dies; -1: it lives on
         self._alarm = math.inf  # when the next turn is due, since something has come
         self._timer = math.inf  # when the deadline is looked at next: it may have moved by then, but only away
 
     def turn(self) -> None:
+        raise NotImplementedError
+
+    def on_death(self) -> None:
+        """It ended by itself."""
         raise NotImplementedError
 
     def idle(self) -> bool:
@@ -71,6 +80,17 @@ class Actor:
         self.world.note(self.name, f"pauses for {seconds:.3f} s")
         self.free_at = max(self.free_at, self.world.now + seconds)
 
+    def doom(self, steps: int) -> None:
+        """Die after so many more things done to the world outside: perhaps between two messages of one turn."""
+        self._steps_left = steps
+
+    def survive(self) -> None:
+        """Called before each thing that this actor does to the world outside."""
+        if self._steps_left >= 0:
+            self._steps_left -= 1
+            if self._steps_left < 0:
+                raise Died
+
     def busy(self, seconds: float) -> None:
         """The turn goes on for so long."""
         self.free_at = max(self.free_at, self.world.now + seconds)
@@ -82,7 +102,13 @@ class Actor:
 
     def _run(self) -> None:
         if self.world.now >= self.free_at:
-            self.turn()
+            try:
+                self.turn()
+            except Died:
+                self.world.note(self.name, "dies here")
+                self.alive = False
+                self.on_death()
+                return
         if not self.idle() or self.world.now < self.free_at:
             self.wake()
         self._set_timer()

@@ -33,6 +33,9 @@ class ElectionActor(Actor):
         self._inbox.append((message, sender, incarnation))
         self.met()
 
+    def on_death(self) -> None:
+        self._node.actor_died(self._trio)
+
     def idle(self) -> bool:
         return not self._inbox
 
@@ -55,6 +58,11 @@ class ElectionActor(Actor):
             until = self.clock.world_time(rounds.confirmed_sent + lasts)
             self._node.cluster.invariants.leased(rounds.term, until)
 
+    def in_round(self) -> bool:
+        """Whether it leads and waits for answers to its heartbeats."""
+        rounds = self._core._rounds if self._core else None
+        return rounds is not None and rounds.confirmed < rounds.number
+
     def _handle(self, message: object, sender: int, incarnation: int) -> None:
         now = self.clock.now()
         core = self._core
@@ -74,6 +82,7 @@ class ElectionActor(Actor):
     def _do(self, effects: list[Effect]) -> None:
         node, trio = self._node, self._trio
         for effect in effects:
+            self.survive()
             match effect:
                 case Send(to, message):
                     answers = self._routes.get(to, 0) if isinstance(message, ANSWERS) else None

@@ -70,6 +70,9 @@ class GatewayActor(Actor):
         if self.alive:
             self.met()
 
+    def on_death(self) -> None:
+        self._node.gateway_died(self)
+
     def idle(self) -> bool:
         return not self._inbox
 
@@ -170,6 +173,7 @@ class GatewayActor(Actor):
         node = self._node
         trio = node.trio
         for effect in effects:
+            self.survive()
             match effect:
                 case Tell(client, body):
                     self._tell(client, body, 0)

@@ -92,6 +92,8 @@ class Invariants:
         """Election safety, leader completeness, and that no older leader could still believe in a lease."""
         other = self.leaders.setdefault(term, leader)
         require(other == leader, "election safety", term=term, leaders=(other, leader))
+        voters = [voter for (voter, voted), candidate in self._grants.items() if (voted, candidate) == (term, leader)]
+        require(self._quorum.reached(voters), "a majority voted for the leader", term=term, leader=leader, by=voters)
         held = max((until for older, until in self._leases.items() if older < term), default=0.0)
         require(now >= held, "S7: a promise was kept", term=term, leader=leader, until=held)
         older = [index for index, entry in enumerate(self._committed, 1) if entry.by < term]

@@ -50,11 +50,15 @@ class Network:
         self._cut: set[tuple[Plane, int, int]] = set()
         self._hoard: list[tuple[Plane, int, Parcel]] = []
         self._stalled: dict[int, float] = {}
+        self._held: dict[int, list[tuple[Plane, int, Parcel]]] = {}
         self.weather = dict.fromkeys(Plane, CALM)
         self.lost = 0
 
     def send(self, plane: Plane, sender: int, target: int, parcel: Parcel, kind: Kind = Kind.USUAL) -> None:
         world, weather = self._world, self.weather[plane]
+        if sender in self._held:
+            self._held[sender].append((plane, target, parcel))
+            return
         if (plane, sender, target) in self._cut or world.chance(weather.loss):
             self.lost += 1
             return
@@ -78,6 +82,17 @@ class Network:
         """What comes to ``target`` waits for a while, and then arrives in its order: a congested link."""
         self._stalled[target] = self._world.now + seconds
 
+    def hold(self, sender: int) -> None:
+        """What ``sender`` says from now on waits for ``release``."""
+        self._held.setdefault(sender, [])
+
+    def release(self) -> None:
+        """All that was held arrives, in no order, whatever term it is by now."""
+        for parcels in self._held.values():
+            for plane, target, parcel in parcels:
+                self._world.after(self._world.between(0, 0.02), self._deliver, plane, target, parcel)
+        self._held.clear()
+
     def heal(self) -> None:
         self._cut.clear()
 
@@ -90,6 +105,7 @@ class Network:
     def calm_down(self) -> None:
         """No faults from now on."""
         self.heal()
+        self.release()
         self._hoard.clear()
         self._stalled.clear()
         self.weather = dict.fromkeys(Plane, CALM)

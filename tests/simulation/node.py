@@ -6,6 +6,7 @@ from tests.simulation.actors import Clock
 from tests.simulation.gateway import GatewayActor
 from tests.simulation.invariants import WatchedLog, WatchedState
 from tests.simulation.network import Kind, Parcel, Plane
+from tests.simulation.newcomer import Newcomer, formation_of
 from tests.simulation.trio import Trio
 from zraft.core.election import Timing
 from zraft.core.keyspace import APPLIED, read_applied
@@ -18,6 +19,7 @@ from zraft.protocol.peer import (
     Commit,
     Forward,
     Heartbeat,
+    Hello,
     PeerHeader,
     PreVote,
     PreVoteAnswer,
@@ -58,6 +60,9 @@ class Node:
         self.timing = Timing()
         self.window = (world.random.choice((1, 4, 64)), 32 << 20)
         self.sync_seconds = 0.001
+        self.disk_fails = False
+        self.halted = False
+        self.newcomer: Newcomer | None = None
         self.page = Page()
         self.log = WatchedLog(member, cluster.invariants)
         self.log.set_record(cluster.record, formed=True)
@@ -71,8 +76,8 @@ class Node:
     # --- life and death
 
     def start(self) -> None:
-        """Start the trio, if none runs; and the gateway, if it died."""
-        if self.trio is None:
+        """Start the trio, if none runs and none must not; and the gateway, if it died."""
+        if self.trio is None and not self.halted and self.newcomer is None:
             self.incarnations += 1
             self.page = Page()  # a new incarnation zeroes its groups first
             self.world.note(f"{self.id}", f"starts incarnation {self.incarnations}, applied {self.applied()}")
@@ -97,6 +102,37 @@ class Node:
         if gateway_too:
             self.gateway.alive = False
 
+    def actor_died(self, trio: Trio) -> None:
+        """One of the trio has ended: a moment later the supervisor has ended the others, and starts all anew (S1)."""
+        self.world.after(self.world.between(0.000_2, 0.02), self._bury, trio)
+
+    def gateway_died(self, gateway: GatewayActor) -> None:
+        """It is restarted alone."""
+        self.world.after(self.world.between(0.001, 0.05), self.start)
+
+    def halt(self) -> None:
+        """A commit of the log failed: the trio stays down until an operator acts, and nobody knows what is stored."""
+        self.world.note(f"{self.id}", "a sync fails")
+        self.halted = True
+
+    def repair(self) -> None:
+        """The operator has acted, and every disk works."""
+        self.sync_seconds = 0.001
+        self.disk_fails = self.halted = False
+        self.start()
+
+    def wipe(self) -> None:
+        """All that the node knew is gone. It comes back under its name, as somebody whom nobody has a place for."""
+        self.crash(gateway_too=True, lose_state=True)
+        self.world.note(f"{self.id}", "its disk is wiped")
+        self.newcomer = Newcomer(self)
+        self.start()
+
+    def _bury(self, trio: Trio) -> None:
+        if self.trio is trio:
+            self.crash(gateway_too=False, lose_state=False)
+            self.world.after(self.world.seldom_long(0.002, 0.3), self.start)
+
     # --- what others see of it
 
     def applied(self) -> EntryId:
@@ -120,6 +156,9 @@ class Node:
         if plane is Plane.GATEWAYS:
             self.gateway.receive_peer(message, header.sender, header.incarnation)
             return
+        if isinstance(message, Hello):
+            self._arrive_hello(header, message)
+            return
         trio = self.trio
         if trio is None:
             return
@@ -133,6 +172,14 @@ class Node:
             trio.election.receive(message, header.sender)
         else:
             trio.replication.receive(message, header.sender)
+
+    def _arrive_hello(self, header: PeerHeader, message: Hello) -> None:
+        if self.newcomer is not None:
+            self.newcomer.receive(message)
+        elif self.trio is not None:
+            _, answer = formation_of(self, self.log).on_hello(message)
+            if answer is not None:
+                self.send(Plane.CONTROL, header.sender, answer)
 
     def _send(self, plane: Plane, to: int, message: object, incarnation: int) -> None:
         header = PeerHeader(PEER_VERSION, self.cluster.id, self.id, to, incarnation)

@@ -30,6 +30,9 @@ class ReplicationActor(Actor):
         self._inbox.append((message, sender))
         self.met()
 
+    def on_death(self) -> None:
+        self._node.actor_died(self._trio)
+
     def idle(self) -> bool:
         return not self._inbox
 
@@ -55,6 +58,7 @@ class ReplicationActor(Actor):
     def _do(self, effects: list[Effect]) -> None:
         node, trio = self._node, self._trio
         for effect in effects:
+            self.survive()
             match effect:
                 case Send(to, message):
                     self._check_told(message)

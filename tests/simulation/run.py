@@ -4,13 +4,15 @@ from unittest.mock import patch
 
 import msgspec
 
+from tests.simulation.adversary import Adversary
 from tests.simulation.cluster import Cluster
-from tests.simulation.faults import Adversary
 from tests.simulation.invariants import Violation, require
 from tests.simulation.world import World
 from zraft.core import replication
 from zraft.errors import CorruptLog, InvariantViolated
 
+SIZES = (1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7)
+"""Of clusters; each as likely as it stands here often."""
 STORM_SECONDS = 8.0
 RECOVERY_SECONDS = 4.0
 """Virtual seconds after which a healed cluster must serve again: a stalled actor alone takes 2 to be noticed."""
@@ -75,7 +77,7 @@ def play(world: World, lines: int) -> Report:
 
 
 def _run(world: World) -> Report:
-    cluster = Cluster(world, world.random.choice((1, 2, 3, 3, 3, 4, 5, 5, 5)))
+    cluster = Cluster(world, world.random.choice(SIZES))
     adversary = Adversary(cluster)
     world.run_until(STORM_SECONDS)
     adversary.heal()
