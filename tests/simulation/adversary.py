@@ -1,5 +1,6 @@
 """The adversary: strikes at random, and at the worst moments. Each run has an adversary with habits of its own."""
 
+import math
 from collections.abc import Callable
 
 from tests.simulation.cluster import Cluster
@@ -8,7 +9,7 @@ from tests.simulation.network import Plane
 from tests.simulation.node import Node
 from zraft.core.election import LEADER
 
-EVENTS = ("voting", "granted", "elected", "stored", "caught up", "committed", "started")
+EVENTS = ("campaigning", "voting", "granted", "elected", "stored", "caught up", "committed", "started")
 REACTIONS = (0.0, 0.0, 0.01, 0.01, 0.1, 0.5)
 """How likely an adversary strikes when it hears of an event."""
 
@@ -43,11 +44,20 @@ class Adversary:
             self._stall_leader,
             self._freeze_in_round,
             self._tempt_voters,
+            self._tire_leader,
         ]
         self._weights = [world.random.choice((0, 1, 1, 3)) or 0.05 for _ in self._strikes]
         self._worst: dict[str, list[Callable[[Node], None]]] = {
-            "voting": [self._hesitate, faults.stall_storage, faults.restart, faults.isolate],
-            "granted": [faults.restart, faults.restart, faults.isolate, faults.stall_storage, faults.kill_actor],
+            "campaigning": [self._make_forget, self._make_forget, faults.restart, faults.pause],
+            "voting": [self._hesitate, self._hesitate, faults.stall_storage, faults.restart, faults.isolate],
+            "granted": [
+                faults.restart,
+                faults.restart,
+                faults.isolate,
+                faults.stall_storage,
+                faults.hold,
+                faults.kill_actor,
+            ],
             "elected": [self._keep_leaders_apart, self._keep_leaders_apart, faults.isolate, faults.crash, faults.pause],
             "stored": [self._cut_leader_off, self._cut_leader_off, faults.crash, faults.kill_actor],
             "caught up": [self._cut_leader_off, faults.crash, faults.isolate],
@@ -168,6 +178,26 @@ class Adversary:
                 else:
                     world.after(world.between(0, 1.5), self._faults.deafen, leader.id, voter.id)
 
+    def _tire_leader(self) -> None:
+        """A leader is heard by a majority and can't work; whoever does not hear it campaigns when it gives up."""
+        leader = self._cluster.leader()
+        if leader is None or leader.trio is None or len(self._cluster.nodes) < 3:
+            return
+        other = self._world.random.choice([node.id for node in self._cluster.members() if node is not leader])
+        self._faults.noted(leader.id, f"can't work, and {other} does not hear it")
+        leader.trio.replication.pause(self._world.between(2.0, 3.0))
+        self._cluster.network.cut({leader.id}, {other}, (Plane.CONTROL,))
+
+    def spare_one(self) -> "Sick":
+        """The storm is over for all nodes but one, mostly the leader."""
+        leader = self._cluster.leader()
+        node = self._world.random.choice(self._cluster.members())
+        if leader is not None and self._world.chance(0.7):
+            node = leader
+        self.heal()
+        self._faults.noted(node.id, "stays sick")
+        return Sick(self._cluster, node)
+
     def _mend(self, one: int, others: set[int]) -> None:
         self._cluster.network.mend({one}, others)
         self._cluster.network.mend(others, {one})
@@ -197,11 +227,24 @@ class Adversary:
             self._world.random.choice((self._faults.isolate, self._faults.isolate, self._faults.hold))(leader)
 
     def _hesitate(self, node: Node) -> None:
-        """While its storage thinks about a vote, a member hears its old leader again."""
-        self._cluster.network.heal()
-        if node.trio is not None:
-            self._faults.noted(node.id, "hears its old leader while its storage thinks about a vote")
-            node.trio.storage.pause(0.06)
+        """While its storage thinks about a vote, a member hears its old leader again, and votes for itself arrive."""
+        network = self._cluster.network
+        network.release()
+        if node.trio is None:
+            return
+        for other in self._cluster.members():
+            if other.page.role is not None and other.page.role.role == LEADER:
+                self._mend(node.id, {other.id})
+        self._faults.noted(node.id, "hears its old leader while its storage thinks about a vote")
+        node.trio.storage.pause(self._world.between(0.02, 0.12))
+
+    def _make_forget(self, candidate: Node) -> None:
+        """Just when a candidate asks them, others restart, and don't remember whom they heard (S7)."""
+        leader = self._cluster.leader()
+        for voter in self._cluster.members():
+            if voter not in (candidate, leader) and self._world.chance(0.7):
+                self._faults.restart(voter)
+                self._cluster.network.stall(voter.id, 0.005)
 
     def _keep_leaders_apart(self, node: Node) -> None:
         """An older leader is heard by all again, but for the new one, and its storages tell it nothing."""
@@ -213,3 +256,35 @@ class Adversary:
                 network.cut({other.id}, {node.id})
                 network.cut({node.id}, {other.id})
                 network.cut({other.id}, set(self._cluster.nodes), (Plane.DATA,))
+
+
+class Sick:
+    """One node that stays sick while all others are well: those must make progress, with or against it."""
+
+    def __init__(self, cluster: Cluster, node: Node) -> None:
+        self.node = node
+        self._network = network = cluster.network
+        me, others = {node.id}, set(cluster.nodes) - {node.id}
+        self.can_lead = True
+        match cluster.world.random.choice(("deaf", "mute", "deaf to data", "no storage", "no replication", "down")):
+            case "deaf":
+                network.cut(others, me)
+            case "mute":
+                network.cut(me, others)
+            case "deaf to data":
+                network.cut(others, me, (Plane.DATA,))
+                network.cut(me, others, (Plane.DATA,))
+            case "no storage" if node.trio:
+                node.trio.storage.pause(math.inf)
+                self.can_lead = False
+            case "no replication" if node.trio:
+                node.trio.replication.pause(math.inf)
+                self.can_lead = False
+            case _:
+                node.crash(gateway_too=True, lose_state=False)
+
+    def recover(self) -> None:
+        """Whatever stands still is killed by its supervisor in the end."""
+        self._network.heal()
+        self.node.crash(gateway_too=False, lose_state=False)
+        self.node.start()

@@ -7,8 +7,8 @@ from tests.simulation.actors import DRIFT, Actor
 from tests.simulation.network import Plane
 from zraft.core.effects import Ignored, Send, ToGateway, ToReplication, ToStorage
 from zraft.core.election import LEADER, REPLICATION, STORAGE, Effect, Election, PublishRole
-from zraft.protocol.local import Lead, Pong, StorageStatus, VoteQuery
-from zraft.protocol.peer import HeartbeatAnswer, PreVoteAnswer, VoteAnswer
+from zraft.protocol.local import Campaign, Lead, Pong, StorageStatus, VoteQuery
+from zraft.protocol.peer import HeartbeatAnswer, PreVote, PreVoteAnswer, VoteAnswer
 
 if TYPE_CHECKING:
     from tests.simulation.node import Node
@@ -85,10 +85,12 @@ class ElectionActor(Actor):
             self.survive()
             match effect:
                 case Send(to, message):
+                    if isinstance(message, PreVote):
+                        node.cluster.happened("campaigning", node)
                     answers = self._routes.get(to, 0) if isinstance(message, ANSWERS) else None
                     node.send(Plane.CONTROL, to, message, answers)
                 case ToStorage(message):
-                    if isinstance(message, VoteQuery) and message.durable:
+                    if isinstance(message, Campaign) or (isinstance(message, VoteQuery) and message.durable):
                         node.cluster.happened("voting", node)
                     trio.election_to_storage.send(message)
                 case ToReplication(message):

@@ -15,6 +15,7 @@ from zraft.core.views import View
 from zraft.protocol.client import Batch, Put
 from zraft.protocol.codec import unpack_commands
 from zraft.protocol.entries import NO_ORIGIN, EntryKind, Origin, decode_entry, entry_term
+from zraft.protocol.local import CampaignAnswer, VoteQueryAnswer
 
 
 class Violation(Exception):
@@ -83,6 +84,18 @@ class Invariants:
         """A storage told that it voted (traps 1, 3)."""
         before = self._grants.setdefault((voter, term), candidate)
         require(before == candidate, "one vote a term", voter=voter, term=term, first=before, second=candidate)
+
+    def decided(self, voter: int, answer: object) -> None:
+        """A storage decided: what it will tell must be what its next commit stores (trap 1)."""
+        log = self.logs[voter]
+        match answer:
+            case VoteQueryAnswer(term, candidate, granted=True, durable=True):
+                stored = term, candidate
+            case CampaignAnswer(term, granted=True):
+                stored = term, voter
+            case _:
+                return
+        require((log.term, log.vote) == stored, "a vote is stored", voter=voter, told=stored, log=(log.term, log.vote))
 
     def leased(self, term: int, until: float) -> None:
         """A majority answered a round: nobody else may lead before ``until``, were leases in use (S7)."""

@@ -103,6 +103,7 @@ class StorageActor(Actor):
         if isinstance(effect, Ignored):
             self.world.note(self.name, f"  ignored: {effect.reason}")
         else:
+            node.cluster.invariants.decided(node.id, effect.message)
             self._staged.append((sender, incarnation, effect.message))
 
     def _answer(self) -> None:
