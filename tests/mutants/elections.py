@@ -86,6 +86,7 @@ MUTANTS = (
         ELECTION,
         '        if not self._promise.may_grant(now):\n            return [Ignored("no campaign',
         '        if False:\n            return [Ignored("no campaign',
+        covered_by="a leader that is heard closes the ballot (_follow), and no time-out is shorter than the quiet",
     ),
     Mutant(
         "a leader does not hear itself",
@@ -123,6 +124,7 @@ MUTANTS = (
         ELECTION,
         "        self._promise.grant(ballot.term, self.me)  # a Campaign is a grant to ourselves (S7)\n",
         "",
+        covered_by="a leader that is heard closes the ballot (_follow), so nobody is elected by that Campaign",
     ),
     Mutant(
         "the promise ends with the answer",
@@ -165,8 +167,12 @@ MUTANTS = (
         "votes count before the Campaign's answer",
         "S7: a vote counts only once storage has answered the Campaign",
         ELECTION,
-        "        if ballot is None or not ballot.accepts(Phase.CAMPAIGN, message.term, message.ballot):",
-        "        if ballot is None or ballot.phase is not Phase.CAMPAIGN:",
+        "        return [ToStorage(Campaign(ballot.term, ballot.number))]\n",
+        "        ballot.enter(Phase.VOTE, ballot.last, ballot.configuration)\n"
+        "        votes = [Send(voter, Vote(ballot.term, ballot.number, ballot.last))"
+        " for voter in self._others(ballot.configuration)]\n"
+        "        more = self._lead(ballot, now) if ballot.count(self.me) else votes\n"
+        "        return [ToStorage(Campaign(ballot.term, ballot.number)), *more]\n",
     ),
     Mutant(
         "a refused Campaign is a vote",
