@@ -119,6 +119,8 @@ class Node:
         """The operator has acted, and every disk works."""
         self.sync_seconds = 0.001
         self.disk_fails = self.halted = False
+        for actor in (*(self.trio.actors() if self.trio else ()), self.gateway):
+            actor.doom(-1)
         self.start()
 
     def wipe(self) -> None:
