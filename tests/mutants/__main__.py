@@ -1,4 +1,4 @@
-"""``python -m tests.mutants``: every named defect must be found. Words as arguments choose those whose name has them."""
+"""``python -m tests.mutants``: every named defect must be found; words choose those whose names have them."""
 
 import argparse
 import os
@@ -6,10 +6,8 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
-from tests.mutants import elections, replicating, shells
+from tests.mutants.catalogue import MUTANTS
 from tests.mutants.hunt import ROOT, SECONDS_MAX, Tree, Verdict, hunt, unfit_tests
-
-MUTANTS = elections.MUTANTS + replicating.MUTANTS + shells.MUTANTS
 
 
 def main() -> int:
@@ -23,7 +21,7 @@ def main() -> int:
     alive = [mutant for mutant in chosen if not mutant.covered_by]
     for mutant in chosen:
         if mutant.covered_by:
-            print(f"{mutant.name:<50} equivalent: {mutant.covered_by}")
+            print(f"{mutant.name:<50} covered: {mutant.covered_by}")
     started = time.monotonic()
     verdicts: list[Verdict] = []
     # Copied once, so that all are hunted in the same tree though somebody goes on working here.

@@ -178,7 +178,8 @@ MUTANTS = (
         "a refused Campaign is a vote",
         "S7: only a granted Campaign opens the vote",
         ELECTION,
-        "        if not message.granted:\n            return self._follow(0, self.term, now)\n        self.configuration",
+        "        if not message.granted:\n            return self._follow(0, self.term, now)\n"
+        "        self.configuration",
         "        self.configuration",
     ),
     Mutant(
@@ -227,7 +228,8 @@ MUTANTS = (
         "a higher term is not met",
         "who meets a higher term steps down ([R] 5.1)",
         ELECTION,
-        '        if self._rounds is None or term <= self._rounds.term:\n            return [Ignored(f"term {term} is met',
+        "        if self._rounds is None or term <= self._rounds.term:\n"
+        '            return [Ignored(f"term {term} is met',
         '        if True:\n            return [Ignored(f"term {term} is met',
     ),
     Mutant(

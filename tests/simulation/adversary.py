@@ -58,7 +58,14 @@ class Adversary:
                 faults.hold,
                 faults.kill_actor,
             ],
-            "elected": [self._keep_leaders_apart, self._keep_leaders_apart, faults.isolate, faults.crash, faults.pause],
+            "elected": [
+                self._keep_leaders_apart,
+                self._keep_leaders_apart,
+                self._split_planes,
+                faults.isolate,
+                faults.crash,
+                faults.pause,
+            ],
             "stored": [self._cut_leader_off, self._cut_leader_off, faults.crash, faults.kill_actor],
             "caught up": [self._cut_leader_off, faults.crash, faults.isolate],
             "committed": [faults.isolate, faults.crash, faults.kill_actor, faults.hold],
@@ -186,7 +193,18 @@ class Adversary:
         other = self._world.random.choice([node.id for node in self._cluster.members() if node is not leader])
         self._faults.noted(leader.id, f"can't work, and {other} does not hear it")
         leader.trio.replication.pause(self._world.between(2.0, 3.0))
+        self._cluster.network.heal()
         self._cluster.network.cut({leader.id}, {other}, (Plane.CONTROL,))
+        self._let_it_vote(leader, other)
+
+    def _let_it_vote(self, leader: Node, other: int) -> None:
+        """As soon as it leads no more, its votes, which it must not give yet, reach the candidate."""
+        if not self._faults.on:
+            return
+        if leader.page.role is None or leader.page.role.role != LEADER:
+            self._cluster.network.mend({leader.id}, {other})
+        else:
+            self._world.after(0.005, self._let_it_vote, leader, other)
 
     def spare_one(self) -> "Sick":
         """The storm is over for all nodes but one, mostly the leader."""
@@ -245,6 +263,20 @@ class Adversary:
             if voter not in (candidate, leader) and self._world.chance(0.7):
                 self._faults.restart(voter)
                 self._cluster.network.stall(voter.id, 0.005)
+
+    def _split_planes(self, node: Node) -> None:
+        """A new leader feeds storages whose elections do not hear it, but are asked for old votes once more."""
+        others = [other for other in self._cluster.nodes if other != node.id]
+        deaf = {other for other in others if self._world.chance(0.5)}
+        self._faults.noted("network", f"{sorted(deaf)} do not hear {node.id}, which feeds them")
+        self._cluster.network.heal()
+        self._cluster.network.cut({node.id}, deaf, (Plane.CONTROL,))
+        for other in deaf:
+            self._world.after(self._world.between(0.15, 0.3), self._replay_to, other)
+
+    def _replay_to(self, target: int) -> None:
+        if self._faults.on:
+            self._cluster.network.replay(target)
 
     def _keep_leaders_apart(self, node: Node) -> None:
         """An older leader is heard by all again, but for the new one, and its storages tell it nothing."""

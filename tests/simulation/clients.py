@@ -63,7 +63,7 @@ class Clients:
         self.writes = self.reads = self.unknown = self.refused = 0
         self.avoided: Node | None = None
         """Nobody asks this one from now on."""
-        self._rest = cluster.world.random.choice((0.01, 0.05, 0.2))
+        self._rest = cluster.world.random.choice((0.01, 0.03, 0.1))
         for client in range(count):
             cluster.world.after(cluster.world.between(0, 0.5), self._begin, client)
 
