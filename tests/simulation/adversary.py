@@ -9,7 +9,7 @@ from tests.simulation.network import Plane
 from tests.simulation.node import Node
 from zraft.core.election import LEADER
 
-EVENTS = ("campaigning", "voting", "granted", "elected", "stored", "caught up", "committed", "started")
+EVENTS = ("campaigning", "asking", "voting", "granted", "elected", "stored", "caught up", "committed", "started")
 REACTIONS = (0.0, 0.0, 0.01, 0.01, 0.1, 0.5)
 """How likely an adversary strikes when it hears of an event."""
 
@@ -49,6 +49,7 @@ class Adversary:
         self._weights = [world.random.choice((0, 1, 1, 3)) or 0.05 for _ in self._strikes]
         self._worst: dict[str, list[Callable[[Node], None]]] = {
             "campaigning": [self._make_forget, self._make_forget, faults.restart, faults.pause],
+            "asking": [self._keep_votes_back, self._keep_votes_back, faults.hold, faults.restart, faults.stall_storage],
             "voting": [self._hesitate, self._hesitate, faults.stall_storage, faults.restart, faults.isolate],
             "granted": [
                 faults.restart,
@@ -255,6 +256,12 @@ class Adversary:
                 self._mend(node.id, {other.id})
         self._faults.noted(node.id, "hears its old leader while its storage thinks about a vote")
         node.trio.storage.pause(self._world.between(0.02, 0.12))
+
+    def _keep_votes_back(self, candidate: Node) -> None:
+        """It is given votes that arrive when it may have given one itself, for a later term."""
+        self._faults.noted(candidate.id, "hears late who votes for it")
+        self._cluster.network.keep_votes_from(candidate.id)
+        self._world.after(0.6, self._cluster.network.release)
 
     def _make_forget(self, candidate: Node) -> None:
         """Just when a candidate asks them, others restart, and don't remember whom they heard (S7)."""

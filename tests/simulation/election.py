@@ -8,7 +8,7 @@ from tests.simulation.network import Plane
 from zraft.core.effects import Ignored, Send, ToGateway, ToReplication, ToStorage
 from zraft.core.election import LEADER, REPLICATION, STORAGE, Effect, Election, PublishRole
 from zraft.protocol.local import Campaign, Lead, Pong, StorageStatus, VoteQuery
-from zraft.protocol.peer import HeartbeatAnswer, PreVote, PreVoteAnswer, VoteAnswer
+from zraft.protocol.peer import HeartbeatAnswer, PreVote, PreVoteAnswer, Vote, VoteAnswer
 
 if TYPE_CHECKING:
     from tests.simulation.node import Node
@@ -85,8 +85,8 @@ class ElectionActor(Actor):
             self.survive()
             match effect:
                 case Send(to, message):
-                    if isinstance(message, PreVote):
-                        node.cluster.happened("campaigning", node)
+                    if isinstance(message, PreVote | Vote):
+                        node.cluster.happened("campaigning" if isinstance(message, PreVote) else "asking", node)
                     answers = self._routes.get(to, 0) if isinstance(message, ANSWERS) else None
                     node.send(Plane.CONTROL, to, message, answers)
                 case ToStorage(message):
