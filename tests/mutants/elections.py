@@ -181,6 +181,8 @@ MUTANTS = (
         "        if not message.granted:\n            return self._follow(0, self.term, now)\n"
         "        self.configuration",
         "        self.configuration",
+        covered_by="storage answers in order: the vote that it gave to another closes the ballot before; and who meets"
+        " a higher term by the refusal does not lead below it",
     ),
     Mutant(
         "refusals are votes",
@@ -202,6 +204,7 @@ MUTANTS = (
         ELECTION,
         "if self._rounds is not None and self._rounds.term < self.term:",
         "if False:",
+        covered_by="whatever raises the known term (a vote, a heartbeat, a refusal) ends the leadership by itself",
     ),
     Mutant(
         "a ballot goes above the own term only",

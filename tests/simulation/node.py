@@ -120,7 +120,7 @@ class Node:
         self.sync_seconds = 0.001
         self.disk_fails = self.halted = False
         for actor in (*(self.trio.actors() if self.trio else ()), self.gateway):
-            actor.doom(-1)
+            actor.recover()
         self.start()
 
     def wipe(self) -> None:
