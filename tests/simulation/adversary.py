@@ -46,6 +46,7 @@ class Adversary:
             self._tempt_voters,
             self._tire_leader,
         ]
+        self._kept_waiting: set[int] = set()
         self._weights = [world.random.choice((0, 1, 1, 3)) or 0.05 for _ in self._strikes]
         self._worst: dict[str, list[Callable[[Node], None]]] = {
             "campaigning": [self._make_forget, self._make_forget, faults.restart, faults.pause],
@@ -215,7 +216,30 @@ class Adversary:
             node = leader
         self.heal()
         self._faults.noted(node.id, "stays sick")
-        return Sick(self._cluster, node)
+        return Sick(self._cluster, node, self._world.random.choice(SICKNESSES))
+
+    def behead(self) -> "Sick | None":
+        """The storm is over; a new leader dies at once, and one that was cut off has the longest log (trap 4)."""
+        self.heal()
+        world, network = self._world, self._cluster.network
+        world.run_until(world.now + 1.0)
+        old = self._cluster.leader()
+        if old is None:
+            return None
+        others = set(self._cluster.nodes) - {old.id}
+        network.cut({old.id}, others, (Plane.DATA,))
+        world.run_until(world.now + 0.1)
+        network.cut({old.id}, others)
+        network.cut(others, {old.id})
+        end = world.now + 2.0
+        while world.now < end and self._cluster.leader() is old:
+            world.run_until(world.now + 0.000_1)
+        new = self._cluster.leader()
+        network.heal()
+        if new is None or new is old:
+            return None
+        self._faults.noted(new.id, f"is elected and dies, {old.id} is back")
+        return Sick(self._cluster, new, "down")
 
     def _mend(self, one: int, others: set[int]) -> None:
         self._cluster.network.mend({one}, others)
@@ -230,6 +254,9 @@ class Adversary:
             self._cluster.network.replay(node.id)  # what was delayed arrives during a restart, or in a new term
         if what == "elected" and self._world.chance(0.5):
             self._cluster.network.release()
+        if what == "voting" and node.id in self._kept_waiting:
+            self._kept_waiting.remove(node.id)
+            self._hesitate(node)
         if self._world.chance(self._react[what]):
             reaction = self._world.random.choice(self._worst[what])
             self._world.note("adversary", f"reacts: {what} on {node.id}")
@@ -261,6 +288,7 @@ class Adversary:
         """It is given votes that arrive when it may have given one itself, for a later term."""
         self._faults.noted(candidate.id, "hears late who votes for it")
         self._cluster.network.keep_votes_from(candidate.id)
+        self._kept_waiting.add(candidate.id)
         self._world.after(0.6, self._cluster.network.release)
 
     def _make_forget(self, candidate: Node) -> None:
@@ -297,15 +325,18 @@ class Adversary:
                 network.cut({other.id}, set(self._cluster.nodes), (Plane.DATA,))
 
 
+SICKNESSES = ("deaf", "mute", "deaf to data", "no storage", "no replication", "down")
+
+
 class Sick:
     """One node that stays sick while all others are well: those must make progress, with or against it."""
 
-    def __init__(self, cluster: Cluster, node: Node) -> None:
+    def __init__(self, cluster: Cluster, node: Node, sickness: str) -> None:
         self.node = node
         self._network = network = cluster.network
         me, others = {node.id}, set(cluster.nodes) - {node.id}
         self.can_lead = True
-        match cluster.world.random.choice(("deaf", "mute", "deaf to data", "no storage", "no replication", "down")):
+        match sickness:
             case "deaf":
                 network.cut(others, me)
             case "mute":
