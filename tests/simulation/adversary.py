@@ -257,6 +257,8 @@ class Adversary:
         if what == "voting" and node.id in self._kept_waiting:
             self._kept_waiting.remove(node.id)
             self._hesitate(node)
+            others = set(self._cluster.nodes) - {node.id}
+            self._cluster.network.cut(others, others, (Plane.CONTROL,))  # the other candidate reaches this one alone
         if self._world.chance(self._react[what]):
             reaction = self._world.random.choice(self._worst[what])
             self._world.note("adversary", f"reacts: {what} on {node.id}")
