@@ -45,6 +45,7 @@ class Adversary:
             self._freeze_in_round,
             self._tempt_voters,
             self._tire_leader,
+            self._unseat_leader,
         ]
         self._kept_waiting: set[int] = set()
         self._weights = [world.random.choice((0, 1, 1, 3)) or 0.05 for _ in self._strikes]
@@ -64,6 +65,8 @@ class Adversary:
                 self._keep_leaders_apart,
                 self._keep_leaders_apart,
                 self._split_planes,
+                self._feed_nobody,
+                self._feed_nobody,
                 faults.isolate,
                 faults.crash,
                 faults.pause,
@@ -199,6 +202,19 @@ class Adversary:
         self._cluster.network.cut({leader.id}, {other}, (Plane.CONTROL,))
         self._let_it_vote(leader, other)
 
+    def _unseat_leader(self) -> None:
+        """A leader steps down, and is perhaps elected again: then proposals for its old term reach it (S9)."""
+        leader = self._cluster.leader()
+        if leader is None:
+            return
+        self._faults.noted(leader.id, "loses its office, and gets proposals late")
+        network, others = self._cluster.network, set(self._cluster.nodes) - {leader.id}
+        for other in others:
+            network.hold(other, (Plane.GATEWAYS,))
+        self._world.after(0.02, network.cut, others, {leader.id}, (Plane.CONTROL,))
+        self._world.after(0.02 + 0.3, network.mend, others, {leader.id})
+        self._world.after(self._world.between(0.5, 1.2), network.release)
+
     def _let_it_vote(self, leader: Node, other: int) -> None:
         """As soon as it leads no more, its votes, which it must not give yet, reach the candidate."""
         if not self._faults.on:
@@ -300,6 +316,14 @@ class Adversary:
             if voter not in (candidate, leader) and self._world.chance(0.7):
                 self._faults.restart(voter)
                 self._cluster.network.stall(voter.id, 0.005)
+
+    def _feed_nobody(self, node: Node) -> None:
+        """A new leader proves that it leads, and has committed nothing in its term (trap 40)."""
+        network, others = self._cluster.network, set(self._cluster.nodes) - {node.id}
+        self._faults.noted("network", f"nobody is fed by {node.id}")
+        network.heal()
+        network.cut({node.id}, others, (Plane.DATA,))
+        self._world.after(self._world.between(0.05, 0.4), network.mend, {node.id}, others)
 
     def _split_planes(self, node: Node) -> None:
         """A new leader feeds storages whose elections do not hear it, but are asked for old votes once more."""

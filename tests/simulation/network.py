@@ -51,14 +51,14 @@ class Network:
         self._hoard: list[tuple[Plane, int, Parcel]] = []
         self._stalled: dict[int, float] = {}
         self._held: list[tuple[Plane, int, Parcel]] = []
-        self._holding: set[int] = set()
+        self._holding: set[tuple[Plane, int]] = set()
         self._votes_kept_from: set[int] = set()
         self.weather = dict.fromkeys(Plane, CALM)
         self.lost = 0
 
     def send(self, plane: Plane, sender: int, target: int, parcel: Parcel, kind: Kind = Kind.USUAL) -> None:
         world, weather = self._world, self.weather[plane]
-        if sender in self._holding or (target in self._votes_kept_from and isinstance(parcel[1], VoteAnswer)):
+        if (plane, sender) in self._holding or (target in self._votes_kept_from and isinstance(parcel[1], VoteAnswer)):
             self._held.append((plane, target, parcel))
             return
         if (plane, sender, target) in self._cut or world.chance(weather.loss):
@@ -84,9 +84,9 @@ class Network:
         """What comes to ``target`` waits for a while, and then arrives in its order: a congested link."""
         self._stalled[target] = self._world.now + seconds
 
-    def hold(self, sender: int) -> None:
+    def hold(self, sender: int, planes: tuple[Plane, ...] = tuple(Plane)) -> None:
         """What ``sender`` says from now on waits for ``release``."""
-        self._holding.add(sender)
+        self._holding |= {(plane, sender) for plane in planes}
 
     def keep_votes_from(self, candidate: int) -> None:
         """The votes that it is given wait for ``release``."""

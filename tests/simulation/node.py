@@ -16,6 +16,7 @@ from zraft.protocol.local import CommitGroup, RoleGroup
 from zraft.protocol.peer import (
     PEER_VERSION,
     Append,
+    AppendAnswer,
     Commit,
     Forward,
     Heartbeat,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
 
 KINDS: dict[type, Kind] = {Forward: Kind.ONCE} | dict.fromkeys(
-    (Vote, VoteAnswer, PreVoteAnswer, ReadIndexAnswer), Kind.RARE
+    (Vote, VoteAnswer, PreVoteAnswer, ReadIndexAnswer, AppendAnswer), Kind.RARE
 )
 CHANNELS: dict[Plane, codec.Channel[Any]] = {
     Plane.CONTROL: codec.control,
