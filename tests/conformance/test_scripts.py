@@ -7,10 +7,12 @@ The scenarios are those of etcd-io/raft's testdata that apply to what there is, 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import patch
 
 import pytest
 
 from tests.conformance.stage import Stage
+from zraft.core import replication
 
 SCRIPTS = sorted((Path(__file__).parent / "scripts").glob("*.txt"))
 CUT = "----"
@@ -43,8 +45,10 @@ def play(text: str) -> str:
     """The script as it goes now."""
     stage = Stage()
     blocks = []
-    for remarks, (command, *lines), _ in scenes(text):
-        blocks.append("\n".join([*remarks, command, *lines, CUT, *stage.play(command, lines)]))
+    # News of a commit leaves at once here: how long it may wait for company has tests of its own.
+    with patch.object(replication, "COMMIT_SECONDS", 0.0):
+        for remarks, (command, *lines), _ in scenes(text):
+            blocks.append("\n".join([*remarks, command, *lines, CUT, *stage.play(command, lines)]))
     return "\n\n".join(blocks) + "\n"
 
 
