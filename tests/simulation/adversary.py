@@ -1,12 +1,12 @@
 """The adversary: strikes at random, and at the worst moments. Each run has an adversary with habits of its own."""
 
-import math
 from collections.abc import Callable
 
 from tests.simulation.cluster import Cluster
 from tests.simulation.faults import PLANES, Faults
 from tests.simulation.network import Plane
 from tests.simulation.node import Node
+from tests.simulation.sick import SICKNESSES, Sick
 from zraft.core.election import LEADER
 
 EVENTS = ("campaigning", "asking", "voting", "granted", "elected", "stored", "caught up", "committed", "started")
@@ -46,12 +46,24 @@ class Adversary:
             self._tempt_voters,
             self._tire_leader,
             self._unseat_leader,
+            self._return_to_office,
+            self._starve_follower,
         ]
         self._kept_waiting: set[int] = set()
         self._weights = [world.random.choice((0, 1, 1, 3)) or 0.05 for _ in self._strikes]
+        if world.chance(0.5):  # a favourite
+            self._weights[world.random.randrange(len(self._strikes))] += 10
+        self._returning = 0
+        self._successor_falls = False
         self._worst: dict[str, list[Callable[[Node], None]]] = {
             "campaigning": [self._make_forget, self._make_forget, faults.restart, faults.pause],
-            "asking": [self._keep_votes_back, self._keep_votes_back, faults.hold, faults.restart, faults.stall_storage],
+            "asking": [
+                self._keep_votes_back,
+                self._keep_votes_back,
+                faults.isolate,
+                faults.restart,
+                faults.stall_storage,
+            ],
             "voting": [self._hesitate, self._hesitate, faults.stall_storage, faults.restart, faults.isolate],
             "granted": [
                 faults.restart,
@@ -215,6 +227,41 @@ class Adversary:
         self._world.after(0.02 + 0.3, network.mend, others, {leader.id})
         self._world.after(self._world.between(0.5, 1.2), network.release)
 
+    def _return_to_office(self) -> None:
+        """A leader is cut off, and comes back when its successor falls just after a commit: it knows of old ones."""
+        leader = self._cluster.leader()
+        others = [id for id in self._cluster.nodes if leader and id != leader.id]
+        if leader is None or len(others) < 2:
+            return
+        company = {leader.id} | ({self._world.random.choice(others)} if len(others) >= 4 else set())
+        self._faults.noted("network", f"{sorted(company)} are cut off, and may come back to lead")
+        network, rest = self._cluster.network, set(others) - company
+        network.heal()
+        network.cut(company, rest)
+        network.cut(rest, company)
+        self._world.after(self._world.between(0.5, 0.8), self._let_back, leader.id)
+
+    def _let_back(self, leader: int) -> None:
+        if self._faults.on:
+            self._cluster.network.heal()
+            self._returning, self._successor_falls = leader, True
+
+    def _starve_follower(self) -> None:
+        """A follower is behind, and waits for read indexes, when old ones arrive."""
+        leader = self._cluster.leader()
+        others = [id for id in self._cluster.nodes if leader and id != leader.id]
+        if leader is None or not others:
+            return
+        follower = self._world.random.choice(others)
+        self._faults.noted("network", f"{follower} is not fed, and hears old answers")
+        network = self._cluster.network
+        network.cut({leader.id}, {follower}, (Plane.DATA,))
+        network.hold(leader.id, (Plane.GATEWAYS,))
+        for _ in range(4):
+            self._world.after(self._world.between(0.05, 0.5), self._replay_to, follower)
+        self._world.after(0.6, self._mend, leader.id, {follower})
+        self._world.after(0.6, network.release)
+
     def _let_it_vote(self, leader: Node, other: int) -> None:
         """As soon as it leads no more, its votes, which it must not give yet, reach the candidate."""
         if not self._faults.on:
@@ -224,7 +271,7 @@ class Adversary:
         else:
             self._world.after(0.005, self._let_it_vote, leader, other)
 
-    def spare_one(self) -> "Sick":
+    def spare_one(self) -> Sick:
         """The storm is over for all nodes but one, mostly the leader."""
         leader = self._cluster.leader()
         node = self._world.random.choice(self._cluster.members())
@@ -234,7 +281,7 @@ class Adversary:
         self._faults.noted(node.id, "stays sick")
         return Sick(self._cluster, node, self._world.random.choice(SICKNESSES))
 
-    def behead(self) -> "Sick | None":
+    def behead(self) -> Sick | None:
         """The storm is over; a new leader dies at once, and one that was cut off has the longest log (trap 4)."""
         self.heal()
         world, network = self._world, self._cluster.network
@@ -275,6 +322,14 @@ class Adversary:
             self._hesitate(node)
             others = set(self._cluster.nodes) - {node.id}
             self._cluster.network.cut(others, others, (Plane.CONTROL,))  # the other candidate reaches this one alone
+        if what == "committed" and self._successor_falls and node.id != self._returning:
+            self._successor_falls = False
+            others = set(self._cluster.nodes) - {node.id}
+            self._cluster.network.cut({node.id}, others)
+            self._cluster.network.cut(others, {node.id})
+        if what == "elected" and node.id == self._returning:
+            self._returning = 0
+            self._feed_nobody(node)
         if self._world.chance(self._react[what]):
             reaction = self._world.random.choice(self._worst[what])
             self._world.note("adversary", f"reacts: {what} on {node.id}")
@@ -349,38 +404,3 @@ class Adversary:
                 network.cut({other.id}, {node.id})
                 network.cut({node.id}, {other.id})
                 network.cut({other.id}, set(self._cluster.nodes), (Plane.DATA,))
-
-
-SICKNESSES = ("deaf", "mute", "deaf to data", "no storage", "no replication", "down")
-
-
-class Sick:
-    """One node that stays sick while all others are well: those must make progress, with or against it."""
-
-    def __init__(self, cluster: Cluster, node: Node, sickness: str) -> None:
-        self.node = node
-        self._network = network = cluster.network
-        me, others = {node.id}, set(cluster.nodes) - {node.id}
-        self.can_lead = True
-        match sickness:
-            case "deaf":
-                network.cut(others, me)
-            case "mute":
-                network.cut(me, others)
-            case "deaf to data":
-                network.cut(others, me, (Plane.DATA,))
-                network.cut(me, others, (Plane.DATA,))
-            case "no storage" if node.trio:
-                node.trio.storage.pause(math.inf)
-                self.can_lead = False
-            case "no replication" if node.trio:
-                node.trio.replication.pause(math.inf)
-                self.can_lead = False
-            case _:
-                node.crash(gateway_too=True, lose_state=False)
-
-    def recover(self) -> None:
-        """Whatever stands still is killed by its supervisor in the end."""
-        self._network.heal()
-        self.node.crash(gateway_too=False, lose_state=False)
-        self.node.start()
