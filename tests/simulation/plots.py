@@ -49,8 +49,11 @@ class Plots:
             network.cut(a, b, planes)
             network.cut(b, a, planes)
         self._faults.noted("network", f"{leader.id} hears nobody, and alone will feed {fed}")
-        leader.trio.election.pause(self._world.between(0.5, 1.5))
-        self._world.after(self._world.between(0.2, 0.8), self._mend, leader.id, fed)
+        leader.trio.election.pause(self._world.between(0.8, 1.5))
+        if self._world.chance(0.5):  # what only it has stored will be replaced by others' entries, before it feeds
+            network.cut({leader.id}, others, (Plane.DATA,))
+            self._world.after(0.35, self._mend, leader.id, others - fed)
+        self._world.after(self._world.between(0.3, 0.8), self._mend, leader.id, fed)
 
     def stall_leader(self) -> None:
         """Nobody hears the leader; what it is told comes late, when somebody else may lead."""
