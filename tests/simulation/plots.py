@@ -1,0 +1,240 @@
+"""Plots of several acts, each against one rule: what has to come together so that its absence would show."""
+
+from tests.simulation.cluster import Cluster
+from tests.simulation.faults import PLANES, Faults
+from tests.simulation.network import Plane
+from tests.simulation.node import Node
+from zraft.core.election import LEADER
+
+
+class Plots:
+    """The adversary's plots, and what it does to a node at the worst moment."""
+
+    def __init__(self, cluster: Cluster, faults: Faults) -> None:
+        self._cluster = cluster
+        self._world = cluster.world
+        self._faults = faults
+        self._kept_waiting: set[int] = set()
+        self._returning = 0
+        self._successor_falls = False
+
+    def on_event(self, what: str, node: Node) -> None:
+        """A plot goes on when what it waits for has happened."""
+        if what == "voting" and node.id in self._kept_waiting:
+            self._kept_waiting.remove(node.id)
+            self.hesitate(node)
+            others = set(self._cluster.nodes) - {node.id}
+            self._cluster.network.cut(others, others, (Plane.CONTROL,))  # the other candidate reaches this one alone
+        if what == "committed" and self._successor_falls and node.id != self._returning:
+            self._successor_falls = False
+            others = set(self._cluster.nodes) - {node.id}
+            self._cluster.network.cut({node.id}, others)
+            self._cluster.network.cut(others, {node.id})
+        if what == "elected" and node.id == self._returning:
+            self._returning = 0
+            self.feed_nobody(node)
+
+    # --- whole plots
+
+    def deafen_leader(self) -> None:
+        """Others elect a new leader, which feeds the old one's storage, while that one feeds somebody of its own."""
+        leader = self._cluster.leader()
+        others = set(self._cluster.nodes) - {leader.id} if leader else set()
+        if leader is None or leader.trio is None or len(others) < 2:
+            return
+        fed = {self._world.random.choice(sorted(others))}
+        network = self._cluster.network
+        network.heal()
+        for a, b, planes in (({leader.id}, others, (Plane.CONTROL,)), (fed, set(self._cluster.nodes), PLANES)):
+            network.cut(a, b, planes)
+            network.cut(b, a, planes)
+        self._faults.noted("network", f"{leader.id} hears nobody, and alone will feed {fed}")
+        leader.trio.election.pause(self._world.between(0.8, 1.5))
+        if self._world.chance(0.5):  # what only it has stored will be replaced by others' entries, before it feeds
+            network.cut({leader.id}, others, (Plane.DATA,))
+            self._world.after(0.35, self._mend, leader.id, others - fed)
+        self._world.after(self._world.between(0.3, 0.8), self._mend, leader.id, fed)
+
+    def stall_leader(self) -> None:
+        """Nobody hears the leader; what it is told comes late, when somebody else may lead."""
+        leader = self._cluster.leader()
+        if leader is not None:
+            self._faults.noted("network", f"{leader.id} is heard by nobody, and hears late")
+            self._cluster.network.cut({leader.id}, set(self._cluster.nodes))
+            self._cluster.network.stall(leader.id, self._world.between(0.15, 0.4))
+
+    def freeze_in_round(self) -> None:
+        leader = self._cluster.leader()
+        if leader is not None:
+            self._freeze(leader, self._world.now + 0.1)
+
+    def _freeze(self, leader: Node, end: float) -> None:
+        """Answers to a round are under way, and reads arrive, while the leader's election stands still."""
+        if leader.trio is None or not self._faults.on or self._world.now > end:
+            return
+        if leader.trio.election.in_round():
+            seconds = self._world.between(0.3, 0.6)
+            self._faults.noted(leader.id, "freezes in a round")
+            leader.trio.election.pause(seconds)
+            self._cluster.network.stall(leader.id, seconds * 0.9)
+        else:
+            self._world.after(0.000_2, self._freeze, leader, end)
+
+    def tempt_voters(self) -> None:
+        """One member does not hear the leader, and campaigns; the others forget, or hear too late, whom they follow."""
+        leader = self._cluster.leader()
+        if leader is None or len(self._cluster.nodes) < 3:
+            return
+        world, network = self._world, self._cluster.network
+        candidate, *voters = world.random.sample([node for node in self._cluster.members() if node is not leader], 2)
+        self._faults.noted("network", f"{candidate.id} does not hear {leader.id}")
+        network.heal()
+        network.cut({leader.id}, {candidate.id}, (Plane.CONTROL,))
+        for voter in voters:
+            voter.sync_seconds = world.random.choice((0.001, 0.03))
+            for _ in range(4):
+                if world.chance(0.5):
+                    world.after(world.between(0, 1.5), self._faults.restart, voter)
+                else:
+                    world.after(world.between(0, 1.5), self._faults.deafen, leader.id, voter.id)
+
+    def tire_leader(self) -> None:
+        """A leader is heard by a majority and can't work; whoever does not hear it campaigns when it gives up."""
+        leader = self._cluster.leader()
+        if leader is None or leader.trio is None or len(self._cluster.nodes) < 3:
+            return
+        other = self._world.random.choice([node.id for node in self._cluster.members() if node is not leader])
+        self._faults.noted(leader.id, f"can't work, and {other} does not hear it")
+        leader.trio.replication.pause(self._world.between(2.0, 3.0))
+        self._cluster.network.heal()
+        self._cluster.network.cut({leader.id}, {other}, (Plane.CONTROL,))
+        self._let_it_vote(leader, other)
+
+    def unseat_leader(self) -> None:
+        """A leader steps down, and is perhaps elected again: then proposals for its old term reach it (S9)."""
+        leader = self._cluster.leader()
+        if leader is None:
+            return
+        self._faults.noted(leader.id, "loses its office, and gets proposals late")
+        network, others = self._cluster.network, set(self._cluster.nodes) - {leader.id}
+        for other in others:
+            network.hold(other, (Plane.GATEWAYS,))
+        self._world.after(0.02, network.cut, others, {leader.id}, (Plane.CONTROL,))
+        self._world.after(0.02 + 0.3, network.mend, others, {leader.id})
+        self._world.after(self._world.between(0.5, 1.2), network.release)
+
+    def return_to_office(self) -> None:
+        """A leader is cut off, and comes back when its successor falls just after a commit: it knows of old ones."""
+        leader = self._cluster.leader()
+        others = [id for id in self._cluster.nodes if leader and id != leader.id]
+        if leader is None or len(others) < 2:
+            return
+        company = {leader.id} | ({self._world.random.choice(others)} if len(others) >= 4 else set())
+        self._faults.noted("network", f"{sorted(company)} are cut off, and may come back to lead")
+        network, rest = self._cluster.network, set(others) - company
+        network.heal()
+        network.cut(company, rest)
+        network.cut(rest, company)
+        self._world.after(self._world.between(0.5, 0.8), self._let_back, leader.id)
+
+    def _let_back(self, leader: int) -> None:
+        if self._faults.on:
+            self._cluster.network.heal()
+            self._returning, self._successor_falls = leader, True
+
+    def starve_follower(self) -> None:
+        """A follower is behind, and waits for read indexes, when old ones arrive."""
+        leader = self._cluster.leader()
+        others = [id for id in self._cluster.nodes if leader and id != leader.id]
+        if leader is None or not others:
+            return
+        follower = self._world.random.choice(others)
+        self._faults.noted("network", f"{follower} is not fed, and hears old answers")
+        network = self._cluster.network
+        network.cut({leader.id}, {follower}, (Plane.DATA,))
+        network.hold(leader.id, (Plane.GATEWAYS,))
+        for _ in range(4):
+            self._world.after(self._world.between(0.05, 0.5), self._replay_to, follower)
+        self._world.after(0.6, self._mend, leader.id, {follower})
+        self._world.after(0.6, network.release)
+
+    def _let_it_vote(self, leader: Node, other: int) -> None:
+        """As soon as it leads no more, its votes, which it must not give yet, reach the candidate."""
+        if not self._faults.on:
+            return
+        if leader.page.role is None or leader.page.role.role != LEADER:
+            self._cluster.network.mend({leader.id}, {other})
+        else:
+            self._world.after(0.005, self._let_it_vote, leader, other)
+
+    def _mend(self, one: int, others: set[int]) -> None:
+        self._cluster.network.mend({one}, others)
+        self._cluster.network.mend(others, {one})
+
+    # --- reactions
+
+    def cut_leader_off(self, _: Node) -> None:
+        """A majority is about to hold an entry: the leader does not get to hear of it, or to tell."""
+        leader = self._cluster.leader()
+        if leader is not None:
+            self._world.random.choice((self._faults.isolate, self._faults.isolate, self._faults.hold))(leader)
+
+    def hesitate(self, node: Node) -> None:
+        """While its storage thinks about a vote, a member hears its old leader again, and votes for itself arrive."""
+        network = self._cluster.network
+        network.release()
+        if node.trio is None:
+            return
+        for other in self._cluster.members():
+            if other.page.role is not None and other.page.role.role == LEADER:
+                self._mend(node.id, {other.id})
+        self._faults.noted(node.id, "hears its old leader while its storage thinks about a vote")
+        node.trio.storage.pause(self._world.between(0.02, 0.12))
+
+    def keep_votes_back(self, candidate: Node) -> None:
+        """It is given votes that arrive when it may have given one itself, for a later term."""
+        self._faults.noted(candidate.id, "hears late who votes for it")
+        self._cluster.network.keep_votes_from(candidate.id)
+        self._kept_waiting.add(candidate.id)
+        self._world.after(0.6, self._cluster.network.release)
+
+    def make_forget(self, candidate: Node) -> None:
+        """Just when a candidate asks them, others restart, and don't remember whom they heard (S7)."""
+        leader = self._cluster.leader()
+        for voter in self._cluster.members():
+            if voter not in (candidate, leader) and self._world.chance(0.7):
+                self._faults.restart(voter)
+                self._cluster.network.stall(voter.id, 0.005)
+
+    def feed_nobody(self, node: Node) -> None:
+        """A new leader proves that it leads, and has committed nothing in its term (trap 40)."""
+        network, others = self._cluster.network, set(self._cluster.nodes) - {node.id}
+        self._faults.noted("network", f"nobody is fed by {node.id}")
+        network.heal()
+        network.cut({node.id}, others, (Plane.DATA,))
+        self._world.after(self._world.between(0.05, 0.4), network.mend, {node.id}, others)
+
+    def split_planes(self, node: Node) -> None:
+        """A new leader feeds storages whose elections do not hear it, but are asked for old votes once more."""
+        others = [other for other in self._cluster.nodes if other != node.id]
+        deaf = {other for other in others if self._world.chance(0.5)}
+        self._faults.noted("network", f"{sorted(deaf)} do not hear {node.id}, which feeds them")
+        self._cluster.network.heal()
+        self._cluster.network.cut({node.id}, deaf, (Plane.CONTROL,))
+        for other in deaf:
+            self._world.after(self._world.between(0.15, 0.3), self._replay_to, other)
+
+    def _replay_to(self, target: int) -> None:
+        if self._faults.on:
+            self._cluster.network.replay(target)
+
+    def keep_leaders_apart(self, node: Node) -> None:
+        """An older leader is heard by all again, but for the new one, and its storages tell it nothing."""
+        network = self._cluster.network
+        network.heal()
+        for other in self._cluster.members():
+            if other is not node and other.page.role is not None and other.page.role.role == LEADER:
+                self._faults.noted("network", f"{other.id} still leads, and {node.id} does not hear it")
+                network.cut({other.id}, {node.id})
+                network.cut({node.id}, {other.id})
+                network.cut({other.id}, set(self._cluster.nodes), (Plane.DATA,))

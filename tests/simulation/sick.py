@@ -1,0 +1,41 @@
+"""A node that stays sick after the storm."""
+
+import math
+
+from tests.simulation.cluster import Cluster
+from tests.simulation.network import Plane
+from tests.simulation.node import Node
+
+SICKNESSES = ("deaf", "mute", "deaf to data", "no storage", "no replication", "down")
+
+
+class Sick:
+    """One node that stays sick while all others are well: those must make progress, with or against it."""
+
+    def __init__(self, cluster: Cluster, node: Node, sickness: str) -> None:
+        self.node = node
+        self._network = network = cluster.network
+        me, others = {node.id}, set(cluster.nodes) - {node.id}
+        self.can_lead = True
+        match sickness:
+            case "deaf":
+                network.cut(others, me)
+            case "mute":
+                network.cut(me, others)
+            case "deaf to data":
+                network.cut(others, me, (Plane.DATA,))
+                network.cut(me, others, (Plane.DATA,))
+            case "no storage" if node.trio:
+                node.trio.storage.pause(math.inf)
+                self.can_lead = False
+            case "no replication" if node.trio:
+                node.trio.replication.pause(math.inf)
+                self.can_lead = False
+            case _:
+                node.crash(gateway_too=True, lose_state=False)
+
+    def recover(self) -> None:
+        """Whatever stands still is killed by its supervisor in the end."""
+        self._network.heal()
+        self.node.crash(gateway_too=False, lose_state=False)
+        self.node.start()
