@@ -61,7 +61,7 @@ class Gateway:
 
     def turn(self, now: float = 0.0, answer: bytes | None = None) -> bool:
         """Take what has come, answer it, send what can be sent; whether something had to be kept."""
-        self.clients.take({self.clients.socket: zmq.POLLIN}, now)
+        self.clients.take({self.clients.socket: zmq.POLLIN, self.clients.monitor: zmq.POLLIN}, now)
         if answer is not None:
             for ask in self.asked:
                 self.clients.tell(ask.caller, answer, now)
