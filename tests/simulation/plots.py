@@ -30,9 +30,12 @@ class Plots:
             others = set(self._cluster.nodes) - {node.id}
             self._cluster.network.cut({node.id}, others)
             self._cluster.network.cut(others, {node.id})
+            rest = others - {self._returning}
+            self._cluster.network.cut(rest, rest, (Plane.CONTROL,))  # it alone reaches everybody
         if what == "elected" and node.id == self._returning:
             self._returning = 0
             self.feed_nobody(node)
+            self._replay_to(node.id)
 
     # --- whole plots
 
@@ -140,7 +143,10 @@ class Plots:
     def _let_back(self, leader: int) -> None:
         if self._faults.on:
             self._cluster.network.heal()
-            self._returning, self._successor_falls = leader, True
+            self._world.after(self._world.between(0.05, 0.2), self._await_fall, leader)
+
+    def _await_fall(self, leader: int) -> None:
+        self._returning, self._successor_falls = leader, True
 
     def starve_follower(self) -> None:
         """A follower is behind, and waits for read indexes, when old ones arrive."""
