@@ -35,7 +35,8 @@ class Plots:
         if what == "elected" and node.id == self._returning:
             self._returning = 0
             self.feed_nobody(node)
-            self._replay_to(node.id)
+            for _ in range(3):
+                self._replay_to(node.id)
 
     # --- whole plots
 
@@ -138,11 +139,13 @@ class Plots:
         network.heal()
         network.cut(company, rest)
         network.cut(rest, company)
-        self._world.after(self._world.between(0.5, 0.8), self._let_back, leader.id)
+        self._world.after(self._world.between(0.5, 0.8), self._let_back, leader.id, company - {leader.id})
 
-    def _let_back(self, leader: int) -> None:
+    def _let_back(self, leader: int, company: set[int]) -> None:
         if self._faults.on:
             self._cluster.network.heal()
+            # Who was cut off with it keeps what only those two had stored, and acknowledged.
+            self._cluster.network.cut(set(self._cluster.nodes), company, (Plane.DATA,))
             self._world.after(self._world.between(0.05, 0.2), self._await_fall, leader)
 
     def _await_fall(self, leader: int) -> None:
