@@ -30,9 +30,13 @@ class Plots:
             others = set(self._cluster.nodes) - {node.id}
             self._cluster.network.cut({node.id}, others)
             self._cluster.network.cut(others, {node.id})
+            rest = others - {self._returning}
+            self._cluster.network.cut(rest, rest, (Plane.CONTROL,))  # it alone reaches everybody
         if what == "elected" and node.id == self._returning:
             self._returning = 0
             self.feed_nobody(node)
+            for _ in range(3):
+                self._replay_to(node.id)
 
     # --- whole plots
 
@@ -135,12 +139,17 @@ class Plots:
         network.heal()
         network.cut(company, rest)
         network.cut(rest, company)
-        self._world.after(self._world.between(0.5, 0.8), self._let_back, leader.id)
+        self._world.after(self._world.between(0.5, 0.8), self._let_back, leader.id, company - {leader.id})
 
-    def _let_back(self, leader: int) -> None:
+    def _let_back(self, leader: int, company: set[int]) -> None:
         if self._faults.on:
             self._cluster.network.heal()
-            self._returning, self._successor_falls = leader, True
+            # Who was cut off with it keeps what only those two had stored, and acknowledged.
+            self._cluster.network.cut(set(self._cluster.nodes), company, (Plane.DATA,))
+            self._world.after(self._world.between(0.05, 0.2), self._await_fall, leader)
+
+    def _await_fall(self, leader: int) -> None:
+        self._returning, self._successor_falls = leader, True
 
     def starve_follower(self) -> None:
         """A follower is behind, and waits for read indexes, when old ones arrive."""
