@@ -44,7 +44,11 @@ class Tree:
             else:
                 shutil.copy(source / name, self.path / name)
         if mutant is not None:
-            mutant.apply(self.path)
+            try:
+                mutant.apply(self.path)
+            except ValueError:
+                self._temporary.cleanup()
+                raise
 
     def __enter__(self) -> "Tree":
         return self
