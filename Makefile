@@ -1,6 +1,8 @@
 # Each target sets up what it needs: a machine needs make and Python >= 3.11, nothing else.
 PYTHON ?= python3
 NODES ?= 3
+MINUTES ?= 10
+SEED ?=
 ARGS ?=
 TEST_SECONDS_MAX ?= 1200
 
@@ -12,11 +14,11 @@ SETUP := setup.py setup.cfg
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help build run run-cluster stop-cluster test test-fast bench lint schemas docs clean
+.PHONY: help build run run-cluster stop-cluster test test-fast simulate mutants bench lint schemas docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@echo "Variables: PYTHON=$(PYTHON) (a Python >= 3.11), NODES=$(NODES) (run-cluster), ARGS (run, run-cluster, test, test-fast, bench)"
+	@echo "Variables: PYTHON=$(PYTHON) (a Python >= 3.11), NODES=$(NODES) (run-cluster), MINUTES=$(MINUTES) and SEED (simulate), ARGS (all that run something)"
 
 build: $(VENV)/.test ## sdist and wheel, in dist/
 	rm -rf build dist
@@ -36,6 +38,12 @@ test: $(VENV)/.test ## all tests, the cheap ones first
 
 test-fast: $(VENV)/.test ## all tests but those that run clusters, real or simulated
 	$(BIN)/python -m pytest -m "not cluster and not chaos and not simulation" $(ARGS)
+
+simulate: $(VENV)/.test ## whole clusters in virtual time on all cores, for MINUTES; with SEED=n, one run line by line
+	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--minutes $(MINUTES)) $(ARGS)
+
+mutants: $(VENV)/.test ## every named defect must be found: by the simulator, or by a test (45 minutes at most)
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 bench: $(VENV)/.runtime ## a standard set of loads on a cluster of three nodes that is started for it: a table
 	$(BIN)/python tools/bench.py $(ARGS)

@@ -32,6 +32,10 @@ class Clock:
         return (now - self._offset) / self._rate
 
 
+class Died(Exception):
+    """The process ends at this very step."""
+
+
 class Actor:
     """One single-threaded process. ``turn`` handles what has come; ``deadline`` says when it must run all the same."""
 
@@ -41,9 +45,15 @@ class Actor:
         self.name = name
         self.alive = True
         self.free_at = 0.0
-        self._alarm = math.inf
+        self._steps_left = -1  # before it dies; -1: it lives on
+        self._alarm = math.inf  # when the next turn is due, since something has come
+        self._timer = math.inf  # when the deadline is looked at next: it may have moved by then, but only away
 
     def turn(self) -> None:
+        raise NotImplementedError
+
+    def on_death(self) -> None:
+        """It ended by itself."""
         raise NotImplementedError
 
     def idle(self) -> bool:
@@ -56,40 +66,79 @@ class Actor:
 
     def wake(self) -> None:
         """Something has come."""
-        self._wake_by(self.world.now + self.world.seldom_long(LATENCY, 0.003))
+        if self._alarm == math.inf:
+            self._alarm = max(self.world.now + self.world.seldom_long(LATENCY, 0.003), self.free_at)
+            self.world.at(self._alarm, self._ring)
+
+    def met(self) -> None:
+        """A message has come, and often finds the actor waiting for it; now and then others come before it looks."""
+        if self._alarm == math.inf and self.free_at <= self.world.now and self.world.chance(0.7):
+            if self.alive:
+                self._run()
+        else:
+            self.wake()
 
     def pause(self, seconds: float) -> None:
         """Not scheduled for a while: SIGSTOP, a stolen CPU, a page fault."""
         self.world.note(self.name, f"pauses for {seconds:.3f} s")
         self.free_at = max(self.free_at, self.world.now + seconds)
 
+    def doom(self, steps: int) -> None:
+        """Die after so many more things done to the world outside: perhaps between two messages of one turn."""
+        self._steps_left = steps
+
+    def survive(self) -> None:
+        """Called before each thing that this actor does to the world outside."""
+        if self._steps_left >= 0:
+            self._steps_left -= 1
+            if self._steps_left < 0:
+                raise Died
+
     def busy(self, seconds: float) -> None:
         """The turn goes on for so long."""
         self.free_at = max(self.free_at, self.world.now + seconds)
 
-    def _wake_by(self, time: float) -> None:
-        time = max(time, self.free_at)
-        if time < self._alarm:
-            self._alarm = time
-            self.world.at(time, lambda: self._ring(time))
-
-    def _ring(self, time: float) -> None:
-        if time != self._alarm or not self.alive:
-            return  # an earlier alarm took its place
+    def _ring(self) -> None:
         self._alarm = math.inf
+        if self.alive:
+            self._run()
+
+    def _run(self) -> None:
         if self.world.now >= self.free_at:
-            self.turn()
-        if not self.alive:
-            return
+            try:
+                self.turn()
+            except Died:
+                self.world.note(self.name, "dies here")
+                self.alive = False
+                self.on_death()
+                return
         if not self.idle() or self.world.now < self.free_at:
             self.wake()
+        self._set_timer()
+
+    def _set_timer(self) -> None:
         deadline = self.deadline()
         if deadline is not None:
-            self._wake_by(max(self.clock.world_time(deadline), self.world.now) + LATENCY)
+            time = max(self.clock.world_time(deadline) + LATENCY, self.world.now + LATENCY, self.free_at)
+            if time < self._timer:
+                self._timer = time
+                self.world.at(time, self._look_at_deadline, time)
+
+    def _look_at_deadline(self, time: float) -> None:
+        if time != self._timer or not self.alive:
+            return  # an earlier one took its place
+        self._timer = math.inf
+        deadline = self.deadline()
+        if deadline is None:
+            return
+        if self.clock.world_time(deadline) <= self.world.now:
+            self._run()
+        else:
+            self._set_timer()
 
 
 class Pipe:
-    """A local socket between two actors of one incarnation: nothing is lost or reordered, and all is encoded."""
+    """A local socket between two actors of one incarnation: nothing is lost or reordered."""
 
     def __init__(self, world: World, channel: Channel[Any], receive: Callable[[Any], None]) -> None:
         self._world = world
@@ -98,7 +147,8 @@ class Pipe:
         self._ready = 0.0
 
     def send(self, message: object) -> None:
-        frame = encode(message)
-        delay = self._world.seldom_long(0.000_05, 0.02)
-        self._ready = max(self._ready, self._world.now + delay)
-        self._world.at(self._ready, lambda: self._receive(self._channel.decode(frame)))
+        world = self._world
+        if world.encoded:
+            message = self._channel.decode(encode(message))
+        self._ready = max(self._ready, world.now + world.seldom_long(0.000_05, 0.02))
+        world.at(self._ready, self._receive, message)

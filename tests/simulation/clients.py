@@ -4,7 +4,6 @@ The log's order is a linearization by construction; so it is enough that it agre
 is the one that this order gives. ``floor`` is the newest index that anybody had seen when an operation began.
 """
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -32,6 +31,7 @@ from zraft.protocol.codec import encode, response
 
 if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
+    from tests.simulation.node import Node
 
 KEYS = (b"a", b"b", b"ba", b"c")
 PATIENCE_SECONDS = 1.5
@@ -61,8 +61,11 @@ class Clients:
         self.acknowledged: dict[int, Put] = {}
         """Puts that a client was told of, by the revision that it was told."""
         self.writes = self.reads = self.unknown = self.refused = 0
+        self.avoided: Node | None = None
+        """Nobody asks this one from now on."""
+        self._rest = cluster.world.random.choice((0.01, 0.03, 0.1))
         for client in range(count):
-            cluster.world.after(cluster.world.between(0, 0.5), partial(self._begin, client))
+            cluster.world.after(cluster.world.between(0, 0.5), self._begin, client)
 
     def stop(self) -> None:
         """Begin nothing more."""
@@ -101,7 +104,7 @@ class Clients:
         request = self._choose(number)
         values = tuple(put.value for put in _operations_of(request) if isinstance(put, Put))
         self._operations[number] = operation = Operation(request, client, self._floor, values)
-        node = world.random.choice(cluster.members())
+        node = world.random.choice([node for node in cluster.members() if node is not self.avoided])
         deadline = node.clock.now() + REQUEST_SECONDS
         caller = Caller(b"%d" % client, b"%d" % number, 0)
         world.note(f"client {client}", f"#{number} asks {node.id}: {request}")
@@ -109,7 +112,7 @@ class Clients:
             node.gateway.submit(Read(caller, request, deadline))
         else:
             node.gateway.submit(Waiting(caller, encode(request), True, deadline))
-        world.after(PATIENCE_SECONDS, lambda: self._give_up(operation))
+        world.after(PATIENCE_SECONDS, self._give_up, operation)
 
     def _give_up(self, operation: Operation) -> None:
         """The gateway died, or is stuck: the outcome is unknown."""
@@ -120,7 +123,7 @@ class Clients:
 
     def _go_on(self, operation: Operation) -> None:
         world = self._cluster.world
-        world.after(world.seldom_long(0.02, 0.3, 0.05), lambda: self._begin(operation.client))
+        world.after(world.seldom_long(self._rest, 0.3, 0.05), self._begin, operation.client)
 
     def _choose(self, number: int) -> Command | Get | Range:
         random = self._cluster.world.random
@@ -134,7 +137,8 @@ class Clients:
         if kind < 0.55:
             return Delete(key)
         if kind < 0.6:
-            return Batch(tuple(Put(random.choice(KEYS), b"%d.%d" % (number, place)) for place in range(50)))
+            count = 50 if kind > 0.595 else random.randint(2, 5)
+            return Batch(tuple(Put(random.choice(KEYS), b"%d.%d" % (number, place)) for place in range(count)))
         if kind < 0.95:
             return Get(key)
         return Range(prefix=random.choice((b"", b"b")), limit=random.choice((0, 2)))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from tests.simulation.clients import Clients
 from tests.simulation.invariants import Invariants, require
-from tests.simulation.network import Frames, Network, Plane
+from tests.simulation.network import Network, Parcel, Plane
 from tests.simulation.node import Node
 from tests.simulation.world import World
 from zraft.protocol.entries import ClusterRecord, Member
@@ -50,6 +50,8 @@ class Cluster:
         """When all is calm: everybody has applied the same, and nothing that was promised is gone."""
         invariants = self.invariants
         for node in self.members():
+            if node.newcomer is not None:
+                continue
             applied = node.applied().index
             require(applied == invariants.commit, "all apply all", node=node.id, applied=applied, of=invariants.commit)
             invariants.same_state(node.id, node.state)
@@ -60,5 +62,5 @@ class Cluster:
             index = invariants.executed_at(value)
             require(not index, "what was refused is not executed later", value=value, index=index)
 
-    def _deliver(self, plane: Plane, target: int, frames: Frames) -> None:
-        self.nodes[target].arrive(plane, frames)
+    def _deliver(self, plane: Plane, target: int, parcel: Parcel) -> None:
+        self.nodes[target].arrive(plane, parcel)

@@ -10,7 +10,7 @@ from zraft.core.effects import Ignored, Send, ToGateway, ToReplication, ToStorag
 from zraft.core.election import LEADER, REPLICATION, STORAGE, Effect, Election, PublishRole
 from zraft.core.lease import PublishLease
 from zraft.protocol.local import Campaign, Lead, LeaseGroup, Pong, StorageStatus, VoteQuery
-from zraft.protocol.peer import HeartbeatAnswer, PreVoteAnswer, VoteAnswer
+from zraft.protocol.peer import HeartbeatAnswer, PreVote, PreVoteAnswer, VoteAnswer
 
 if TYPE_CHECKING:
     from tests.simulation.node import Node
@@ -33,7 +33,10 @@ class ElectionActor(Actor):
 
     def receive(self, message: object, sender: int, incarnation: int = 0) -> None:
         self._inbox.append((message, sender, incarnation))
-        self.wake()
+        self.met()
+
+    def on_death(self) -> None:
+        self._node.actor_died(self._trio)
 
     def idle(self) -> bool:
         return not self._inbox
@@ -52,6 +55,11 @@ class ElectionActor(Actor):
         if lease is not None:
             self._node.cluster.invariants.leased(lease.term, self.clock.world_time(lease.end))
         self._node.page.lease = lease
+
+    def in_round(self) -> bool:
+        """Whether it leads and waits for answers to its heartbeats."""
+        rounds = self._core._rounds if self._core else None
+        return rounds is not None and rounds.confirmed < rounds.number
 
     def _handle(self, message: object, sender: int, incarnation: int) -> None:
         now = self.clock.now()
@@ -72,14 +80,16 @@ class ElectionActor(Actor):
     def _do(self, effects: list[Effect]) -> None:
         node, trio = self._node, self._trio
         for effect in effects:
+            self.survive()
             match effect:
                 case Send(to, message):
+                    if isinstance(message, PreVote):
+                        node.cluster.happened("campaigning", node)
                     answers = self._routes.get(to, 0) if isinstance(message, ANSWERS) else None
                     node.send(Plane.CONTROL, to, message, answers)
                 case ToStorage(message):
                     if isinstance(message, Campaign) or (isinstance(message, VoteQuery) and message.durable):
                         require(node.page.lease is None, "S7: who grants has cleared its lease", node=node.id)
-                    if isinstance(message, VoteQuery) and message.durable:
                         node.cluster.happened("voting", node)
                     trio.election_to_storage.send(message)
                 case ToReplication(message):

@@ -1,192 +1,109 @@
-"""The adversary: breaks what can break, at random and at the worst moments."""
-
-from collections.abc import Callable
-from functools import partial
+"""What can break, one act each: of a node, an actor, a disk, a link. When it strikes is the adversary's matter."""
 
 from tests.simulation.cluster import Cluster
 from tests.simulation.network import CALM, Plane, Weather
 from tests.simulation.node import Node
-from zraft.core.election import LEADER
 
 PLANES = tuple(Plane)
-EVENTS = ("voting", "granted", "elected", "stored", "caught up", "committed", "started")
-REACTIONS = (0.0, 0.0, 0.01, 0.01, 0.1, 0.5)
-"""How likely an adversary strikes when it hears of an event: each has habits of its own."""
+SYNC_SECONDS = (0.000_5, 0.005, 0.05, 0.2)
+STEPS_MAX = 12
+"""A doomed actor does at most so much more."""
 
 
-class Adversary:
-    """Strikes until ``heal``. Each run has habits of its own: what it likes to do, how often, and when it reacts."""
+class Faults:
+    """Each act is noted in the trace and counted, if it does anything at all."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._world = world = cluster.world
-        self._on = True
-        self._interval = world.between(0.1, 1.0)
-        self._react = {event: world.random.choice(REACTIONS) for event in EVENTS}
+        self._world = cluster.world
+        self.on = True
         self.struck = 0
-        strikes: list[Callable[[], None]] = [
-            self._partition,
-            self._isolate_leader,
-            self._deafen_leader,
-            self._stall_leader,
-            self._cut_pairs,
-            self._tempt_voters,
-            self._clear_network,
-            self._change_weather,
-            self._crash_somebody,
-            self._crash_leader,
-            self._pause_actor,
-            self._slow_disk,
-            self._replay,
-        ]
-        self._strikes = strikes
-        self._weights = [world.random.choice((0, 1, 1, 3)) or 0.05 for _ in strikes]
-        cluster.listeners.append(self._on_event)
-        self._schedule()
 
-    def heal(self) -> None:
-        """The storm is over: everything works from now on, and everybody is up."""
-        self._on = False
-        self._cluster.network.calm_down()
-        for node in self._cluster.members():
-            node.sync_seconds = 0.001
+    def noted(self, who: object, what: str) -> None:
+        """An act begins."""
+        self.struck += 1
+        self._world.note(f"{who}", f"FAULT {what}")
+
+    # --- nodes and actors
+
+    def crash(self, node: Node) -> None:
+        """The trio dies; perhaps the gateway, perhaps it is a power cut and the derived state is gone too."""
+        world = self._world
+        power = world.chance(0.3)
+        if node.trio is not None:
+            self.noted(node.id, "power cut" if power else "crash")
+        node.crash(gateway_too=power or world.chance(0.2), lose_state=power and world.chance(0.7))
+        world.after(world.seldom_long(world.random.choice((0.002, 0.1)), 2.0, 0.3), self.start, node)
+
+    def restart(self, node: Node) -> None:
+        """The trio dies and is back at once."""
+        if self.on and node.trio is not None:
+            self.noted(node.id, "restart")
+            node.crash(gateway_too=False, lose_state=False)
+            self._world.after(0.001, self.start, node)
+
+    def start(self, node: Node) -> None:
+        """Unless the storm is over, when everybody was started anyway."""
+        if self.on:
             node.start()
 
-    def restart_one(self) -> None:
-        """One node's power fails for a moment."""
-        node = self._world.random.choice(self._cluster.members())
-        node.crash(gateway_too=True, lose_state=True)
-        node.start()
-
-    # --- at random
-
-    def _schedule(self) -> None:
-        self._world.after(self._world.between(0, 2 * self._interval), self._strike)
-
-    def _strike(self) -> None:
-        if not self._on:
-            return
-        (strike,) = self._world.random.choices(self._strikes, self._weights)
-        self.struck += 1
-        strike()
-        self._schedule()
-
-    def _partition(self) -> None:
-        world = self._world
-        ids = list(self._cluster.nodes)
-        world.random.shuffle(ids)
-        cut = world.random.randint(1, max(1, len(ids) - 1))
-        self._cut(set(ids[:cut]), set(ids[cut:]))
-
-    def _isolate_leader(self) -> None:
-        leader = self._cluster.leader()
-        if leader is not None:
-            self._isolate(leader)
-
-    def _deafen_leader(self) -> None:
-        """Others elect a new leader, which feeds the old one's storage, while that one feeds somebody of its own."""
-        leader = self._cluster.leader()
-        others = set(self._cluster.nodes) - {leader.id} if leader else set()
-        if leader is None or leader.trio is None or len(others) < 2:
-            return
-        fed = {self._world.random.choice(sorted(others))}
-        network = self._cluster.network
-        network.heal()
-        for a, b, planes in (({leader.id}, others, (Plane.CONTROL,)), (fed, set(self._cluster.nodes), PLANES)):
-            network.cut(a, b, planes)
-            network.cut(b, a, planes)
-        leader.trio.election.pause(self._world.between(0.5, 1.5))
-        self._world.note("network", f"{leader.id} hears nobody, and alone will feed {fed}")
-        self._world.after(self._world.between(0.2, 0.8), lambda: self._mend(leader.id, fed))
-
-    def _stall_leader(self) -> None:
-        """Nobody hears the leader; what it is told comes late, when somebody else may lead."""
-        leader = self._cluster.leader()
-        if leader is not None:
-            self._cluster.network.cut({leader.id}, set(self._cluster.nodes))
-            self._cluster.network.stall(leader.id, self._world.between(0.15, 0.4))
-
-    def _cut_pairs(self) -> None:
-        """Who hears whom is not transitive."""
-        ids = list(self._cluster.nodes)
-        planes = self._world.random.choice((PLANES, (Plane.CONTROL,)))
-        pairs = [(a, b) for a in ids for b in ids if a != b and self._world.chance(0.25)]
-        self._world.note("network", f"cut {pairs} {[plane.value for plane in planes]}")
-        self._cluster.network.heal()
-        for a, b in pairs:
-            self._cluster.network.cut({a}, {b}, planes)
-
-    def _tempt_voters(self) -> None:
-        """One member does not hear the leader, and campaigns; the others forget, or hear too late, whom they follow."""
-        leader = self._cluster.leader()
-        if leader is None or len(self._cluster.nodes) < 3:
-            return
-        world, network = self._world, self._cluster.network
-        candidate, *voters = world.random.sample([node for node in self._cluster.members() if node is not leader], 2)
-        network.heal()
-        network.cut({leader.id}, {candidate.id}, (Plane.CONTROL,))
-        for voter in voters:
-            voter.sync_seconds = world.random.choice((0.001, 0.03))
-            for _ in range(4):
-                if world.chance(0.5):
-                    world.after(world.between(0, 1.5), partial(self._restart, voter))
-                else:
-                    world.after(world.between(0, 1.5), partial(self._deafen, leader.id, voter.id))
-
-    def _restart(self, node: Node) -> None:
-        if self._on:
-            node.crash(gateway_too=False, lose_state=False)
-            self._world.after(0.001, node.start)
-
-    def _deafen(self, leader: int, voter: int) -> None:
-        if self._on:
-            self._cluster.network.cut({leader}, {voter}, (Plane.CONTROL,))
-            self._world.after(self._world.between(0.15, 0.3), partial(self._cluster.network.mend, {leader}, {voter}))
-
-    def _hesitate(self, node: Node) -> None:
-        """While its storage thinks about a vote, a member hears its old leader again."""
-        self._cluster.network.heal()
+    def kill_actor(self, node: Node) -> None:
+        """One actor dies a few steps from now, within a turn or between two."""
         if node.trio is not None:
-            node.trio.storage.pause(0.06)
+            actor = self._world.random.choice((*node.trio.actors(), node.gateway))
+            self.noted(actor.name, "is doomed")
+            actor.doom(self._world.random.randint(0, STEPS_MAX))
 
-    def _keep_leaders_apart(self, node: Node) -> None:
-        """An older leader is heard by all again, but for the new one, and its storages tell it nothing."""
-        network = self._cluster.network
-        network.heal()
-        for other in self._cluster.members():
-            if other is not node and other.page.role is not None and other.page.role.role == LEADER:
-                network.cut({other.id}, {node.id})
-                network.cut({node.id}, {other.id})
-                network.cut({other.id}, set(self._cluster.nodes), (Plane.DATA,))
+    def pause(self, node: Node) -> None:
+        """One actor stands still."""
+        if node.trio is not None:
+            actor = self._world.random.choice((*node.trio.actors(), node.gateway))
+            self.noted(actor.name, "stands still")
+            actor.pause(self._world.seldom_long(0.15, 3.0, 0.2))
 
-    def _mend(self, one: int, others: set[int]) -> None:
-        self._cluster.network.mend({one}, others)
-        self._cluster.network.mend(others, {one})
+    def pause_all(self, node: Node) -> None:
+        """The whole machine stands still."""
+        if node.trio is not None:
+            self.noted(node.id, "stands still")
+            seconds = self._world.seldom_long(0.2, 1.0, 0.2)
+            for actor in (*node.trio.actors(), node.gateway):
+                actor.pause(seconds)
 
-    def _isolate(self, node: Node) -> None:
-        """Alone, or with one other node: a minority of five that can still talk."""
-        others = [other for other in self._cluster.nodes if other != node.id]
-        company = set(self._world.random.sample(others, min(len(others), self._world.random.choice((0, 0, 1)))))
-        self._cut({node.id} | company, set(others) - company)
+    # --- disks
 
-    def _cut(self, a: set[int], b: set[int]) -> None:
-        random = self._world.random
-        planes = PLANES if random.random() < 0.6 else (random.choice(PLANES),)
-        ways = random.choice(("both", "both", "out", "in"))
-        self._world.note("network", f"cut {sorted(a)} | {sorted(b)} {ways} {[plane.value for plane in planes]}")
-        network = self._cluster.network
-        if random.random() < 0.7:
-            network.heal()
-        if ways != "in":
-            network.cut(a, b, planes)
-        if ways != "out":
-            network.cut(b, a, planes)
+    def slow_disk(self, node: Node) -> None:
+        self.noted(node.id, "slow disk")
+        node.sync_seconds = self._world.random.choice(SYNC_SECONDS)
 
-    def _clear_network(self) -> None:
-        self._world.note("network", "healed")
-        self._cluster.network.heal()
+    def stall_storage(self, node: Node) -> None:
+        """Its storage thinks for about as long as an election takes."""
+        if node.trio is not None:
+            self.noted(node.id, "storage stalls")
+            node.trio.storage.pause(self._world.random.choice((0.01, 0.06, 0.2, 0.4)))
 
-    def _change_weather(self) -> None:
+    def fail_disk(self, node: Node) -> None:
+        """Its next commit of the log fails: the node is out until an operator acts (S13)."""
+        if node.trio is not None:
+            self.noted(node.id, "failing disk")
+            node.disk_fails = True
+
+    def repair(self) -> None:
+        """Operators look after one of the nodes that are out."""
+        halted = [node for node in self._cluster.members() if node.halted]
+        if halted:
+            self._world.random.choice(halted).repair()
+
+    def wipe(self, node: Node) -> None:
+        """Its disk is lost; a majority of the members must keep theirs."""
+        wiped = sum(other.newcomer is not None for other in self._cluster.members())
+        if node.newcomer is None and wiped + 1 <= (len(self._cluster.nodes) - 1) // 2:
+            self.noted(node.id, "wiped disk")
+            node.wipe()
+
+    # --- links
+
+    def change_weather(self) -> None:
+        """Each plane loses, delays, doubles and reorders as it likes."""
         random = self._world.random
         for plane in PLANES:
             bad = Weather(
@@ -196,51 +113,66 @@ class Adversary:
                 delay_max=random.choice((0.01, 0.3, 2.0)),
             )
             self._cluster.network.weather[plane] = random.choice((CALM, bad, bad))
-        self._world.note("network", f"weather {self._cluster.network.weather}")
+        self.noted("network", f"weather {[tuple(weather) for weather in self._cluster.network.weather.values()]}")
 
-    def _crash_somebody(self) -> None:
-        self._crash(self._world.random.choice(self._cluster.members()))
+    def cut(self, a: set[int], b: set[int]) -> None:
+        """Between two groups, perhaps one way only, perhaps on one plane only."""
+        random = self._world.random
+        planes = PLANES if random.random() < 0.6 else (random.choice(PLANES),)
+        ways = random.choice(("both", "both", "out", "in"))
+        self.noted("network", f"cut {sorted(a)} | {sorted(b)} {ways} {[plane.value for plane in planes]}")
+        network = self._cluster.network
+        if random.random() < 0.7:
+            network.heal()
+        if ways != "in":
+            network.cut(a, b, planes)
+        if ways != "out":
+            network.cut(b, a, planes)
 
-    def _crash_leader(self) -> None:
-        leader = self._cluster.leader()
-        if leader is not None:
-            self._crash(leader)
+    def partition(self) -> None:
+        ids = list(self._cluster.nodes)
+        self._world.random.shuffle(ids)
+        cut = self._world.random.randint(1, max(1, len(ids) - 1))
+        if len(ids) > 1:
+            self.cut(set(ids[:cut]), set(ids[cut:]))
 
-    def _crash(self, node: Node) -> None:
-        world = self._world
-        power = world.chance(0.3)
-        node.crash(gateway_too=power or world.chance(0.2), lose_state=power and world.chance(0.7))
-        world.after(world.seldom_long(world.random.choice((0.002, 0.1)), 2.0, 0.3), node.start)
+    def isolate(self, node: Node) -> None:
+        """Alone, or with one other node: a minority of five that can still talk."""
+        others = [other for other in self._cluster.nodes if other != node.id]
+        company = set(self._world.random.sample(others, min(len(others), self._world.random.choice((0, 0, 1)))))
+        if others:
+            self.cut({node.id} | company, set(others) - company)
 
-    def _pause_actor(self) -> None:
-        self._pause(self._world.random.choice(self._cluster.members()))
+    def cut_pairs(self) -> None:
+        """Who hears whom is not transitive."""
+        ids = list(self._cluster.nodes)
+        planes = self._world.random.choice((PLANES, (Plane.CONTROL,)))
+        pairs = [(a, b) for a in ids for b in ids if a != b and self._world.chance(0.25)]
+        self.noted("network", f"cut {pairs} {[plane.value for plane in planes]}")
+        self._cluster.network.heal()
+        for a, b in pairs:
+            self._cluster.network.cut({a}, {b}, planes)
 
-    def _pause(self, node: Node) -> None:
-        if node.trio is not None:
-            actor = self._world.random.choice((*node.trio.actors(), node.gateway))
-            actor.pause(self._world.seldom_long(0.15, 3.0, 0.2))
+    def deafen(self, leader: int, voter: int) -> None:
+        """One member does not hear the leader for a moment."""
+        if self.on:
+            self.noted("network", f"{voter} does not hear {leader}")
+            network = self._cluster.network
+            network.cut({leader}, {voter}, (Plane.CONTROL,))
+            self._world.after(self._world.between(0.15, 0.3), network.mend, {leader}, {voter})
 
-    def _slow_disk(self) -> None:
-        node = self._world.random.choice(self._cluster.members())
-        node.sync_seconds = self._world.random.choice((0.000_5, 0.005, 0.05, 0.2))
-        self._world.note(f"{node.id}", f"its disk takes {node.sync_seconds} s")
+    def hold(self, node: Node) -> None:
+        """What it says waits, until others are in another term."""
+        self.noted(node.id, "what it says is held")
+        self._cluster.network.hold(node.id)
+        self._world.after(self._world.between(0.2, 1.5), self._cluster.network.release)
 
-    def _replay(self) -> None:
+    def clear_network(self) -> None:
+        self._world.note("network", "healed")
+        self._cluster.network.heal()
+        self._cluster.network.release()
+
+    def replay(self) -> None:
+        """Old messages arrive once more."""
+        self.noted("network", "old messages")
         self._cluster.network.replay()
-
-    # --- at the worst moment
-
-    def _on_event(self, what: str, node: Node) -> None:
-        if not self._on:
-            return
-        if what in ("started", "granted", "elected") and self._world.chance(0.5):
-            self._cluster.network.replay(node.id)
-        if not self._world.chance(self._react[what]):
-            return
-        special = {"elected": self._keep_leaders_apart, "voting": self._hesitate}.get(what)
-        reaction = self._world.random.choice(
-            [self._crash, self._isolate, self._pause, *([special] * 3 if special else [])]
-        )
-        self.struck += 1
-        self._world.note("adversary", f"reacts: {what} on {node.id}")
-        self._world.after(self._world.random.choice((0.0, 0.0, 0.000_2, 0.002)), partial(reaction, node))

@@ -1,7 +1,6 @@
 """Forming clusters in virtual time: nodes that start late, restart, lose their disks, or share a name."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 from tests.simulation.invariants import require
 from tests.simulation.memory import MemoryLog
@@ -61,7 +60,7 @@ class FormingNode:
         world = self._forming.world
         if self._formation is not None and start == self._starts:
             self._do(self._formation.tick(world.now))
-            world.after(TICK_SECONDS, lambda: self._tick(start))
+            world.after(TICK_SECONDS, self._tick, start)
 
     def _do(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
@@ -70,7 +69,7 @@ class FormingNode:
                     self._forming.send(name, message)
                 case ToStorage(message):
                     start = self._starts
-                    self._forming.world.after(0.002, partial(self._store, message, start))
+                    self._forming.world.after(0.002, self._store, message, start)
                 case Notice(text):
                     self.notice = text
                 case Formed(record):
@@ -119,7 +118,7 @@ class Forming:
         found = [node for node in (self.nodes.get(name), *self.twins) if node and node.own.name == name]
         if found and not world.chance(self.loss):
             node, frame = world.random.choice(found), codec.encode(message)
-            world.after(world.seldom_long(0.001, 0.5), lambda: node.receive(frame))
+            world.after(world.seldom_long(0.001, 0.5), node.receive, frame)
 
     def on_formed(self, node: FormingNode, record: ClusterRecord) -> None:
         """Elections may begin: then all first members must have stored this record, and no other (trap 36)."""

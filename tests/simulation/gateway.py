@@ -4,8 +4,10 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from tests.simulation.actors import Actor
+from tests.simulation.invariants import require
 from tests.simulation.page import SlowLook
 from zraft.core import reads
+from zraft.core.admission import Caller
 from zraft.core.proposals import Proposals, SendProposal, Tell, Waiting
 from zraft.core.reads import AnswerPeer, AskElection, AskLeader, PeerRead, Read, Reads, Serve
 from zraft.core.views import View
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from tests.simulation.node import Node
 
 GATEWAY = 0
-POLL_SECONDS = 0.005
+POLL_SECONDS = 0.01
 
 
 class GatewayActor(Actor):
@@ -47,31 +49,37 @@ class GatewayActor(Actor):
         self._routes: dict[int, int] = {}  # member -> the start of its gateway that asked last
         self._later: list[Serve] = []
         self._looked = self.world.now
+        self._open: set[tuple[int, int]] = set()
+        """(member, request) of peers' reads, and (0, request) of clients, as long as they wait."""
         self.wake()
 
     # --- what comes
 
     def submit(self, request: "Waiting | Read") -> None:
         """From a client."""
+        self._open.add((0, int(request.client.request)))
         self._inbox.append((request, 0, 0))
-        self.wake()
+        self.met()
 
     def receive(self, message: object, incarnation: int) -> None:
         """From an actor of this node."""
         self._inbox.append((message, 0, incarnation))
-        self.wake()
+        self.met()
 
     def receive_peer(self, message: object, sender: int, incarnation: int) -> None:
         """From another node's gateway; answers carry our nonce back."""
         self._inbox.append((message, sender, incarnation))
         if self.alive:
-            self.wake()
+            self.met()
+
+    def on_death(self) -> None:
+        self._node.gateway_died(self)
 
     def idle(self) -> bool:
         return not self._inbox
 
     def deadline(self) -> float | None:
-        return self.clock.now() + POLL_SECONDS
+        return self.clock.now() + POLL_SECONDS if self._open else None
 
     def turn(self) -> None:
         now = self.clock.now()
@@ -139,6 +147,7 @@ class GatewayActor(Actor):
                     trio.gateway_to_replication.send(Propose(term, origin, grows, payload))
             case ReadIndex(request):
                 self._reads.submit(PeerRead(sender, request))
+                self._open.add((sender, request))
                 self._routes[sender] = incarnation
             case ReadIndexAnswer() if incarnation == self._nonce:
                 self._do(self._reads.on_read_index(message, now), now)
@@ -169,9 +178,10 @@ class GatewayActor(Actor):
         node = self._node
         trio = node.trio
         for effect in effects:
+            self.survive()
             match effect:
                 case Tell(client, body):
-                    node.cluster.clients.told(client, body)
+                    self._tell(client, body, 0)
                 case AskElection(message):
                     if trio is None:
                         self._reads.failed(message.request, now)
@@ -181,6 +191,7 @@ class GatewayActor(Actor):
                 case AskLeader(leader, message):
                     node.send_of_gateway(leader, message, self._nonce)
                 case AnswerPeer(member, message):
+                    self._open.discard((member, message.request))
                     node.send_of_gateway(member, message, self._routes[member])
                 case Serve():
                     self._serve(effect)
@@ -198,4 +209,10 @@ class GatewayActor(Actor):
             return
         for read in serve.reads:
             if isinstance(read.request, Get | Range):
-                node.cluster.clients.told(read.client, encode(view.answer(read.request)), view.applied.index)
+                self._tell(read.client, encode(view.answer(read.request)), view.applied.index)
+
+    def _tell(self, client: Caller, body: bytes, applied: int) -> None:
+        number = int(client.request)
+        require((0, number) in self._open, "a request is answered once", request=number)
+        self._open.remove((0, number))
+        self._node.cluster.clients.told(client, body, applied)

@@ -15,6 +15,7 @@ from zraft.core.views import View
 from zraft.protocol.client import Batch, Put
 from zraft.protocol.codec import unpack_commands
 from zraft.protocol.entries import NO_ORIGIN, EntryKind, Origin, decode_entry, entry_term
+from zraft.protocol.local import CampaignAnswer, VoteQueryAnswer
 
 
 class Violation(Exception):
@@ -84,6 +85,18 @@ class Invariants:
         before = self._grants.setdefault((voter, term), candidate)
         require(before == candidate, "one vote a term", voter=voter, term=term, first=before, second=candidate)
 
+    def decided(self, voter: int, answer: object) -> None:
+        """A storage decided: what it will tell must be what its next commit stores (trap 1)."""
+        log = self.logs[voter]
+        match answer:
+            case VoteQueryAnswer(term, candidate, granted=True, durable=True):
+                stored = term, candidate
+            case CampaignAnswer(term, granted=True):
+                stored = term, voter
+            case _:
+                return
+        require((log.term, log.vote) == stored, "a vote is stored", voter=voter, told=stored, log=(log.term, log.vote))
+
     def leased(self, term: int, until: float) -> None:
         """A majority answered a round: nobody else may lead before ``until``, were leases in use (S7)."""
         self._leases[term] = max(until, self._leases.get(term, until))
@@ -92,6 +105,8 @@ class Invariants:
         """Election safety, leader completeness, and that no older leader could still believe in a lease."""
         other = self.leaders.setdefault(term, leader)
         require(other == leader, "election safety", term=term, leaders=(other, leader))
+        voters = [voter for (voter, voted), candidate in self._grants.items() if (voted, candidate) == (term, leader)]
+        require(self._quorum.reached(voters), "a majority voted for the leader", term=term, leader=leader, by=voters)
         held = max((until for older, until in self._leases.items() if older < term), default=0.0)
         require(now >= held, "S7: a promise was kept", term=term, leader=leader, until=held)
         older = [index for index, entry in enumerate(self._committed, 1) if entry.by < term]

@@ -2,10 +2,10 @@
 
 import enum
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 from tests.simulation.world import World
+from zraft.protocol.peer import PeerHeader
 
 HOARD_MAX = 300
 
@@ -27,10 +27,10 @@ class Weather(NamedTuple):
 
 CALM = Weather()
 
-Frames = tuple[bytes, bytes]
+Parcel = tuple[PeerHeader, object]
 """(header, message)"""
-Deliver = Callable[[Plane, int, Frames], None]
-"""(plane, target, frames)"""
+Deliver = Callable[[Plane, int, Parcel], None]
+"""(plane, target, parcel)"""
 
 
 class Kind(enum.Enum):
@@ -42,29 +42,33 @@ class Kind(enum.Enum):
 
 
 class Network:
-    """Carries frames between members. What it has carried once it may carry again, any time later."""
+    """Carries messages between members. What it has carried once it may carry again, any time later."""
 
     def __init__(self, world: World, deliver: Deliver) -> None:
         self._world = world
         self._deliver = deliver
         self._cut: set[tuple[Plane, int, int]] = set()
-        self._hoard: list[tuple[Plane, int, Frames]] = []
+        self._hoard: list[tuple[Plane, int, Parcel]] = []
         self._stalled: dict[int, float] = {}
+        self._held: dict[int, list[tuple[Plane, int, Parcel]]] = {}
         self.weather = dict.fromkeys(Plane, CALM)
         self.lost = 0
 
-    def send(self, plane: Plane, sender: int, target: int, frames: Frames, kind: Kind = Kind.USUAL) -> None:
+    def send(self, plane: Plane, sender: int, target: int, parcel: Parcel, kind: Kind = Kind.USUAL) -> None:
         world, weather = self._world, self.weather[plane]
+        if sender in self._held:
+            self._held[sender].append((plane, target, parcel))
+            return
         if (plane, sender, target) in self._cut or world.chance(weather.loss):
             self.lost += 1
             return
         delays = [world.seldom_long(weather.delay, weather.delay_max) for _ in range(1 + world.chance(weather.doubled))]
         for delay in delays:
-            world.after(delays[0] if kind is Kind.ONCE else delay, lambda: self._arrive(plane, sender, target, frames))
+            world.after(delays[0] if kind is Kind.ONCE else delay, self._arrive, plane, sender, target, parcel)
         if world.chance(kind.value):
             if len(self._hoard) >= HOARD_MAX:
                 self._hoard.pop(world.random.randrange(HOARD_MAX))
-            self._hoard.append((plane, target, frames))
+            self._hoard.append((plane, target, parcel))
 
     def cut(self, senders: set[int], targets: set[int], planes: tuple[Plane, ...] = tuple(Plane)) -> None:
         """Nothing from ``senders`` reaches ``targets`` any more on these planes, nor what is under way."""
@@ -78,26 +82,38 @@ class Network:
         """What comes to ``target`` waits for a while, and then arrives in its order: a congested link."""
         self._stalled[target] = self._world.now + seconds
 
+    def hold(self, sender: int) -> None:
+        """What ``sender`` says from now on waits for ``release``."""
+        self._held.setdefault(sender, [])
+
+    def release(self) -> None:
+        """All that was held arrives, in no order, whatever term it is by now."""
+        for parcels in self._held.values():
+            for plane, target, parcel in parcels:
+                self._world.after(self._world.between(0, 0.02), self._deliver, plane, target, parcel)
+        self._held.clear()
+
     def heal(self) -> None:
         self._cut.clear()
 
     def replay(self, target: int = 0) -> None:
         """Old messages arrive once more, a few of those to ``target`` (0: to anybody)."""
-        for plane, to, frames in self._hoard:
+        for plane, to, parcel in self._hoard:
             if target in (0, to) and self._world.chance(0.2):
-                self._world.after(self._world.between(0, 0.05), partial(self._deliver, plane, to, frames))
+                self._world.after(self._world.between(0, 0.05), self._deliver, plane, to, parcel)
 
     def calm_down(self) -> None:
         """No faults from now on."""
         self.heal()
+        self.release()
         self._hoard.clear()
         self._stalled.clear()
         self.weather = dict.fromkeys(Plane, CALM)
 
-    def _arrive(self, plane: Plane, sender: int, target: int, frames: Frames) -> None:
+    def _arrive(self, plane: Plane, sender: int, target: int, parcel: Parcel) -> None:
         if (plane, sender, target) in self._cut:
             self.lost += 1
         elif self._world.now < self._stalled.get(target, 0.0):
-            self._world.at(self._stalled[target], lambda: self._deliver(plane, target, frames))
+            self._world.at(self._stalled[target], self._deliver, plane, target, parcel)
         else:
-            self._deliver(plane, target, frames)
+            self._deliver(plane, target, parcel)

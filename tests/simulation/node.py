@@ -1,11 +1,12 @@
 """A simulated node: a directory that lasts, a page, a gateway, and a trio that comes and goes."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.simulation.actors import Clock
 from tests.simulation.gateway import GatewayActor
 from tests.simulation.invariants import WatchedLog, WatchedState
-from tests.simulation.network import Frames, Kind, Plane
+from tests.simulation.network import Kind, Parcel, Plane
+from tests.simulation.newcomer import Newcomer, formation_of
 from tests.simulation.page import Page
 from tests.simulation.trio import Trio
 from zraft.core.election import Timing
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
 KINDS: dict[type, Kind] = {Forward: Kind.ONCE} | dict.fromkeys(
     (Vote, VoteAnswer, PreVoteAnswer, ReadIndexAnswer), Kind.RARE
 )
+CHANNELS: dict[Plane, codec.Channel[Any]] = {
+    Plane.CONTROL: codec.control,
+    Plane.DATA: codec.data,
+    Plane.GATEWAYS: codec.gateways,
+}
 
 TIMING = Timing(election_min=0.150, lease=lease_seconds(0.150))
 
@@ -49,6 +55,9 @@ class Node:
         self.timing = TIMING
         self.window = (world.random.choice((1, 4, 64)), 32 << 20)
         self.sync_seconds = 0.001
+        self.disk_fails = False
+        self.halted = False
+        self.newcomer: Newcomer | None = None
         self.page = Page(world)
         self.log = WatchedLog(member, cluster.invariants)
         self.log.set_record(cluster.record, formed=True)
@@ -62,8 +71,8 @@ class Node:
     # --- life and death
 
     def start(self) -> None:
-        """Start the trio, if none runs; and the gateway, if it died."""
-        if self.trio is None:
+        """Start the trio, if none runs and none must not; and the gateway, if it died."""
+        if self.trio is None and not self.halted and self.newcomer is None:
             self.incarnations += 1
             self.page.zero()  # a new incarnation zeroes its groups first
             self.world.note(f"{self.id}", f"starts incarnation {self.incarnations}, applied {self.applied()}")
@@ -72,6 +81,7 @@ class Node:
         if not self.gateway.alive:
             self.gateways += 1
             self.gateway = GatewayActor(self, self.gateways)
+        self.gateway.wake()  # it meets the new incarnation
 
     def crash(self, gateway_too: bool, lose_state: bool) -> None:
         """Kill the trio (S1: all three), perhaps the gateway; ``lose_state``: a power cut took the derived state."""
@@ -86,6 +96,39 @@ class Node:
             self.state.lose()
         if gateway_too:
             self.gateway.alive = False
+
+    def actor_died(self, trio: Trio) -> None:
+        """One of the trio has ended: a moment later the supervisor has ended the others, and starts all anew (S1)."""
+        self.world.after(self.world.between(0.000_2, 0.02), self._bury, trio)
+
+    def gateway_died(self, gateway: GatewayActor) -> None:
+        """It is restarted alone."""
+        self.world.after(self.world.between(0.001, 0.05), self.start)
+
+    def halt(self) -> None:
+        """A commit of the log failed: the trio stays down until an operator acts, and nobody knows what is stored."""
+        self.world.note(f"{self.id}", "a sync fails")
+        self.halted = True
+
+    def repair(self) -> None:
+        """The operator has acted, and every disk works."""
+        self.sync_seconds = 0.001
+        self.disk_fails = self.halted = False
+        for actor in (*(self.trio.actors() if self.trio else ()), self.gateway):
+            actor.doom(-1)
+        self.start()
+
+    def wipe(self) -> None:
+        """All that the node knew is gone. It comes back under its name, as somebody whom nobody has a place for."""
+        self.crash(gateway_too=True, lose_state=True)
+        self.world.note(f"{self.id}", "its disk is wiped")
+        self.newcomer = Newcomer(self)
+        self.start()
+
+    def _bury(self, trio: Trio) -> None:
+        if self.trio is trio:
+            self.crash(gateway_too=False, lose_state=False)
+            self.world.after(self.world.seldom_long(0.002, 0.3), self.start)
 
     # --- what others see of it
 
@@ -105,40 +148,40 @@ class Node:
     def send_of_gateway(self, to: int, message: object, incarnation: int) -> None:
         self._send(Plane.GATEWAYS, to, message, incarnation)
 
-    def arrive(self, plane: Plane, frames: Frames) -> None:
-        head, frame = frames
-        header = codec.peer_header.decode(head)
+    def arrive(self, plane: Plane, parcel: Parcel) -> None:
+        header, message = parcel
         if plane is Plane.GATEWAYS:
-            self.gateway.receive_peer(codec.gateways.decode(frame), header.sender, header.incarnation)
+            self.gateway.receive_peer(message, header.sender, header.incarnation)
             return
-        if self.trio is None:
+        if isinstance(message, Hello):
+            self._arrive_hello(header, message)
             return
-        if plane is Plane.CONTROL:
-            self._arrive_control(header, frame)
-        else:
-            self._arrive_data(header, frame)
-
-    def _send(self, plane: Plane, to: int, message: object, incarnation: int) -> None:
-        header = PeerHeader(PEER_VERSION, self.cluster.id, self.id, to, incarnation)
-        frames = codec.encode(header), codec.encode(message)
-        self.cluster.network.send(plane, self.id, to, frames, KINDS.get(type(message), Kind.USUAL))
-
-    def _arrive_control(self, header: PeerHeader, frame: bytes) -> None:
-        message = codec.control.decode(frame)
         trio = self.trio
         if trio is None:
             return
         if isinstance(message, PreVote | Vote | Heartbeat):
             trio.election.receive(message, header.sender, header.incarnation)
-        elif not isinstance(message, Hello) and header.incarnation == self.incarnations:
-            trio.election.receive(message, header.sender)  # S1: one to another incarnation is dropped
-
-    def _arrive_data(self, header: PeerHeader, frame: bytes) -> None:
-        message = codec.data.decode(frame)
-        trio = self.trio
-        if trio is None:
-            return
-        if isinstance(message, Append | Commit):
+        elif isinstance(message, Append | Commit):
             trio.storage.receive(message, header.sender, header.incarnation)
-        elif header.incarnation == self.incarnations:
+        elif header.incarnation != self.incarnations:
+            return  # S1: an answer to another incarnation is dropped
+        elif plane is Plane.CONTROL:
+            trio.election.receive(message, header.sender)
+        else:
             trio.replication.receive(message, header.sender)
+
+    def _arrive_hello(self, header: PeerHeader, message: Hello) -> None:
+        if self.newcomer is not None:
+            self.newcomer.receive(message)
+        elif self.trio is not None:
+            _, answer = formation_of(self, self.log).on_hello(message)
+            if answer is not None:
+                self.send(Plane.CONTROL, header.sender, answer)
+
+    def _send(self, plane: Plane, to: int, message: object, incarnation: int) -> None:
+        header = PeerHeader(PEER_VERSION, self.cluster.id, self.id, to, incarnation)
+        kind = KINDS.get(type(message), Kind.USUAL)
+        if self.world.encoded:
+            header = codec.peer_header.decode(codec.encode(header))
+            message = CHANNELS[plane].decode(codec.encode(message))
+        self.cluster.network.send(plane, self.id, to, (header, message), kind)

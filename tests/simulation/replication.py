@@ -28,7 +28,10 @@ class ReplicationActor(Actor):
 
     def receive(self, message: object, sender: int) -> None:
         self._inbox.append((message, sender))
-        self.wake()
+        self.met()
+
+    def on_death(self) -> None:
+        self._node.actor_died(self._trio)
 
     def idle(self) -> bool:
         return not self._inbox
@@ -55,6 +58,7 @@ class ReplicationActor(Actor):
     def _do(self, effects: list[Effect]) -> None:
         node, trio = self._node, self._trio
         for effect in effects:
+            self.survive()
             match effect:
                 case Send(to, message):
                     self._check_told(message)

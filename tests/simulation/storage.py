@@ -3,7 +3,7 @@
 from collections import deque
 from typing import TYPE_CHECKING
 
-from tests.simulation.actors import Actor
+from tests.simulation.actors import Actor, Died
 from tests.simulation.network import Plane
 from zraft.core.acceptor import Acceptor, Reply
 from zraft.core.applier import Applier, Outcome
@@ -46,12 +46,15 @@ class StorageActor(Actor):
     def receive(self, message: object, sender: int, incarnation: int = 0) -> None:
         """From replication (sender 0) or, for another incarnation of its own, from a peer's."""
         self._inbox.append((message, sender, incarnation))
-        self.wake()
+        self.met()
 
     def receive_urgent(self, message: object) -> None:
         """From election, which never waits behind bulk data."""
         self._urgent.append(message)
-        self.wake()
+        self.met()
+
+    def on_death(self) -> None:
+        self._node.actor_died(self._trio)
 
     def idle(self) -> bool:
         return not (self._urgent or self._inbox or self.syncing or self._applier.pending())
@@ -100,15 +103,21 @@ class StorageActor(Actor):
         if isinstance(effect, Ignored):
             self.world.note(self.name, f"  ignored: {effect.reason}")
         else:
+            node.cluster.invariants.decided(node.id, effect.message)
             self._staged.append((sender, incarnation, effect.message))
 
     def _answer(self) -> None:
         """Everything that was staged is durable: it may be told."""
         node = self._node
+        self.survive()
+        if self.syncing and node.disk_fails:
+            node.halt()
+            raise Died
         self.syncing = False
         node.log.commit()
         staged, self._staged = self._staged, []
         for sender, incarnation, answer in staged:
+            self.survive()
             self._send(sender, incarnation, answer)
             self._note_grant(answer)
         matches = [answer for _, _, answer in staged if isinstance(answer, AppendAnswer) and answer.success]
@@ -145,6 +154,7 @@ class StorageActor(Actor):
         self.busy(steps * 0.000_02)
         node = self._node
         node.cluster.invariants.applied(node.id, self._acceptor.applied, node.applied_revision())
+        self.survive()
         self._tell(outcomes)
 
     def _tell(self, outcomes: list[Outcome]) -> None:

@@ -11,6 +11,8 @@ from typing import NoReturn
 
 import pytest
 
+from tests.mutants.catalogue import MUTANTS
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "zraft"
 TESTS = ROOT / "tests"
@@ -191,6 +193,12 @@ def test_safety_rule_is_shown(rule: str) -> None:
     files = [path for path in python_files("tests") if TIDY not in path.parents]
     if not any(names(rule, path.read_text(encoding="utf-8")) for path in files):
         fail(f"no test names {rule} ({SAFETY_RULES[rule]}): write one that fails without the rule, and name it there")
+
+
+@pytest.mark.parametrize("rule", SAFETY_RULES)
+def test_safety_rule_has_a_mutant(rule: str) -> None:
+    if not any(names(rule, mutant.rule) for mutant in MUTANTS):
+        fail(f"no mutant removes {rule} ({SAFETY_RULES[rule]}): add one to tests/mutants, which must be found")
 
 
 def test_no_safety_rule_is_forgotten() -> None:

@@ -250,8 +250,9 @@ class Election:
 
     def _start_ballot(self, now: float) -> list[Effect]:
         self._reset_timeout(now)
-        if self._vitality[STORAGE].stalled(now):
-            return [Ignored("no ballot: storage makes no progress")]
+        for name, vitality in self._vitality.items():
+            if vitality.stalled(now):  # it would lead, do nothing for as long as the limit lasts, and be elected again
+                return [Ignored(f"no ballot: {name} makes no progress")]
         self._ballots += 1
         self._ballot = Ballot(self._ballots, 0)  # closes the one before (S7)
         effects: list[Effect] = [ToStorage(StatusQuery())]

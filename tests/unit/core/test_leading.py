@@ -248,6 +248,13 @@ def test_a_leader_whose_actors_are_well_goes_on() -> None:
     assert election.role == LEADER
 
 
+def test_a_node_with_a_stuck_replication_is_no_candidate() -> None:
+    # Else it would be elected, lead until it is found out, and be elected again: its log is as good as any.
+    election = new(timing=SHORT)
+    election.pong(STORAGE, Pong(1, 0, False, 3), 12.0)
+    assert election.tick(12.1)[-1] == Ignored("no ballot: replication makes no progress")
+
+
 def test_a_node_with_a_stuck_storage_neither_campaigns_nor_acknowledges() -> None:
     election = new(timing=SHORT)
     assert election.tick(12.1)[-1] == Ignored("no ballot: storage makes no progress")

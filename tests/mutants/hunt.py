@@ -1,0 +1,101 @@
+"""Hunts mutants: each is applied to a copy of the tree, and the simulator, or a named test, has to find it there.
+
+The copy is what runs, so the product has no hook for its own defects.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from tests.mutants.mutant import Mutant
+
+ROOT = Path(__file__).resolve().parents[2]
+COPIED = ("zraft", "tests", "setup.cfg", "setup.py")
+SECONDS_MAX = 300
+"""For one mutant. Many are found in a second, and a few need many seeds."""
+SEEDS_MAX = 5_000
+TESTS_FAILED = 1
+"""pytest's exit code; others mean that it could not do its work."""
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What became of one mutant; ``words`` say after how many seeds and by what it was found, or why not."""
+
+    mutant: Mutant
+    found: bool
+    words: str
+
+
+class Tree:
+    """A copy of the tree at ``source``, with one mutant or none."""
+
+    def __init__(self, source: Path, mutant: Mutant | None = None) -> None:
+        self._temporary = tempfile.TemporaryDirectory(prefix="zraft-mutant-")
+        self.path = Path(self._temporary.name)
+        for name in COPIED:
+            if (source / name).is_dir():
+                shutil.copytree(source / name, self.path / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source / name, self.path / name)
+        if mutant is not None:
+            mutant.apply(self.path)
+
+    def __enter__(self) -> "Tree":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._temporary.cleanup()
+
+    def python(self, *arguments: str) -> tuple[int, str]:
+        """(exit code, output) of the interpreter, which sees this tree and no other."""
+        environment = os.environ | {"PYTHONPATH": str(self.path), "PYTHONDONTWRITEBYTECODE": "1"}
+        command = [sys.executable, *arguments]
+        try:
+            done = subprocess.run(
+                command, cwd=self.path, env=environment, capture_output=True, text=True, timeout=2 * SECONDS_MAX
+            )
+        except subprocess.TimeoutExpired:
+            return -1, "it did not end"
+        return done.returncode, done.stdout + done.stderr
+
+    def pytest(self, *tests: str) -> tuple[int, str]:
+        return self.python("-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests)
+
+
+def hunt(original: Tree, mutant: Mutant, seconds: float) -> Verdict:
+    """Look for one mutant of ``original``, for so long at most."""
+    try:
+        tree = Tree(original.path, mutant)
+    except ValueError as error:
+        return Verdict(mutant, False, str(error))
+    with tree:
+        return _by_test(mutant, tree) if mutant.test else _by_simulation(mutant, tree, seconds)
+
+
+def unfit_tests(original: Tree, mutants: list[Mutant]) -> str:
+    """Why the named tests would prove nothing, as they don't all pass on the tree as it is; empty: they do."""
+    tests = sorted({mutant.test for mutant in mutants if mutant.test})
+    if not tests:
+        return ""
+    code, output = original.pytest(*tests)
+    return output if code else ""
+
+
+def _by_simulation(mutant: Mutant, tree: Tree, seconds: float) -> Verdict:
+    code, output = tree.python("-m", "tests.simulation", "--hunt", str(SEEDS_MAX), "--seconds", str(seconds))
+    last = output.strip().rpartition("\n")[2]
+    return Verdict(mutant, code == 1 and last.startswith("found after"), last)
+
+
+def _by_test(mutant: Mutant, tree: Tree) -> Verdict:
+    code, output = tree.pytest(mutant.test)
+    if code != TESTS_FAILED:
+        return Verdict(mutant, False, f"not found by {mutant.test} (exit code {code})")
+    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.MULTILINE)
+    return Verdict(mutant, failed is not None, f"found by {failed.group(1) if failed else 'nothing that has a name'}")

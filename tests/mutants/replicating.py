@@ -1,0 +1,302 @@
+"""Defects of the log, of replication and of the state machine (S2 to S6, S9 to S11)."""
+
+from tests.mutants.mutant import Mutant
+
+ACCEPTOR = "core/acceptor.py"
+REPLICATION = "core/replication.py"
+PROGRESS = "core/progress.py"
+PROPOSALS = "core/proposals.py"
+APPLIER = "core/applier.py"
+KEYSPACE = "core/keyspace.py"
+
+MUTANTS = (
+    Mutant(
+        "the log's end is answered",
+        "S2: an Append is answered with previous index + number of entries",
+        ACCEPTOR,
+        "        match = message.previous.index + len(message.entries)\n",
+        "        match = log.last.index\n",
+    ),
+    Mutant(
+        "appends without a match",
+        "an Append succeeds only if prev matches (trap 16)",
+        ACCEPTOR,
+        "        if here != message.previous.term:\n",
+        "        if here is None:\n",
+    ),
+    Mutant(
+        "an old leader appends",
+        "an Append needs T >= term",
+        ACCEPTOR,
+        "        if message.term < log.term:\n            return self._refused(message)\n",
+        "",
+    ),
+    Mutant(
+        "an Append raises no term",
+        "an Append of a newer term is followed durably",
+        ACCEPTOR,
+        "        if term > log.term:\n            self._enter(term, vote=0)\n",
+        "",
+    ),
+    Mutant(
+        "a delayed Append truncates",
+        "the log is truncated on conflict only (trap 15)",
+        ACCEPTOR,
+        "            if here == entry_term(data):\n                continue  #",
+        "            if here is None:\n                continue  #",
+    ),
+    Mutant(
+        "every Append cuts the log behind it",
+        "the log is truncated on conflict only (trap 15)",
+        ACCEPTOR,
+        "        self._take(message)\n",
+        "        self._take(message)\n"
+        "        if log.last.index > message.previous.index + len(message.entries) >= self.commit:\n"
+        "            log.truncate(message.previous.index + len(message.entries) + 1)\n"
+        "            self._verified = min(self._verified, log.last.index)\n",
+    ),
+    Mutant(
+        "damaged entries are stored",
+        "an entry is checked when it arrives (trap 29)",
+        ACCEPTOR,
+        "            if not entry_is_sound(index, data):\n",
+        "            if False:\n",
+        test="tests/unit/core/test_acceptor.py",
+    ),
+    Mutant(
+        "commit trusts the whole log",
+        "S3: a commit index is followed only as far as the log was verified (trap 16)",
+        ACCEPTOR,
+        "min(index, self._verified))  # never back",
+        "min(index, self._log.last.index))  # never back",
+    ),
+    Mutant(
+        "what was verified outlives its term",
+        "S3: what was verified is forgotten when the term rises (traps 14, 18)",
+        ACCEPTOR,
+        "            self._verified = 0  # S3",
+        "            pass  # S3",
+    ),
+    Mutant(
+        "a Commit of another term",
+        "S3: a Commit is of the current term",
+        ACCEPTOR,
+        '        if message.term != self._log.term:\n            return Ignored(f"commit of',
+        '        if False:\n            return Ignored(f"commit of',
+    ),
+    Mutant(
+        "the commit index goes back",
+        "commit is monotonic (trap 13)",
+        ACCEPTOR,
+        "        self.commit = max(self.commit, min(index, self._verified))",
+        "        self.commit = min(index, self._verified)",
+    ),
+    Mutant(
+        "a deposed leader reads its log",
+        "S4: entries are read in the leader's own term only",
+        ACCEPTOR,
+        "        if message.term != log.term or previous_term is None:\n",
+        "        if previous_term is None:\n",
+    ),
+    Mutant(
+        "what a deposed leader read is sent",
+        "S4: entries that were read in another term are not sent",
+        REPLICATION,
+        "        if message.term < lead.term or message.previous.index != progress.next - 1 or not",
+        "        if message.previous.index != progress.next - 1 or not",
+    ),
+    Mutant(
+        "an older term's entry is counted",
+        "S5: only entries of the leader's own term are counted ([R] figure 8, trap 12)",
+        REPLICATION,
+        "        if reached <= lead.commit or reached <= lead.before:\n            return []\n"
+        "        for index in range(max(lead.commit, lead.before) + 1, reached + 1):\n",
+        "        if reached <= lead.commit:\n            return []\n"
+        "        for index in range(max(lead.commit, lead.before) + 1, reached + 1):\n",
+    ),
+    Mutant(
+        "no empty entry at first",
+        "S5: a leader appends an empty entry of its term at once",
+        REPLICATION,
+        "        self._append(self._lead, EntryKind.EMPTY)\n",
+        "",
+    ),
+    Mutant(
+        "the leader counts itself at once",
+        "S6: the leader's own copy counts when its storage has answered (trap 20)",
+        REPLICATION,
+        "{member: p.match for member, p in lead.progress.items()}, 0)",
+        "{member: lead.tail.last if member == self.me else p.match for member, p in lead.progress.items()}, 0)",
+    ),
+    Mutant(
+        "sent is stored",
+        "S6: a copy counts when its storage has answered",
+        REPLICATION,
+        "{member: p.match for member, p in lead.progress.items()}, 0)",
+        "{member: p.next - 1 if p.match else 0 for member, p in lead.progress.items()}, 0)",
+    ),
+    Mutant(
+        "answers of an older term count",
+        "an answer of another term says nothing of this log (traps 14, 18)",
+        REPLICATION,
+        '        if message.term < lead.term:\n            return [Ignored(f"answer of term',
+        '        if False:\n            return [Ignored(f"answer of term',
+    ),
+    Mutant(
+        "a newer term does not end a leadership",
+        "replication that meets a higher term reports it",
+        REPLICATION,
+        "        if message.term > lead.term:\n            return [ToElection(Deposed(message.term))]\n"
+        '        if message.term < lead.term:\n            return [Ignored(f"answer',
+        '        if message.term != lead.term:\n            return [Ignored(f"answer',
+        covered_by="the control plane tells the same: the member that moved on refuses the next heartbeat",
+    ),
+    Mutant(
+        "a stopped leader leads again",
+        "a Lead that is older than a Stop is ignored",
+        REPLICATION,
+        "        if message.term <= max(self._stopped, self.term):\n",
+        "        if message.term <= self.term:\n",
+        covered_by="Lead and Stop come from one actor by one socket, in order; each term is led once",
+    ),
+    Mutant(
+        "match goes back",
+        "match never goes back within a term (trap 14)",
+        PROGRESS,
+        "        self.match = max(self.match, answer.match)\n",
+        "        self.match = answer.match\n",
+    ),
+    Mutant(
+        "a refusal skips entries",
+        "next goes back at least to the probe, and as far as the conflict ([R] 5.3, trap 19)",
+        PROGRESS,
+        "self._probe(max(self.match + 1, min(answer.conflict.index, answer.probe)))",
+        "self._probe(self.next)",
+    ),
+    Mutant(
+        "nothing is sent again",
+        "who lacks something and is silent is asked again (trap 19)",
+        PROGRESS,
+        "return now - self._quiet_since >= (IDLE_SECONDS if done else patience)",
+        "return False",
+    ),
+    Mutant(
+        "who lacks nothing is left alone",
+        "a restart makes a storage forget the commit index (trap 19)",
+        PROGRESS,
+        "return now - self._quiet_since >= (IDLE_SECONDS if done else patience)",
+        "return not done and now - self._quiet_since >= patience",
+    ),
+    Mutant(
+        "a read that was lost is waited for",
+        "retransmission asks again for entries of the own log (trap 19)",
+        PROGRESS,
+        "        self._quiet_since = now\n        self.reading = False\n",
+        "        self._quiet_since = now\n",
+        covered_by="the own storage answers every Read, and one whose storage died is itself restarted (S1)",
+    ),
+    Mutant(
+        "a proposal in any term",
+        "S9: a proposal is refused in any term but its own (trap 55)",
+        REPLICATION,
+        "        if lead is None or lead.term != message.term:\n",
+        "        if lead is None:\n",
+    ),
+    Mutant(
+        "a proposal twice in a term",
+        "S9: an origin seen in this term is dropped (trap 55)",
+        REPLICATION,
+        "        if number <= lead.seen.get(nonce, 0):\n",
+        "        if False:\n",
+    ),
+    Mutant(
+        "a proposal without an answer is made again",
+        "S9: a proposal is sent at most once; what became of it is Unknown (trap 55)",
+        PROPOSALS,
+        "                if command is not None and command.deadline <= now:\n"
+        "                    told.append(Tell(command.client, unknown))\n",
+        "                if command is not None and command.deadline <= now:\n"
+        "                    told.append(Tell(command.client, body))\n",
+    ),
+    Mutant(
+        "a restart means not executed",
+        "S9: after a restart of the trio the outcome is Unknown (trap 55)",
+        PROPOSALS,
+        'body = encode(ErrorResult(Unknown.code, "the node restarted its storage before the result came"))',
+        'body = encode(ErrorResult(Unavailable.code, "the node restarted its storage before the result came"))',
+    ),
+    Mutant(
+        "not executed in its own term",
+        "what has no result was not executed once a *later* term was applied (trap 55)",
+        PROPOSALS,
+        "            if proposal.term < term:\n",
+        "            if proposal.term <= term:\n",
+    ),
+    Mutant(
+        "results of another start",
+        "results are told to the start of the gateway that asked (trap 55)",
+        PROPOSALS,
+        "        return (origin.member, origin.gateway, origin.nonce) == self._origin\n",
+        "        return True\n",
+        test="tests/unit/core/test_proposals.py",
+    ),
+    Mutant(
+        "told before it is on the page",
+        "S10: the commit index is on the page before anybody is told",
+        REPLICATION,
+        "        self._trim(lead)\n        return effects\n",
+        "        self._trim(lead)\n        return effects[::-1]\n",
+    ),
+    Mutant(
+        "results before the state is published",
+        "S10: results are told after the state was published",
+        APPLIER,
+        "                if tired():\n                    return []\n",
+        "                if tired():\n                    outcomes, self._outcomes = self._outcomes, []\n"
+        "                    return outcomes\n",
+    ),
+    Mutant(
+        "applies what is not committed",
+        "nothing is applied beyond the commit index",
+        APPLIER,
+        "[: self._acceptor.commit - index + 1])",
+        ")",
+    ),
+    Mutant(
+        "the applied index without its effects",
+        "applied index and effects are one transaction (trap 22)",
+        KEYSPACE,
+        "            self._flush()\n            self._tables.set_meta(",
+        "            self._tables.set_meta(",
+    ),
+    Mutant(
+        "a state that begins anew",
+        "a restarted state machine goes on where it was (trap 22)",
+        KEYSPACE,
+        "        self.applied, self.revision = read_applied(tables.meta(APPLIED))\n",
+        "        self.applied, self.revision = read_applied(tables.meta(APPLIED))[0], 0\n",
+    ),
+    Mutant(
+        "one revision for a batch",
+        "S11: one revision for each command that changed a key",
+        KEYSPACE,
+        "        revision = self.revision = self.revision + 1\n",
+        "        revision = self.revision = self.revision + (not self._records)\n",
+    ),
+    Mutant(
+        "a revision for nothing",
+        "S11: a command that changes nothing takes no revision",
+        KEYSPACE,
+        "            return DeleteResult(True, None, index, self.revision)\n",
+        "            self.revision += 1\n            return DeleteResult(True, None, index, self.revision)\n",
+        test="tests/unit/core/test_keyspace.py",
+    ),
+    Mutant(
+        "apply depends on the process",
+        "apply is a function of state and entry (trap 56)",
+        KEYSPACE,
+        "        previous = self._value_at(meta) if operation.return_previous and meta.version else None\n",
+        "        previous = None\n        if id(self) % 3 == 0 and meta.version:\n"
+        "            return DeleteResult(True, None, index, self.revision)\n",
+    ),
+)

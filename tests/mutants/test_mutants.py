@@ -1,0 +1,46 @@
+"""The list of mutants fits the code, and a hunt finds what there is to find. The hunt for all is ``make mutants``."""
+
+import msgspec
+import pytest
+
+from tests.mutants.catalogue import MUTANTS
+from tests.mutants.hunt import ROOT, Tree, hunt
+from tests.mutants.mutant import Mutant
+
+BY_NAME = {mutant.name: mutant for mutant in MUTANTS}
+
+
+def test_names_are_different() -> None:
+    assert len(BY_NAME) == len(MUTANTS)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_the_text_of_a_mutant_stands_in_the_code(mutant: Mutant) -> None:
+    text = (ROOT / "zraft" / mutant.file).read_text(encoding="utf-8")
+    assert text.count(mutant.old) == 1, f"write {mutant.name} anew: the text that it replaces is gone, or there twice"
+    compile(text.replace(mutant.old, mutant.new), mutant.file, "exec")
+
+
+@pytest.mark.simulation
+@pytest.mark.parametrize("name", ["half is a majority", "a failed sync is a crash like any other"])
+def test_a_mutant_is_found(name: str) -> None:
+    mutant = BY_NAME[name]
+    if mutant.test:
+        mutant = msgspec.structs.replace(mutant, test="tests/unit/core/test_restarts.py")  # the same, in a moment
+    with Tree(ROOT) as original:
+        assert hunt(original, mutant, seconds=60).found
+
+
+@pytest.mark.simulation
+def test_what_changes_nothing_is_not_found() -> None:
+    harmless = Mutant("harmless", "none", "core/quorum.py", "frozenset(voters)", "frozenset(tuple(voters))")
+    with Tree(ROOT) as original:
+        assert not hunt(original, harmless, seconds=2).found
+        by_test = msgspec.structs.replace(harmless, test="tests/unit/core/test_quorum.py")
+        assert not hunt(original, by_test, seconds=2).found
+
+
+def test_a_mutant_that_does_not_fit_is_not_found() -> None:
+    with Tree(ROOT) as original:
+        verdict = hunt(original, Mutant("late", "none", "core/quorum.py", "no such text", ""), seconds=1)
+    assert (verdict.found, verdict.words) == (False, "late: the text stands 0 times in core/quorum.py")

@@ -1,0 +1,59 @@
+"""``python -m tests.simulation``: replay one run, or look for trouble in as many as time allows."""
+
+import argparse
+import os
+import sys
+import time
+
+from tests.simulation.campaign import Campaign, state_path
+from tests.simulation.run import Failure, play, run
+from tests.simulation.world import World
+
+
+def main() -> int:
+    """Exit code 0: no rule was broken."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--seed", type=int, help="replay one run and print its trace")
+    what.add_argument("--minutes", type=float, help="a campaign over all cores, added to those before it")
+    what.add_argument("--hunt", type=int, metavar="N", help="seeds 1..N, one after the other, up to the first failure")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="of a hunt at most")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    options = parser.parse_args()
+    if options.seed is not None:
+        return replay(options.seed)
+    if options.hunt is not None:
+        return hunt(options.hunt, options.seconds)
+    return Campaign(state_path(), options.processes).run(options.minutes * 60)
+
+
+def replay(seed: int) -> int:
+    """One run, told line by line."""
+    world = World(seed)
+    try:
+        report = play(world, lines=0)
+    except Failure as failure:
+        print("\n".join(world.trace()), failure, sep="\n")
+        return 1
+    print("\n".join(world.trace()), report, sep="\n")
+    return 0
+
+
+def hunt(seeds: int, seconds: float) -> int:
+    """Look for a failure: the last line says what was found, and after how many seeds."""
+    end = time.monotonic() + seconds
+    for seed in range(1, seeds + 1):
+        try:
+            run(seed)
+        except Failure as failure:
+            print(failure)
+            print(f"found after {seed} seeds by {failure.rule}")
+            return 1
+        if time.monotonic() > end:
+            break
+    print(f"nothing was found after {seed} seeds")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""Campaigns: runs over all cores for as long as one likes, summed with those that went before on the same core."""
+
+import hashlib
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from itertools import chain
+from multiprocessing import get_context
+from pathlib import Path
+
+import msgspec
+
+from tests.simulation.run import Failure, Report, run
+
+ROOT = Path(__file__).resolve().parents[2]
+DIRECTORY = ROOT / ".simulation"
+SEED_MIN = 1_000
+"""The fixed corpus has the seeds below."""
+
+
+class Totals(msgspec.Struct):
+    """What campaigns have come to. Only runs count in which a leader was elected and a fault struck."""
+
+    next_seed: int = SEED_MIN
+    seeds: int = 0
+    virtual_seconds: float = 0.0
+    faults: int = 0
+    operations: int = 0
+    broken: dict[int, str] = {}
+    """The rule that broke, by seed."""
+
+    def count(self, report: Report) -> None:
+        if report.leaders and report.faults:
+            self.seeds += 1
+            self.virtual_seconds += report.virtual_seconds
+            self.faults += report.faults
+            self.operations += report.writes + report.reads
+
+    def line(self) -> str:
+        hours = self.virtual_seconds / 3600
+        return f"seeds={self.seeds} hours={hours:.2f} faults={self.faults} violations={len(self.broken)}"
+
+
+def state_path() -> Path:
+    """Where the totals of this very core are kept: another core begins to count anew."""
+    digest = hashlib.sha256()
+    package = ROOT / "zraft"
+    for path in sorted(chain((package / "core").glob("*.py"), (package / "protocol").glob("*.py"))):
+        digest.update(path.read_bytes())
+    return DIRECTORY / f"{digest.hexdigest()[:12]}.json"
+
+
+class Campaign:
+    """Runs seeds that no campaign on this core has run."""
+
+    def __init__(self, state: Path, processes: int) -> None:
+        self._state = state
+        self._processes = processes
+        self.totals = Totals()
+        if state.exists():
+            self.totals = msgspec.json.decode(state.read_bytes(), type=Totals)
+
+    def run(self, seconds: float) -> int:
+        """Go on for so long; the last line printed is the sum. The exit code is 0 if no rule was ever broken."""
+        totals = self.totals
+        started, before = time.monotonic(), totals.virtual_seconds
+        pending: dict[Future[Report], int] = {}
+        with ProcessPoolExecutor(self._processes, mp_context=get_context("spawn")) as pool:
+            while pending or time.monotonic() < started + seconds:
+                while len(pending) < 2 * self._processes and time.monotonic() < started + seconds:
+                    pending[pool.submit(run, totals.next_seed)] = totals.next_seed
+                    totals.next_seed += 1
+                done, _ = wait(pending, return_when=FIRST_COMPLETED)
+                for future in done:
+                    self._take(pending.pop(future), future)
+                self._save()
+        rate = (totals.virtual_seconds - before) / (time.monotonic() - started)
+        print(f"{rate:.1f} virtual seconds a second, {totals.operations} operations in all; kept in {self._state}")
+        for seed, rule in totals.broken.items():
+            print(f"seed {seed}: {rule}")
+        print(totals.line())
+        return 1 if totals.broken else 0
+
+    def _take(self, seed: int, future: "Future[Report]") -> None:
+        try:
+            self.totals.count(future.result())
+        except Failure as failure:
+            print(failure, flush=True)
+            self.totals.broken[seed] = failure.rule
+
+    def _save(self) -> None:
+        self._state.parent.mkdir(exist_ok=True)
+        new = self._state.with_suffix(".new")
+        new.write_bytes(msgspec.json.encode(self.totals))
+        new.replace(self._state)
