@@ -318,7 +318,9 @@ class Election:
     def _tick_leader(self, rounds: Rounds, now: float) -> list[Effect]:
         for name, vitality in self._vitality.items():
             if vitality.stalled(now):
-                return self._follow(0, self.term, now, f"{name} makes no progress")
+                stopped = self._follow(0, self.term, now, f"{name} makes no progress")
+                self._timeout += self._timing.election_max  # the others are first: else it might be elected again
+                return stopped
         if now - rounds.confirmed_sent > self._timing.election_max:
             return self._follow(0, self.term, now, "no majority answers")  # check-quorum ([D] 6.2)
         return self._begin_round(rounds, now) if now >= self._next_round else []

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from tests.unit.core.cast import CONFIGURATION, THREE, A, B, C, D, record_of
-from tests.unit.core.electing import GATEWAY, LAST, TIMING, leading, new, role, status, to_others
+from tests.unit.core.electing import GATEWAY, LAST, TIME_OUT, TIMING, leading, new, role, status, to_others
 from zraft.core.effects import Ignored, Send, ToGateway, ToReplication, ToStorage
 from zraft.core.election import (
     FOLLOWER,
@@ -240,6 +240,16 @@ def test_a_leader_with_a_stuck_actor_steps_down(stuck: str, well: str) -> None:
     election = leading(timing=SHORT)
     effects = keep_leading(election, 20.0, (well,))
     assert effects[-2:] == [role(4, FOLLOWER, 0, f"{stuck} makes no progress"), ToReplication(Stop(4))]
+
+
+def test_a_leader_that_could_not_work_leaves_the_next_ballot_to_the_others() -> None:
+    # Their patience ends first. Else it might win again, and the cluster stand still for one more limit.
+    election = leading(timing=SHORT)
+    keep_leading(election, 11.93, (REPLICATION,))
+    assert election.role == LEADER
+    election.tick(12.03)
+    assert election.role == FOLLOWER
+    assert election._timeout == pytest.approx(12.03 + TIME_OUT + SHORT.election_max)
 
 
 def test_a_leader_whose_actors_are_well_goes_on() -> None:
