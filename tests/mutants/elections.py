@@ -179,6 +179,8 @@ MUTANTS = (
         "        if not message.granted:\n            return self._follow(0, self.term, now)\n"
         "        self.configuration",
         "        self.configuration",
+        covered_by="storage answers in order: the vote that it gave to another closes the ballot before; and who meets"
+        " a higher term by the refusal does not lead below it",
     ),
     Mutant(
         "refusals are votes",
@@ -200,6 +202,7 @@ MUTANTS = (
         ELECTION,
         "if self._rounds is not None and self._rounds.term < self.term:",
         "if False:",
+        covered_by="whatever raises the known term (a vote, a heartbeat, a refusal) ends the leadership by itself",
     ),
     Mutant(
         "a ballot goes above the own term only",
@@ -219,8 +222,16 @@ MUTANTS = (
         "a stuck storage goes on leading",
         "a leader must be able to work",
         ELECTION,
-        '            if vitality.stalled(now):\n                return self._follow(0, self.term, now, f"{name}',
-        '            if False:\n                return self._follow(0, self.term, now, f"{name}',
+        "            if vitality.stalled(now):\n                stopped",
+        "            if False:\n                stopped",
+    ),
+    Mutant(
+        "a stuck leader is elected again",
+        "a leader must be able to work: who could not leaves the next ballot to the others",
+        ELECTION,
+        "                self._timeout += self._timing.election_max ",
+        "                pass ",
+        test="tests/unit/core/test_leading.py",
     ),
     Mutant(
         "a higher term is not met",

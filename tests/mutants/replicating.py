@@ -95,8 +95,14 @@ MUTANTS = (
         "a deposed leader reads its log",
         "S4: entries are read in the leader's own term only",
         ACCEPTOR,
-        "        if message.term != log.term or previous_term is None:\n",
-        "        if previous_term is None:\n",
+        "        if message.term != log.term or previous_term is None:\n"
+        "            return Answer(ReadAnswer(log.term, message.peer, EntryId(0, 0), ()))\n"
+        "        entries = tuple(log.entries(message.first, message.bytes_max))\n"
+        "        return Answer(ReadAnswer(log.term, message",
+        "        if previous_term is None:\n"
+        "            return Answer(ReadAnswer(log.term, message.peer, EntryId(0, 0), ()))\n"
+        "        entries = tuple(log.entries(message.first, message.bytes_max))\n"
+        "        return Answer(ReadAnswer(message.term, message",
     ),
     Mutant(
         "what a deposed leader read is sent",
@@ -104,6 +110,7 @@ MUTANTS = (
         REPLICATION,
         "        if message.term < lead.term or message.previous.index != progress.next - 1 or not",
         "        if message.previous.index != progress.next - 1 or not",
+        covered_by="the own storage answers in order, long before the next leadership of this node begins",
     ),
     Mutant(
         "an older term's entry is counted",
@@ -165,6 +172,7 @@ MUTANTS = (
         PROGRESS,
         "        self.match = max(self.match, answer.match)\n",
         "        self.match = answer.match\n",
+        test="tests/unit/core/test_progress.py",
     ),
     Mutant(
         "a refusal skips entries",

@@ -94,6 +94,13 @@ class Actor:
             if self._steps_left < 0:
                 raise Died
 
+    def recover(self) -> None:
+        """It goes on at once, and nothing kills it."""
+        self._steps_left = -1
+        self.free_at = min(self.free_at, self.world.now)
+        self._alarm = math.inf  # that was for the end of a pause, perhaps
+        self.wake()
+
     def busy(self, seconds: float) -> None:
         """The turn goes on for so long."""
         self.free_at = max(self.free_at, self.world.now + seconds)

@@ -9,7 +9,7 @@ from tests.simulation.network import Plane
 from tests.simulation.node import Node
 from zraft.core.election import LEADER
 
-EVENTS = ("campaigning", "voting", "granted", "elected", "stored", "caught up", "committed", "started")
+EVENTS = ("campaigning", "asking", "voting", "granted", "elected", "stored", "caught up", "committed", "started")
 REACTIONS = (0.0, 0.0, 0.01, 0.01, 0.1, 0.5)
 """How likely an adversary strikes when it hears of an event."""
 
@@ -45,10 +45,13 @@ class Adversary:
             self._freeze_in_round,
             self._tempt_voters,
             self._tire_leader,
+            self._unseat_leader,
         ]
+        self._kept_waiting: set[int] = set()
         self._weights = [world.random.choice((0, 1, 1, 3)) or 0.05 for _ in self._strikes]
         self._worst: dict[str, list[Callable[[Node], None]]] = {
             "campaigning": [self._make_forget, self._make_forget, faults.restart, faults.pause],
+            "asking": [self._keep_votes_back, self._keep_votes_back, faults.hold, faults.restart, faults.stall_storage],
             "voting": [self._hesitate, self._hesitate, faults.stall_storage, faults.restart, faults.isolate],
             "granted": [
                 faults.restart,
@@ -62,6 +65,8 @@ class Adversary:
                 self._keep_leaders_apart,
                 self._keep_leaders_apart,
                 self._split_planes,
+                self._feed_nobody,
+                self._feed_nobody,
                 faults.isolate,
                 faults.crash,
                 faults.pause,
@@ -197,6 +202,19 @@ class Adversary:
         self._cluster.network.cut({leader.id}, {other}, (Plane.CONTROL,))
         self._let_it_vote(leader, other)
 
+    def _unseat_leader(self) -> None:
+        """A leader steps down, and is perhaps elected again: then proposals for its old term reach it (S9)."""
+        leader = self._cluster.leader()
+        if leader is None:
+            return
+        self._faults.noted(leader.id, "loses its office, and gets proposals late")
+        network, others = self._cluster.network, set(self._cluster.nodes) - {leader.id}
+        for other in others:
+            network.hold(other, (Plane.GATEWAYS,))
+        self._world.after(0.02, network.cut, others, {leader.id}, (Plane.CONTROL,))
+        self._world.after(0.02 + 0.3, network.mend, others, {leader.id})
+        self._world.after(self._world.between(0.5, 1.2), network.release)
+
     def _let_it_vote(self, leader: Node, other: int) -> None:
         """As soon as it leads no more, its votes, which it must not give yet, reach the candidate."""
         if not self._faults.on:
@@ -214,7 +232,30 @@ class Adversary:
             node = leader
         self.heal()
         self._faults.noted(node.id, "stays sick")
-        return Sick(self._cluster, node)
+        return Sick(self._cluster, node, self._world.random.choice(SICKNESSES))
+
+    def behead(self) -> "Sick | None":
+        """The storm is over; a new leader dies at once, and one that was cut off has the longest log (trap 4)."""
+        self.heal()
+        world, network = self._world, self._cluster.network
+        world.run_until(world.now + 1.0)
+        old = self._cluster.leader()
+        if old is None:
+            return None
+        others = set(self._cluster.nodes) - {old.id}
+        network.cut({old.id}, others, (Plane.DATA,))
+        world.run_until(world.now + 0.1)
+        network.cut({old.id}, others)
+        network.cut(others, {old.id})
+        end = world.now + 2.0
+        while world.now < end and self._cluster.leader() is old:
+            world.run_until(world.now + 0.000_1)
+        new = self._cluster.leader()
+        network.heal()
+        if new is None or new is old:
+            return None
+        self._faults.noted(new.id, f"is elected and dies, {old.id} is back")
+        return Sick(self._cluster, new, "down")
 
     def _mend(self, one: int, others: set[int]) -> None:
         self._cluster.network.mend({one}, others)
@@ -229,6 +270,11 @@ class Adversary:
             self._cluster.network.replay(node.id)  # what was delayed arrives during a restart, or in a new term
         if what == "elected" and self._world.chance(0.5):
             self._cluster.network.release()
+        if what == "voting" and node.id in self._kept_waiting:
+            self._kept_waiting.remove(node.id)
+            self._hesitate(node)
+            others = set(self._cluster.nodes) - {node.id}
+            self._cluster.network.cut(others, others, (Plane.CONTROL,))  # the other candidate reaches this one alone
         if self._world.chance(self._react[what]):
             reaction = self._world.random.choice(self._worst[what])
             self._world.note("adversary", f"reacts: {what} on {node.id}")
@@ -256,6 +302,13 @@ class Adversary:
         self._faults.noted(node.id, "hears its old leader while its storage thinks about a vote")
         node.trio.storage.pause(self._world.between(0.02, 0.12))
 
+    def _keep_votes_back(self, candidate: Node) -> None:
+        """It is given votes that arrive when it may have given one itself, for a later term."""
+        self._faults.noted(candidate.id, "hears late who votes for it")
+        self._cluster.network.keep_votes_from(candidate.id)
+        self._kept_waiting.add(candidate.id)
+        self._world.after(0.6, self._cluster.network.release)
+
     def _make_forget(self, candidate: Node) -> None:
         """Just when a candidate asks them, others restart, and don't remember whom they heard (S7)."""
         leader = self._cluster.leader()
@@ -263,6 +316,14 @@ class Adversary:
             if voter not in (candidate, leader) and self._world.chance(0.7):
                 self._faults.restart(voter)
                 self._cluster.network.stall(voter.id, 0.005)
+
+    def _feed_nobody(self, node: Node) -> None:
+        """A new leader proves that it leads, and has committed nothing in its term (trap 40)."""
+        network, others = self._cluster.network, set(self._cluster.nodes) - {node.id}
+        self._faults.noted("network", f"nobody is fed by {node.id}")
+        network.heal()
+        network.cut({node.id}, others, (Plane.DATA,))
+        self._world.after(self._world.between(0.05, 0.4), network.mend, {node.id}, others)
 
     def _split_planes(self, node: Node) -> None:
         """A new leader feeds storages whose elections do not hear it, but are asked for old votes once more."""
@@ -290,15 +351,18 @@ class Adversary:
                 network.cut({other.id}, set(self._cluster.nodes), (Plane.DATA,))
 
 
+SICKNESSES = ("deaf", "mute", "deaf to data", "no storage", "no replication", "down")
+
+
 class Sick:
     """One node that stays sick while all others are well: those must make progress, with or against it."""
 
-    def __init__(self, cluster: Cluster, node: Node) -> None:
+    def __init__(self, cluster: Cluster, node: Node, sickness: str) -> None:
         self.node = node
         self._network = network = cluster.network
         me, others = {node.id}, set(cluster.nodes) - {node.id}
         self.can_lead = True
-        match cluster.world.random.choice(("deaf", "mute", "deaf to data", "no storage", "no replication", "down")):
+        match sickness:
             case "deaf":
                 network.cut(others, me)
             case "mute":

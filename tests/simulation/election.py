@@ -9,8 +9,17 @@ from tests.simulation.network import Plane
 from zraft.core.effects import Ignored, Send, ToGateway, ToReplication, ToStorage
 from zraft.core.election import LEADER, REPLICATION, STORAGE, Effect, Election, PublishRole
 from zraft.core.lease import PublishLease
-from zraft.protocol.local import Campaign, Lead, LeaseGroup, Pong, StorageStatus, VoteQuery
-from zraft.protocol.peer import HeartbeatAnswer, PreVote, PreVoteAnswer, VoteAnswer
+from zraft.protocol.local import (
+    Campaign,
+    CampaignAnswer,
+    Lead,
+    LeaseGroup,
+    Pong,
+    StorageStatus,
+    VoteQuery,
+    VoteQueryAnswer,
+)
+from zraft.protocol.peer import HeartbeatAnswer, PreVote, PreVoteAnswer, Vote, VoteAnswer
 
 if TYPE_CHECKING:
     from tests.simulation.node import Node
@@ -30,6 +39,7 @@ class ElectionActor(Actor):
         self._inbox: deque[tuple[object, int, int]] = deque()
         self._routes: dict[int, int] = {}  # member -> the incarnation that asked last
         self._core: Election | None = None
+        self._granted: list[tuple[int, int]] = []  # (term, candidate) of each request that storage may yet grant
 
     def receive(self, message: object, sender: int, incarnation: int = 0) -> None:
         self._inbox.append((message, sender, incarnation))
@@ -75,7 +85,20 @@ class ElectionActor(Actor):
         if incarnation:
             self._routes[sender] = incarnation
         self.world.note(self.name, message)
+        self._note_decision(message)
         self._do(core.step(message, now, sender))  # type: ignore[arg-type]  # whatever the control plane may carry
+
+    def _note_decision(self, message: object) -> None:
+        """Only a refusal takes a grant back (S7)."""
+        match message:
+            case VoteQueryAnswer(term, candidate, granted=False, durable=True):
+                grant = term, candidate
+            case CampaignAnswer(term, granted=False):
+                grant = term, self._node.id
+            case _:
+                return
+        if grant in self._granted:
+            self._granted.remove(grant)
 
     def _do(self, effects: list[Effect]) -> None:
         node, trio = self._node, self._trio
@@ -83,13 +106,15 @@ class ElectionActor(Actor):
             self.survive()
             match effect:
                 case Send(to, message):
-                    if isinstance(message, PreVote):
-                        node.cluster.happened("campaigning", node)
+                    if isinstance(message, PreVote | Vote):
+                        node.cluster.happened("campaigning" if isinstance(message, PreVote) else "asking", node)
                     answers = self._routes.get(to, 0) if isinstance(message, ANSWERS) else None
                     node.send(Plane.CONTROL, to, message, answers)
                 case ToStorage(message):
                     if isinstance(message, Campaign) or (isinstance(message, VoteQuery) and message.durable):
                         require(node.page.lease is None, "S7: who grants has cleared its lease", node=node.id)
+                        candidate = message.candidate if isinstance(message, VoteQuery) else node.id
+                        self._granted.append((message.term, candidate))
                         node.cluster.happened("voting", node)
                     trio.election_to_storage.send(message)
                 case ToReplication(message):
@@ -104,6 +129,8 @@ class ElectionActor(Actor):
                     self.world.note(self.name, f"{role.role} t{role.term} leader {role.leader}: {why}")
                     node.page.role = role
                     if role.role == LEADER:
+                        above = [grant for grant in self._granted if grant[0] > role.term]
+                        require(not above, "S7: who leads has granted nothing above", term=role.term, granted=above)
                         node.cluster.invariants.elected(node.id, role.term, self.world.now)
                 case Ignored(reason):
                     self.world.note(self.name, f"  ignored: {reason}")

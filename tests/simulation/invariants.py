@@ -137,6 +137,7 @@ class Invariants:
     def committed(self, leader: int, term: int, before: int, commit: int) -> None:
         """Replication found that ``commit`` is committed; its entries behind ``before`` are of its own term."""
         require(commit > self._published.get(term, 0), "commit is monotonic", term=term, commit=commit)
+        require(commit > before, "S5: only entries of the leader's own term are counted", term=term, commit=commit)
         self._published[term] = commit
         own = self.logs[leader]
         for index in range(self.commit + 1, commit + 1):
@@ -145,6 +146,15 @@ class Invariants:
         entry = term if commit > before else own.term_at(commit)
         copies = [node for node, log in self.logs.items() if log.durable_term_at(commit) == entry]
         require(self._quorum.reached(copies), "a majority holds what is committed", index=commit, copies=copies)
+
+    def matched(self, leader: int, term: int, before: int, follower: int, match: int) -> None:
+        """A leader believes that a storage holds its log up to ``match`` (S2, traps 14, 18)."""
+        log = self.logs[follower]
+        if log.term != term or not match:
+            return  # it follows somebody else by now
+        expected = term if match > before else self.logs[leader].term_at(match)
+        found = log.durable_term_at(match)
+        require(found == expected, "what matches is stored", leader=leader, follower=follower, match=match, found=found)
 
     def followed(self, node: int, commit: int) -> None:
         """A storage moved its commit index."""

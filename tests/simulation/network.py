@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tests.simulation.world import World
-from zraft.protocol.peer import PeerHeader
+from zraft.protocol.peer import PeerHeader, VoteAnswer
 
 HOARD_MAX = 300
 
@@ -50,14 +50,16 @@ class Network:
         self._cut: set[tuple[Plane, int, int]] = set()
         self._hoard: list[tuple[Plane, int, Parcel]] = []
         self._stalled: dict[int, float] = {}
-        self._held: dict[int, list[tuple[Plane, int, Parcel]]] = {}
+        self._held: list[tuple[Plane, int, Parcel]] = []
+        self._holding: set[tuple[Plane, int]] = set()
+        self._votes_kept_from: set[int] = set()
         self.weather = dict.fromkeys(Plane, CALM)
         self.lost = 0
 
     def send(self, plane: Plane, sender: int, target: int, parcel: Parcel, kind: Kind = Kind.USUAL) -> None:
         world, weather = self._world, self.weather[plane]
-        if sender in self._held:
-            self._held[sender].append((plane, target, parcel))
+        if (plane, sender) in self._holding or (target in self._votes_kept_from and isinstance(parcel[1], VoteAnswer)):
+            self._held.append((plane, target, parcel))
             return
         if (plane, sender, target) in self._cut or world.chance(weather.loss):
             self.lost += 1
@@ -82,16 +84,21 @@ class Network:
         """What comes to ``target`` waits for a while, and then arrives in its order: a congested link."""
         self._stalled[target] = self._world.now + seconds
 
-    def hold(self, sender: int) -> None:
+    def hold(self, sender: int, planes: tuple[Plane, ...] = tuple(Plane)) -> None:
         """What ``sender`` says from now on waits for ``release``."""
-        self._held.setdefault(sender, [])
+        self._holding |= {(plane, sender) for plane in planes}
+
+    def keep_votes_from(self, candidate: int) -> None:
+        """The votes that it is given wait for ``release``."""
+        self._votes_kept_from.add(candidate)
 
     def release(self) -> None:
         """All that was held arrives, in no order, whatever term it is by now."""
-        for parcels in self._held.values():
-            for plane, target, parcel in parcels:
-                self._world.after(self._world.between(0, 0.02), self._deliver, plane, target, parcel)
+        for plane, target, parcel in self._held:
+            self._world.after(self._world.between(0, 0.02), self._deliver, plane, target, parcel)
         self._held.clear()
+        self._holding.clear()
+        self._votes_kept_from.clear()
 
     def heal(self) -> None:
         self._cut.clear()

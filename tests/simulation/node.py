@@ -17,6 +17,7 @@ from zraft.protocol.entries import EntryId
 from zraft.protocol.peer import (
     PEER_VERSION,
     Append,
+    AppendAnswer,
     Commit,
     Forward,
     Heartbeat,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
 
 KINDS: dict[type, Kind] = {Forward: Kind.ONCE} | dict.fromkeys(
-    (Vote, VoteAnswer, PreVoteAnswer, ReadIndexAnswer), Kind.RARE
+    (Vote, VoteAnswer, PreVoteAnswer, ReadIndexAnswer, AppendAnswer), Kind.RARE
 )
 CHANNELS: dict[Plane, codec.Channel[Any]] = {
     Plane.CONTROL: codec.control,
@@ -115,7 +116,7 @@ class Node:
         self.sync_seconds = 0.001
         self.disk_fails = self.halted = False
         for actor in (*(self.trio.actors() if self.trio else ()), self.gateway):
-            actor.doom(-1)
+            actor.recover()
         self.start()
 
     def wipe(self) -> None:

@@ -8,7 +8,7 @@ from tests.simulation.network import Plane
 from zraft.core.effects import Ignored, Send, ToStorage
 from zraft.core.replication import Effect, PublishCommit, Refuse, Replication, ToElection
 from zraft.protocol.local import CommitGroup, Lead, Ping, Pong
-from zraft.protocol.peer import Append, Commit
+from zraft.protocol.peer import Append, AppendAnswer, Commit
 
 if TYPE_CHECKING:
     from tests.simulation.node import Node
@@ -52,6 +52,8 @@ class ReplicationActor(Actor):
                 self._before = message.last.index
             self.world.note(self.name, message)
             self._do(self._core.step(message, now, sender))  # type: ignore[arg-type]
+            if isinstance(message, AppendAnswer):
+                self._check_match(sender)
         self._do(self._core.tick(now))
         self._do(self._core.flush(now))
 
@@ -77,6 +79,12 @@ class ReplicationActor(Actor):
                     trio.replication_to_gateway.send(message)
                 case Ignored(reason):
                     self.world.note(self.name, f"  ignored: {reason}")
+
+    def _check_match(self, member: int) -> None:
+        lead = self._core._lead
+        if lead is not None and member in lead.progress:
+            match = lead.progress[member].match
+            self._node.cluster.invariants.matched(self._node.id, lead.term, lead.before, member, match)
 
     def _check_told(self, message: object) -> None:
         if isinstance(message, Append | Commit):

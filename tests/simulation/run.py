@@ -83,7 +83,7 @@ def _run(world: World) -> Report:
     adversary = Adversary(cluster)
     world.run_until(STORM_SECONDS)
     if _majority_without_one(cluster) and world.chance(0.5):
-        sick = adversary.spare_one()
+        sick = (adversary.behead() if world.chance(0.2) else None) or adversary.spare_one()
         cluster.clients.avoided = sick.node
         _require_service(cluster, "all but one are well")
         world.run_until(world.now + PATIENCE_SECONDS)

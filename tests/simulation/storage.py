@@ -4,6 +4,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from tests.simulation.actors import Actor, Died
+from tests.simulation.invariants import require
 from tests.simulation.network import Plane
 from zraft.core.acceptor import Acceptor, Reply
 from zraft.core.applier import Applier, Outcome
@@ -165,6 +166,8 @@ class StorageActor(Actor):
                 if self._gateway:
                     pipe.send(outcome)
                 continue
+            applied = self._node.applied().index
+            require(outcome.index <= applied, "S10: results of what is published", index=outcome.index, applied=applied)
             self._node.cluster.invariants.answered(outcome.index, outcome.results)
             if outcome.origin.nonce == self._gateway:
                 pipe.send(outcome)
