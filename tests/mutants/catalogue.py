@@ -1,5 +1,5 @@
-"""All mutants. Those of the leader's lease (S12, the rest of S7) join with it."""
+"""All mutants."""
 
-from tests.mutants import elections, replicating, shells
+from tests.mutants import elections, leases, replicating, shells
 
-MUTANTS = elections.MUTANTS + replicating.MUTANTS + shells.MUTANTS
+MUTANTS = elections.MUTANTS + leases.MUTANTS + replicating.MUTANTS + shells.MUTANTS

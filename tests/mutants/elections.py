@@ -101,8 +101,6 @@ MUTANTS = (
         ELECTION,
         "or not self._promise.may_grant(now) or self._rounds is not None:",
         "or not self._promise.may_grant(now):",
-        covered_by="a round is begun every heartbeat, and each is heard by the leader itself, so may_grant is false"
-        " for as long as it leads; when its actor stood still for longer, its lease has ended",
     ),
     Mutant(
         "neither quiet nor leading keeps a leader from granting",
