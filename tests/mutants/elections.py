@@ -226,6 +226,14 @@ MUTANTS = (
         '            if False:\n                stopped = self._follow(0, self.term, now, f"{name}',
     ),
     Mutant(
+        "a stuck leader is elected again",
+        "a leader must be able to work: who could not leaves the next ballot to the others",
+        ELECTION,
+        "                self._timeout += self._timing.election_max ",
+        "                pass ",
+        test="tests/unit/core/test_leading.py",
+    ),
+    Mutant(
         "a higher term is not met",
         "who meets a higher term steps down ([R] 5.1)",
         ELECTION,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.waiting import wait_until
-from tests.wire.served import BATCH, GET, PUT, RANGE, STATUS, WAIT_S, Served, Stranger, error_code, pack, serve
+from tests.wire.served import BATCH, ERROR, GET, PUT, RANGE, STATUS, WAIT_S, Served, Stranger, error_code, pack, serve
 from zraft.actors.process import ProcessStats
 
 pytestmark = pytest.mark.cluster
@@ -36,7 +36,7 @@ def header(timeout_ms: int) -> bytes:
 
 def kinds(answers: list[tuple[bytes, Any]]) -> Counter[str]:
     """How often which error, or "done"."""
-    return Counter(error_code(answer) if answer[0] == 7 else "done" for _, answer in answers)
+    return Counter(error_code(answer) if answer[0] == ERROR else "done" for _, answer in answers)
 
 
 # --- no leader can answer
@@ -44,6 +44,8 @@ def kinds(answers: list[tuple[bytes, Any]]) -> Counter[str]:
 
 def test_writes_end_as_unknown_and_reads_as_unavailable_in_the_clients_time(served: Served, stranger: Stranger) -> None:
     with served.paused_trio():
+        # Until then reads are served under the lease that the leader got last.
+        wait_until(lambda: stranger.ask([GET, b"k"], header=header(50))[0] == ERROR, WAIT_S, "the end of the lease")
         began = time.monotonic()
         stranger.send([PUT, b"k", b"v"], [GET, b"k"], [RANGE, b"k"], [BATCH, [[GET, b"k"]]], header=header(300))
         answers = stranger.receive_all(4)
