@@ -55,6 +55,7 @@ VERDICT_S = 0.25
 """How much earlier than we stop waiting the node is told to stop trying, so that its own verdict arrives in time."""
 PAUSE_S_MIN, PAUSE_S_MAX = 0.02, 0.5
 AVOID_S_MIN, AVOID_S_MAX = 1.0, 64.0
+NO_SERVICE = (Unavailable, Unknown)
 HEADERS_MAX = 256
 """So many headers are remembered with what they mean."""
 
@@ -176,17 +177,20 @@ class Core:
             header = self._heard[frame] = codec.response_header.decode(frame)
         return header
 
-    def on_header(self, endpoint: str, header: ResponseHeader) -> None:
+    def on_header(self, header: ResponseHeader) -> None:
         """An endpoint has answered: learn what its header tells. A node that lags does not take the leader back."""
-        self._avoided.pop(endpoint, None)
         if not self.cluster and header.cluster:
             self.cluster = header.cluster
             self._headers.clear()
         if header.term >= self._leader_term:
             self._leader, self._leader_term = header.leader_endpoint, header.term
 
+    def on_service(self, endpoint: str) -> None:
+        """An endpoint has done what it was asked, or said why not."""
+        self._avoided.pop(endpoint, None)
+
     def on_silence(self, endpoint: str, now: float) -> None:
-        """An endpoint could not be reached, or was silent: avoid it, each time in a row for twice as long."""
+        """An endpoint could not be reached, or nothing came of it: avoid it, each time in a row for twice as long."""
         if self._is_avoided(endpoint, now):
             return  # another call found it out at the same time
         pause, _ = self._avoided.get(endpoint, (AVOID_S_MIN / 2, now))
@@ -280,8 +284,13 @@ class Call(Generic[R]):
             self._core.on_silence(self._endpoint, now)
             # Something was executed, perhaps, by a node that we don't understand.
             return Fail(Unknown if self._is_write else ProtocolError, f"{self._endpoint}: {error}")
-        self._core.on_header(self._endpoint, header)
+        self._core.on_header(header)
         refusal = _error_in(response)
+        if isinstance(refusal, NO_SERVICE):
+            # Its gateway lives, what stands behind it perhaps not: it may go on naming its own node as the leader.
+            self._core.on_silence(self._endpoint, now)
+        else:
+            self._core.on_service(self._endpoint)
         if refusal is not None:
             return self._on_refusal(refusal, now)
         if isinstance(response, self._answer):

@@ -278,6 +278,16 @@ def test_an_unreachable_leader_is_avoided_twice_as_long_each_time(core: Core) ->
     assert [asked_first(now) for now in times] == [A, D, A, D, A, D, A, D]
 
 
+@pytest.mark.parametrize("error", ["Unknown", "Unavailable"])
+def test_a_leader_that_gets_nothing_done_is_not_followed(core: Core, error: str) -> None:
+    # Its gateway lives and names its own node, whose other actors stand still: the others elected another leader.
+    body = ErrorResult(error, "no result came in time")
+    call = put(core)
+    call.step(Go(), 0.0)
+    call.step(answer(body, leader=A), 4.9)
+    assert where(put(core, now=5.0).step(Go(), 5.0)) == B
+
+
 def test_threads_that_fail_together_avoid_an_endpoint_once(core: Core) -> None:
     calls = [put(core) for _ in range(8)]
     for call in calls:
@@ -290,7 +300,7 @@ def test_threads_that_fail_together_avoid_an_endpoint_once(core: Core) -> None:
 def test_an_endpoint_that_answers_is_trusted_again(core: Core) -> None:
     core.on_silence(A, 0.0)
     assert list(core.preferred(0.5, follow_leader=True)) == [B, C, A]
-    core.on_header(A, header())
+    core.on_service(A)
     assert list(core.preferred(0.5, follow_leader=True)) == [A, B, C]
 
 
