@@ -29,7 +29,7 @@ from typing import NamedTuple
 from zraft.verify.evidence import NEVER, Evidence, Times, Violation, items_of, position_of
 from zraft.verify.history import FAILED, UNKNOWN, Command, Operation, Result
 from zraft.verify.model import ABSENT, Kind, Step, apply
-from zraft.verify.search import Call, search
+from zraft.verify.search import Call, Pending, search
 
 SHOWN_MAX = 8
 """Operations before the one that does not fit which a violation names."""
@@ -69,19 +69,24 @@ def check(history: Iterable[Operation]) -> Verdict:
 def _violations_of_keys(evidence: Evidence) -> Iterator[Violation]:
     calls, pending = _Projection(evidence).by_key()
     for key in sorted(calls.keys() | pending.keys()):
-        queues: dict[tuple[Kind, int | None], list[Call[_Done]]] = {}
-        for call in sorted(pending[key], key=lambda call: call.begin):
-            queues.setdefault((call.what.step.kind, call.what.step.expected), []).append(call)
-        stuck = search(
-            sorted(calls[key], key=lambda call: call.begin),
-            list(queues.values()),
-            lambda state, done: apply(state, done.step),
-            ABSENT,
-        )
+        placed = sorted(calls[key], key=lambda call: call.begin)
+        stuck = search(placed, _pending_of(pending[key]), lambda state, done: apply(state, done.step), ABSENT)
         if stuck is not None:
             before = tuple(call.what.operation for call in stuck.order[-SHOWN_MAX:])
             what = f"{key}: {stuck.call.what.step.kind.name.lower()} at revision {stuck.call.what.step.revision}"
             yield Violation(f"{what} fits nothing that may have been before it", (*before, stuck.call.what.operation))
+
+
+def _pending_of(calls: Iterable[Call[_Done]]) -> Pending[_Done]:
+    queues: dict[tuple[Kind, int | None], list[Call[_Done]]] = {}
+    singles = []
+    for call in sorted(calls, key=lambda call: call.begin):
+        step = call.what.step
+        if step.expected:  # no revision comes twice
+            singles.append(call)
+        else:
+            queues.setdefault((step.kind, step.expected), []).append(call)
+    return Pending(list(queues.values()), singles)
 
 
 class _Projection:

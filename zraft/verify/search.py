@@ -6,7 +6,8 @@ configuration is the first call that is not placed yet and a bit for each one pl
 
 Pending calls, which may have taken effect at any time after they began, or never, stand in queues of
 interchangeable ones: whoever may take one may as well take the one that began first, so a configuration holds but the
-number taken of each queue, not which. Nothing has to be undone, since configurations are values.
+number taken of each queue, not which. Of pending calls that take effect once by their nature, whatever comes (a write
+on condition of a revision, say), not even that. Nothing has to be undone, since configurations are values.
 """
 
 from __future__ import annotations
@@ -28,6 +29,13 @@ class Call(NamedTuple, Generic[C]):
     rank: int = 0
 
 
+class Pending(NamedTuple, Generic[C]):
+    """Pending calls, sorted by when they began: queues of interchangeable ones, and those that exclude themselves."""
+
+    queues: Sequence[Sequence[Call[C]]]
+    singles: Sequence[Call[C]]
+
+
 class Stuck(NamedTuple, Generic[C]):
     """There is no such order: the longest that was found, and the call that had to come next and does not fit."""
 
@@ -38,12 +46,12 @@ class Stuck(NamedTuple, Generic[C]):
 class _Place(NamedTuple, Generic[S]):
     """A configuration: all calls before ``base`` are placed, and those whose bit (from ``base`` on) is set.
 
-    ``taken``: (number, how many) of each queue that something was taken of.
+    ``taken``: how many of each queue of pending calls.
     """
 
     base: int
     window: int
-    taken: tuple[tuple[int, int], ...]
+    taken: tuple[int, ...]
     state: S
 
     def placed(self) -> int:
@@ -52,26 +60,26 @@ class _Place(NamedTuple, Generic[S]):
 
 
 def search(
-    calls: Sequence[Call[C]], queues: Sequence[Sequence[Call[C]]], apply: Callable[[S, C], S | None], initial: S
+    calls: Sequence[Call[C]], pending: Pending[C], apply: Callable[[S, C], S | None], initial: S
 ) -> Stuck[C] | None:
     """None if there is an order in which all calls, and some pending ones, fit.
 
     Args:
         calls: those that took effect, sorted by when they began.
-        queues: pending calls; those of one queue are interchangeable, and sorted by when they began.
+        pending: those that may have taken effect.
         apply: the object's state after a call; None: the call can't come next.
         initial: the object's first state.
     """
-    place: _Place[S] = _Place(0, 0, (), initial)
+    place: _Place[S] = _Place(0, 0, (0,) * len(pending.queues), initial)
     seen = {place}
-    path: list[_Branch[C, S]] = [_Branch(None, place, _next(calls, queues, apply, place))]
+    path: list[_Branch[C, S]] = [_Branch(None, place, _next(calls, pending, apply, place))]
     best, best_order = place, tuple[Call[C], ...]()
     while place.base < len(calls):
         following = next((one for one in path[-1].choices if one[1] not in seen), None)
         if following is not None:
             call, place = following
             seen.add(place)
-            path.append(_Branch(call, place, _next(calls, queues, apply, place)))
+            path.append(_Branch(call, place, _next(calls, pending, apply, place)))
             continue
         if path[-1].place.placed() > best.placed():  # a dead end, and the farthest so far
             best, best_order = path[-1].place, tuple(branch.call for branch in path if branch.call is not None)
@@ -91,7 +99,7 @@ class _Branch(NamedTuple, Generic[C, S]):
 
 
 def _next(
-    calls: Sequence[Call[C]], queues: Sequence[Sequence[Call[C]]], apply: Callable[[S, C], S | None], place: _Place[S]
+    calls: Sequence[Call[C]], pending: Pending[C], apply: Callable[[S, C], S | None], place: _Place[S]
 ) -> Iterator[tuple[Call[C], _Place[S]]]:
     """The calls that may come next, each with where that leads; calls that took effect before pending ones."""
     candidates = _open(calls, place)
@@ -107,14 +115,19 @@ def _next(
                 return
             found.append((call, following))
     yield from found
-    taken = dict(place.taken)
-    for number, queue in enumerate(queues):
-        first = taken.get(number, 0)
-        if first < len(queue) and queue[first].begin <= limit:
-            state = apply(place.state, queue[first].what)
+    for number, queue in enumerate(pending.queues):
+        taken = place.taken[number]
+        if taken < len(queue) and queue[taken].begin <= limit:
+            state = apply(place.state, queue[taken].what)
             if state is not None:
-                more = tuple(sorted((taken | {number: first + 1}).items()))
-                yield queue[first], _Place(place.base, place.window, more, state)
+                more = (*place.taken[:number], taken + 1, *place.taken[number + 1 :])
+                yield queue[taken], _Place(place.base, place.window, more, state)
+    for call in pending.singles:
+        if call.begin > limit:
+            return
+        state = apply(place.state, call.what)
+        if state is not None:
+            yield call, _Place(place.base, place.window, place.taken, state)
 
 
 def _open(calls: Sequence[Call[C]], place: _Place[S]) -> list[tuple[int, Call[C]]]:
