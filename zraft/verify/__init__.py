@@ -3,16 +3,21 @@
 from zraft.verify.checker import Verdict, check
 from zraft.verify.evidence import Violation
 from zraft.verify.history import Command, HistoryError, Item, Operation, Result, read_history, write_history
+from zraft.verify.load import CheckedLoad, LoadSettings
+from zraft.verify.timeline import picture_of
 
 __all__ = [
+    "CheckedLoad",
     "Command",
     "HistoryError",
     "Item",
+    "LoadSettings",
     "Operation",
     "Result",
     "Verdict",
     "Violation",
     "check",
+    "picture_of",
     "read_history",
     "write_history",
 ]

@@ -36,7 +36,10 @@ SHOWN_MAX = 8
 
 
 class Verdict(NamedTuple):
-    """What came of a check: how many operations there were, how many of unknown outcome, and what can't be."""
+    """What came of a check: how many operations there were, how many of unknown outcome, and what can't be.
+
+    Reads of the past, which are made when all is over, are judged like all others, but not counted.
+    """
 
     operations: int
     unknown: int
@@ -63,7 +66,7 @@ def check(history: Iterable[Operation]) -> Verdict:
     evidence = Evidence(operations)
     # If the revisions contradict each other, there is nothing to build on.
     violations = tuple(evidence.violations or _violations_of_keys(evidence))
-    return Verdict(len(operations), sum(one.outcome == UNKNOWN for one in operations), violations)
+    return Verdict(sum(not one.at for one in operations), sum(one.outcome == UNKNOWN for one in operations), violations)
 
 
 def _violations_of_keys(evidence: Evidence) -> Iterator[Violation]:
