@@ -68,7 +68,7 @@ def test_a_node_whose_log_was_not_synced_is_out_until_an_operator_acts(  # S13, 
         acknowledge_sync_failure(data, runtime)
         cluster.restart(name)
         load.wait_for_progress()
-    verify(cluster, client, load)
+    verify(cluster, load)
 
 
 @pytest.mark.usefixtures("faults")
@@ -79,7 +79,7 @@ def test_a_leader_whose_disk_stalls_is_replaced(cluster: LocalCluster, client: C
             wait_until(lambda: cluster.leader() != leader, WAIT_S, "another leader")
             load.wait_for_progress()
         load.wait_for_progress()
-    verify(cluster, client, load)
+    verify(cluster, load)
 
 
 def test_full_disks_refuse_growth_and_at_last_all_writes_but_no_reads(
@@ -103,7 +103,7 @@ def test_full_disks_refuse_growth_and_at_last_all_writes_but_no_reads(
         for filler in fillers.values():
             filler.unlink()
         load.wait_for_progress()
-    verify(cluster, client, load)
+    verify(cluster, load)
 
 
 def test_a_follower_whose_disk_is_full_catches_up_when_there_is_room(
@@ -116,7 +116,7 @@ def test_a_follower_whose_disk_is_full_catches_up_when_there_is_room(
         load.wait_for_progress()
         fillers[name].unlink()
         load.wait_for_progress()
-    verify(cluster, client, load)
+    verify(cluster, load)
 
 
 def test_a_leader_whose_disk_is_full_refuses_writes_or_is_replaced(
@@ -134,7 +134,7 @@ def test_a_leader_whose_disk_is_full_refuses_writes_or_is_replaced(
         assert client.get("k").revision > 0
         fillers[leader].unlink()
         load.wait_for_progress()
-    verify(cluster, client, load)
+    verify(cluster, load)
 
 
 def lag(cluster: LocalCluster, name: str) -> int:

@@ -126,10 +126,7 @@ class Caller:
             request = msgspec.structs.replace(request, start=page.next_key, revision=page.revision)
 
     def _answered(self, asked: dict[str, Any], invocation: int, outcome: str, result: Result) -> Operation:
-        times = {"invocation": invocation, "completion": time.monotonic_ns()}
-        return Operation(
-            client=self._client, outcome=outcome, revision=result.revision, result=result, **asked, **times
-        )
+        return self._ended({**asked, "outcome": outcome, "revision": result.revision, "result": result}, invocation)
 
     def _failed(self, asked: dict[str, Any], invocation: int, outcome: str, error: ZraftError) -> Operation:
         return self._ended({**asked, "outcome": outcome, "error": f"{error.code}: {error}"}, invocation)
