@@ -1,8 +1,9 @@
 # Each target sets up what it needs: a machine needs make and Python >= 3.11, nothing else.
 PYTHON ?= python3
 NODES ?= 3
+MINUTES ?= 60
 ARGS ?=
-TEST_SECONDS_MAX ?= 1200
+TEST_SECONDS_MAX ?= 1500
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,11 +13,11 @@ SETUP := setup.py setup.cfg
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help build run run-cluster stop-cluster test test-fast bench lint schemas docs clean
+.PHONY: help build run run-cluster stop-cluster test test-fast chaos bench lint schemas docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@echo "Variables: PYTHON=$(PYTHON) (a Python >= 3.11), NODES=$(NODES) (run-cluster), ARGS (run, run-cluster, test, test-fast, bench)"
+	@echo "Variables: PYTHON=$(PYTHON) (a Python >= 3.11), NODES=$(NODES) (run-cluster), MINUTES=$(MINUTES) (chaos), ARGS (run, run-cluster, test, test-fast, chaos, bench)"
 
 build: $(VENV)/.test ## sdist and wheel, in dist/
 	rm -rf build dist
@@ -36,6 +37,9 @@ test: $(VENV)/.test ## all tests, the cheap ones first
 
 test-fast: $(VENV)/.test ## all tests but those that run clusters, real or simulated
 	$(BIN)/python -m pytest -m "not cluster and not chaos and not simulation" $(ARGS)
+
+chaos: $(VENV)/.test ## MINUTES of faults on real nodes: kills, partitions, power cuts, bad disks; ends with a verdict
+	$(BIN)/python -m tests.chaos.campaign --minutes $(MINUTES) $(ARGS)
 
 bench: $(VENV)/.runtime ## a standard set of loads on a cluster of three nodes that is started for it: a table
 	$(BIN)/python tools/bench.py $(ARGS)
