@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.chaos import power
+from tests.chaos import power, wallclock
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.power import PowerCutDisk
 from tests.chaos.proxy import Network, ProxiedCluster
@@ -70,6 +70,7 @@ def _round(tally: Tally, seconds: float, rng: random.Random, directory: Path, ou
     with contextlib.ExitStack() as stack:
         stack.enter_context(own_runtime())
         disks = stack.enter_context(_disks(directory))
+        clocks = None if wallclock.available() else stack.enter_context(wallclock.jumping_clocks())
         cluster = ProxiedCluster(directory, free_ports())
         network = stack.enter_context(Network(cluster.wires))
         stack.callback(cluster.down)
@@ -78,7 +79,7 @@ def _round(tally: Tally, seconds: float, rng: random.Random, directory: Path, ou
         load = CheckedLoad(
             LoadSettings(endpoints=endpoints, prefix="chaos/", clients=CLIENTS, seed=rng.getrandbits(32))
         )
-        nemesis = Nemesis(cluster, network, disks, rng)
+        nemesis = Nemesis(cluster, network, disks, clocks, rng)
         for what, why in nemesis.missing.items():
             print(f"  without {what}: {why}")
         deadline = time.monotonic() + seconds

@@ -11,9 +11,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 
-from tests.chaos import strace
+from tests.chaos import strace, wallclock
 from tests.chaos.power import PowerCutDisk, exhaust
 from tests.chaos.proxy import PLANES, Network, ProxiedCluster, Wire
+from tests.chaos.wallclock import WallClocks
 from tests.cluster.running import roster
 from tests.waiting import let_pass
 from zraft.cluster.processes import ClusterError
@@ -37,17 +38,24 @@ class Nemesis:
         cluster: whom it harms.
         network: between its nodes.
         disks: those of its nodes, by name; none if there are no such disks here.
+        clocks: those of its nodes; None if they can't be set.
         rng: what it does is drawn from it.
     """
 
     def __init__(
-        self, cluster: ProxiedCluster, network: Network, disks: Mapping[str, PowerCutDisk], rng: random.Random
+        self,
+        cluster: ProxiedCluster,
+        network: Network,
+        disks: Mapping[str, PowerCutDisk],
+        clocks: WallClocks | None,
+        rng: random.Random,
     ) -> None:
         self.faults: Counter[str] = Counter()
         self.missing: dict[str, str] = {}
         self._cluster = cluster
         self._network = network
         self._disks = disks
+        self._clocks = clocks
         self._rng = rng
         self._on_node: list[OnNode] = [
             self.kill_node,
@@ -67,6 +75,10 @@ class Nemesis:
             self._on_all.append(self.cut_all_power)
         else:
             self.missing["power cuts and full disks"] = "there are no disks of the nodes' own"
+        if clocks is None:
+            self.missing["jumps of the wall clock"] = wallclock.available() or "there are none"
+        else:
+            self._on_node.append(self.jump_clock)
         if reason := strace.available():
             self.missing["failing and stalling fsync"] = reason
         else:
@@ -167,6 +179,17 @@ class Nemesis:
         plane = self._rng.choice(PLANES)
         wires = [wire for wire in self._wires_of(name) if wire.plane == plane]
         return self._network.bad(wires, loss=self._rng.uniform(0.05, 0.5))
+
+    # --- clocks
+
+    @contextlib.contextmanager
+    def jump_clock(self, name: str) -> Iterator[None]:
+        """The wall clock, forward or back, and back again: it decides nothing."""
+        assert self._clocks is not None
+        session = roster(self._cluster, name).supervisor
+        self._clocks.set_off(session, self._rng.choice((-1, 1)) * int(10 ** self._rng.uniform(0, 8)))
+        yield
+        self._clocks.set_off(session, 0)
 
     # --- disks
 
