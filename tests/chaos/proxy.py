@@ -8,6 +8,8 @@ import asyncio
 import contextlib
 import itertools
 import random
+import socket
+import struct
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -27,6 +29,8 @@ PROXY_PORTS_FROM = 40
 CHUNK_BYTES = 1 << 16
 RETRANSMISSION_S = 0.2
 HOST = "127.0.0.1"
+LINGER_NOT = struct.pack("ii", 1, 0)
+"""The end of a connection is a reset."""
 
 
 @dataclass
@@ -55,15 +59,17 @@ class Wire:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, until either side ends it."""
         if self.is_refused:
-            writer.transport.abort()
+            await _close(writer)
             return
         try:
             further_reader, further_writer = await asyncio.open_connection(*self.goes_to)
         except OSError:
-            writer.transport.abort()
+            await _close(writer)
             return
         ends = {writer, further_writer}
         self.open |= ends
+        if self.is_refused:  # meanwhile
+            self.reset()
         pumps = [
             asyncio.ensure_future(_pump(reader, further_writer, self.there)),
             asyncio.ensure_future(_pump(further_reader, writer, self.back)),
@@ -73,22 +79,34 @@ class Wire:
         finally:
             for pump in pumps:
                 pump.cancel()
-            for end in ends:
-                end.transport.abort()
-            self.open -= ends
             await asyncio.gather(*pumps, return_exceptions=True)
+            for end in ends:
+                await _close(end)
+            self.open -= ends
 
     def reset(self) -> None:
         """Close all connections at once."""
         for writer in self.open:
-            writer.transport.abort()
+            _reset(writer)
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    if not writer.is_closing():
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT)
+    writer.transport.abort()
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    _reset(writer)
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, weather: Weather) -> None:
     with contextlib.suppress(OSError):
         while data := await reader.read(CHUNK_BYTES):
             await asyncio.sleep(weather.delay)
-            while weather.is_cut or random.random() < weather.loss:
+            while not writer.is_closing() and (weather.is_cut or random.random() < weather.loss):
                 await asyncio.sleep(RETRANSMISSION_S)
             writer.write(data)
             await writer.drain()
@@ -177,8 +195,7 @@ class Network:
             self._ready.set()
             await self._stop.wait()
             for wire in self.wires:
+                wire.is_refused = True
                 wire.reset()
-            serving = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-            for task in serving:
-                task.cancel()
+            serving = asyncio.all_tasks() - {asyncio.current_task()}
             await asyncio.gather(*serving, return_exceptions=True)

@@ -1,12 +1,14 @@
 """``zraft verify`` as a user runs it, while a node of the cluster dies."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.cluster.running import WAIT_S, follower
+from tests.cluster.load import Load
+from tests.cluster.running import WAIT_S, follower, running
 from tests.waiting import wait_until
 from zraft import Client
 from zraft.cluster import LocalCluster
@@ -34,3 +36,27 @@ def test_a_cluster_that_loses_a_node_keeps_its_word(cluster: LocalCluster, clien
     assert (process.returncode, stdout, stderr) == (0, line, "")
     assert verdict.operations > 0
     assert list(client.range(prefix="zraft-verify/")) == []
+
+
+def test_a_cluster_that_was_set_back_to_an_old_copy_is_found(tmp_path: Path) -> None:
+    """Each node is well, and all agree: but what was acknowledged since the copy is lost."""
+    with running(tmp_path / "cluster") as cluster:
+        load = Load(cluster.endpoints())
+        with load:
+            pass
+        cluster.down()
+        paths = [cluster.settings(name).data_path() for name in cluster.names]
+        for path in paths:
+            shutil.copytree(path, path.with_suffix(".old"))
+        cluster.up()
+        with load:
+            pass
+        cluster.down()
+        for path in paths:
+            shutil.rmtree(path)
+            path.with_suffix(".old").rename(path)
+        cluster.up()
+        load.read_back()
+        violations = check(load.history).violations
+    assert violations != ()
+    assert all("had been told already" in violation.what for violation in violations)

@@ -11,6 +11,7 @@ from typing import Self
 
 import msgspec
 
+from zraft.errors import Unavailable
 from zraft.protocol.client import Batch, BatchResult, Delete
 from zraft.verify.caller import Caller
 from zraft.verify.history import Command, Operation
@@ -77,7 +78,8 @@ class CheckedLoad:
         Not while clients run.
 
         Raises:
-            ZraftError: the cluster did not serve it.
+            Unavailable: the cluster did not serve it.
+            ZraftError: the same, for other reasons.
         """
         written = [
             (command.key, result.mod_revision)
@@ -87,7 +89,12 @@ class CheckedLoad:
         ]
         size = max(1, min(READ_BACK_MAX, ANSWER_BYTES // (self.settings.value_bytes + 64)))
         with Caller(self.settings.endpoints, self.settings.clients, READ_BACK_S) as caller:
-            self.history.append(caller.scan(self.settings.prefix))
+            view = caller.scan(self.settings.prefix)
+            if view.result is None:
+                raise Unavailable(view.error)
+            self.history.append(view)
+            # Of a revision that is lost nobody can be asked; that the view is older than it says enough.
+            written = [one for one in written if one[1] <= view.revision]
             for begin in range(0, len(written), size):
                 self.history.extend(caller.read_past(written[begin : begin + size]))
 

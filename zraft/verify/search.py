@@ -16,6 +16,9 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
+KEPT_MAX = 32
+"""Calls of the longest order that are told."""
+
 S = TypeVar("S")
 C = TypeVar("C")
 
@@ -37,7 +40,7 @@ class Pending(NamedTuple, Generic[C]):
 
 
 class Stuck(NamedTuple, Generic[C]):
-    """There is no such order: the longest that was found, and the call that had to come next and does not fit."""
+    """There is no such order: the end of the longest that was found, and the call that had to follow and can't."""
 
     order: tuple[Call[C], ...]
     call: Call[C]
@@ -82,7 +85,8 @@ def search(
             path.append(_Branch(call, place, _next(calls, pending, apply, place)))
             continue
         if path[-1].place.placed() > best.placed():  # a dead end, and the farthest so far
-            best, best_order = path[-1].place, tuple(branch.call for branch in path if branch.call is not None)
+            best = path[-1].place
+            best_order = tuple(branch.call for branch in path[-KEPT_MAX:] if branch.call is not None)
         path.pop()
         if not path:
             return Stuck(best_order, min(_open(calls, best), key=lambda index_call: index_call[1].end)[1])
