@@ -15,8 +15,9 @@ that has an end in time but no revision, and there is none. A serializable read,
 its place in the order by its revision, but need not be of the present.
 
 What is left out: how many revisions the unseen writes of different keys need together, since revisions of others may
-lie between; and whether a batch of unknown outcome of which nothing was ever seen was whole. The keys of a history
-are absent at its begin, and nobody else writes them.
+lie between; whether a batch of unknown outcome was whole, if no read saw one of its writes or one of them had a
+condition; and which unseen write it was that created a key. The keys of a history are absent at its begin, and nobody
+else writes them.
 """
 
 from __future__ import annotations
