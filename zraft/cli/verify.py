@@ -17,6 +17,8 @@ from zraft.verify.checker import Verdict
 from zraft.verify.history import HistoryError, Operation
 
 CLIENTS_MAX = 256
+TOLD_MAX = 20
+"""Violations that are told one by one; the closing line counts all."""
 
 
 @click.command(
@@ -98,7 +100,7 @@ def _judge(history: list[Operation], file: Path) -> None:
     if verdict.violations:
         picture = file.with_name(f"{file.name}.html")
         picture.write_text(picture_of(verdict.violations[0], history), encoding="utf-8")
-        for violation in verdict.violations:
+        for violation in verdict.violations[:TOLD_MAX]:
             click.echo(f"zraft: {violation.what}", err=True)
         click.echo(f"zraft: the first of them is drawn in {picture}", err=True)
     click.echo(closing_line(verdict, faults=0))

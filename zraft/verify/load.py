@@ -50,7 +50,7 @@ class CheckedLoad:
         self.acknowledged = [0] * settings.clients
         """Writes of each client that took effect, as it was told."""
         self.errors: list[BaseException] = []
-        """Of clients that ended by a bug."""
+        """Of clients that ended by a bug; the end of the context raises the first."""
         self._numbers = itertools.count(1)
         self._entered = itertools.count()
         self._stop = threading.Event()
@@ -71,6 +71,8 @@ class CheckedLoad:
         self._stop.set()
         while self._threads:
             self._threads.pop().join()
+        if self.errors and error is None:
+            raise self.errors[0]
 
     def read_back(self) -> None:
         """Read all keys, and each acknowledged write at its own revision: what is there goes into the history.
