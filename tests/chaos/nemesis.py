@@ -88,15 +88,18 @@ class Nemesis:
         """One fault, or two on different nodes; returns when they are healed and some time has passed."""
         if self._rng.random() < ON_ALL:
             fault = self._rng.choice(self._on_all)
-            self._count(fault.__name__)
+            print(f"  {fault.__name__}", flush=True)
             fault()
+            self.faults[fault.__name__] += 1
         else:
             count = 1 + (self._rng.random() < TWO_AT_A_TIME)
             with ExitStack() as stack:
                 for name in self._rng.sample(self._cluster.names, count):
                     strike = self._rng.choice(self._on_node)
-                    self._count(strike.__name__, name)
-                    stack.enter_context(strike(name))
+                    print(f"  {strike.__name__} {name}", flush=True)
+                    with contextlib.suppress(ProcessLookupError):  # its victim has just ended by itself
+                        stack.enter_context(strike(name))
+                        self.faults[strike.__name__] += 1
                 let_pass(self._rng.uniform(*LASTS_S))
         let_pass(self._rng.uniform(*QUIET_S))
 
@@ -239,7 +242,3 @@ class Nemesis:
 
     def _wires_of(self, name: str) -> list[Wire]:
         return [wire for wire in self._network.wires if name in (wire.source, wire.target)]
-
-    def _count(self, fault: str, name: str = "all") -> None:
-        self.faults[fault] += 1
-        print(f"  {fault} {name}", flush=True)
