@@ -1,10 +1,10 @@
 # Each target sets up what it needs: a machine needs make and Python >= 3.11, nothing else.
 PYTHON ?= python3
 NODES ?= 3
-MINUTES ?= 10
+MINUTES ?= 60
 SEED ?=
 ARGS ?=
-TEST_SECONDS_MAX ?= 1200
+TEST_SECONDS_MAX ?= 1500
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,11 +14,11 @@ SETUP := setup.py setup.cfg
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help build run run-cluster stop-cluster test test-fast simulate mutants bench lint schemas docs clean
+.PHONY: help build run run-cluster stop-cluster test test-fast simulate mutants chaos bench lint schemas docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@echo "Variables: PYTHON=$(PYTHON) (a Python >= 3.11), NODES=$(NODES) (run-cluster), MINUTES=$(MINUTES) and SEED (simulate), ARGS (all that run something)"
+	@echo "Variables: PYTHON=$(PYTHON) (a Python >= 3.11), NODES=$(NODES) (run-cluster), MINUTES=$(MINUTES) (simulate, chaos), SEED (simulate), ARGS (all that run something)"
 
 build: $(VENV)/.test ## sdist and wheel, in dist/
 	rm -rf build dist
@@ -44,6 +44,9 @@ simulate: $(VENV)/.test ## whole clusters in virtual time on all cores, for MINU
 
 mutants: $(VENV)/.test ## every named defect must be found: by the simulator, or by a test (45 minutes at most)
 	@$(BIN)/python -m tests.mutants $(ARGS)
+
+chaos: $(VENV)/.test ## MINUTES of faults on real nodes: kills, partitions, power cuts, bad disks; ends with a verdict
+	$(BIN)/python -m tests.chaos.campaign --minutes $(MINUTES) $(ARGS)
 
 bench: $(VENV)/.runtime ## a standard set of loads on a cluster of three nodes that is started for it: a table
 	$(BIN)/python tools/bench.py $(ARGS)

@@ -32,3 +32,8 @@ def wait_until(condition: Callable[[], T | None], timeout: float, what: str) -> 
             raise AssertionError(f"waited {timeout:g} s for {what}; the last value seen was {value!r}")
         time.sleep(max(0.0, min(pause_s, deadline - time.monotonic())))
         pause_s = min(pause_s * 2, PAUSE_S_MAX)
+
+
+def let_pass(seconds: float) -> None:
+    """Let time pass, for a fault that lasts. No verdict depends on how long it was."""
+    time.sleep(seconds)

@@ -73,6 +73,31 @@ class PowerCutDisk:
         return subprocess.run(["umount", self.path], capture_output=True, check=False).returncode == 0
 
 
+def exhaust(disk: PowerCutDisk, filler: Path) -> None:
+    """Leave so little room that the disk's node takes no entry any more."""
+    fill(disk, filler, reserve_of(disk) // 8)
+
+
+def fill(disk: PowerCutDisk, filler: Path, left: int) -> None:
+    """Take all room but so many bytes."""
+    free, _ = room(disk)
+    descriptor = os.open(filler, os.O_WRONLY | os.O_CREAT)
+    try:
+        os.posix_fallocate(descriptor, 0, os.fstat(descriptor).st_size + free - left)
+    finally:
+        os.close(descriptor)
+
+
+def room(disk: PowerCutDisk) -> tuple[int, int]:
+    found = os.statvfs(disk.path)
+    return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+
+
+def reserve_of(disk: PowerCutDisk) -> int:
+    _, total = room(disk)
+    return total // 10
+
+
 @functools.cache
 def available() -> str | None:
     """Why there can be no such disk here, for a test to skip with; None if there can."""

@@ -23,10 +23,15 @@ def run(fault: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @contextlib.contextmanager
 def attached(pid: int, fault: str) -> Iterator[None]:
-    """A process that runs already has a fault while the context lasts."""
+    """A process that runs already has a fault while the context lasts; it may end of it at once."""
     tracer = subprocess.Popen([*_strace(fault), "-p", str(pid)], stderr=subprocess.DEVNULL)
     try:
-        wait_until(lambda: _tracer_of(pid) == tracer.pid, TIMEOUT_S, f"strace to trace process {pid}")
+        # A tracer ends with whom it traces.
+        wait_until(
+            lambda: _tracer_of(pid) == tracer.pid or tracer.poll() is not None,
+            TIMEOUT_S,
+            f"strace to trace process {pid}",
+        )
         yield
     finally:
         tracer.terminate()
@@ -48,5 +53,9 @@ def _strace(fault: str) -> list[str]:
 
 
 def _tracer_of(pid: int) -> int:
-    found = re.search(r"^TracerPid:\s+(\d+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    found = re.search(r"^TracerPid:\s+(\d+)$", status, re.MULTILINE)
     return int(found[1]) if found else 0

@@ -1,6 +1,5 @@
 """Disks that fail, stall or fill up under a cluster that works: one node is out, or refuses; nothing is lost."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 
 from tests.chaos import strace
 from tests.chaos.conftest import Disks
-from tests.chaos.power import PowerCutDisk
+from tests.chaos.power import exhaust, fill, reserve_of
 from tests.cluster.load import Load
 from tests.cluster.nodes import http, started
 from tests.cluster.running import WAIT_S, follower, roster, verify
@@ -68,7 +67,7 @@ def test_a_node_whose_log_was_not_synced_is_out_until_an_operator_acts(  # S13, 
         acknowledge_sync_failure(data, runtime)
         cluster.restart(name)
         load.wait_for_progress()
-    verify(cluster, client, load)
+    verify(cluster, load)
 
 
 @pytest.mark.usefixtures("faults")
@@ -79,7 +78,7 @@ def test_a_leader_whose_disk_stalls_is_replaced(cluster: LocalCluster, client: C
             wait_until(lambda: cluster.leader() != leader, WAIT_S, "another leader")
             load.wait_for_progress()
         load.wait_for_progress()
-    verify(cluster, client, load)
+    verify(cluster, load)
 
 
 def test_full_disks_refuse_growth_and_at_last_all_writes_but_no_reads(
@@ -103,7 +102,7 @@ def test_full_disks_refuse_growth_and_at_last_all_writes_but_no_reads(
         for filler in fillers.values():
             filler.unlink()
         load.wait_for_progress()
-    verify(cluster, client, load)
+    verify(cluster, load)
 
 
 def test_a_follower_whose_disk_is_full_catches_up_when_there_is_room(
@@ -116,7 +115,7 @@ def test_a_follower_whose_disk_is_full_catches_up_when_there_is_room(
         load.wait_for_progress()
         fillers[name].unlink()
         load.wait_for_progress()
-    verify(cluster, client, load)
+    verify(cluster, load)
 
 
 def test_a_leader_whose_disk_is_full_refuses_writes_or_is_replaced(
@@ -134,7 +133,7 @@ def test_a_leader_whose_disk_is_full_refuses_writes_or_is_replaced(
         assert client.get("k").revision > 0
         fillers[leader].unlink()
         load.wait_for_progress()
-    verify(cluster, client, load)
+    verify(cluster, load)
 
 
 def lag(cluster: LocalCluster, name: str) -> int:
@@ -151,28 +150,3 @@ def is_refused(write: Callable[..., object], *arguments: str, why: str) -> bool:
     except (Unavailable, Unknown):  # proposed just before the disk was full
         pass
     return False
-
-
-def exhaust(disk: PowerCutDisk, filler: Path) -> None:
-    """Leave so little room that the disk's node takes no entry any more."""
-    fill(disk, filler, reserve_of(disk) // 8)
-
-
-def fill(disk: PowerCutDisk, filler: Path, left: int) -> None:
-    """Take all room but so many bytes."""
-    free, _ = room(disk)
-    descriptor = os.open(filler, os.O_WRONLY | os.O_CREAT)
-    try:
-        os.posix_fallocate(descriptor, 0, os.fstat(descriptor).st_size + free - left)
-    finally:
-        os.close(descriptor)
-
-
-def room(disk: PowerCutDisk) -> tuple[int, int]:
-    found = os.statvfs(disk.path)
-    return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
-
-
-def reserve_of(disk: PowerCutDisk) -> int:
-    _, total = room(disk)
-    return total // 10

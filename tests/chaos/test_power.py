@@ -29,7 +29,7 @@ def test_one_node_loses_its_power(cluster: LocalCluster, client: Client, load: L
         cluster.restart(name)
         wait_for_log(cluster, name, REBUILT, logged)
         load.wait_for_progress()
-    verify(cluster, client, load)
+    verify(cluster, load)
 
 
 def test_all_nodes_lose_their_power(cluster: LocalCluster, client: Client, load: Load, disks: Disks) -> None:
@@ -43,4 +43,4 @@ def test_all_nodes_lose_their_power(cluster: LocalCluster, client: Client, load:
         cluster.up()
         for name in cluster.names:
             wait_for_log(cluster, name, REBUILT, logged[name])
-        verify(cluster, client, load)
+        verify(cluster, load)

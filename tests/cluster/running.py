@@ -107,9 +107,9 @@ def replicas(cluster: LocalCluster) -> list[list[KeyValue]]:
     return found
 
 
-def verify(cluster: LocalCluster, client: Client, load: Load) -> None:
+def verify(cluster: LocalCluster, load: Load) -> None:
     """Check that everything that was acknowledged is there, and on every node."""
-    load.verify(client)
+    load.verify()
     first, *others = replicas(cluster)
     assert first
     assert all(other == first for other in others)

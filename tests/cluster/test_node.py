@@ -133,7 +133,7 @@ def test_a_node_that_is_asked_to_stop_stops_in_order(cluster: LocalCluster, clie
             wait_for_log(cluster, name, 'event="node stopped" exit_code=0', logged)
             assert "rebuilt" not in cluster.log_path(name).read_text()[logged:]
             load.wait_for_progress()
-    load.verify(client)
+    load.verify()
 
 
 def test_a_node_alone_is_a_cluster(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_writes_and_reads_go_on_when_the_leader_is_killed(cluster: LocalCluster,
             load.wait_for_progress()
             cluster.restart(leader)
     print("seconds from kill -9 of the leader to an acknowledged write + a read:", *times, sep="\n")
-    verify(cluster, client, load)
+    verify(cluster, load)
 
 
 @pytest.mark.timeout(300)
@@ -103,8 +103,8 @@ def test_nothing_is_lost_when_all_nodes_are_killed(cluster: LocalCluster, client
             for name in cluster.names:
                 cluster.kill(name)
         cluster.up()
-        load.verify(client)
-    verify(cluster, client, load)
+        load.verify()
+    verify(cluster, load)
 
 
 @pytest.mark.parametrize("who", ["leader", "follower"])
@@ -123,7 +123,7 @@ def test_an_actor_that_is_killed_comes_back_under_load(
             assert (after.incarnation != before.incarnation) == (actor in TRIO)
             assert after.supervisor == before.supervisor
             cluster.wait_until_ready()
-    verify(cluster, client, load)
+    verify(cluster, load)
 
 
 @pytest.mark.parametrize("who", ["leader", "follower"])
@@ -135,7 +135,7 @@ def test_all_of_a_node_dies_with_its_supervisor(cluster: LocalCluster, client: C
         load.wait_for_progress()
         cluster.restart(name)
         load.wait_for_progress()
-    verify(cluster, client, load)
+    verify(cluster, load)
 
 
 def test_a_leader_that_was_paused_rejoins(cluster: LocalCluster, client: Client, load: Load) -> None:  # traps 41, 65
@@ -147,7 +147,7 @@ def test_a_leader_that_was_paused_rejoins(cluster: LocalCluster, client: Client,
         wait_until(lambda: time.monotonic() > paused_at + PAUSE_S, WAIT_S, "the pause to have lasted long enough")
         cluster.resume(leader)
         load.wait_for_progress()
-    verify(cluster, client, load)
+    verify(cluster, load)
 
 
 def test_a_leader_that_nobody_answers_serves_no_read(cluster: LocalCluster, client: Client) -> None:  # trap 40
@@ -196,7 +196,7 @@ def test_a_leader_whose_storage_stands_still_is_replaced(cluster: LocalCluster, 
             print(f"another leader after {time.monotonic() - stopped_at:.2f} s")
             load.wait_for_progress()
         load.wait_for_progress()
-    verify(cluster, client, load)
+    verify(cluster, load)
 
 
 def test_without_a_majority_reads_of_the_own_state_go_on(cluster: LocalCluster, client: Client, load: Load) -> None:
@@ -224,4 +224,4 @@ def test_without_a_majority_reads_of_the_own_state_go_on(cluster: LocalCluster, 
         load.wait_for_progress()
         cluster.restart(dead[0])
     assert client.get("majority").mod_revision == revision
-    verify(cluster, client, load)
+    verify(cluster, load)

@@ -21,6 +21,7 @@ _COMMANDS = {
     "put": "kv.put",
     "range": "ranges.range_of_keys",
     "status": "status.status",
+    "verify": "verify.verify",
 }
 """Where each command stands."""
 

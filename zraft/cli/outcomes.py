@@ -27,6 +27,7 @@ USAGE = 2
 UNAVAILABLE = 3
 UNKNOWN = 4
 REJECTED = 5
+VIOLATED = 6
 BUG = 70
 MACHINE = 71
 INTERRUPTED = 130
@@ -39,6 +40,7 @@ MEANINGS = {
     UNAVAILABLE: "unavailable: certainly not done",
     UNKNOWN: "outcome unknown: it may have been done",
     REJECTED: "rejected: the same request would be refused again",
+    VIOLATED: "the answers of a cluster contradict each other: it lost or mixed up something",
     BUG: "a bug of zraft",
     MACHINE: "the operating system refused something",
     DataDirectoryInUse.exit_code: "another process uses the data directory",

@@ -1,0 +1,164 @@
+"""A campaign of real faults: rounds of a fresh cluster, a checked load and a nemesis, and a verdict after each.
+
+    python -m tests.chaos.campaign --minutes 60 [--seed N] [--output DIRECTORY]
+
+After each round the history must be linearizable, all acknowledged writes be there, and the replicas be equal. The
+last line is ``operations=N faults=F unknown=U violations=0``; any violation ends it with 1, and leaves the history and
+its picture in the output directory. The seed decides what the nemesis does; how it interleaves with the load is chance.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import random
+import secrets
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.chaos import power, wallclock
+from tests.chaos.nemesis import Nemesis
+from tests.chaos.power import PowerCutDisk
+from tests.chaos.proxy import Network, ProxiedCluster
+from tests.cluster.running import equal_and_led, free_ports, own_runtime
+from zraft.core.keyspace import APPLIED, read_applied
+from zraft.core.records import record_key
+from zraft.store.directory import DataDirectory
+from zraft.store.files import make_directory
+from zraft.store.state import StateView
+from zraft.verify import CheckedLoad, LoadSettings, Violation, check, picture_of, write_history
+
+ROUND_S = 60.0
+DISK_MIB = 512
+CLIENTS = 8
+MAP_SIZE = 1 << 40
+
+
+@dataclass
+class Tally:
+    """What a campaign has come to so far."""
+
+    operations: int = 0
+    unknown: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    violations: list[str] = field(default_factory=list)
+
+    def line(self) -> str:
+        counts = f"operations={self.operations} faults={self.faults.total()} unknown={self.unknown}"
+        return f"{counts} violations={len(self.violations)}"
+
+
+def run(seconds: float, seed: int, output: Path) -> Tally:
+    """So many seconds of rounds; it ends early at a violation."""
+    tally = Tally()
+    deadline = time.monotonic() + seconds
+    number = 0
+    while not tally.violations and (left := deadline - time.monotonic()) > 0:
+        number += 1
+        print(f"round {number} of seed {seed}", flush=True)
+        with tempfile.TemporaryDirectory(prefix="zraft-chaos-") as directory:
+            _round(tally, min(left, ROUND_S), random.Random(f"{seed}/{number}"), Path(directory), output)
+        print(f"  {tally.line()}", flush=True)
+    return tally
+
+
+def _round(tally: Tally, seconds: float, rng: random.Random, directory: Path, output: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(own_runtime())
+        disks = stack.enter_context(_disks(directory))
+        clocks = None if wallclock.available() else stack.enter_context(wallclock.jumping_clocks())
+        cluster = ProxiedCluster(directory, free_ports())
+        network = stack.enter_context(Network(cluster.wires))
+        stack.callback(cluster.down)
+        cluster.up()
+        endpoints = tuple(cluster.endpoints())
+        load = CheckedLoad(
+            LoadSettings(endpoints=endpoints, prefix="chaos/", clients=CLIENTS, seed=rng.getrandbits(32))
+        )
+        nemesis = Nemesis(cluster, network, disks, clocks, rng)
+        for what, why in nemesis.missing.items():
+            print(f"  without {what}: {why}")
+        deadline = time.monotonic() + seconds
+        with load:
+            while time.monotonic() < deadline:
+                nemesis.strike()
+            nemesis.heal()
+        tally.faults += nemesis.faults
+        _judge(tally, cluster, load, output)
+
+
+def _judge(tally: Tally, cluster: ProxiedCluster, load: CheckedLoad, output: Path) -> None:
+    equal_and_led(cluster)
+    load.read_back()
+    verdict = check(load.history)
+    tally.operations += verdict.operations
+    tally.unknown += verdict.unknown
+    if verdict.violations:
+        _keep(verdict.violations[0], load, output)
+    equal_and_led(cluster)
+    cluster.down()
+    states = {name: _state_of(cluster.settings(name).data_path()) for name in cluster.names}
+    tally.violations += [violation.what for violation in verdict.violations]
+    if len(set(states.values())) != 1:
+        tally.violations.append(f"the replicas differ: {states}")
+        write_history(output / "history.jsonl", load.history)
+    for violation in tally.violations[:20]:
+        print(f"  VIOLATION {violation}")
+
+
+def _keep(violation: Violation, load: CheckedLoad, output: Path) -> None:
+    output.mkdir(parents=True, exist_ok=True)
+    write_history(output / "history.jsonl", load.history)
+    (output / "history.jsonl.html").write_text(picture_of(violation, load.history), encoding="utf-8")
+
+
+def _state_of(path: Path) -> tuple[int, str]:
+    """A stopped node's revision, and a digest of its keys and of all that they ever were."""
+    newest = max(path.glob("state.*"), key=lambda one: int(one.suffix[1:]))
+    view = StateView(DataDirectory(path).state_path(int(newest.suffix[1:])), MAP_SIZE)
+    digest = hashlib.sha256()
+    try:
+        with view.begin() as tables:
+            _, revision = read_applied(tables.meta(APPLIED))
+            for key, meta in tables.keys_from(b""):
+                digest.update(key + meta)
+            for number in range(1, revision + 1):
+                digest.update(tables.record(record_key(number, 0)) or b"missing")
+    finally:
+        view.close()
+    return revision, digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _disks(directory: Path) -> Iterator[dict[str, PowerCutDisk]]:
+    """A disk with a power switch for each node, where there can be such ones."""
+    if power.available():
+        yield {}
+        return
+    with contextlib.ExitStack() as stack:
+        disks = {f"node-{number}": stack.enter_context(PowerCutDisk(DISK_MIB)) for number in (1, 2, 3)}
+        for name, disk in disks.items():
+            make_directory(disk.path / name)
+            (directory / name).symlink_to(disk.path / name)
+        yield disks
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Real faults on real nodes, and a check of all that they answered.")
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--seed", type=int, default=secrets.randbits(32))
+    parser.add_argument("--output", type=Path, default=Path("chaos-output"))
+    given = parser.parse_args()
+    tally = run(given.minutes * 60, given.seed, given.output)
+    print(", ".join(f"{count} {fault}" for fault, count in sorted(tally.faults.items())))
+    print(f"seed {given.seed}")
+    print(tally.line())
+    return bool(tally.violations)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

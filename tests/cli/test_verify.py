@@ -1,0 +1,93 @@
+"""``zraft verify``: its verdict, its files and its exit codes. Real clusters are verified in tests/cluster."""
+
+from pathlib import Path
+
+from tests.cli.asking import Serve, ask, run
+from zraft.protocol.client import (
+    Batch,
+    BatchResult,
+    DeleteResult,
+    Get,
+    GetResult,
+    Put,
+    PutResult,
+    Range,
+    RangeResult,
+    Request,
+    Response,
+)
+from zraft.verify import Operation, Result, write_history
+
+OUTPUT = "--output"
+
+
+def told(value: str, revision: int, begin: int) -> Operation:
+    result = Result(revision=revision, mod_revision=revision)
+    return Operation(
+        client=1,
+        operation="put",
+        key="k",
+        value=value,
+        outcome="ok",
+        revision=revision,
+        result=result,
+        invocation=begin,
+        completion=begin + 1,
+    )
+
+
+def test_a_right_history_is_judged(tmp_path: Path) -> None:
+    file = tmp_path / "h.jsonl"
+    write_history(file, [told("1", 1, 10), told("2", 2, 20)])
+    result = run("verify", "--check", str(file))
+    assert (result.exit_code, result.stdout) == (0, "operations=2 faults=0 unknown=0 violations=0\n")
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_wrong_history_is_told_and_drawn(tmp_path: Path) -> None:
+    file = tmp_path / "h.jsonl"
+    write_history(file, [told("1", 2, 10), told("2", 1, 20)])
+    result = run("verify", "--check", str(file))
+    assert (result.exit_code, result.stdout) == (6, "operations=2 faults=0 unknown=0 violations=1\n")
+    assert "a write got revision 1 when 2 had been told already" in result.stderr
+    assert "a write got revision 1" in (tmp_path / "h.jsonl.html").read_text()
+
+
+def test_what_is_no_history_is_wrong_usage(tmp_path: Path) -> None:
+    file = tmp_path / "h.jsonl"
+    file.write_text("nothing\n")
+    result = run("verify", "--check", str(file))
+    assert (result.exit_code, "line 1" in result.stderr) == (2, True)
+
+
+def test_a_node_that_forgets_what_it_acknowledged_is_found(serve: Serve, tmp_path: Path) -> None:
+    """It takes every put, with a revision of its own for each, and finds nothing."""
+    revision = 0
+
+    def answer(request: Request) -> Response:
+        nonlocal revision
+        match request:
+            case Batch(operations) if isinstance(operations[0], Get):
+                return BatchResult(tuple(GetResult(False, None, None, revision) for _ in operations), 0, revision)
+            case Batch(operations):
+                results: list[PutResult | DeleteResult] = []
+                for operation in operations:
+                    revision += isinstance(operation, Put)
+                    done = PutResult(True, None, 7, revision, revision)
+                    results.append(done if isinstance(operation, Put) else DeleteResult(True, None, 7, revision))
+                return BatchResult(tuple(results), 7, revision)
+            case Range():
+                return RangeResult((), False, b"", revision)
+        return GetResult(False, None, None, revision)
+
+    file = tmp_path / "h.jsonl"
+    result = ask(serve(answer), "verify", "--seconds", "0.5", "--clients", "1", OUTPUT, str(file))
+    assert result.exit_code == 6
+    assert "fits nothing that may have been before it" in result.stderr
+    assert file.exists()
+
+
+def test_nobody_to_verify_is_unavailable(tmp_path: Path) -> None:
+    file = tmp_path / "h.jsonl"
+    result = run("verify", "--seconds", "0.3", "--timeout", "0.2", "--endpoints", "127.0.0.1:1", OUTPUT, str(file))
+    assert (result.exit_code, "not one write succeeded" in result.stderr) == (3, True)

@@ -1,0 +1,121 @@
+"""``zraft verify``: whether a cluster keeps its word under load."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from pathlib import Path
+
+import click
+
+from zraft.cli.connection import connection_options, known_endpoints
+from zraft.cli.manual import Manual
+from zraft.cli.outcomes import UNAVAILABLE, VIOLATED, Failure
+from zraft.errors import ZraftError
+from zraft.verify import CheckedLoad, LoadSettings, check, picture_of, read_history, write_history
+from zraft.verify.checker import Verdict
+from zraft.verify.history import HistoryError, Operation
+
+CLIENTS_MAX = 256
+TOLD_MAX = 20
+"""Violations that are told one by one; the closing line counts all."""
+
+
+@click.command(
+    cls=Manual,
+    examples=[
+        "zraft verify # 30 s of load on the local cluster",
+        "zraft verify --seconds 600 --clients 16 --endpoints db1:8080,db2:8080,db3:8080",
+        "zraft verify --check zraft-history.jsonl # judge again what was written",
+    ],
+    ends=(UNAVAILABLE, VIOLATED),
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.1, 86_400),
+    default=30.0,
+    show_default=True,
+    metavar="N",
+    help="How long to put load on the cluster.",
+)
+@click.option(
+    "--clients",
+    type=click.IntRange(1, CLIENTS_MAX),
+    default=8,
+    show_default=True,
+    metavar="N",
+    help="Clients, each with one operation at a time.",
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("zraft-history.jsonl"),
+    show_default=True,
+    metavar="FILE",
+    help="Where the history goes; a violation is drawn next to it, with .html appended.",
+)
+@click.option(
+    "--check",
+    "given",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Put no load on anything: judge this history.",
+)
+@connection_options
+def verify(
+    seconds: float, clients: int, output: Path, given: Path | None, endpoints: tuple[str, ...] | None, timeout: float
+) -> None:
+    """Put load on a cluster while it lives through whatever it does, and check all that it answered.
+
+    Every answer is written down and judged: the history must be linearizable, and every acknowledged write must be
+    there at the end. Kill nodes meanwhile, cut their network: that is what it is for. It writes keys that begin with
+    zraft-verify/ and deletes them afterwards. The check holds the whole history in memory, about 3 KB an operation.
+    """
+    if given is not None:
+        try:
+            _judge(list(read_history(given)), given)
+        except HistoryError as error:
+            raise click.UsageError(str(error)) from None
+        return
+    prefix = f"zraft-verify/{secrets.token_hex(8)}/"
+    settings = LoadSettings(endpoints=known_endpoints(endpoints), prefix=prefix, clients=clients, timeout=timeout)
+    load = CheckedLoad(settings)
+    try:
+        with load:
+            time.sleep(seconds)
+    finally:
+        write_history(output, load.history)
+    if not any(load.acknowledged):
+        raise Failure("not one write succeeded: see which nodes are up with `zraft status`", UNAVAILABLE)
+    load.read_back()
+    write_history(output, load.history)
+    try:
+        _judge(load.history, output)
+    finally:
+        _clean_up(load)
+
+
+def _judge(history: list[Operation], file: Path) -> None:
+    verdict = check(history)
+    if verdict.violations:
+        picture = file.with_name(f"{file.name}.html")
+        picture.write_text(picture_of(verdict.violations[0], history), encoding="utf-8")
+        for violation in verdict.violations[:TOLD_MAX]:
+            click.echo(f"zraft: {violation.what}", err=True)
+        click.echo(f"zraft: the first of them is drawn in {picture}", err=True)
+    click.echo(closing_line(verdict, faults=0))
+    if verdict.violations:
+        raise click.exceptions.Exit(VIOLATED)
+
+
+def closing_line(verdict: Verdict, faults: int) -> str:
+    """What it comes to, on one line."""
+    counts = f"operations={verdict.operations} faults={faults} unknown={verdict.unknown}"
+    return f"{counts} violations={len(verdict.violations)}"
+
+
+def _clean_up(load: CheckedLoad) -> None:
+    try:
+        load.clean_up()
+    except ZraftError as error:
+        click.echo(f"zraft: keys below {load.settings.prefix} are left: {error}", err=True)

@@ -1,0 +1,167 @@
+"""Whether a history is linearizable: whether some order of its operations explains every answer.
+
+What is checked, and why it is enough:
+
+1. All that the revisions tell, over all keys (``evidence``). It orders every answered operation, for every answer
+   tells its revision: ranges and batches, which touch many keys, need no search of their own.
+2. Each key by itself (``search``, ``model``): every write in the place of its revision, every value, version and
+   revision that was read or told by a refusal, and every key that a range did not find. What is searched for are the
+   writes of unknown outcome that no read ever saw: each may have taken effect at any time after it was asked for, or
+   never.
+
+The keys may be judged one by one, though the store has one order for all: within the bounds of ``evidence.Times`` a
+revision of another key counts as much as one of the own, so a cycle through several keys would need an operation
+that has an end in time but no revision, and there is none. A serializable read, and one at a revision asked for, has
+its place in the order by its revision, but need not be of the present.
+
+What is left out: how many revisions the unseen writes of different keys need together, since revisions of others may
+lie between; whether a batch of unknown outcome was whole, if no read saw one of its writes or one of them had a
+condition; and which unseen write it was that created a key. The keys of a history are absent at its begin, and nobody
+else writes them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from zraft.verify.evidence import NEVER, Evidence, Times, Violation, items_of, position_of
+from zraft.verify.history import FAILED, UNKNOWN, Command, Operation, Result
+from zraft.verify.model import ABSENT, Kind, Step, apply
+from zraft.verify.search import Call, Pending, search
+
+SHOWN_MAX = 8
+"""Operations before the one that does not fit which a violation names."""
+
+
+class Verdict(NamedTuple):
+    """What came of a check: how many operations there were, how many of unknown outcome, and what can't be.
+
+    Reads of the past, which are made when all is over, are judged like all others, but not counted.
+    """
+
+    operations: int
+    unknown: int
+    violations: tuple[Violation, ...]
+
+
+class _Done(NamedTuple):
+    """What one operation did to one key, or saw of it."""
+
+    step: Step
+    operation: Operation
+
+
+_Calls = defaultdict[str, list[Call[_Done]]]
+
+
+def check(history: Iterable[Operation]) -> Verdict:
+    """Judge a whole history.
+
+    Raises:
+        HistoryError: two puts write the same value.
+    """
+    operations = tuple(history)
+    evidence = Evidence(operations)
+    # If the revisions contradict each other, there is nothing to build on.
+    violations = tuple(evidence.violations or _violations_of_keys(evidence))
+    return Verdict(sum(not one.at for one in operations), sum(one.outcome == UNKNOWN for one in operations), violations)
+
+
+def _violations_of_keys(evidence: Evidence) -> Iterator[Violation]:
+    calls, pending = _Projection(evidence).by_key()
+    for key in sorted(calls.keys() | pending.keys()):
+        placed = sorted(calls[key], key=lambda call: call.begin)
+        stuck = search(placed, _pending_of(pending[key]), lambda state, done: apply(state, done.step), ABSENT)
+        if stuck is not None:
+            before = tuple(call.what.operation for call in stuck.order[-SHOWN_MAX:])
+            what = f"{key}: {stuck.call.what.step.kind.name.lower()} at revision {stuck.call.what.step.revision}"
+            yield Violation(f"{what} fits nothing that may have been before it", (*before, stuck.call.what.operation))
+
+
+def _pending_of(calls: Iterable[Call[_Done]]) -> Pending[_Done]:
+    queues: dict[tuple[Kind, int | None], list[Call[_Done]]] = {}
+    singles = []
+    for call in sorted(calls, key=lambda call: call.begin):
+        step = call.what.step
+        if step.expected:  # no revision comes twice
+            singles.append(call)
+        else:
+            queues.setdefault((step.kind, step.expected), []).append(call)
+    return Pending(list(queues.values()), singles)
+
+
+class _Projection:
+    """The operations of a history as calls on each key."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._times = Times(evidence)
+        self._calls: _Calls = defaultdict(list)
+        self._pending: _Calls = defaultdict(list)
+        self._keys = sorted(_keys_of(evidence.history))
+
+    def by_key(self) -> tuple[_Calls, _Calls]:
+        """The calls that took effect, and the pending ones."""
+        for number, operation in enumerate(self._evidence.history):
+            if operation.writes():
+                results = operation.write_results()
+                for place, (command, result) in enumerate(zip(operation.writes(), results, strict=True)):
+                    self._write(operation, command, result, self._evidence.revisions.get((number, place), 0))
+            elif operation.outcome != FAILED:
+                self._read(operation)
+        return self._calls, self._pending
+
+    def _write(self, operation: Operation, command: Command, result: Result | None, revision: int) -> None:
+        kind = Kind.PUT if command.operation == "put" else Kind.DELETE
+        step = Step(kind, revision, command.value, command.expected)
+        if revision:
+            self._place(command.key, operation, step)
+        elif result is None:
+            if operation.outcome == UNKNOWN:
+                call = Call(operation.invocation, NEVER, _Done(step, operation))
+                self._pending[command.key].append(call)
+        elif result.success:  # a delete that found nothing
+            self._place(command.key, operation, Step(Kind.READ, result.revision))
+        else:
+            step = Step(Kind.REFUSED, result.revision, None, command.expected, result.mod_revision)
+            self._place(command.key, operation, step)
+
+    def _read(self, operation: Operation) -> None:
+        revision = position_of(operation)
+        found = {item.key: item for item in items_of(operation)}
+        for key in self._read_keys(operation):
+            item = found.get(key)
+            step = Step(Kind.READ, revision)
+            if item is not None:
+                told = (item.mod_revision, item.create_revision, item.version)
+                step = Step(Kind.READ, revision, item.value, None, *told)
+            self._place(key, operation, step)
+
+    def _read_keys(self, operation: Operation) -> list[str]:
+        if operation.operation == "get":
+            return [operation.key]
+        begin = bisect_left(self._keys, operation.key)
+        end = bisect_left(self._keys, operation.key + chr(0x10FFFF), begin)
+        return self._keys[begin:end]
+
+    def _place(self, key: str, operation: Operation, step: Step) -> None:
+        is_write = step.kind in (Kind.PUT, Kind.DELETE)
+        is_of_the_past = bool(operation.serializable or operation.at)
+        asked = 0 if is_of_the_past else operation.invocation
+        answered = NEVER if is_of_the_past or operation.outcome == UNKNOWN else operation.completion
+        begin = max(asked, self._times.not_before(step.revision))
+        end = min(answered, self._times.not_after(step.revision + (not is_write)))
+        self._calls[key].append(Call(begin, end, _Done(step, operation), 2 * step.revision + (not is_write)))
+
+
+def _keys_of(history: Iterable[Operation]) -> set[str]:
+    keys = set[str]()
+    for operation in history:
+        if operation.operation != "range":
+            keys.update(command.key for command in operation.writes())
+            keys.update((operation.key,) if operation.operation == "get" else ())
+        keys.update(item.key for item in items_of(operation))
+    return keys
