@@ -222,8 +222,8 @@ MUTANTS = (
         "a stuck storage goes on leading",
         "a leader must be able to work",
         ELECTION,
-        '            if vitality.stalled(now):\n                stopped = self._follow(0, self.term, now, f"{name}',
-        '            if False:\n                stopped = self._follow(0, self.term, now, f"{name}',
+        "            if vitality.stalled(now):\n",
+        "            if False:\n",
     ),
     Mutant(
         "a stuck leader is elected again",

@@ -33,9 +33,9 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class Tree:
-    """A copy of the tree at ``source``, with one mutant or none."""
+    """A copy of the tree at ``source``."""
 
-    def __init__(self, source: Path, mutant: Mutant | None = None) -> None:
+    def __init__(self, source: Path) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="zraft-mutant-")
         self.path = Path(self._temporary.name)
         for name in COPIED:
@@ -43,12 +43,6 @@ class Tree:
                 shutil.copytree(source / name, self.path / name, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(source / name, self.path / name)
-        if mutant is not None:
-            try:
-                mutant.apply(self.path)
-            except ValueError:
-                self._temporary.cleanup()
-                raise
 
     def __enter__(self) -> "Tree":
         return self
@@ -74,11 +68,11 @@ class Tree:
 
 def hunt(original: Tree, mutant: Mutant, seconds: float) -> Verdict:
     """Look for one mutant of ``original``, for so long at most."""
-    try:
-        tree = Tree(original.path, mutant)
-    except ValueError as error:
-        return Verdict(mutant, False, str(error))
-    with tree:
+    with Tree(original.path) as tree:
+        try:
+            mutant.apply(tree.path)
+        except ValueError as error:
+            return Verdict(mutant, False, str(error))
         return _by_test(mutant, tree) if mutant.test else _by_simulation(mutant, tree, seconds)
 
 

@@ -20,13 +20,23 @@ class Adversary:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._world = world = cluster.world
-        self._faults = faults = Faults(cluster)
-        self._plots = plots = Plots(cluster, faults)
+        self._faults = Faults(cluster)
+        self._plots = Plots(cluster, self._faults)
         self._interval = world.between(0.1, 1.0)
         self._react = {event: world.random.choice(REACTIONS) for event in EVENTS}
         # Most runs keep their disks: whoever is out does nothing wrong any more.
         self._wiping = 0.05 if world.chance(0.2) else 0.0
-        self._strikes: list[Callable[[], None]] = [
+        self._strikes = self._repertoire()
+        self._weights = [world.random.choice((0, 1, 1, 3)) or 0.05 for _ in self._strikes]
+        if world.chance(0.5):  # a favourite
+            self._weights[world.random.randrange(len(self._strikes))] += 10
+        self._worst = self._reactions()
+        cluster.listeners.append(self._on_event)
+        self._schedule()
+
+    def _repertoire(self) -> list[Callable[[], None]]:
+        faults, plots = self._faults, self._plots
+        return [
             faults.partition,
             faults.cut_pairs,
             faults.clear_network,
@@ -50,10 +60,10 @@ class Adversary:
             plots.return_to_office,
             plots.starve_follower,
         ]
-        self._weights = [world.random.choice((0, 1, 1, 3)) or 0.05 for _ in self._strikes]
-        if world.chance(0.5):  # a favourite
-            self._weights[world.random.randrange(len(self._strikes))] += 10
-        self._worst: dict[str, list[Callable[[Node], None]]] = {
+
+    def _reactions(self) -> dict[str, list[Callable[[Node], None]]]:
+        faults, plots = self._faults, self._plots
+        return {
             "campaigning": [plots.make_forget, plots.make_forget, faults.restart, faults.pause],
             "asking": [
                 plots.keep_votes_back,
@@ -86,8 +96,6 @@ class Adversary:
             "committed": [faults.isolate, faults.crash, faults.kill_actor, faults.hold],
             "started": [faults.restart, faults.stall_storage, faults.isolate],
         }
-        cluster.listeners.append(self._on_event)
-        self._schedule()
 
     @property
     def struck(self) -> int:

@@ -39,6 +39,7 @@ class ElectionActor(Actor):
         self._inbox: deque[tuple[object, int, int]] = deque()
         self._routes: dict[int, int] = {}  # member -> the incarnation that asked last
         self._core: Election | None = None
+        self._told = "", 0
         self._granted: list[tuple[int, int]] = []  # (term, candidate) of each request that storage may yet grant
 
     def receive(self, message: object, sender: int, incarnation: int = 0) -> None:
@@ -88,6 +89,14 @@ class ElectionActor(Actor):
         self._note_decision(message)
         self._do(core.step(message, now, sender))  # type: ignore[arg-type]  # whatever the control plane may carry
 
+    def _tell_of_ballot(self, message: object) -> None:
+        """The adversary hears once of each ballot, and once of its votes."""
+        if isinstance(message, PreVote | Vote):
+            what = "campaigning" if isinstance(message, PreVote) else "asking"
+            if self._told != (what, message.ballot):
+                self._told = what, message.ballot
+                self._node.cluster.happened(what, self._node)
+
     def _note_decision(self, message: object) -> None:
         """Only a refusal takes a grant back (S7)."""
         match message:
@@ -106,8 +115,7 @@ class ElectionActor(Actor):
             self.survive()
             match effect:
                 case Send(to, message):
-                    if isinstance(message, PreVote | Vote):
-                        node.cluster.happened("campaigning" if isinstance(message, PreVote) else "asking", node)
+                    self._tell_of_ballot(message)
                     answers = self._routes.get(to, 0) if isinstance(message, ANSWERS) else None
                     node.send(Plane.CONTROL, to, message, answers)
                 case ToStorage(message):
