@@ -288,8 +288,8 @@ MUTANTS = (
         "one revision for a batch",
         "S11: one revision for each command that changed a key",
         KEYSPACE,
-        "        revision = self.revision = self.revision + 1\n",
-        "        revision = self.revision = self.revision + (not self._records)\n",
+        "        self.revision += 1\n",
+        "        self.revision += not self._records\n",
     ),
     Mutant(
         "a revision for nothing",
@@ -303,8 +303,8 @@ MUTANTS = (
         "apply depends on the process",
         "apply is a function of state and entry (trap 56)",
         KEYSPACE,
-        "        previous = self._value_at(meta) if operation.return_previous and meta.version else None\n",
-        "        previous = None\n        if id(self) % 3 == 0 and meta.version:\n"
+        "        previous = self._value_at(mod, sub) if operation.return_previous and version else None\n",
+        "        previous = None\n        if id(self) % 3 == 0 and version:\n"
         "            return DeleteResult(True, None, index, self.revision)\n",
     ),
 )

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from zraft.core.durable import WritableTables
 from zraft.core.limits import fault_of, is_write
 from zraft.core.records import (
-    KeyMeta,
     key_value,
     pack_meta,
     pack_record,
@@ -39,10 +38,12 @@ from zraft.protocol.entries import Entry, EntryId, EntryKind
 
 APPLIED = b"applied"
 _APPLIED = struct.Struct(">QQQ")
+RECORDS_MAX = 1024
+"""So many records are gathered, and appended together."""
 OPERATIONS_PER_STEP = 32
 """Apply lets its caller look around after this many operations."""
 
-_ABSENT = KeyMeta(0, 0, 0, 0, 0)
+_ABSENT = (0, 0, 0, 0, 0)
 
 Result = PutResult | DeleteResult | BatchResult | ErrorResult
 
@@ -110,9 +111,10 @@ class Keyspace:
                     yield
 
     def _apply_one(self, operation: Put | Delete, index: int) -> PutResult | DeleteResult:
-        data = self._tables.key(operation.key)
-        meta = unpack_meta(data) if data else _ABSENT
-        current = meta.mod if meta.version else 0
+        meta = self._tables.key(operation.key)
+        # Plain tuples: this runs on every node for every write, and a named one costs as much as all else here.
+        mod, sub, create, version, _ = unpack_meta(meta) if meta else _ABSENT
+        current = mod if version else 0
         expected = operation.expected_revision
         if expected is not None and expected != current:
             error = ErrorInfo(
@@ -121,35 +123,37 @@ class Keyspace:
             if isinstance(operation, Put):
                 return PutResult(False, error, index, self.revision, current)
             return DeleteResult(False, error, index, self.revision, current, current != 0)
-        previous = self._value_at(meta) if operation.return_previous and meta.version else None
+        previous = self._value_at(mod, sub) if operation.return_previous and version else None
+        key = operation.key
         if isinstance(operation, Put):
-            self._write(operation.key, operation.value, meta, operation.lease)
-            return PutResult(True, None, index, self.revision, self.revision, previous)
-        if not meta.version:
+            revision = self._next_revision()
+            create, version, lease = create or revision, version + 1, operation.lease
+            record = pack_record(create, version, mod, sub, lease, key, operation.value)
+            self._write(key, record, pack_meta(revision, 0, create, version, lease))
+            return PutResult(True, None, index, revision, revision, previous)
+        if not version:
             return DeleteResult(True, None, index, self.revision)
-        self._write(operation.key, None, meta, 0)
-        return DeleteResult(True, None, index, self.revision, self.revision, True, previous)
+        revision = self._next_revision()
+        self._write(key, pack_record(0, 0, mod, sub, 0, key, b""), pack_meta(revision, 0, 0, 0, 0))
+        return DeleteResult(True, None, index, revision, revision, True, previous)
 
-    def _write(self, key: bytes, value: bytes | None, meta: KeyMeta, lease: int) -> None:
-        """Give the key a new record and point its index entry there; value None deletes it."""
-        revision = self.revision = self.revision + 1
-        if value is None:
-            create = version = 0
-        else:
-            create = meta.create or revision
-            version = meta.version + 1
-        record = pack_record(create, version, meta.mod, meta.sub, lease, key, value or b"")
-        self._records.append((record_key(revision, 0), record))
-        self._tables.set_key(key, pack_meta(revision, 0, create, version, lease))
-        if len(self._records) >= 1024:
+    def _next_revision(self) -> int:
+        self.revision += 1
+        return self.revision
+
+    def _write(self, key: bytes, record: bytes, meta: bytes) -> None:
+        """Add the key's record of the newest revision, and point its index entry there."""
+        self._records.append((record_key(self.revision, 0), record))
+        self._tables.set_key(key, meta)
+        if len(self._records) >= RECORDS_MAX:
             self._flush()
 
-    def _value_at(self, meta: KeyMeta) -> KeyValue:
+    def _value_at(self, mod: int, sub: int) -> KeyValue:
         self._flush()
-        data = self._tables.record(record_key(meta.mod, meta.sub))
+        data = self._tables.record(record_key(mod, sub))
         if data is None:
-            raise InvariantViolated("an index entry points to a record", revision=meta.mod)
-        return key_value(meta.mod, unpack_record(data))
+            raise InvariantViolated("an index entry points to a record", revision=mod)
+        return key_value(mod, unpack_record(data))
 
     def _flush(self) -> None:
         if self._records:

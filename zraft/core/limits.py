@@ -67,7 +67,10 @@ def _fault_of_revision(revision: int | None) -> str:
 def _fault_of_put(put: Put) -> str:
     if put.session or put.sequence or put.lease:
         return "session, sequence and lease are reserved: this version takes only 0"
-    return _fault_of_key(put.key) or _fault_of_revision(put.expected_revision)
+    fault = _fault_of_key(put.key)
+    if fault or put.expected_revision is None:
+        return fault
+    return _fault_of_revision(put.expected_revision)
 
 
 def _fault_of_delete(delete: Delete) -> str:
@@ -86,7 +89,7 @@ def _fault_of_batch(batch: Batch) -> str:
     if reads and len({operation.serializable for operation in operations if isinstance(operation, Get)}) > 1:
         return "the Gets of a batch are all linearizable or all serializable: split this one"
     for number, operation in enumerate(operations):
-        fault = fault_of(operation)
+        fault = _fault_of_put(operation) if isinstance(operation, Put) else fault_of(operation)
         if not fault and not isinstance(operation, Get) and operation.return_previous:
             fault = "the previous value is returned to single commands only: read it with a batch of Gets"
         if fault:

@@ -101,9 +101,9 @@ class View:
 
     def _item(self, key: bytes, data: bytes, revision: int, keys_only: bool) -> KeyValue | None:
         """What a range shows of a key, from its index entry; None: it was not there."""
-        meta = unpack_meta(data)
-        if keys_only and meta.version and meta.mod <= revision:
-            return KeyValue(key, b"", meta.create, meta.mod, meta.version, meta.lease)  # no value need be copied
+        mod, _, create, version, lease = unpack_meta(data)
+        if keys_only and version and mod <= revision:
+            return KeyValue(key, b"", create, mod, version, lease)  # no value need be copied
         found = self._at(data, revision)
         if found is None:
             return None
@@ -114,10 +114,9 @@ class View:
         """(mod revision, record) of a key at a revision (0: now), from its index entry; None: not there."""
         if data is None:
             return None
-        meta = unpack_meta(data)
-        if not meta.version and (not revision or meta.mod <= revision):
+        mod, sub, _, version, _ = unpack_meta(data)
+        if not version and (not revision or mod <= revision):
             return None
-        mod, sub = meta.mod, meta.sub
         while True:
             record = self._record(mod, sub)
             if not revision or mod <= revision:
