@@ -49,7 +49,7 @@ chaos: $(VENV)/.test ## MINUTES of faults on real nodes: kills, partitions, powe
 	$(BIN)/python -m tests.chaos.campaign --minutes $(MINUTES) $(ARGS)
 
 bench: $(VENV)/.runtime ## a standard set of loads on a cluster of three nodes that is started for it: a table
-	$(BIN)/python tools/bench.py $(ARGS)
+	$(BIN)/python -m tools.bench $(ARGS)
 
 lint: $(VENV)/.test ## ruff, mypy and the import contracts
 	$(BIN)/ruff check

@@ -1,6 +1,8 @@
-"""A small standard set of loads on a local cluster that is started for it, and a table of the figures: ``make bench``.
+"""A small standard set of loads on a local cluster that is started for it, and two tables: ``make bench``.
 
-    python tools/bench.py --seconds 5
+The first has the figures, the second where the time went (see ``tools/costs.py``).
+
+    python -m tools.bench --seconds 5
 
 The figures are of all nodes and clients on one machine and one disk. Machines differ by a factor of two and more, so
 compare only what ran side by side, in turn.
@@ -15,6 +17,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from tools import costs
 from zraft.bench import Load, measure
 from zraft.cli.bench import HEAD, row
 from zraft.cli.tables import table
@@ -45,16 +48,23 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--nodes", type=int, default=3)
     options = parser.parse_args(arguments)
     rows: list[tuple[object, ...]] = [("LOAD", *HEAD)]
+    spent: list[tuple[object, ...]] = [costs.HEAD]
     with tempfile.TemporaryDirectory(prefix="zraft-bench-", dir=DIRECTORY) as directory:
         cluster = LocalCluster(Path(directory), options.nodes, ports=PORTS)
         cluster.up()
         try:
             for name, load in loads(cluster.endpoints(), options.seconds).items():
                 print(f"{name}, {options.seconds:g} s ...", file=sys.stderr, flush=True)
-                rows.append((name, *row(measure(load))))
+                if load.fill:
+                    measure(replace(load, seconds=0.1))  # not to be counted with what follows
+                    load = replace(load, fill=False)
+                before = costs.sample(cluster)
+                figures = measure(load)
+                rows.append((name, *row(figures)))
+                spent.append(costs.row(name, figures, cluster.leader(), before, costs.sample(cluster)))
         finally:
             cluster.down()
-    print(table(rows))
+    print(f"{table(rows)}\n\n{table(spent)}")
 
 
 if __name__ == "__main__":
