@@ -125,7 +125,7 @@ class Append(_Message, tag=1, frozen=True):
 
 
 class AppendAnswer(_Message, tag=2, frozen=True):
-    """What an Append or Commit came to, in ``term`` (the answering storage's when the request was refused).
+    """What an Append came to, in ``term`` (the answering storage's when the request was refused).
 
     ``match``: previous index + number of entries when it succeeded (S2), else 0. ``commit``: the commit index that the
     storage knows. ``conflict``: on a mismatch, the (first index, term) of the conflicting term, or (last index + 1, 0)
