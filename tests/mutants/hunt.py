@@ -3,9 +3,11 @@
 The copy is what runs, so the product has no hook for its own defects.
 """
 
+import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -48,6 +50,7 @@ class Tree:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._end_what_was_left()
         self._temporary.cleanup()
 
     def python(self, *arguments: str) -> tuple[int, str]:
@@ -61,6 +64,13 @@ class Tree:
         except subprocess.TimeoutExpired:
             return -1, "it did not end"
         return done.returncode, done.stdout + done.stderr
+
+    def _end_what_was_left(self) -> None:
+        """A test that was broken off leaves the nodes that it had started, each in a session of its own."""
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if os.readlink(process / "cwd") == str(self.path):
+                    os.kill(int(process.name), signal.SIGKILL)
 
     def pytest(self, *tests: str) -> tuple[int, str]:
         return self.python("-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests)
