@@ -54,7 +54,7 @@ MUTANTS = (
         FORMATION,
         '            if listed.id == member:\n                return ""\n',
         '            if True:\n                return ""\n',
-        test=FORMING,
+        test="tests/unit/core/test_formation.py",
     ),
     Mutant(
         "takes part before all have confirmed",
