@@ -83,8 +83,8 @@ MUTANTS = (
         ACCEPTOR,
         '        if message.term != self._log.term:\n            return Ignored(f"commit of',
         '        if False:\n            return Ignored(f"commit of',
-        # Not the simulator's: a leader sends it only to who has answered an Append of its term, and what an older leader
-        # says is committed stands in the newer one's log as well.
+        # Not the simulator's: a leader sends it only to who has answered an Append of its term, and what an older
+        # leader says is committed stands in the newer one's log as well.
         test="tests/unit/core/test_acceptor.py",
     ),
     Mutant(
