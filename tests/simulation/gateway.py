@@ -49,6 +49,7 @@ class GatewayActor(Actor):
         self._routes: dict[int, int] = {}  # member -> the start of its gateway that asked last
         self._later: list[Serve] = []
         self._looked = self.world.now
+        self._turned = 0.0
         self._open: set[tuple[int, int]] = set()
         """(member, request) of peers' reads, and (0, request) of clients, as long as they wait."""
         self.wake()
@@ -79,10 +80,10 @@ class GatewayActor(Actor):
         return not self._inbox
 
     def deadline(self) -> float | None:
-        return self.clock.now() + POLL_SECONDS if self._open else None
+        return self._turned + POLL_SECONDS if self._open else None
 
     def turn(self) -> None:
-        now = self.clock.now()
+        now = self._turned = self.clock.now()
         self._look_at_trio(now)
         page = self._node.page
         # Reads that came a turn ago: between any two looks at the page, time passes that was this gateway's pause.

@@ -48,6 +48,7 @@ class Network:
         self._world = world
         self._deliver = deliver
         self._cut: set[tuple[Plane, int, int]] = set()
+        self._severed: set[tuple[Plane, int, int]] = set()
         self._hoard: list[tuple[Plane, int, Parcel]] = []
         self._stalled: dict[int, float] = {}
         self._held: list[tuple[Plane, int, Parcel]] = []
@@ -76,9 +77,15 @@ class Network:
         """Nothing from ``senders`` reaches ``targets`` any more on these planes, nor what is under way."""
         self._cut |= {(plane, a, b) for plane in planes for a in senders for b in targets if a != b}
 
+    def sever(self, senders: set[int], targets: set[int], planes: tuple[Plane, ...] = tuple(Plane)) -> None:
+        """As ``cut``, and what a plot of the storm still wants to mend stays cut, until all is healed."""
+        self.cut(senders, targets, planes)
+        self._severed |= {(plane, a, b) for plane in planes for a in senders for b in targets if a != b}
+
     def mend(self, senders: set[int], targets: set[int]) -> None:
         """What ``senders`` say reaches ``targets`` again."""
-        self._cut = {(plane, a, b) for plane, a, b in self._cut if not (a in senders and b in targets)}
+        mended = {(plane, a, b) for plane, a, b in self._cut if a in senders and b in targets}
+        self._cut -= mended - self._severed
 
     def stall(self, target: int, seconds: float) -> None:
         """What comes to ``target`` waits for a while, and then arrives in its order: a congested link."""
@@ -102,6 +109,7 @@ class Network:
 
     def heal(self) -> None:
         self._cut.clear()
+        self._severed.clear()
 
     def replay(self, target: int = 0) -> None:
         """Old messages arrive once more, a few of those to ``target`` (0: to anybody)."""

@@ -19,12 +19,12 @@ class Sick:
         self.can_lead = True
         match sickness:
             case "deaf":
-                network.cut(others, me)
+                network.sever(others, me)
             case "mute":
-                network.cut(me, others)
+                network.sever(me, others)
             case "deaf to data":
-                network.cut(others, me, (Plane.DATA,))
-                network.cut(me, others, (Plane.DATA,))
+                network.sever(others, me, (Plane.DATA,))
+                network.sever(me, others, (Plane.DATA,))
             case "no storage" if node.trio:
                 node.trio.storage.pause(math.inf)
                 self.can_lead = False
