@@ -7,6 +7,7 @@ import pytest
 import zmq
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from tests.waiting import wait_until
 from tests.wire.served import (
     BATCH,
     DELETE,
@@ -16,17 +17,22 @@ from tests.wire.served import (
     STATUS,
     VERSION_1,
     WAIT_MS,
+    WAIT_S,
     Served,
     Stranger,
     error_code,
     pack,
 )
+from zraft.actors.process import ProcessStats
 from zraft.protocol.client import PROTOCOL_VERSION, REQUEST_BYTES_MAX
 
 pytestmark = pytest.mark.cluster
 
 KEY = bytes(400)
 MIB = 1 << 20
+FLOOD_CONNECTIONS, FLOOD_MESSAGES = 40, 100
+FLOOD_GROWTH_BYTES = 8 * MIB
+"""The four floods that are looked at send some 20 MiB."""
 
 
 def is_served(stranger: Stranger) -> bool:
@@ -256,3 +262,32 @@ def test_peers_ports_take_no_harm_from_strangers(served: Served, stranger: Stran
         throw()
     assert is_served(stranger)
     assert served.roster() == before
+
+
+@pytest.mark.parametrize("port", ["client", "control", "data", "gateways"])
+def test_a_flood_of_nonsense_leaves_memory_as_it_was(served: Served, stranger: Stranger, port: str) -> None:
+    node = served.node.settings
+    ports = {"client": node.port, "control": node.peer_port, "data": node.peer_port + 1, "gateways": node.peer_port + 2}
+    nonsense = [b"", VERSION_1, *(pack(value) for value in ([1], [2, b"x"], {"a": 1}, -5)), bytes(1_000)]
+
+    def flood() -> None:
+        """From many connections, each of which the node has never seen."""
+        with zmq.Context() as context:
+            for number in range(FLOOD_CONNECTIONS):
+                with context.socket(zmq.DEALER) as dealer:
+                    dealer.setsockopt(zmq.LINGER, 1_000)
+                    dealer.connect(f"tcp://127.0.0.1:{ports[port]}")
+                    for at in range(FLOOD_MESSAGES):
+                        dealer.send_multipart([nonsense[(number + at + turn) % len(nonsense)] for turn in range(4)])
+
+    def resident() -> int:
+        found = [ProcessStats.of(pid) for pid in served.roster().actors.values()]
+        return sum(stats.resident_bytes for stats in found if stats)
+
+    flood()
+    assert is_served(stranger)
+    before = resident()
+    for _ in range(4):
+        flood()
+        assert is_served(stranger)
+    wait_until(lambda: resident() < before + FLOOD_GROWTH_BYTES, WAIT_S, "what the flood took to be given back")
