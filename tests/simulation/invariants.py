@@ -149,10 +149,10 @@ class Invariants:
 
     def matched(self, leader: int, term: int, before: int, follower: int, match: int) -> None:
         """A leader believes that a storage holds its log up to ``match`` (S2, traps 14, 18)."""
-        log = self.logs[follower]
-        if log.term != term or not match:
-            return  # it follows somebody else by now
-        expected = term if match > before else self.logs[leader].term_at(match)
+        log, own = self.logs[follower], self.logs[leader]
+        if log.term != term or not match or (own.term != term and match <= before):
+            return  # it, or the leader's own storage, follows somebody else by now
+        expected = term if match > before else own.term_at(match)
         found = log.durable_term_at(match)
         require(found == expected, "what matches is stored", leader=leader, follower=follower, match=match, found=found)
 
