@@ -6,7 +6,8 @@ from tests.simulation.cluster import Cluster
 from tests.simulation.network import Plane
 from tests.simulation.node import Node
 
-SICKNESSES = ("deaf", "mute", "deaf to data", "no storage", "no replication", "down")
+STUCK = ("no storage", "no replication")
+SICKNESSES = ("deaf", "mute", "deaf to data", *STUCK, "down")
 
 
 class Sick:
@@ -16,7 +17,7 @@ class Sick:
         self.node = node
         self._network = network = cluster.network
         me, others = {node.id}, set(cluster.nodes) - {node.id}
-        self.can_lead = True
+        self._stuck = node.trio if sickness in STUCK else None
         match sickness:
             case "deaf":
                 network.sever(others, me)
@@ -27,12 +28,15 @@ class Sick:
                 network.sever(me, others, (Plane.DATA,))
             case "no storage" if node.trio:
                 node.trio.storage.pause(math.inf)
-                self.can_lead = False
             case "no replication" if node.trio:
                 node.trio.replication.pause(math.inf)
-                self.can_lead = False
             case _:
                 node.crash(gateway_too=True, lose_state=False)
+
+    @property
+    def can_lead(self) -> bool:
+        """Whether it is able to work: not while its trio is the one that got stuck; one that was on its way is well."""
+        return self._stuck is None or self.node.trio is not self._stuck
 
     def recover(self) -> None:
         """Whatever stands still is killed by its supervisor in the end."""

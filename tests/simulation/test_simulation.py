@@ -22,6 +22,7 @@ SEEDS = range(1, 31)
 ONCE_FAILED: dict[int, str] = {
     2387: "of the simulator: a plot of the storm mended a link of the node that was to stay sick",
     5564: "of the simulator: a leader whose own storage follows another one was held against its log",
+    6341: "of the simulator: a node that had been about to restart was no longer sick",
     5932: "of the simulator: a gateway whose deadline moved away each time it was looked at never polled",
 }
 """Seeds that found a bug, and which."""
