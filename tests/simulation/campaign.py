@@ -42,11 +42,23 @@ class Totals(msgspec.Struct):
 
 def state_path() -> Path:
     """Where the totals of this very core are kept: another core begins to count anew."""
+    return DIRECTORY / f"{_digest('zraft/core', 'zraft/protocol')[:12]}.json"
+
+
+def fresh_seed() -> int:
+    """The first of the seeds that are this very tree's own.
+
+    Each change of the core or of the simulator is judged by seeds that no other one was, and the verdict is the same
+    wherever it is asked for.
+    """
+    return int(_digest("zraft/core", "zraft/protocol", "tests/simulation")[:10], 16)
+
+
+def _digest(*folders: str) -> str:
     digest = hashlib.sha256()
-    package = ROOT / "zraft"
-    for path in sorted(chain((package / "core").glob("*.py"), (package / "protocol").glob("*.py"))):
+    for path in sorted(chain.from_iterable((ROOT / folder).glob("*.py") for folder in folders)):
         digest.update(path.read_bytes())
-    return DIRECTORY / f"{digest.hexdigest()[:12]}.json"
+    return digest.hexdigest()
 
 
 class Campaign:
