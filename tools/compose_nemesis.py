@@ -1,0 +1,129 @@
+"""Faults for a cluster of containers: kills, pauses and disconnects nodes of a compose project, and repairs them again.
+
+    zraft verify --seconds 600 --endpoints ... &
+    python -m tools.compose_nemesis --project zraft --minutes 10
+
+Needs a Docker engine, and the package docker (``pip install 'zraft[tools]'``). It decides nothing about what is right:
+``zraft verify`` beside it does. It never has more than a minority of the nodes out at once, so service must go on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+PROJECT_LABEL = "com.docker.compose.project"
+SERVICE_LABEL = "com.docker.compose.service"
+FAULT_S = (1.0, 15.0)
+CALM_S = (1.0, 10.0)
+
+
+class Container(Protocol):
+    """What is used of a container of the Docker SDK."""
+
+    name: str
+
+    def kill(self) -> None:
+        """SIGKILL to its first process."""
+
+    def start(self) -> None:
+        """Start it again."""
+
+    def pause(self) -> None:
+        """Freeze all of its processes."""
+
+    def unpause(self) -> None:
+        """Let them go on."""
+
+
+class Network(Protocol):
+    """What is used of a network of the Docker SDK."""
+
+    def disconnect(self, container: Container) -> None:
+        """Cut a container off."""
+
+    def connect(self, container: Container) -> None:
+        """Let it in again."""
+
+
+class Nemesis:
+    """Strikes some of the containers, waits, repairs them, waits, until the time is up.
+
+    Args:
+        containers: one a node.
+        network: the one between them.
+        rng: decides whom, how and for how long: the same seed, the same faults.
+        sleep: waits so many seconds.
+    """
+
+    def __init__(
+        self,
+        containers: Sequence[Container],
+        network: Network,
+        rng: random.Random,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._containers = list(containers)
+        self._rng = rng
+        self._sleep = sleep
+        self._faults: dict[str, tuple[Callable[[Container], None], Callable[[Container], None]]] = {
+            "kill": (lambda one: one.kill(), lambda one: one.start()),
+            "pause": (lambda one: one.pause(), lambda one: one.unpause()),
+            "disconnect": (network.disconnect, network.connect),
+        }
+        self.struck = 0
+        """Faults so far."""
+
+    def round(self) -> None:
+        """One fault to one node or, of five and more, to several, and its repair."""
+        rng = self._rng
+        out = rng.sample(self._containers, rng.randint(1, max(1, (len(self._containers) - 1) // 2)))
+        name = rng.choice(sorted(self._faults))
+        strike, repair = self._faults[name]
+        print(f"{name} {', '.join(one.name for one in out)}", flush=True)
+        done: list[Container] = []
+        try:
+            for one in out:
+                done.append(one)
+                strike(one)
+                self.struck += 1
+            self._sleep(rng.uniform(*FAULT_S))
+        finally:  # whatever interrupts it: nothing stays broken
+            for one in done:
+                repair(one)
+        self._sleep(rng.uniform(*CALM_S))
+
+
+def main() -> None:
+    """The command line."""
+    import docker  # only here: nobody else needs an engine
+
+    parser = argparse.ArgumentParser(prog="python -m tools.compose_nemesis", description=__doc__)
+    parser.add_argument("--project", default="zraft", help="name of the compose project")
+    parser.add_argument("--service", default="node", help="nodes are the services whose names begin with this")
+    parser.add_argument("--network", default="", help="the network between the nodes; default: <project>_default")
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
+    options = parser.parse_args()
+    engine = docker.from_env()
+    found = engine.containers.list(filters={"label": f"{PROJECT_LABEL}={options.project}"})
+    nodes = sorted(
+        (one for one in found if one.labels.get(SERVICE_LABEL, "").startswith(options.service)),
+        key=lambda one: one.name,
+    )
+    if len(nodes) < 3:
+        parser.exit(2, f"{len(nodes)} nodes run in the project {options.project!r}: faults need three at least\n")
+    network = engine.networks.get(options.network or f"{options.project}_default")
+    print(f"seed {options.seed}, nodes {', '.join(one.name for one in nodes)}", flush=True)
+    nemesis = Nemesis(nodes, network, random.Random(options.seed))
+    end = time.monotonic() + 60 * options.minutes
+    while time.monotonic() < end:
+        nemesis.round()
+    print(f"faults={nemesis.struck}")
+
+
+if __name__ == "__main__":
+    main()
