@@ -22,7 +22,8 @@
     └── StorageFault
         ├── OutOfSpace           the disk or the map is full: apply waits for room
         ├── SyncFailed           a commit of the log failed: an operator must look at the disk
-        └── CorruptLog           a stored entry does not match its checksum
+        ├── CorruptLog           a stored entry does not match its checksum
+        └── CorruptSnapshot      a snapshot does not match its checksums
     InvariantViolated            a bug of zraft itself, never of its caller
 
 A deadline is a cause, not a class: a request that ran out of time ends as ``NotExecuted`` or as ``Unknown``.
@@ -158,6 +159,12 @@ class SyncFailed(StorageFault):
 
 class CorruptLog(StorageFault):
     """A stored entry does not match its checksum, or entries are missing."""
+
+    exit_code = 77
+
+
+class CorruptSnapshot(StorageFault):
+    """A snapshot is not whole, or does not match its checksums."""
 
     exit_code = 77
 

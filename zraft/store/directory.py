@@ -35,6 +35,11 @@ class DataDirectory:
         return self.path / f"state.{generation}"
 
     @property
+    def snapshots_path(self) -> Path:
+        """The directory of the snapshots."""
+        return self.path / "snapshots"
+
+    @property
     def dirty_mark(self) -> Path:
         """There while ``state/`` may hold what is not on the disk."""
         return self.path / "dirty"

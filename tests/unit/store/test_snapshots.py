@@ -1,0 +1,97 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from zraft.core.keyspace import Keyspace
+from zraft.errors import CorruptSnapshot
+from zraft.protocol import codec
+from zraft.protocol.client import Put
+from zraft.protocol.entries import Entry, EntryId, EntryKind, Origin
+from zraft.store.snapshots import (
+    CHUNK_BYTES,
+    DATA_FILE,
+    list_snapshots,
+    make_snapshot,
+    read_manifest,
+    snapshot_path,
+    verify_snapshot,
+)
+from zraft.store.state import LmdbState
+
+MAP = 1 << 30
+
+
+def fill(path: Path, first: int, count: int, size: int = 100) -> list[tuple[bytes, bytes]]:
+    """Apply so many puts to a state; returns its table of keys."""
+    state = LmdbState(path, MAP)
+    keyspace = Keyspace(state)
+    for index in range(first, first + count):
+        body = codec.encode(Put(b"key %d" % (index % 50), bytes(size)))
+        entry = Entry(index, 3, EntryKind.COMMANDS, Origin(1, 0, 1, index), codec.pack_commands([body]))
+        for _ in keyspace.apply(entry):
+            pass
+    keyspace.commit()
+    keys = list(state.keys_from(b""))
+    state.abort()
+    state.close()
+    return keys
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    path = tmp_path / "state.0"
+    fill(path, 1, 40)
+    return path
+
+
+def made(state: Path) -> Path:
+    path, _ = make_snapshot(state, state.parent / "snapshots", MAP, None, 1.0)
+    return path
+
+
+def test_a_snapshot_tells_what_it_holds_and_not_what_came_later(state: Path) -> None:
+    path = made(state)
+    fill(state, 41, 10)
+    manifest = verify_snapshot(path)
+    assert path == snapshot_path(state.parent / "snapshots", 40)
+    assert (manifest.last, manifest.revision, manifest.created) == (EntryId(40, 3), 40, 1.0)
+    assert read_manifest(path) == manifest
+    later = made(state)
+    assert list_snapshots(path.parent) == [later, path]
+    assert verify_snapshot(later).checksum() != manifest.checksum()
+
+
+def test_a_copy_of_a_snapshot_is_a_state(state: Path) -> None:
+    path = made(state)
+    copy = state.with_name("state.1")
+    copy.mkdir()
+    (copy / DATA_FILE).write_bytes(path.read_bytes())
+    assert fill(copy, 41, 0) == fill(state, 41, 0)
+    assert fill(copy, 41, 2_000, size=4_000) == fill(state, 41, 2_000, size=4_000)  # it grows over the trailer
+
+
+def test_a_flipped_bit_anywhere_in_a_snapshot_is_found(state: Path) -> None:  # traps 29, 30
+    fill(state, 41, 1_000, size=2_000)
+    path = made(state)
+    whole = path.read_bytes()
+    assert len(whole) > CHUNK_BYTES
+    for at in [*range(0, len(whole), len(whole) // 50), *range(len(whole) - 40, len(whole))]:
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+        with pytest.raises(CorruptSnapshot, match=str(path)):
+            verify_snapshot(path)
+
+
+@pytest.mark.parametrize("kept", [0, 10, 5_000, -1])
+def test_a_snapshot_that_was_cut_short_is_found(state: Path, kept: int) -> None:
+    path = made(state)
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(CorruptSnapshot):
+        verify_snapshot(path)
+
+
+def test_what_has_no_finished_name_is_no_snapshot(state: Path) -> None:
+    path = made(state)
+    (path.parent / f"making.{os.getpid()}").write_bytes(b"")
+    (path.parent / "incoming.00").write_bytes(b"")
+    assert list_snapshots(path.parent) == [path]
