@@ -24,6 +24,8 @@ KEY_BYTES_MAX = 400
 """LMDB takes keys of 511 bytes; the rest is room for what zraft may put around a key."""
 BATCH_OPERATIONS_MAX = 10_000
 RANGE_ITEMS_MAX = 10_000
+BACKUP_NAME_BYTES_MAX = 16
+BACKUP_CHUNK_BYTES = 1 << 20
 REPLY_BYTES_MAX = 4 << 20
 """A Range stops and offers its continuation, and a batch of Gets answers ResourceExhausted, beyond this."""
 
@@ -141,7 +143,18 @@ class ClusterStatus(_Request, tag=6, frozen=True):
     """Ask a node what it knows of the cluster and of itself."""
 
 
-Request = Put | Delete | Batch | Get | Range | ClusterStatus
+class ReadBackup(_Request, tag=9, frozen=True):
+    """Read a fresh snapshot of the node that is asked, from ``offset`` on; ask the same node until all is read.
+
+    ``backup``: 1 to 16 random bytes that the client chose. The first request with a name begins a backup of that name,
+    a copy of the node's own state at that moment; it ends when nobody asked for it for a minute.
+    """
+
+    backup: bytes
+    offset: int = 0
+
+
+Request = Put | Delete | Batch | Get | Range | ClusterStatus | ReadBackup
 Command = Put | Delete | Batch
 """What may stand in the log."""
 
@@ -246,4 +259,17 @@ class ErrorResult(_Answer, tag=7, frozen=True):
     message: str
 
 
-Response = PutResult | DeleteResult | BatchResult | GetResult | RangeResult | StatusResult | ErrorResult
+class BackupChunk(_Answer, tag=9, frozen=True):
+    """A part of a snapshot file: ``size`` is the whole's in bytes, and 0 while it is still being made: ask again.
+
+    ``data`` is up to 1 MiB, and empty from the end on.
+    """
+
+    offset: int
+    size: int
+    data: bytes
+
+
+Response = (
+    PutResult | DeleteResult | BatchResult | GetResult | RangeResult | StatusResult | ErrorResult | BackupChunk
+)

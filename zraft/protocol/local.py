@@ -264,8 +264,9 @@ class StorageGroup(_Message, frozen=True):
 
 
 class IdentityGroup(_Message, frozen=True):
-    """Written by storage: who this node is, and the configuration in force."""
+    """Written by storage: who this node is, the configuration in force, and the record that the cluster began with."""
 
     member: int
     cluster: bytes
     configuration: Configuration
+    record: ClusterRecord | None = None
