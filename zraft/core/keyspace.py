@@ -54,6 +54,11 @@ def read_applied(data: bytes | None) -> tuple[EntryId, int]:
     return EntryId(index, term), revision
 
 
+def with_revision(data: bytes, revision: int) -> bytes:
+    """A value of ``APPLIED`` with another revision of the store: not lower than the one in it."""
+    return data[:16] + revision.to_bytes(8, "big") + data[24:]
+
+
 class Keyspace:
     """Applies entries to the tables. Invariant: applied index, term and revision are committed with their effects."""
 

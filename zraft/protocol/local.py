@@ -24,7 +24,10 @@ class StatusQuery(_Message, tag=10, frozen=True):
 
 
 class StorageStatus(_Message, tag=11, frozen=True):
-    """Answer to ``StatusQuery``. ``record`` is None, and ``configuration`` empty, before the cluster has formed."""
+    """Answer to ``StatusQuery``. ``record`` is None, and ``configuration`` empty, before the cluster has formed.
+
+    ``initial_state``: see ``Log.initial_state``.
+    """
 
     member: int
     term: int
@@ -33,6 +36,7 @@ class StorageStatus(_Message, tag=11, frozen=True):
     record: ClusterRecord | None
     formed: bool
     configuration: Configuration
+    initial_state: bytes = b""
 
 
 class StoreRecord(_Message, tag=12, frozen=True):
