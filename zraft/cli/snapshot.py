@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ import click
 from zraft.cli.connection import connect, connection_options
 from zraft.cli.manual import ManualGroup
 from zraft.cli.node import settings_of
+from zraft.cli.offline import progress_bar
 from zraft.cli.outcomes import MACHINE, REJECTED, UNAVAILABLE
 from zraft.cli.output import as_json, output_option
 from zraft.cli.tables import table
@@ -116,24 +116,8 @@ def restore(file: Path, data_dir: Path, name: str, peers: str, bump_revision: in
 
 @contextlib.contextmanager
 def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr, when that is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda done, whole: None
-        return
-    shown = False
-
-    def show(done: int, whole: int) -> None:
-        nonlocal shown
-        shown = True
-        filled = 30 * done // max(whole, 1)
-        bar = f"{'#' * filled}{'.' * (30 - filled)}"
-        click.echo(f"\r{what} [{bar}] {done >> 20} of {whole >> 20} MiB", err=True, nl=False)
-
-    try:
-        yield show
-    finally:
-        if shown:
-            click.echo(err=True)
+    with progress_bar() as progress:
+        yield lambda done, whole: progress(what, done, whole)
 
 
 def _told(manifest: Manifest, output: str) -> str:

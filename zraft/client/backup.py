@@ -24,7 +24,8 @@ Progress = Callable[[int, int], None]
 class Ask(Protocol):
     """Sends a request to one endpoint, once; raises a ``ZraftError``."""
 
-    def __call__(self, request: ReadBackup, answer: type[BackupChunk], only: str, /) -> BackupChunk: ...
+    def __call__(self, request: ReadBackup, answer: type[BackupChunk], only: str, /) -> BackupChunk:
+        """The answer."""
 
 
 def save(ask: Ask, endpoints: tuple[str, ...], timeout: float, path: Path, progress: Progress) -> Manifest:

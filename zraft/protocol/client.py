@@ -270,6 +270,4 @@ class BackupChunk(_Answer, tag=9, frozen=True):
     data: bytes
 
 
-Response = (
-    PutResult | DeleteResult | BatchResult | GetResult | RangeResult | StatusResult | ErrorResult | BackupChunk
-)
+Response = PutResult | DeleteResult | BatchResult | GetResult | RangeResult | StatusResult | ErrorResult | BackupChunk
