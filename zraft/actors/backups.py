@@ -12,12 +12,17 @@ import secrets
 import subprocess
 import sys
 
-from zraft.errors import ResourceExhausted, StorageFault, Unavailable
-from zraft.protocol import codec
+import msgspec
+
+from zraft.actors.snapshotter import Job
+from zraft.config import Settings
+from zraft.errors import ResourceExhausted, Unavailable
 from zraft.protocol.client import BACKUP_CHUNK_BYTES, BackupChunk, ReadBackup
 from zraft.protocol.entries import ClusterRecord
 from zraft.store.directory import DataDirectory
 from zraft.store.files import make_directory
+from zraft.store.snapshots import DATA_FILE
+from zraft.store.space import has_room
 
 IDLE_SECONDS = 60.0
 """A backup that nobody reads for so long is ended: its file takes room."""
@@ -28,16 +33,15 @@ class Backups:
     """At most one backup at a time, ended with ``close``, or by ``tick`` when its client has gone away.
 
     Args:
-        directory: the node's data directory.
-        map_size: of the state, in bytes.
+        settings: the node's.
     """
 
-    def __init__(self, directory: DataDirectory, map_size: int) -> None:
-        self._directory = directory
-        self._map_size = map_size
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._directory = DataDirectory(settings.data_path())
         self._name = b""
         self._child: subprocess.Popen[bytes] | None = None
-        self._path = directory.snapshots_path
+        self._path = self._directory.snapshots_path
         self._file: int | None = None
         self._size = 0
         self._last_asked = 0.0
@@ -83,33 +87,27 @@ class Backups:
         """End the backup, if there is one."""
         if self._child is not None:
             self._child.kill()
-            self._child.communicate()
+            self._child.wait()
             self._child = None
         if self._file is not None:
             os.close(self._file)
             self._file = None
         if self._name:
             self._path.unlink(missing_ok=True)
-        self._name = b""
+        self._name, self._size = b"", 0
 
     def _begin(self, name: bytes, generation: int, record: ClusterRecord | None) -> None:
+        state = self._directory.state_path(generation)
         self._path = self._directory.snapshots_path / f"{PREFIX}{secrets.token_hex(8)}"
+        map_size = self._settings.map_size_gib << 30
+        paths = (str(state), str(self._path.parent))
+        job = Job(self._settings.id, os.getpid(), *paths, map_size, record, check=False, backup=str(self._path))
         try:
+            if not has_room(self._directory.path, (state / DATA_FILE).stat().st_size):
+                raise ResourceExhausted("this node's disk has no room for a backup: make room, or ask another node")
             make_directory(self._path.parent)
-            self._child = subprocess.Popen(
-                [
-                    sys.executable,
-                    *("-m", "zraft.actors.backup_copy"),
-                    str(os.getpid()),
-                    str(self._directory.state_path(generation)),
-                    str(self._path),
-                    str(self._map_size),
-                    codec.encode(record).hex() if record else "-",
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-            )
+            command = [sys.executable, "-m", "zraft.actors.snapshotter", msgspec.json.encode(job).decode()]
+            self._child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         except OSError as error:
             raise Unavailable(f"the backup could not be begun: {error}") from error
         self._name = name
@@ -122,17 +120,18 @@ class Backups:
         """
         if self._child is None or self._child.poll() is None:
             return
-        _, words = self._child.communicate()
         code, self._child = self._child.returncode, None
         try:
             if code:
-                raise StorageFault(words.decode(errors="replace").strip()[-400:] or f"its process ended with {code}")
+                raise Unavailable(f"the backup could not be made (exit code {code}): the node's log says why")
             self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
             self._size = os.fstat(self._file).st_size
             self._path.unlink()
-        except (OSError, StorageFault) as error:
-            self.close()
+        except OSError as error:
             raise Unavailable(f"the backup could not be made: {error}") from error
+        finally:
+            if not self._size:
+                self.close()
 
     def _sweep(self) -> None:
         """Remove what a gateway that was killed left while its child was still copying."""

@@ -95,7 +95,7 @@ class GatewayActor:
         self._peers = GatewayPeers(self._sockets, self._poller, settings, self._nonce, log)
         self._hints = Hints(self._page)
         self._state = StateReads(DataDirectory(settings.data_path()), settings.map_size_gib << 30)
-        self._backups = Backups(DataDirectory(settings.data_path()), settings.map_size_gib << 30)
+        self._backups = Backups(settings)
         self._me = 0
         self._proposals = Proposals(0, GATEWAY, self._nonce)
         self._reads = Reads(0, GATEWAY, self._nonce)

@@ -62,11 +62,6 @@ class Findings(msgspec.Struct, frozen=True):
         return tuple(damage for damage in found if damage is not None)
 
     @property
-    def has_log(self) -> bool:
-        """Whether the log can be read."""
-        return self.last is not None
-
-    @property
     def is_rebuildable(self) -> bool:
         """Whether log and snapshots are enough to make the state anew: nothing is missing between them (trap 24)."""
         if self.base is None or self.last is None:
@@ -89,8 +84,7 @@ def check(directory: DataDirectory, report: Report = lambda what, done, whole: N
         StorageFault: something can't be read at all.
     """
     found = _with_snapshots(Findings(), directory, report)
-    found = _with_log(found, directory)
-    return _with_state(found, directory)
+    return _with_log(found, directory)
 
 
 def _with_snapshots(found: Findings, directory: DataDirectory, report: Report) -> Findings:
@@ -112,32 +106,39 @@ def _with_log(found: Findings, directory: DataDirectory) -> Findings:
         return msgspec.structs.replace(found, log_damage=Damage(str(error)))
     try:
         found = msgspec.structs.replace(found, base=log.base, last=log.last, generation=log.generation)
+        return _with_state(found, directory, log)
     finally:
         log.close()
-    return found
 
 
-def _with_state(found: Findings, directory: DataDirectory) -> Findings:
-    if not found.has_log:
-        return found
-    path = directory.state_path(found.generation)
-    mark = DirtyMark(directory.dirty_mark).state()
-    found = msgspec.structs.replace(found, mark=mark)
-    if path.exists() and mark is not Mark.MISMATCH:
+def _with_state(found: Findings, directory: DataDirectory, log: LmdbLog) -> Findings:
+    path = directory.state_path(log.generation)
+    found = msgspec.structs.replace(found, mark=DirtyMark(directory.dirty_mark).state())
+    if path.exists() and found.mark is not Mark.MISMATCH:
         try:
             applied, revision = _look_at(path)
         except (StorageFault, lmdb.Error) as error:
             damage = Damage(f"the state in {path} is damaged: {error}")
             found = msgspec.structs.replace(found, state_damage=damage)
         else:
-            return _compared(msgspec.structs.replace(found, applied=applied, revision=revision), directory, path)
-    if not found.is_rebuildable:
-        lost = Damage(
-            f"the log in {directory.log_path} begins behind {found.base}, and no sound snapshot in "
-            f"{directory.snapshots_path} reaches so far: the state can't be rebuilt"
-        )
-        return msgspec.structs.replace(found, log_damage=lost)
-    return found
+            found = msgspec.structs.replace(found, applied=applied, revision=revision)
+            if applied.index >= log.base.index:
+                return _compared(found, log, applied, path)
+    if found.is_rebuildable:
+        return found
+    lost = (
+        f"the log in {directory.log_path} begins behind {log.base}, and neither the state nor a sound snapshot in "
+        f"{directory.snapshots_path} reaches so far: the state can't be made anew"
+    )
+    return msgspec.structs.replace(found, log_damage=Damage(lost))
+
+
+def _compared(found: Findings, log: LmdbLog, applied: EntryId, path: Path) -> Findings:
+    """Apply follows the durable log: a state that is ahead of it proves that the log lost entries (trap 29)."""
+    if log.term_at(applied.index) == applied.term:
+        return found
+    lost = Damage(f"the state in {path} has applied {applied}, but the log ends at {log.last}: the log lost entries")
+    return msgspec.structs.replace(found, log_damage=lost)
 
 
 def _look_at(path: Path) -> tuple[EntryId, int]:
@@ -147,17 +148,3 @@ def _look_at(path: Path) -> tuple[EntryId, int]:
     finally:
         state.abort()
         state.close()
-
-
-def _compared(found: Findings, directory: DataDirectory, path: Path) -> Findings:
-    """Apply follows the durable log: a state that is ahead of it proves that the log lost entries (trap 29)."""
-    applied, base, last = found.applied, found.base, found.last
-    if applied is None or base is None or last is None:
-        return found
-    if applied.index > last.index:
-        lost = Damage(f"the log in {directory.log_path} ends at {last}, but the state in {path} has applied {applied}")
-        return msgspec.structs.replace(found, log_damage=lost)
-    if applied.index < base.index and not found.is_rebuildable:
-        gap = Damage(f"the log in {directory.log_path} begins behind {base}, but the state in {path} ends at {applied}")
-        return msgspec.structs.replace(found, log_damage=gap)
-    return found

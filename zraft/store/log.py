@@ -390,10 +390,11 @@ class LmdbLog:
         full = " (the file system is full)" if lacks_space(error, self._path) else ""
         self._failure = (
             f"the log in {self._path} could not be made durable: {error}{full}. What the disk holds is unknown now. "
-            "An operator must look at it, and then run: zraft repair --acknowledge-fsync-failure"
+            f"An operator must look at it, then run: zraft repair {self._path.parent} --acknowledge-fsync-failure"
         )
         return SyncFailed(self._failure)
 
     def _corrupt(self, index: int | None, what: str) -> CorruptLog:
         where = f"the log in {self._path}" if index is None else f"entry {index} of the log in {self._path}"
-        return CorruptLog(f"{where} {what}. The node must not vote or serve with it; the way out is: zraft repair")
+        way_out = f"zraft repair {self._path.parent}"
+        return CorruptLog(f"{where} {what}. The node must not vote or serve with it; the way out is: {way_out}")
