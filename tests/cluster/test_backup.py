@@ -1,16 +1,13 @@
 """Backups of a running cluster, and the clusters that are made of them; who may not take part in those."""
 
-import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from msgspec.structs import replace
 
 from tests.cluster.load import Load
-from tests.cluster.nodes import Node, started
 from tests.cluster.running import WAIT_S, equal_and_led, free_ports, own_runtime, replicas
 from tests.waiting import wait_until
 from zraft import Client
