@@ -14,6 +14,7 @@ import zmq
 
 from zraft.actors import metrics
 from zraft.actors.clock import clock
+from zraft.actors.holdings import Inventory
 from zraft.actors.identity import Identity
 from zraft.actors.launch import Launch, StopSignal, page_path
 from zraft.actors.logs import Log
@@ -85,6 +86,7 @@ class StorageActor:
         self._acceptor = Acceptor(self._log, applied)
         self._applier = Applier(self._log, self._state, self._acceptor)
         self._space = Space(directory.path)
+        self._inventory = Inventory(self._log, self._state)
         self._identity: Identity | None = None
         self._published: tuple[object, ...] = ()
         self._handled = 0
@@ -241,7 +243,7 @@ class StorageActor:
     def _publish(self) -> None:
         log, acceptor = self._log, self._acceptor
         now = (log.term, log.first_index, log.last.index, acceptor.commit, acceptor.applied, self._applier.revision)
-        known = (*now, self._space.level())
+        known = (*now, self._space.level(), self._inventory.taken())
         if known != self._published:
             self._published = known
             self._logger.term = log.term

@@ -222,6 +222,9 @@ class StatusResult(_Answer, tag=6, frozen=True):
     """A node's own view. ``node_id`` and ``leader_id`` are names, ``member_id`` and ``cluster_id`` are hex.
 
     ``state`` is follower, candidate or leader; ``notice`` says in words why a node is not ready, if it is not.
+    ``compacted_revision``: older revisions than this one can't be read any more. ``snapshot_index``: the last log index
+    that the newest snapshot contains, 0 when there is none. Bytes are those in use, in files that may be larger. While
+    the node receives a snapshot, it has ``installing_held_bytes`` of ``installing_bytes``; else both are 0.
     """
 
     node_id: str
@@ -237,6 +240,13 @@ class StatusResult(_Answer, tag=6, frozen=True):
     last_log_index: int
     revision: int
     notice: str = ""
+    compacted_revision: int = 0
+    snapshot_index: int = 0
+    log_bytes: int = 0
+    state_bytes: int = 0
+    snapshots_bytes: int = 0
+    installing_held_bytes: int = 0
+    installing_bytes: int = 0
 
 
 class ErrorResult(_Answer, tag=7, frozen=True):
