@@ -80,7 +80,11 @@ class StorageActor:
             directory, secrets.randbits(64) or 1, settings.map_size_gib << 30, metrics.log_sync_seconds.observe
         )
         if self._stores.rebuilt:
-            log.warning("the applied state is rebuilt from the log", why=self._stores.rebuilt, begins_at=self._stores.applied.index)
+            log.warning(
+                "the applied state is rebuilt from the log",
+                why=self._stores.rebuilt,
+                begins_at=self._stores.applied.index,
+            )
         self._log, self._state = self._stores.log, self._stores.state
         applied = self._stores.applied.index
         self._acceptor = Acceptor(self._log, applied)
