@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from zraft.core.keyspace import APPLIED, read_applied
+from zraft.core.records import APPLIED, read_applied
 from zraft.errors import CorruptLog, StorageFault
 from zraft.protocol.entries import EntryId
 from zraft.store.directory import DataDirectory
@@ -78,7 +78,7 @@ def open_stores(directory: DataDirectory, member: int, map_size: int, on_commit:
     mark.set()
     state = LmdbState(path, map_size)
     sync_directory(directory.path)
-    applied, _ = read_applied(state.meta(APPLIED))
+    applied = read_applied(state.meta(APPLIED)).applied
     state.abort()
     return Stores(log, state, log.generation, applied, doubt, mark)
 
@@ -91,7 +91,7 @@ def _doubt(directory: DataDirectory, log: LmdbLog, mark: DirtyMark, map_size: in
     if mark.state() is Mark.MISMATCH:
         return "the last stop was not clean, and the page cache did not live on"
     state = LmdbState(path, map_size)
-    applied, _ = read_applied(state.meta(APPLIED))
+    applied = read_applied(state.meta(APPLIED)).applied
     state.close()
     if log.term_at(applied.index) != applied.term:
         # Apply only ever follows the durable log, so the log lost entries that this node had acknowledged (trap 29).

@@ -12,7 +12,7 @@ import pytest
 
 from zraft.core.acceptor import Acceptor
 from zraft.core.applier import Applier
-from zraft.core.keyspace import APPLIED
+from zraft.core.records import APPLIED
 from zraft.core.views import View
 from zraft.errors import CorruptLog, IdentityRefused, StorageFault
 from zraft.protocol.client import Get, Put
@@ -216,10 +216,10 @@ def test_a_log_that_holds_another_term_where_it_was_applied_is_refused(machine: 
 
 def test_a_state_of_another_format_is_refused(machine: Machine) -> None:
     stores = machine.open()
-    stores.state.set_meta(b"format", b"\x02")
+    stores.state.set_meta(b"format", b"\x03")
     stores.state.commit()
     kill(stores)
-    with pytest.raises(IdentityRefused, match="is of format 2"):
+    with pytest.raises(IdentityRefused, match="is of format 3"):
         machine.open()
 
 
