@@ -141,8 +141,20 @@ class ClusterStatus(_Request, tag=6, frozen=True):
     """Ask a node what it knows of the cluster and of itself."""
 
 
-Request = Put | Delete | Batch | Get | Range | ClusterStatus
-Command = Put | Delete | Batch
+class Compact(_Request, tag=8, frozen=True):
+    """Drop the history before ``revision``: reads at an older one are then ``Compacted``, one at it still works.
+
+    Only that the history can't be read any more is done at once. What it held is removed by parts, by this command
+    and by further ones, which the leader's node proposes by itself. With ``resume`` a revision that is compacted
+    already is no error, and the removal goes on.
+    """
+
+    revision: int
+    resume: bool = False
+
+
+Request = Put | Delete | Batch | Get | Range | ClusterStatus | Compact
+Command = Put | Delete | Batch | Compact
 """What may stand in the log."""
 
 # --- responses
@@ -256,4 +268,13 @@ class ErrorResult(_Answer, tag=7, frozen=True):
     message: str
 
 
-Response = PutResult | DeleteResult | BatchResult | GetResult | RangeResult | StatusResult | ErrorResult
+class CompactResult(_Answer, tag=8, frozen=True):
+    """``compacted`` is the oldest revision that can be read; up to ``swept`` what it held is removed."""
+
+    index: int
+    revision: int
+    compacted: int
+    swept: int
+
+
+Response = PutResult | DeleteResult | BatchResult | GetResult | RangeResult | StatusResult | ErrorResult | CompactResult

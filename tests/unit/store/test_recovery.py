@@ -18,7 +18,7 @@ from tests.unit.store.machine import (
     run_killed_at,
     value,
 )
-from zraft.core.keyspace import APPLIED
+from zraft.core.records import APPLIED
 from zraft.errors import IdentityRefused, StorageFault
 from zraft.protocol.entries import EntryId, EntryKind, encode_entry
 from zraft.store.dirty import Mark
@@ -151,10 +151,10 @@ def test_a_log_that_holds_another_term_where_it_was_applied_is_refused(machine: 
 
 def test_a_state_of_another_format_is_refused(machine: Machine) -> None:
     stores = machine.open()
-    stores.state.set_meta(b"format", b"\x02")
+    stores.state.set_meta(b"format", b"\x03")
     stores.state.commit()
     kill(stores)
-    with pytest.raises(IdentityRefused, match="is of format 2"):
+    with pytest.raises(IdentityRefused, match="is of format 3"):
         machine.open()
 
 
