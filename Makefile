@@ -14,11 +14,11 @@ SETUP := setup.py setup.cfg
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help build run run-cluster stop-cluster test test-fast simulate mutants chaos bench lint schemas docs clean
+.PHONY: help build run run-cluster stop-cluster test test-fast simulate mutants chaos bench endurance catch-up lint schemas docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@echo "Variables: PYTHON=$(PYTHON) (a Python >= 3.11), NODES=$(NODES) (run-cluster), MINUTES=$(MINUTES) (simulate, chaos), SEED (simulate), ARGS (all that run something)"
+	@echo "Variables: PYTHON=$(PYTHON) (a Python >= 3.11), NODES=$(NODES) (run-cluster), MINUTES=$(MINUTES) (simulate, chaos, endurance), SEED (simulate), ARGS (all that run something)"
 
 build: $(VENV)/.test ## sdist and wheel, in dist/
 	rm -rf build dist
@@ -50,6 +50,12 @@ chaos: $(VENV)/.test ## MINUTES of faults on real nodes: kills, partitions, powe
 
 bench: $(VENV)/.runtime ## a standard set of loads on a cluster of three nodes that is started for it: a table
 	$(BIN)/python -m tools.bench $(ARGS)
+
+endurance: $(VENV)/.runtime ## MINUTES of overwrites at full load: what becomes of disk, memory and latency
+	$(BIN)/python -m tools.endurance --minutes $(MINUTES) $(ARGS)
+
+catch-up: $(VENV)/.runtime ## a follower that was away for 500,000 writes comes back under load: how long, at what cost
+	$(BIN)/python -m tools.catch_up $(ARGS)
 
 lint: $(VENV)/.test ## ruff, mypy and the import contracts
 	$(BIN)/ruff check

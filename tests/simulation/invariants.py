@@ -248,13 +248,6 @@ class WatchedLog(MemoryLog):
         self.dirty = False
         super().crash()
 
-    def durable_term_at(self, index: int) -> int | None:
-        """The term of the entry that a crash right now would leave at ``index``."""
-        if 1 <= index <= self._kept:
-            return entry_term(self._entries[index - 1])
-        removed = index - self._kept - 1
-        return entry_term(self._removed[removed]) if 0 <= removed < len(self._removed) else None
-
 
 class WatchedState(MemoryState):
     """A state that tells what is written to it, and whether a transaction is open."""

@@ -37,8 +37,8 @@ Reply = StorageStatus | CampaignAnswer | VoteQueryAnswer | AppendAnswer | ReadAn
 class Acceptor:
     """Decides every durable step of one node.
 
-    Invariant: applied <= commit <= verified or what an earlier term verified; all of them <= last.index, but for
-    applied, which storage moves with ``applied_to``.
+    Invariant: base.index <= applied <= commit <= verified or what an earlier term verified; all of them <= last.index,
+    but for applied, which storage moves with ``applied_to``.
     """
 
     def __init__(self, log: Log, applied: int = 0) -> None:
@@ -123,8 +123,7 @@ class Acceptor:
                 return Ignored(f"entry {index} was damaged on its way from {sender:016x}")
         self._follow(message.term, sender)
         if message.previous.index < log.base.index:
-            # Committed, so the leader has the same (leader completeness): it need not know that they were cut here.
-            return Answer(AppendAnswer(log.term, True, log.base.index, self.commit, message.previous.index))
+            return self._known(message)
         here = log.term_at(message.previous.index)
         if here != message.previous.term:
             return Answer(self._mismatch(message, here))
@@ -192,6 +191,8 @@ class Acceptor:
     def check_invariants(self) -> None:
         """What must hold after every step (basic part; the simulator checks the rest across steps)."""
         log = self._log
+        if not log.base.index <= self.applied:
+            raise InvariantViolated("base <= applied", base=log.base, applied=self.applied)
         if not self.applied <= self.commit <= log.last.index:
             raise InvariantViolated("applied <= commit <= last", applied=self.applied, commit=self.commit)
         if log.last.term > log.term:
@@ -233,6 +234,16 @@ class Acceptor:
                 log.truncate(index)
             log.append(index, message.entries[position:])
             return
+
+    def _known(self, message: Append) -> Answer[Reply]:
+        """An Append that begins before the log does: all up to ``base`` is committed, so every leader has the same.
+
+        Nothing of it is taken: the leader goes on behind ``base`` (S2 with leader completeness, [R] figure 3).
+        """
+        log = self._log
+        self._verified = max(self._verified, log.base.index)
+        self._commit_to(message.commit)
+        return Answer(AppendAnswer(log.term, True, log.base.index, self.commit, message.previous.index))
 
     def _mismatch(self, message: Append, here: int | None) -> AppendAnswer:
         """The hint that saves the leader one round trip an entry ([R] 5.3): the conflicting term's first index."""
