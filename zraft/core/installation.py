@@ -57,6 +57,7 @@ class Installation:
         self.snapshot: SnapshotId | None = None
         self.held = 0
         self._verifying = False
+        self._resumed = False
 
     def on_chunk(self, message: InstallSnapshot, term: int) -> list[Effect]:
         """A piece, or the question how much is held, that passed the acceptor's guards (``Acceptor.admit``)."""
@@ -77,6 +78,7 @@ class Installation:
         if self.snapshot is None:
             raise InvariantViolated("a snapshot is staged", held=held)
         self.held = min(held, self.snapshot.size)
+        self._resumed = held > 0
         return [self._answer(term), *self._verify_whole()]
 
     def verified(self, sound: bool, term: int) -> list[Effect]:
@@ -84,10 +86,12 @@ class Installation:
         snapshot = self.snapshot
         if snapshot is None or not self._verifying:
             raise InvariantViolated("a snapshot is being verified", sound=sound)
+        # What an earlier process left may be less than its size says: that is no fault of the snapshot's.
+        reason = "" if self._resumed else DAMAGED
         self._forget()
         if sound:
             return [Install(snapshot)]
-        return [Discard(snapshot), Answer(InstallAnswer(term, snapshot, 0, reason=DAMAGED))]
+        return [Discard(snapshot), Answer(InstallAnswer(term, snapshot, 0, reason=reason))]
 
     def _begin(self, message: InstallSnapshot) -> list[Effect]:
         """Only a question begins a stream: a delayed piece of a snapshot given up must not push out a newer one."""
@@ -111,4 +115,4 @@ class Installation:
         return Answer(InstallAnswer(term, self.snapshot, self.held))
 
     def _forget(self) -> None:
-        self.snapshot, self.held, self._verifying = None, 0, False
+        self.snapshot, self.held, self._verifying, self._resumed = None, 0, False, False
