@@ -69,7 +69,7 @@ def play(world: World, lines: int) -> Report:
     # Small bounds make rare paths common: peers that are fed from the log, appends that end in the middle.
     tail, append = world.random.choice(((0, 300), (2_000, 300), (64 << 20, 1 << 20)))
     bounds = patch.multiple(replication, TAIL_BYTES_MAX=tail, APPEND_BYTES_MAX=append)
-    chunk = patch.object(streaming, "CHUNK_BYTES", world.random.choice((200, 2_000, 1 << 18)))
+    chunk = patch.object(streaming, "CHUNK_BYTES", world.random.choice((1_000, 8_000, 1 << 18)))
     try:
         with bounds, chunk:
             return _run(world)

@@ -40,6 +40,7 @@ class SnapshotStream:
         self._member = member
         self._rate = rate
         self._next = 0
+        self._repeated = 0  # answers that told ``held`` once more
         self._waiting = False  # asked how much is held, and not told yet
         self._ask_due = True
         self._free_at = 0.0  # by the rate, no piece leaves before
@@ -65,9 +66,13 @@ class SnapshotStream:
         """The receiver told how much it has. Less than it once had is believed only when it was asked."""
         offset = min(answer.offset, self.snapshot.size)
         if self._waiting:
-            self._waiting, self.held, self._next = False, offset, offset
+            self._waiting, self.held, self._next, self._repeated = False, offset, offset, 0
         elif offset > self.held:
-            self.held, self._next = offset, max(self._next, offset)
+            self.held, self._next, self._repeated = offset, max(self._next, offset), 0
+        elif offset == self.held:
+            self._repeated += 1
+            if self._repeated == WINDOW_CHUNKS - 1:  # all that followed the piece at ``held`` has come, and it has not
+                self._next = offset
 
     def ask(self) -> None:
         """It has been silent for too long: pieces were lost, or it has lost them. Ask, then go on from there."""
