@@ -31,6 +31,7 @@ _BOUNDS: dict[str, tuple[int, int]] = {
     "client_bytes_max": (3 << 20, 1 << 32),
     "gateway_requests_max": (1, 1 << 20),
     "gateway_bytes_max": (3 << 20, 1 << 34),
+    "snapshot_log_mib": (1, 1 << 20),
 }
 
 
@@ -74,6 +75,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     gateway_requests_max: int = 100_000
     """Requests in flight of one gateway, and their bytes."""
     gateway_bytes_max: int = 256 << 20
+    snapshot_log_mib: int = 64
+    """The log may grow to so much, or half the state if that is more, before a snapshot is made and the log cut."""
 
     def check(self) -> Settings:
         """Return self when every bound holds.

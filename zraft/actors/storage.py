@@ -20,6 +20,7 @@ from zraft.actors.installing import Installing, Outcome, Prepared, newest_snapsh
 from zraft.actors.launch import Launch, StopSignal, page_path
 from zraft.actors.logs import Log
 from zraft.actors.results import ResultLinks
+from zraft.actors.snapshots import Snapshots
 from zraft.actors.sockets import LOCAL_MESSAGES_MAX, PEER_MESSAGES_MAX, Frames, Sockets, drain, poll, send, tcp
 from zraft.core.acceptor import Acceptor, Question, Reply
 from zraft.core.applier import Applier
@@ -87,7 +88,7 @@ class StorageActor:
             directory, secrets.randbits(64) or 1, self._map_size, metrics.log_sync_seconds.observe
         )
         if self._stores.rebuilt:
-            log.warning("the applied state is rebuilt from the log", why=self._stores.rebuilt)
+            log.warning("the applied state is rebuilt from the log", why=self._stores.rebuilt, begins_at=self._stores.applied.index)
         self._log, self._state = self._stores.log, self._stores.state
         applied = self._stores.applied.index
         self._acceptor = Acceptor(self._log, applied)
@@ -98,6 +99,7 @@ class StorageActor:
         self._sender: Destination = ("", b"", b"")  # of the snapshot that is on its way in
         self._kept = (0, 0.0)  # an index above which nothing is cut, and until when
         self._space = Space(directory.path)
+        self._snapshots = Snapshots(launch, self._log, log, self._poller)
         self._identity: Identity | None = None
         self._published: tuple[object, ...] = ()
         self._handled = 0
@@ -112,6 +114,7 @@ class StorageActor:
         self._publish()
         while not stop.requested:
             events = poll(self._poller, self._patience())
+            self._snapshots.turn(self._state, self._acceptor.applied)
             self._answer_all(events)
             if self._installing.fileno() in events:
                 self._on_prepared(self._installing.finished(self._acceptor.term))
@@ -120,6 +123,7 @@ class StorageActor:
             self._publish()
             self._look_after_readers()
             metrics.reporter.tick(clock())
+        self._snapshots.close()
         self._stores.close_cleanly()
 
     def close(self) -> None:
@@ -128,6 +132,8 @@ class StorageActor:
         self._sockets.close()
 
     def _patience(self) -> float:
+        if self._snapshots.cutting:
+            return 0.0
         if not self._applier.pending():
             return IDLE_SECONDS
         return max(0.0, self._blocked_until - clock())

@@ -37,6 +37,7 @@ _HELP = {
     "client_bytes_max": "Bytes in flight of one client connection.",
     "gateway_requests_max": "Requests in flight of one gateway.",
     "gateway_bytes_max": "Bytes in flight of one gateway.",
+    "snapshot_log_mib": "Size of the log from which on a snapshot is made, unless half the state is more.",
 }
 _METAVARS = {"peers": "NAME=HOST:PORT,..."}
 

@@ -84,6 +84,12 @@ def list_snapshots(directory: Path) -> list[Path]:
     return sorted(directory.glob(f"{'[0-9]' * 20}{SUFFIX}"), reverse=True)
 
 
+def remove_leftovers(directory: Path) -> None:
+    """Remove what a killed process was making; what a peer was sending (``incoming.*``) is gone on with."""
+    for path in directory.glob("making.*"):
+        path.unlink(missing_ok=True)
+
+
 def make_snapshot(
     state: Path,
     directory: Path,
