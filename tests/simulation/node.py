@@ -29,7 +29,6 @@ from zraft.protocol.peer import (
     PreVote,
     PreVoteAnswer,
     ReadIndexAnswer,
-    SnapshotId,
     Vote,
     VoteAnswer,
 )
@@ -105,6 +104,7 @@ class Node:
         if self.log.generation != self.generation:
             self.open_next_state()
         self.next_state = None
+        self.snapshots.set_aside(self.log)
         if lose_state:
             self.snapshots.tear(self.world.random.randint(0, len(self.snapshots.bytes)))
             self._restore()
@@ -139,10 +139,10 @@ class Node:
         self.newcomer = Newcomer(self)
         self.start()
 
-    def prepare(self, snapshot: SnapshotId) -> None:
-        """Make the next generation's state of a snapshot."""
+    def prepare(self) -> None:
+        """Make the next generation's state of the staged snapshot."""
         self.next_state = WatchedState(self.id, self.cluster.invariants)
-        unpack(self.snapshots.finished[snapshot], self.next_state)
+        unpack(bytes(self.snapshots.bytes), self.next_state)
 
     def open_next_state(self) -> None:
         """The log names the next generation."""
@@ -152,9 +152,9 @@ class Node:
         self.generation = self.log.generation
 
     def _restore(self) -> None:
-        """The derived state is gone: begin with the newest snapshot that the log reaches."""
+        """The derived state is gone: begin with the newest snapshot."""
         self.state.lose()
-        snapshot = self.snapshots.newest(self.log.last.index)
+        snapshot = self.snapshots.newest()
         if snapshot is not None:
             unpack(self.snapshots.finished[snapshot], self.state)
         applied = self.applied().index

@@ -4,7 +4,7 @@ import hashlib
 
 import msgspec
 
-from tests.simulation.memory import MemoryState
+from tests.simulation.memory import MemoryLog, MemoryState
 from zraft.core.keyspace import APPLIED, read_applied
 from zraft.protocol.entries import EntryId
 from zraft.protocol.peer import SnapshotId
@@ -30,6 +30,7 @@ class Snapshots:
         self.finished: dict[SnapshotId, bytes] = {}
         self.staged: SnapshotId | None = None
         self.bytes = bytearray()
+        self._checked = False
         self._number = 0
 
     def take(self, state: MemoryState) -> SnapshotId:
@@ -40,19 +41,21 @@ class Snapshots:
         self.remove_older(snapshot)
         return snapshot
 
-    def newest(self, last: int) -> SnapshotId | None:
-        """The newest one that the log reaches: one that came just before a crash may be ahead of it."""
-        return max((one for one in self.finished if one.index <= last), key=lambda one: one.index, default=None)
+    def newest(self) -> SnapshotId | None:
+        return max(self.finished, key=lambda one: one.index, default=None)
+
+    def set_aside(self, log: MemoryLog) -> None:
+        """A snapshot that the log does not reach was not installed before the crash: it is staged again."""
+        for snapshot in list(self.finished):
+            if log.term_at(snapshot.index) != snapshot.term and snapshot.index > log.base.index:
+                self.staged, self.bytes = snapshot, bytearray(self.finished.pop(snapshot))
 
     def remove_older(self, snapshot: SnapshotId) -> None:
-        self.finished = {one: data for one, data in self.finished.items() if one.index > snapshot.index} | {
-            snapshot: self.finished[snapshot]
-        }
+        self.finished = {snapshot: self.finished[snapshot]}
 
     def stage(self, snapshot: SnapshotId) -> int:
         """How much of it is there."""
-        if snapshot in self.finished:
-            return snapshot.size
+        self._checked = False
         if self.staged != snapshot:
             self.staged = snapshot
             self.bytes.clear()
@@ -66,15 +69,14 @@ class Snapshots:
         self.bytes.clear()
 
     def sound(self, snapshot: SnapshotId) -> bool:
-        """Whether what is there of it, staged or finished, is what its checksum says."""
-        data = self.finished.get(snapshot) or bytes(self.bytes)
-        return hashlib.sha256(data).digest() == snapshot.checksum
+        """Whether what is staged is what the checksum says."""
+        self._checked = hashlib.sha256(self.bytes).digest() == snapshot.checksum
+        return self._checked
 
     def adopt(self, snapshot: SnapshotId) -> None:
         """What is staged gets its name."""
-        if snapshot not in self.finished:
-            self.finished[snapshot] = bytes(self.bytes)
-            self.discard()
+        self.finished[snapshot] = bytes(self.bytes)
+        self.discard()
 
     def read(self, snapshot: SnapshotId, offset: int, size: int) -> bytes | None:
         """A piece; None: it is gone, or damaged."""
@@ -84,8 +86,8 @@ class Snapshots:
         return data[offset : offset + size]
 
     def damage(self, at: int) -> bool:
-        """Flip a bit of what is staged, if anything is."""
-        if self.bytes:
+        """Flip a bit of what is staged, if anything is; what has been checked is not looked at again."""
+        if self.bytes and not self._checked:
             self.bytes[at % len(self.bytes)] ^= 1
             return True
         return False

@@ -54,7 +54,7 @@ class StorageActor(Actor):
         self._installing: SnapshotId | None = None  # its log transaction is being made durable
         self._kept = (0, 0.0)
         self._acceptor = Acceptor(node.log, node.applied().index)
-        self._acceptor.offer = node.snapshots.newest(node.log.last.index)
+        self._acceptor.offer = node.snapshots.newest()
         self._applier = Applier(node.log, node.state, self._acceptor)
 
     def receive(self, message: object, sender: int, incarnation: int = 0) -> None:
@@ -180,8 +180,7 @@ class StorageActor(Actor):
         """Of what is published; and the log is cut behind it, but not before somebody's stream."""
         node, log = self._node, self._node.log
         applied = node.applied().index
-        newest = node.snapshots.newest(log.last.index)
-        if node.state.open or not applied or (newest is not None and newest.index > applied):
+        if node.state.open or not applied:
             return
         self._acceptor.offer = snapshot = node.snapshots.take(node.state)
         index, until = self._kept
@@ -217,9 +216,8 @@ class StorageActor(Actor):
                     node.cluster.happened("staging", node)
                 case Verify(snapshot):
                     self.world.after(self.world.seldom_long(0.003, 0.3), self._verify, snapshot)
-                case Discard(snapshot):
+                case Discard():
                     node.snapshots.discard()
-                    node.snapshots.finished.pop(snapshot, None)
                 case Install(snapshot):
                     self._install(snapshot)
 
@@ -228,8 +226,6 @@ class StorageActor(Actor):
         if not self.alive or self._node.trio is not self._trio:
             return
         self._verdict = self._node.snapshots.sound(snapshot)
-        if self._verdict:
-            self._node.snapshots.adopt(snapshot)
         self.wake()
 
     def _on_verdict(self) -> None:
@@ -239,14 +235,15 @@ class StorageActor(Actor):
 
     def _install(self, snapshot: SnapshotId) -> None:
         node = self._node
-        self.survive()
-        node.prepare(snapshot)
-        node.cluster.happened("installing", node)
-        self.survive()
-        if self._acceptor.install(entry_of(snapshot), node.generation + 1):
+        if snapshot.index > self._acceptor.commit:  # else it has caught up by Appends in the meantime
+            self.survive()
+            node.prepare()
+            node.cluster.happened("installing", node)
+            self.survive()
+            node.snapshots.adopt(snapshot)
+            self.survive()
+            self._acceptor.install(entry_of(snapshot), node.generation + 1)
             self._installing = snapshot
-        else:
-            node.next_state = None
         self._staged.append(
             (*self._sender, InstallAnswer(self._acceptor.term, snapshot, snapshot.size, installed=True))
         )

@@ -3,11 +3,13 @@
 ::
 
     snapshots/incoming.<checksum>     the pieces, as they come; an interrupted stream goes on from its size
-    snapshots/<index>.snapshot        whole, checked and durable: this node's newest snapshot from now on
-    state.<generation + 1>/data.mdb   a copy of it, not durable: it is derived
+    state.<generation + 1>/data.mdb   a copy of it when it is whole, checked and durable; the copy need not be durable
+    snapshots/<index>.snapshot        its name from the moment on in which it is installed
 
 Each step leaves the one before it in place, and nothing that the node works with is touched. Then storage takes the
-one step that counts: the log's transaction that begins behind the snapshot and names the new generation.
+one step that counts: the log's transaction that begins behind the snapshot and names the new generation. A crash
+between the name and that transaction leaves a snapshot that the log does not reach: the next start gives it its old
+name back, so that nothing is ever cut behind it.
 
 Checking and copying is done by a thread, since a vote must not wait for it; the poller hears of its end.
 """
@@ -26,10 +28,16 @@ from zraft.core.installation import Discard, Effect, Install, Installation, Stag
 from zraft.errors import CorruptSnapshot, StorageFault
 from zraft.protocol.entries import ClusterRecord
 from zraft.protocol.peer import InstallAnswer, InstallSnapshot, SnapshotId
-from zraft.store.chunks import identify
 from zraft.store.directory import DataDirectory
 from zraft.store.files import make_directory, sync_directory
-from zraft.store.snapshots import DATA_FILE, list_snapshots, snapshot_path, verify_snapshot
+from zraft.store.snapshots import (
+    DATA_FILE,
+    incoming_path,
+    list_incoming,
+    list_snapshots,
+    snapshot_path,
+    verify_snapshot,
+)
 
 
 class Prepared(NamedTuple):
@@ -54,7 +62,7 @@ class Installing:
         self._log = log
         self._core = Installation()
         self._staged = -1  # descriptor of the staging file
-        self._whole = Path()  # the file that holds all of the snapshot
+        self._path = Path()  # of the staging file
         self._generation = 0
         self._record: ClusterRecord | None = None
         self._thread: threading.Thread | None = None
@@ -91,6 +99,18 @@ class Installing:
         self._give_up(fault)
         return Outcome([], None)
 
+    def adopt(self, snapshot: SnapshotId) -> None:
+        """Give what was staged the name of this node's own snapshots, durably: the log is about to rest on it.
+
+        Raises:
+            StorageFault: the disk refused.
+        """
+        try:
+            self._path.rename(snapshot_path(self._path.parent, snapshot.index))
+            sync_directory(self._path.parent)
+        except OSError as error:
+            raise StorageFault(f"the snapshot {self._path} could not be given its name: {error}") from error
+
     def close(self) -> None:
         """Wait for the thread: it must not touch the directory when the lock on it is gone."""
         if self._thread is not None:
@@ -116,7 +136,7 @@ class Installing:
                     case Verify(snapshot):
                         self._verify(snapshot)
                     case Discard():
-                        self._whole.unlink(missing_ok=True)
+                        self._path.unlink(missing_ok=True)
                     case Install(snapshot):
                         ready = Prepared(snapshot, self._generation)
         except OSError as error:
@@ -125,19 +145,15 @@ class Installing:
         return Outcome(answers, ready)
 
     def _stage(self, snapshot: SnapshotId) -> int:
-        """Open what is there of it; a file that became this node's snapshot before a crash counts whole."""
+        """Open what is there of it."""
         directory = self._directory.snapshots_path
         make_directory(directory)
         self._close_staged()
-        whole = snapshot_path(directory, snapshot.index)
-        self._whole = directory / f"incoming.{snapshot.checksum.hex()}"
-        for other in directory.glob("incoming.*"):
-            if other != self._whole:
+        self._path = incoming_path(directory, snapshot.checksum)
+        for other in list_incoming(directory):
+            if other != self._path:
                 other.unlink()
-        if whole.exists() and _is(whole, snapshot):
-            self._whole = whole
-            return snapshot.size
-        self._staged = os.open(self._whole, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._staged = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         size = os.fstat(self._staged).st_size
         if size > snapshot.size:
             os.ftruncate(self._staged, 0)
@@ -150,14 +166,13 @@ class Installing:
         self._thread.start()
 
     def _prepare(self, snapshot: SnapshotId) -> None:
-        """In the thread: check all of it, give it its name durably, copy it to where the next state is opened."""
+        """In the thread: check all of it, make it durable, copy it to where the next state is opened."""
         try:
-            path = _adopt(self._whole, snapshot, self._record)
+            _check(self._path, snapshot, self._record)
             state = self._directory.state_path(self._generation)
             shutil.rmtree(state, ignore_errors=True)
             make_directory(state)
-            shutil.copyfile(path, state / DATA_FILE)
-            self._whole = path
+            shutil.copyfile(self._path, state / DATA_FILE)
         except (OSError, StorageFault) as error:
             self._fault = error
         finally:
@@ -173,16 +188,6 @@ class Installing:
         if self._staged >= 0:
             os.close(self._staged)
             self._staged = -1
-
-
-def newest_snapshot(directory: Path) -> SnapshotId | None:
-    """The newest snapshot of a node that can be named, for peers; what is damaged is passed over."""
-    for path in list_snapshots(directory):
-        try:
-            return identify(path)
-        except (CorruptSnapshot, OSError):
-            continue
-    return None
 
 
 def remove_replaced(directory: DataDirectory, generation: int, snapshot: SnapshotId) -> None:
@@ -201,8 +206,8 @@ def remove_replaced(directory: DataDirectory, generation: int, snapshot: Snapsho
     threading.Thread(target=remove, name="removing", daemon=True).start()
 
 
-def _adopt(path: Path, snapshot: SnapshotId, record: ClusterRecord | None) -> Path:
-    """Check a whole file, make it durable, and rename it to what this node's own snapshots are called.
+def _check(path: Path, snapshot: SnapshotId, record: ClusterRecord | None) -> None:
+    """Check a whole file, and make it durable.
 
     Raises:
         CorruptSnapshot: it is damaged, or not what the leader said, or of another cluster.
@@ -221,17 +226,6 @@ def _adopt(path: Path, snapshot: SnapshotId, record: ClusterRecord | None) -> Pa
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    adopted = snapshot_path(path.parent, snapshot.index)
-    path.rename(adopted)
-    sync_directory(path.parent)
-    return adopted
-
-
-def _is(path: Path, snapshot: SnapshotId) -> bool:
-    try:
-        return identify(path) == snapshot
-    except CorruptSnapshot:
-        return False
 
 
 def _write_all(descriptor: int, data: bytes, offset: int) -> None:

@@ -16,7 +16,7 @@ import zmq
 from zraft.actors import metrics
 from zraft.actors.clock import clock
 from zraft.actors.identity import Identity
-from zraft.actors.installing import Installing, Outcome, Prepared, newest_snapshot, remove_replaced
+from zraft.actors.installing import Installing, Outcome, Prepared, remove_replaced
 from zraft.actors.launch import Launch, StopSignal, page_path
 from zraft.actors.logs import Log
 from zraft.actors.results import ResultLinks
@@ -29,7 +29,7 @@ from zraft.core.keyspace import APPLIED, read_applied
 from zraft.errors import InvariantViolated, OutOfSpace, ProtocolError
 from zraft.protocol import codec
 from zraft.protocol.entries import EntryId
-from zraft.protocol.local import IdentityGroup, Keep, Ping, Pong, StorageGroup
+from zraft.protocol.local import IdentityGroup, Keep, Ping, Pong, Read, StorageGroup
 from zraft.protocol.peer import Append, AppendAnswer, InstallAnswer, InstallSnapshot
 from zraft.store.directory import DataDirectory, ipc_endpoint
 from zraft.store.page import Group, Page
@@ -43,8 +43,6 @@ DRAIN_BYTES = 8 << 20
 OUT_OF_SPACE_SECONDS = 1.0
 READER_CHECK_SECONDS = 30.0
 IDLE_SECONDS = 1.0
-KEEP_SECONDS = 10.0
-"""So long is a ``Keep`` heeded: replication repeats it while it means it, and may have been restarted."""
 
 Destination = tuple[str, bytes, bytes]
 """(link, route, header): where an answer goes."""
@@ -88,16 +86,18 @@ class StorageActor:
             directory, secrets.randbits(64) or 1, self._map_size, metrics.log_sync_seconds.observe
         )
         if self._stores.rebuilt:
-            log.warning("the applied state is rebuilt from the log", why=self._stores.rebuilt, begins_at=self._stores.applied.index)
+            log.warning(
+                "the applied state is rebuilt from the log",
+                why=self._stores.rebuilt,
+                begins_at=self._stores.applied.index,
+            )
         self._log, self._state = self._stores.log, self._stores.state
         applied = self._stores.applied.index
         self._acceptor = Acceptor(self._log, applied)
-        self._acceptor.offer = newest_snapshot(directory.snapshots_path)
         self._applier = Applier(self._log, self._state, self._acceptor)
         self._installing = Installing(directory, log)
         self._poller.register(self._installing.fileno(), zmq.POLLIN)
         self._sender: Destination = ("", b"", b"")  # of the snapshot that is on its way in
-        self._kept = (0, 0.0)  # an index above which nothing is cut, and until when
         self._space = Space(directory.path)
         self._snapshots = Snapshots(launch, self._log, log, self._poller)
         self._identity: Identity | None = None
@@ -154,8 +154,10 @@ class StorageActor:
                     message = codec.replication_to_storage.decode(frame)
                     room -= len(frame)
                     if isinstance(message, Keep):
-                        self._kept = (message.index, clock() + KEEP_SECONDS)
+                        self._snapshots.keeping.hold(message.index, clock())
                         continue
+                    if isinstance(message, Read):
+                        self._acceptor.offer = self._snapshots.offer_for(message)
                     self._step(message, self._log.member, ("replication", b"", b""), answers)
                     if room < 0:
                         break
@@ -274,17 +276,18 @@ class StorageActor:
         state.abort()
         if applied != entry:
             raise InvariantViolated("a snapshot holds what it says", snapshot=entry, applied=applied)
-        if not self._acceptor.install(entry, prepared.generation):
+        if entry.index <= self._acceptor.commit:
             state.close()  # caught up by Appends in the meantime
-            remove_replaced(self._directory, prepared.generation, snapshot)
             return
+        self._installing.adopt(snapshot)
+        self._acceptor.install(entry, prepared.generation)
         self._log.commit()
         self._handled += self._applier.done
         old.state.close()
         self._stores = msgspec.structs.replace(old, state=state, generation=prepared.generation, applied=entry)
         self._state = state
         self._applier = Applier(self._log, state, self._acceptor)
-        self._acceptor.offer = snapshot
+        self._snapshots.installed(snapshot)
         self._publish()
         self._gateways.skipped()
         self._gateways.tell([], entry.index)

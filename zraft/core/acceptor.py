@@ -166,18 +166,20 @@ class Acceptor:
             return Answer(InstallAnswer(log.term, message.snapshot, message.snapshot.size, installed=True))
         return None
 
-    def install(self, snapshot: EntryId, generation: int) -> bool:
+    def install(self, snapshot: EntryId, generation: int) -> None:
         """Let a whole and sound snapshot stand for all entries up to ``snapshot``, with the state of ``generation``.
 
         The caller commits the log before anything is answered or read of it. The term stays: a snapshot says nothing
-        of it (trap 26). False: what it covers was committed here in the meantime, and nothing is changed.
+        of it (trap 26).
+
+        Raises:
+            InvariantViolated: what the snapshot covers is committed here: it would take the state back.
         """
         if snapshot.index <= self.commit:
-            return False
+            raise InvariantViolated("a snapshot is ahead of what is committed", snapshot=snapshot, commit=self.commit)
         self._log.install(snapshot, generation)
         self._verified = max(self._verified, snapshot.index)  # committed: every leader from now on has it
         self.commit = self.applied = snapshot.index
-        return True
 
     def on_store_record(self, message: StoreRecord) -> Answer[Reply]:
         """Store the index-0 record: once in a life, never another one."""

@@ -9,7 +9,7 @@ import google_crc32c
 
 from zraft.errors import CorruptSnapshot
 from zraft.protocol.peer import SnapshotId
-from zraft.store.snapshots import CHUNK_BYTES, read_manifest
+from zraft.store.snapshots import CHUNK_BYTES, list_snapshots, read_manifest
 
 _CRC_BYTES = 4
 
@@ -23,6 +23,16 @@ def identify(path: Path) -> SnapshotId:
     """
     manifest = read_manifest(path)
     return SnapshotId(manifest.index, manifest.term, path.stat().st_size, manifest.checksum())
+
+
+def newest_snapshot(directory: Path) -> SnapshotId | None:
+    """The newest snapshot in ``directory`` whose end is whole; None: there is none."""
+    for path in list_snapshots(directory):
+        try:
+            return identify(path)
+        except (CorruptSnapshot, OSError):
+            continue
+    return None
 
 
 class SnapshotFile:
