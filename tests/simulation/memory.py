@@ -131,6 +131,11 @@ class MemoryLog:
             found.append(data)
         return found
 
+    @property
+    def durable_base(self) -> int:
+        """Index of the entry that a crash right now would have the log begin behind."""
+        return self._durable.base.index
+
     def durable_term_at(self, index: int) -> int | None:
         """The term of the entry that a crash right now would leave at ``index``."""
         at = index - self._durable.base.index - 1
@@ -174,6 +179,16 @@ class MemoryState:
         self._records: dict[bytes, bytes] = {}
         self._revisions: list[bytes] = []
         self._meta: dict[bytes, bytes] = {}
+        self._forget()
+
+    def tables(self) -> tuple[dict[bytes, bytes], ...]:
+        """All that is in it: index entries, records, meta."""
+        return self._keys, self._records, self._meta
+
+    def fill(self, tables: tuple[dict[bytes, bytes], ...]) -> None:
+        """Be what another state was (see ``tables``)."""
+        self._keys, self._records, self._meta = (dict(table) for table in tables)
+        self._order, self._revisions = sorted(self._keys), sorted(self._records)
         self._forget()
 
     def key(self, key: bytes) -> bytes | None:

@@ -90,6 +90,16 @@ def remove_leftovers(directory: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def incoming_path(directory: Path, checksum: bytes) -> Path:
+    """Where the snapshot of that checksum is staged while it comes from the leader, until it is installed."""
+    return directory / f"incoming.{checksum.hex()}"
+
+
+def list_incoming(directory: Path) -> list[Path]:
+    """All that is staged."""
+    return list(directory.glob("incoming.*"))
+
+
 def make_snapshot(
     state: Path,
     directory: Path,
