@@ -51,6 +51,10 @@ class MemoryLog:
         return self._hard.formed
 
     @property
+    def initial_state(self) -> bytes:
+        return b""
+
+    @property
     def base(self) -> EntryId:
         return self._hard.base
 

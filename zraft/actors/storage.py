@@ -325,7 +325,7 @@ class StorageActor:
             return
         configuration = self._acceptor.configuration()
         self._identity = Identity(self._log.member, record.cluster_id(), configuration, self._incarnation)
-        group = IdentityGroup(self._log.member, record.cluster_id(), configuration)
+        group = IdentityGroup(self._log.member, record.cluster_id(), configuration, record)
         self._page.publish(Group.IDENTITY, codec.encode(group))
 
     def _publish(self) -> None:

@@ -37,6 +37,10 @@ class Log(Protocol):
         """Whether every first member is known to have stored the same record."""
 
     @property
+    def initial_state(self) -> bytes:
+        """A digest of the state that was restored when the log was made; empty for one that began with nothing."""
+
+    @property
     def base(self) -> EntryId:
         """The entry before the first one that is still there: what was cut, or a snapshot, ended with it.
 

@@ -24,7 +24,10 @@ class StatusQuery(_Message, tag=10, frozen=True):
 
 
 class StorageStatus(_Message, tag=11, frozen=True):
-    """Answer to ``StatusQuery``. ``record`` is None, and ``configuration`` empty, before the cluster has formed."""
+    """Answer to ``StatusQuery``. ``record`` is None, and ``configuration`` empty, before the cluster has formed.
+
+    ``initial_state``: see ``Log.initial_state``.
+    """
 
     member: int
     term: int
@@ -33,6 +36,7 @@ class StorageStatus(_Message, tag=11, frozen=True):
     record: ClusterRecord | None
     formed: bool
     configuration: Configuration
+    initial_state: bytes = b""
 
 
 class StoreRecord(_Message, tag=12, frozen=True):
@@ -297,8 +301,9 @@ class StorageGroup(_Message, frozen=True):
 
 
 class IdentityGroup(_Message, frozen=True):
-    """Written by storage: who this node is, and the configuration in force."""
+    """Written by storage: who this node is, the configuration in force, and the record that the cluster began with."""
 
     member: int
     cluster: bytes
     configuration: Configuration
+    record: ClusterRecord | None = None
