@@ -26,6 +26,7 @@ _BOUNDS: dict[str, tuple[int, int]] = {
     "map_size_gib": (1, 16_384),
     "window_entries": (1, 4_096),
     "window_bytes": (3 << 20, 1 << 30),
+    "snapshot_rate_mib": (1, 16_384),
     "client_requests_max": (1, 1 << 20),
     "client_bytes_max": (3 << 20, 1 << 32),
     "gateway_requests_max": (1, 1 << 20),
@@ -66,6 +67,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     window_entries: int = 64
     """Appends in flight to one peer."""
     window_bytes: int = 32 << 20
+    snapshot_rate_mib: int = 64
+    """MiB a second at which a snapshot is sent to one follower that lags behind the log."""
     client_requests_max: int = 20_000
     """Requests in flight of one client connection, and their bytes."""
     client_bytes_max: int = 64 << 20

@@ -135,6 +135,11 @@ class MemoryLog:
             found.append(data)
         return found
 
+    @property
+    def durable_base(self) -> int:
+        """Index of the entry that a crash right now would have the log begin behind."""
+        return self._durable.base.index
+
     def durable_term_at(self, index: int) -> int | None:
         """The term of the entry that a crash right now would leave at ``index``."""
         at = index - self._durable.base.index - 1
@@ -180,6 +185,16 @@ class MemoryState:
         self._meta: dict[bytes, bytes] = {}
         self._forget()
 
+    def tables(self) -> tuple[dict[bytes, bytes], ...]:
+        """All that is in it: index entries, records, meta."""
+        return self._keys, self._records, self._meta
+
+    def fill(self, tables: tuple[dict[bytes, bytes], ...]) -> None:
+        """Be what another state was (see ``tables``)."""
+        self._keys, self._records, self._meta = (dict(table) for table in tables)
+        self._order, self._revisions = sorted(self._keys), sorted(self._records)
+        self._forget()
+
     def key(self, key: bytes) -> bytes | None:
         return self._keys.get(key)
 
@@ -190,6 +205,11 @@ class MemoryState:
 
     def record(self, at: bytes) -> bytes | None:
         return self._records.get(at)
+
+    def records_from(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+        revisions = self._revisions
+        for at in range(bisect_left(revisions, start), len(revisions)):
+            yield revisions[at], self._records[revisions[at]]
 
     def meta(self, name: bytes) -> bytes | None:
         return self._meta.get(name)
@@ -205,8 +225,21 @@ class MemoryState:
         for at, record in records:
             if self._revisions and at <= self._revisions[-1]:
                 raise InvariantViolated("records ascend", last=self._revisions[-1], new=at)
+            self._records_before.setdefault(at, None)
             self._revisions.append(at)
             self._records[at] = record
+
+    def delete_key(self, key: bytes) -> None:
+        if key in self._keys:
+            self._keys_before.setdefault(key, self._keys.pop(key))
+            del self._order[bisect_left(self._order, key)]
+
+    def delete_record(self, at: bytes) -> bytes | None:
+        record = self._records.pop(at, None)
+        if record is not None:
+            self._records_before.setdefault(at, record)
+            del self._revisions[bisect_left(self._revisions, at)]
+        return record
 
     def set_meta(self, name: bytes, value: bytes) -> None:
         self._meta_before.setdefault(name, self._meta.get(name))
@@ -216,20 +249,13 @@ class MemoryState:
         self._forget()
 
     def abort(self) -> None:
-        for key, entry in self._keys_before.items():
-            if entry is not None:
-                self._keys[key] = entry
-            else:
-                del self._keys[key]
-                del self._order[bisect_left(self._order, key)]
+        _restore(self._keys, self._order, self._keys_before)
+        _restore(self._records, self._revisions, self._records_before)
         for name, value in self._meta_before.items():
             if value is not None:
                 self._meta[name] = value
             else:
                 del self._meta[name]
-        for at in self._revisions[self._records_before :]:
-            del self._records[at]
-        del self._revisions[self._records_before :]
         self._forget()
 
     def crash(self) -> None:
@@ -240,4 +266,14 @@ class MemoryState:
         # What the last commit left, as far as it was changed since; None for what was not there.
         self._keys_before: dict[bytes, bytes | None] = {}
         self._meta_before: dict[bytes, bytes | None] = {}
-        self._records_before = len(self._revisions)
+        self._records_before: dict[bytes, bytes | None] = {}
+
+
+def _restore(table: dict[bytes, bytes], order: list[bytes], before: dict[bytes, bytes | None]) -> None:
+    for key, value in before.items():
+        if key in table and value is None:
+            del table[key], order[bisect_left(order, key)]
+        elif key not in table and value is not None:
+            insort(order, key)
+        if value is not None:
+            table[key] = value

@@ -16,6 +16,9 @@ from zraft.actors.logs import Log
 from zraft.actors.snapshotter import Job
 from zraft.core.log_keeping import LogKeeping, Sizes
 from zraft.errors import CorruptSnapshot
+from zraft.protocol.local import Read
+from zraft.protocol.peer import SnapshotId
+from zraft.store.chunks import identify, newest_snapshot
 from zraft.store.directory import DataDirectory
 from zraft.store.files import sync_directory
 from zraft.store.log import LmdbLog
@@ -50,6 +53,7 @@ class Snapshots:
         """When, and how far: to be asked for a snapshot, and to hold the log."""
         self.newest: tuple[Path, Manifest] | None = None
         """The newest snapshot that was verified in this life."""
+        self._offer = newest_snapshot(self._directory.snapshots_path)
         self.cutting = False
         """Whether another turn is to follow at once."""
         self._unchecked = bool(list_snapshots(self._directory.snapshots_path))
@@ -74,6 +78,21 @@ class Snapshots:
         self.cutting = to is not None
         if to is not None:
             log.cut(to)
+
+    def offer_for(self, read: Read) -> SnapshotId | None:
+        """The newest snapshot, for a peer that may need entries which were cut; one is made if there is none."""
+        if self._offer is not None and read.damaged == self._offer.checksum:
+            self._logger.error("a damaged snapshot is replaced", index=self._offer.index)
+            self._offer = None
+            self.keeping.lost()
+        elif self._offer is None and read.first <= self._log.base.index:
+            self.keeping.ask()
+        return self._offer
+
+    def installed(self, snapshot: SnapshotId) -> None:
+        """The leader's snapshot is this node's newest from now on."""
+        self._offer = snapshot
+        self.keeping.installed(snapshot.index)
 
     def close(self) -> None:
         """A snapshot that is being made is given up."""
@@ -123,6 +142,7 @@ class Snapshots:
             self._logger.warning("no snapshot was made", exit_code=code)
             return
         self.newest = path, manifest = found[0]
+        self._offer = identify(path)
         event = "snapshot verified" if self._unchecked else "snapshot made"
         self._unchecked = False
         self._remove_older(path)

@@ -32,6 +32,7 @@ _HELP = {
     "map_size_gib": "Address space of each LMDB map; it takes no space on the disk.",
     "window_entries": "Appends in flight to one peer.",
     "window_bytes": "Bytes in flight to one peer.",
+    "snapshot_rate_mib": "MiB a second of a snapshot to one follower that lags behind the log.",
     "client_requests_max": "Requests in flight of one client connection.",
     "client_bytes_max": "Bytes in flight of one client connection.",
     "gateway_requests_max": "Requests in flight of one gateway.",

@@ -9,6 +9,7 @@ from zraft.protocol.client import (
     RANGE_ITEMS_MAX,
     Batch,
     ClusterStatus,
+    Compact,
     Delete,
     Get,
     Put,
@@ -27,6 +28,8 @@ def fault_of(request: Request) -> str:
             return _fault_of_put(request)
         case Delete():
             return _fault_of_delete(request)
+        case Compact():
+            return _fault_of_revision(request.revision)
         case Get():
             return _fault_of_key(request.key) or _fault_of_revision(request.revision)
         case Batch():
@@ -42,7 +45,7 @@ def fault_of(request: Request) -> str:
 def is_write(request: Request) -> bool:
     """Whether the request must go through the log."""
     match request:
-        case Put() | Delete():
+        case Put() | Delete() | Compact():
             return True
         case Batch():
             return not isinstance(request.operations[0], Get)

@@ -79,6 +79,15 @@ class LogKeeping:
             tail = int(self._limit(sizes) / TAIL_SHARE / _mean(sizes))
             self._goal = max(self._goal, min(index, sizes.last - tail))
 
+    def installed(self, index: int) -> None:
+        """A verified snapshot that ends at ``index`` came from the leader, and the log goes on from it."""
+        self.snapshot = max(self.snapshot, index)
+
+    def lost(self) -> None:
+        """The newest snapshot turned out to be damaged: nothing is cut behind it, and another one is due."""
+        self.snapshot = 0
+        self._asked = True
+
     def failed(self, now: float) -> None:
         """It could not be made: try again, less and less often."""
         self.making = False

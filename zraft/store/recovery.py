@@ -9,20 +9,28 @@ it with a gap between what can be had of the state and the first entry of the lo
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
-from zraft.core.keyspace import APPLIED, read_applied
+from zraft.core.records import APPLIED, read_applied
 from zraft.errors import CorruptLog, CorruptSnapshot, StorageFault
 from zraft.protocol.entries import EntryId
 from zraft.store.directory import DataDirectory
 from zraft.store.dirty import DirtyMark, Mark
 from zraft.store.files import sync_directory
 from zraft.store.log import LmdbLog
-from zraft.store.snapshots import DATA_FILE, list_snapshots, read_manifest, remove_leftovers, verify_snapshot
+from zraft.store.snapshots import (
+    DATA_FILE,
+    incoming_path,
+    list_snapshots,
+    read_manifest,
+    remove_leftovers,
+    verify_snapshot,
+)
 from zraft.store.state import LmdbState
 
 _WAY_OUT = "Put the whole data directory back as it was, or empty it and let the node join as a new member"
@@ -70,6 +78,7 @@ def open_stores(directory: DataDirectory, member: int, map_size: int, on_commit:
     states = sorted(directory.path.glob("state.*"))
     # Beside a state no log is ever made: it was lost, and this node can't take part under its old identity.
     log = LmdbLog(directory.log_path, member, map_size, on_commit, create=not states)
+    _set_aside(directory, log)
     mark = DirtyMark(directory.dirty_mark)
     doubt = _doubt(directory, log, mark, map_size)
     # Found before anything is given up: a node without a way to its state is left as it is.
@@ -91,9 +100,22 @@ def open_stores(directory: DataDirectory, member: int, map_size: int, on_commit:
         _copy(source, path)
     state = LmdbState(path, map_size)
     sync_directory(directory.path)
-    applied, _ = read_applied(state.meta(APPLIED))
+    applied = read_applied(state.meta(APPLIED)).applied
     state.abort()
     return Stores(log, state, log.generation, applied, doubt, mark)
+
+
+def _set_aside(directory: DataDirectory, log: LmdbLog) -> None:
+    """A snapshot that the log does not reach came from a leader, and a crash was quicker than its installation.
+
+    It is staged again. Under the name of a finished one it would pass for what the log may be cut behind, while state
+    and log of this node still rest on an older one.
+    """
+    for path in list_snapshots(directory.snapshots_path):
+        with contextlib.suppress(CorruptSnapshot, OSError):
+            manifest = read_manifest(path)
+            if log.term_at(manifest.index) != manifest.term and manifest.index > log.base.index:
+                path.rename(incoming_path(directory.snapshots_path, manifest.checksum()))
 
 
 def _doubt(directory: DataDirectory, log: LmdbLog, mark: DirtyMark, map_size: int) -> str:
@@ -104,7 +126,7 @@ def _doubt(directory: DataDirectory, log: LmdbLog, mark: DirtyMark, map_size: in
     if mark.state() is Mark.MISMATCH:
         return "the last stop was not clean, and the page cache did not live on"
     state = LmdbState(path, map_size)
-    applied, _ = read_applied(state.meta(APPLIED))
+    applied = read_applied(state.meta(APPLIED)).applied
     state.close()
     if applied.index < log.base.index:  # trap 24
         return f"the state has applied {applied}, and the log begins behind {log.base}"
@@ -127,7 +149,6 @@ def _source(directory: DataDirectory, log: LmdbLog) -> Path | None:
     for path in list_snapshots(directory.snapshots_path):
         try:
             last = read_manifest(path).last
-            # One that lies behind the log's end came from a leader, and was not installed any more.
             if last.index >= log.base.index and log.term_at(last.index) == last.term:
                 verify_snapshot(path)
                 return path

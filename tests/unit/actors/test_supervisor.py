@@ -200,6 +200,13 @@ def test_a_node_starts_and_shows_itself(running: Node) -> None:
             "last_log_index": 9,
             "revision": 5,
             "notice": "",
+            "compacted_revision": 0,
+            "snapshot_index": 0,
+            "log_bytes": 0,
+            "state_bytes": 0,
+            "snapshots_bytes": 0,
+            "installing_held_bytes": 0,
+            "installing_bytes": 0,
         },
     )
     metrics = running.get("/metrics")[1]
