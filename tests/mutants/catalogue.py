@@ -1,5 +1,5 @@
 """All mutants."""
 
-from tests.mutants import elections, leases, replicating, shells
+from tests.mutants import elections, leases, replicating, shells, snapshots
 
-MUTANTS = elections.MUTANTS + leases.MUTANTS + replicating.MUTANTS + shells.MUTANTS
+MUTANTS = elections.MUTANTS + leases.MUTANTS + replicating.MUTANTS + shells.MUTANTS + snapshots.MUTANTS
