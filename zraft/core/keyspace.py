@@ -53,11 +53,6 @@ _ABSENT = (0, 0, 0, 0, 0)
 Result = PutResult | DeleteResult | BatchResult | CompactResult | ErrorResult
 
 
-def with_revision(data: bytes, revision: int) -> bytes:
-    """A value of ``APPLIED`` with another revision of the store: not lower than the one in it."""
-    return data[:16] + revision.to_bytes(8, "big") + data[24:]
-
-
 class Keyspace:
     """Applies entries to the tables. Invariant: what the state says of itself is committed with the effects."""
 

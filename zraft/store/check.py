@@ -12,7 +12,7 @@ from pathlib import Path
 import lmdb
 import msgspec
 
-from zraft.core.keyspace import APPLIED, read_applied
+from zraft.core.records import APPLIED, read_applied
 from zraft.errors import CorruptLog, CorruptSnapshot, StorageFault
 from zraft.protocol.entries import EntryId
 from zraft.store.directory import DataDirectory
@@ -144,7 +144,8 @@ def _compared(found: Findings, log: LmdbLog, applied: EntryId, path: Path) -> Fi
 def _look_at(path: Path) -> tuple[EntryId, int]:
     state = LmdbState(path, MAP_BYTES)
     try:
-        return read_applied(state.meta(APPLIED))
+        found = read_applied(state.meta(APPLIED))
+        return found.applied, found.revision
     finally:
         state.abort()
         state.close()

@@ -11,7 +11,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from zraft.core.keyspace import APPLIED, read_applied, with_revision
+from zraft.core.records import APPLIED, pack_applied, read_applied
 from zraft.errors import ConfigurationError, CorruptSnapshot, OutOfSpace, StorageFault
 from zraft.store.environment import lacks_space
 from zraft.store.files import make_directory, sync_directory
@@ -82,14 +82,13 @@ def _settle(path: Path, manifest: Manifest, map_size: int, bump: int) -> None:
     """Check that the copy is the state of the manifest, bump its revision, and make it durable."""
     state = LmdbState(path, map_size)
     try:
-        applied = state.meta(APPLIED)
-        found = read_applied(applied)
-        if found[0] != manifest.last or found[1] != manifest.revision or applied is None:
+        found = read_applied(state.meta(APPLIED))
+        if (found.applied, found.revision) != (manifest.last, manifest.revision):
             raise CorruptSnapshot(
-                f"the snapshot holds the state of {found[0]}, and says that it is that of {manifest.last}"
+                f"the snapshot holds the state of {found.applied}, and says that it is that of {manifest.last}"
             )
         if bump:
-            state.set_meta(APPLIED, with_revision(applied, manifest.revision + bump))
+            state.set_meta(APPLIED, pack_applied(found._replace(revision=found.revision + bump)))
         state.commit()
         state.sync()
     finally:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.store.stored import MAP, RECORD, TERM, find, flip, written
-from zraft.core.keyspace import APPLIED, read_applied
+from zraft.core.records import APPLIED, read_applied
 from zraft.errors import ConfigurationError, CorruptSnapshot
 from zraft.protocol.entries import EntryId
 from zraft.store.directory import DataDirectory
