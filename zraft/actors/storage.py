@@ -26,7 +26,7 @@ from zraft.actors.sockets import LOCAL_MESSAGES_MAX, PEER_MESSAGES_MAX, Frames, 
 from zraft.core.acceptor import Acceptor, Question, Reply
 from zraft.core.applier import Applier
 from zraft.core.effects import Ignored
-from zraft.core.keyspace import APPLIED, read_applied
+from zraft.core.records import APPLIED, read_applied
 from zraft.errors import InvariantViolated, OutOfSpace, ProtocolError
 from zraft.protocol import codec
 from zraft.protocol.entries import EntryId
@@ -274,7 +274,7 @@ class StorageActor:
         snapshot, old = prepared.snapshot, self._stores
         entry = EntryId(snapshot.index, snapshot.term)
         state = LmdbState(self._directory.state_path(prepared.generation), self._map_size)
-        applied, _ = read_applied(state.meta(APPLIED))
+        applied = read_applied(state.meta(APPLIED)).applied
         state.abort()
         if applied != entry:
             raise InvariantViolated("a snapshot holds what it says", snapshot=entry, applied=applied)
