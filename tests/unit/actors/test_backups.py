@@ -72,6 +72,14 @@ def test_a_second_one_waits_for_the_end_of_the_first(given: Backups) -> None:
         read(given, ONE, now=10.2 + IDLE_SECONDS)
 
 
+def test_one_that_was_read_to_its_end_makes_room_for_another(given: Backups) -> None:
+    size = made(given, ONE).size
+    assert read(given, ONE, size - 1).data == read(given, ONE, size - 1).data != b""
+    assert read(given, TWO).size == 0
+    with pytest.raises(Unavailable, match="begin another one"):
+        read(given, ONE, size - 1)
+
+
 def test_a_backup_that_has_ended_is_not_gone_on_with(given: Backups, directory: DataDirectory) -> None:
     made(given, ONE)
     given.tick(10.1 + IDLE_SECONDS)
