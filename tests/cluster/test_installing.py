@@ -116,7 +116,7 @@ def is_half_staged(data: Path, installed: int) -> bool:
 
 
 def is_copied(data: Path, installed: int) -> bool:
-    return len(list(data.glob("state.*/data.mdb"))) > 1
+    return len(list(data.glob("state.*/data.mdb"))) > 1 or is_named(data, installed)  # it may be too quick to be seen
 
 
 def is_named(data: Path, installed: int) -> bool:

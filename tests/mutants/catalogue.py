@@ -1,5 +1,12 @@
 """All mutants."""
 
-from tests.mutants import elections, leases, replicating, shells, snapshots
+from tests.mutants import elections, installing, leases, replicating, shells, snapshots
 
-MUTANTS = elections.MUTANTS + leases.MUTANTS + replicating.MUTANTS + shells.MUTANTS + snapshots.MUTANTS
+MUTANTS = (
+    elections.MUTANTS
+    + leases.MUTANTS
+    + replicating.MUTANTS
+    + installing.MUTANTS
+    + shells.MUTANTS
+    + snapshots.MUTANTS
+)

@@ -1,7 +1,7 @@
 """What nodes say to each other, on three planes of their own ports.
 
 control (P)       election  <-> election     Hello, PreVote, Vote, Heartbeat and their answers
-data (P + 1)      replication -> storage     Append, Commit and their answer
+data (P + 1)      replication -> storage     Append, Commit, InstallSnapshot and their answers
 gateways (P + 2)  gateway   <-> gateway      Greeting, Forward, NotProposed, ReadIndex and its answer
 
 A message is two frames, [PeerHeader][message]. Who speaks is in the header; routing ids mean nothing.
