@@ -240,8 +240,9 @@ class StorageActor:
 
     def _publish(self) -> None:
         log, acceptor = self._log, self._acceptor
-        now = (log.term, log.first_index, log.last.index, acceptor.commit, acceptor.applied, self._applier.revision)
-        known = (*now, self._space.level())
+        revision, *history = self._applier.revisions
+        now = (log.term, log.first_index, log.last.index, acceptor.commit, acceptor.applied, revision)
+        known = (*now, self._space.level(), *history)
         if known != self._published:
             self._published = known
             self._logger.term = log.term

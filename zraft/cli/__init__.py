@@ -13,6 +13,7 @@ from zraft.cli.outcomes import MEANINGS, exit_code_of
 
 _COMMANDS = {
     "bench": "bench.bench",
+    "compact": "compact.compact",
     "delete": "kv.delete",
     "dev": "dev.dev",
     "get": "kv.get",

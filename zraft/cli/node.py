@@ -32,6 +32,8 @@ _HELP = {
     "map_size_gib": "Address space of each LMDB map; it takes no space on the disk.",
     "window_entries": "Appends in flight to one peer.",
     "window_bytes": "Bytes in flight to one peer.",
+    "retain_revisions": "How many revisions can still be read before they are compacted; 0: no such bound.",
+    "retain_seconds": "How long they can be read; whichever comes first. 0: no such bound.",
     "client_requests_max": "Requests in flight of one client connection.",
     "client_bytes_max": "Bytes in flight of one client connection.",
     "gateway_requests_max": "Requests in flight of one gateway.",

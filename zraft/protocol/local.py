@@ -251,7 +251,10 @@ class CommitGroup(_Message, frozen=True):
 
 
 class StorageGroup(_Message, frozen=True):
-    """Written by storage. ``space``: 0 enough, 1 within the reserve, 2 the reserve is nearly used up."""
+    """Written by storage. ``space``: 0 enough, 1 within the reserve, 2 the reserve is nearly used up.
+
+    ``compacted`` and ``swept``: see ``core.records.AppliedState``.
+    """
 
     generation: int
     term: int
@@ -261,6 +264,8 @@ class StorageGroup(_Message, frozen=True):
     applied: int
     revision: int
     space: int
+    compacted: int = 0
+    swept: int = 0
 
 
 class IdentityGroup(_Message, frozen=True):
