@@ -8,8 +8,8 @@ from tests.simulation.adversary import Adversary
 from tests.simulation.cluster import Cluster
 from tests.simulation.invariants import Violation, require
 from tests.simulation.world import World
-from zraft.core import replication
-from zraft.errors import CorruptLog, InvariantViolated
+from zraft.core import replication, sweep
+from zraft.errors import CorruptLog, CorruptState, InvariantViolated
 
 SIZES = (1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7)
 """Of clusters; each as likely as it stands here often."""
@@ -68,10 +68,12 @@ def play(world: World, lines: int) -> Report:
     # Small bounds make rare paths common: peers that are fed from the log, appends that end in the middle.
     tail, append = world.random.choice(((0, 300), (2_000, 300), (64 << 20, 1 << 20)))
     bounds = patch.multiple(replication, TAIL_BYTES_MAX=tail, APPEND_BYTES_MAX=append)
+    records = world.random.choice((2, 10, 2_000))
+    parts = patch.multiple(sweep, SWEEP_RECORDS_MAX=records, RECORDS_PER_STEP=min(records, 32))
     try:
-        with bounds:
+        with bounds, parts:
             return _run(world)
-    except (Violation, InvariantViolated, CorruptLog) as error:
+    except (Violation, InvariantViolated, CorruptLog, CorruptState) as error:
         story = [*world.trace(lines), f"seed {world.seed} at {world.now:.4f}: {error}"]
         story.append(f"replay: make simulate SEED={world.seed}")
         rule = error.name if isinstance(error, InvariantViolated) else str(error).partition(":")[0]

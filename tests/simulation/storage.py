@@ -154,7 +154,7 @@ class StorageActor(Actor):
         outcomes = self._applier.work(lambda: next(left, None) is None)
         self.busy(steps * 0.000_02)
         node = self._node
-        node.cluster.invariants.applied(node.id, self._acceptor.applied, node.applied_revision())
+        node.cluster.invariants.applied(node.id, node.applied_state())
         self.survive()
         self._tell(outcomes)
 
