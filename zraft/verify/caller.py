@@ -12,7 +12,7 @@ import msgspec
 
 from zraft.client.core import Core
 from zraft.client.links import Link
-from zraft.errors import NotExecuted, Unknown, ZraftError
+from zraft.errors import Compacted, Unknown, ZraftError, from_code
 from zraft.protocol.client import (
     Batch,
     BatchResult,
@@ -101,7 +101,7 @@ class Caller:
         return self._answered(asked, invocation, OK, Result(revision=revision, items=tuple(map(_item_of, items))))
 
     def read_past(self, versions: list[tuple[str, int]]) -> Iterator[Operation]:
-        """Keys as they were, each at a revision.
+        """Keys as they were, each at a revision; those that are compacted by now are left out.
 
         Raises:
             ZraftError: it failed.
@@ -111,11 +111,19 @@ class Caller:
         answer = self.call(Batch(tuple(gets)), BatchResult)
         for (key, revision), one in zip(versions, answer.results, strict=True):
             if one.error is not None:
-                raise NotExecuted(one.error.message)
+                error = from_code(one.error.code, one.error.message)
+                if isinstance(error, Compacted):
+                    continue
+                raise error
             yield self._answered({"operation": "get", "key": key, "at": revision}, invocation, OK, _result_of(one))
 
     def items(self, prefix: str, keys_only: bool = False) -> tuple[list[KeyValue], int]:
-        """All keys that begin with the prefix, as they were at one revision, and that revision."""
+        """All keys that begin with the prefix, as they were at one revision, and that revision.
+
+        Raises:
+            Compacted: others write so much that this revision was compacted before all its pages were read.
+            ZraftError: it failed otherwise.
+        """
         request = Range(prefix=prefix.encode(), keys_only=keys_only)
         found: list[KeyValue] = []
         while True:

@@ -77,7 +77,8 @@ class CheckedLoad:
     def read_back(self) -> None:
         """Read all keys, and each acknowledged write at its own revision: what is there goes into the history.
 
-        Not while clients run.
+        Not while clients run. Writes whose revisions are compacted by now can't be asked for: that they were there is
+        judged by what was read at the time, and by what stands there now.
 
         Raises:
             Unavailable: the cluster did not serve it.

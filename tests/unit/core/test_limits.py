@@ -9,6 +9,7 @@ from zraft.protocol.client import (
     RANGE_ITEMS_MAX,
     Batch,
     ClusterStatus,
+    Compact,
     Delete,
     Get,
     Put,
@@ -74,6 +75,7 @@ def test_what_is_within_the_limits_has_no_fault(request_: Request) -> None:
         (Range(start=LONGEST + b"kk"), "the bounds of a range have up to 401 bytes, one here has 402"),
         (Range(end=LONGEST + b"kk"), "the bounds of a range have up to 401 bytes, one here has 402"),
         (Range(revision=-1), "a revision is within 0..2^63-1, this one is -1"),
+        (Compact(-1), "a revision is within 0..2^63-1, this one is -1"),
     ],
 )
 def test_a_fault_says_what_is_allowed_and_what_came(request_: Request, fault: str) -> None:
@@ -88,6 +90,7 @@ def test_a_fault_says_what_is_allowed_and_what_came(request_: Request, fault: st
         (Get(b"k"), False, False),
         (Batch((Delete(b"k"), Put(b"k", b"v"))), True, True),
         (Batch((Delete(b"k"),)), True, False),  # deletes pass when space is short
+        (Compact(7), True, False),  # and so does what makes room
         (Batch((Get(b"k"),)), False, False),
         (Range(), False, False),
         (ClusterStatus(), False, False),

@@ -1,0 +1,59 @@
+"""The gateway of the leader's node keeps the history bounded."""
+
+from tests.unit.actors.gateway_stage import LEADING, Node, Trio
+from zraft.protocol import codec
+from zraft.protocol.client import (
+    ClusterStatus,
+    Command,
+    Compact,
+    CompactResult,
+    Put,
+)
+from zraft.protocol.local import (
+    Propose,
+    Results,
+    RoleGroup,
+    StorageGroup,
+)
+from zraft.store.page import Group
+
+
+def keeping_too_much(swept: int = 0) -> StorageGroup:
+    """The newest 50,000 revisions are kept by default, and here are more."""
+    return StorageGroup(0, 5, 1, 3, 3, 3, 60_000, 0, compacted=swept, swept=swept)
+
+
+def hear_compact(trio: Trio) -> tuple[Propose, Command]:
+    proposal = trio.hear_proposal()
+    commands = codec.unpack_commands(proposal.payload)
+    assert commands is not None
+    [command] = commands
+    return proposal, command
+
+
+def test_the_leaders_gateway_compacts_what_is_too_much(node: Node) -> None:
+    trio = node.start_trio()
+    node.page.publish(Group.STORAGE, codec.encode(keeping_too_much()))
+    proposal, command = hear_compact(trio)
+    assert (proposal.grows, command) == (False, Compact(10_000, resume=True))
+    # Its answer is no client's; the sweep goes on at once.
+    trio.say("storage", Results(proposal.origin, 9, codec.encode([CompactResult(9, 60_000, 10_000, 2_000)])))
+    proposal, command = hear_compact(trio)
+    assert command == Compact(10_000, resume=True)
+    trio.say("storage", Results(proposal.origin, 10, codec.encode([CompactResult(10, 60_000, 10_000, 10_000)])))
+    node.ask(Put(b"k", b"v"))
+    _, command = hear_compact(trio)
+    assert command == Put(b"k", b"v")
+
+
+def test_another_nodes_gateway_compacts_nothing(node: Node) -> None:
+    trio = node.start_trio()
+    node.page.publish(Group.ROLE, codec.encode(RoleGroup(5, "follower", 0xB)))
+    node.page.publish(Group.STORAGE, codec.encode(keeping_too_much()))
+    node.ask(ClusterStatus())
+    node.answer()
+    node.page.publish(Group.STORAGE, codec.encode(keeping_too_much(swept=10_000)))
+    node.page.publish(Group.ROLE, codec.encode(LEADING))
+    node.ask(Put(b"k", b"v"))
+    _, command = hear_compact(trio)
+    assert command == Put(b"k", b"v")
