@@ -27,6 +27,8 @@ _BOUNDS: dict[str, tuple[int, int]] = {
     "window_entries": (1, 4_096),
     "window_bytes": (3 << 20, 1 << 30),
     "snapshot_rate_mib": (1, 16_384),
+    "retain_revisions": (0, 1 << 40),
+    "retain_seconds": (0, 10 * 366 * 86_400),
     "client_requests_max": (1, 1 << 20),
     "client_bytes_max": (3 << 20, 1 << 32),
     "gateway_requests_max": (1, 1 << 20),
@@ -69,6 +71,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     window_bytes: int = 32 << 20
     snapshot_rate_mib: int = 64
     """MiB a second at which a snapshot is sent to one follower that lags behind the log."""
+    retain_revisions: int = 50_000
+    """How many revisions can still be read; 0: there is no such bound. What comes first counts."""
+    retain_seconds: int = 3_600
+    """For how long; 0: there is no such bound."""
     client_requests_max: int = 20_000
     """Requests in flight of one client connection, and their bytes."""
     client_bytes_max: int = 64 << 20

@@ -4,7 +4,7 @@ The log's order is a linearization by construction; so it is enough that it agre
 is the one that this order gives. ``floor`` is the newest index that anybody had seen when an operation began.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -12,11 +12,13 @@ from tests.simulation.invariants import Violation, require
 from zraft.core.admission import Caller
 from zraft.core.proposals import Waiting
 from zraft.core.reads import Read
-from zraft.errors import NotExecuted, Rejected, Unknown, from_code
+from zraft.errors import Compacted, NotExecuted, Rejected, Unknown, from_code
 from zraft.protocol.client import (
     Batch,
     BatchResult,
     Command,
+    Compact,
+    CompactResult,
     Delete,
     DeleteResult,
     ErrorResult,
@@ -57,6 +59,7 @@ class Clients:
         self._number = 0
         self._stopped = False
         self._floor = 0
+        self._newest = 0  # revision that anybody was told
         self._revisions: dict[bytes, int] = {}
         self.acknowledged: dict[int, Put] = {}
         """Puts that a client was told of, by the revision that it was told."""
@@ -82,13 +85,15 @@ class Clients:
         self._cluster.world.note(f"client {asked.client}", f"#{number} {type(asked.request).__name__} is told {answer}")
         match answer:
             case ErrorResult(code, message):
-                self._on_error(asked, from_code(code, message))
+                self._on_error(asked, from_code(code, message), applied)
             case GetResult() | RangeResult():
                 self._on_read(asked, answer, applied)
             case PutResult() | DeleteResult():
                 self._on_write(asked, answer.index, [answer])
             case BatchResult():
                 self._on_write(asked, answer.index, list(answer.results))
+            case CompactResult():
+                self._on_write(asked, answer.index, [answer])
             case _:
                 raise Violation(f"an answer of another kind: {answer}")
         self._go_on(asked)
@@ -139,13 +144,23 @@ class Clients:
         if kind < 0.6:
             count = 50 if kind > 0.595 else random.randint(2, 5)
             return Batch(tuple(Put(random.choice(KEYS), b"%d.%d" % (number, place)) for place in range(count)))
+        if kind < 0.62 and self._newest:
+            return Compact(self._past(), resume=random.random() < 0.5)
+        revision = self._past() if random.random() < 0.3 else 0
         if kind < 0.95:
-            return Get(key)
-        return Range(prefix=random.choice((b"", b"b")), limit=random.choice((0, 2)))
+            return Get(key, revision=revision)
+        return Range(prefix=random.choice((b"", b"b")), limit=random.choice((0, 2)), revision=revision)
+
+    def _past(self) -> int:
+        """A revision that was told, rather a young one."""
+        return max(0, self._newest - int(self._cluster.world.random.expovariate(1 / 20)))
 
     # --- what may be concluded
 
-    def _on_error(self, asked: Operation, error: Exception) -> None:
+    def _on_error(self, asked: Operation, error: Exception, applied: int) -> None:
+        if isinstance(error, Compacted) and not isinstance(asked.request, Compact):
+            self._on_read(asked, error, applied)
+            return
         if isinstance(error, Unknown):
             self.unknown += 1
             return
@@ -156,7 +171,7 @@ class Clients:
             executed = self._cluster.invariants.executed_at(value)
             require(not executed, "what was refused is not executed", value=value, index=executed)
 
-    def _on_write(self, asked: Operation, index: int, results: list[PutResult | DeleteResult | GetResult]) -> None:
+    def _on_write(self, asked: Operation, index: int, results: list[Any]) -> None:
         require(index > asked.floor, "a write takes effect after it began", index=index, floor=asked.floor)
         self._floor = max(self._floor, index)
         self.writes += 1
@@ -164,22 +179,29 @@ class Clients:
             if isinstance(operation, Put) and isinstance(result, PutResult) and result.success:
                 other = self.acknowledged.setdefault(result.mod_revision, operation)
                 require(other is operation, "S11: a revision is one command's", one=other, another=operation)
+            self._newest = max(self._newest, result.revision)
             if isinstance(operation, Put | Delete) and isinstance(result, PutResult | DeleteResult):
                 self._revisions[operation.key] = result.mod_revision
 
-    def _on_read(self, asked: Operation, answer: GetResult | RangeResult, applied: int) -> None:
+    def _on_read(self, asked: Operation, answer: "GetResult | RangeResult | Compacted", applied: int) -> None:
         require(applied >= asked.floor, "a read sees what was known before it", applied=applied, floor=asked.floor)
         self._floor = max(self._floor, applied)
         self.reads += 1
-        truth = self._cluster.invariants.truth()
-        if not answer.revision:
-            return  # nothing was written yet
-        request = msgspec.structs.replace(asked.request, revision=answer.revision)
-        if isinstance(request, Get) and isinstance(answer, GetResult):
-            expected: object = msgspec.structs.replace(truth.get(request), revision=answer.revision)
+        request, invariants = asked.request, self._cluster.invariants
+        state = invariants.state_at(applied)
+        self._newest = max(self._newest, state.revision)
+        expected: object
+        if 0 < request.revision < state.compacted:  # type: ignore[union-attr]  # only reads come here
+            expected = Compacted.code
+        elif isinstance(request, Get):
+            expected = invariants.history.get(request, state.revision)
         else:
-            expected = truth.range(request)  # type: ignore[arg-type]
-        require(expected == answer, "a read gives what was written", request=request, answer=answer, expected=expected)
+            expected = invariants.history.range(request, state.revision)  # type: ignore[arg-type]
+        if isinstance(answer, Compacted):
+            found: object = answer.code
+        else:
+            found = answer.error.code if isinstance(answer, GetResult) and answer.error else answer
+        require(found == expected, "a read gives what was written", request=request, answer=answer, expected=expected)
 
 
 def _operations_of(request: Command | Get | Range) -> tuple[object, ...]:

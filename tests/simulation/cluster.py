@@ -24,6 +24,8 @@ class Cluster:
         self.network = Network(world, self._deliver)
         self.listeners: list[Callable[[str, Node], None]] = []
         self.refused_values: set[bytes] = set()
+        self.retain = world.random.choice(((0, 0.0), (3, 0.0), (40, 1.0), (0, 0.5)))
+        """(revisions, seconds) that the nodes' gateways keep of the history."""
         self.nodes = {id: Node(self, id) for id in ids}
         self.clients = Clients(self, CLIENTS)
         self.leaders_elected = 0
@@ -57,7 +59,7 @@ class Cluster:
             require(applied == invariants.commit, "all apply all", node=node.id, applied=applied, of=invariants.commit)
             invariants.same_state(node.id, node.state)
         for revision, put in self.clients.acknowledged.items():
-            found = invariants.written_at(revision)
+            found = invariants.history.written_at(revision)
             require(found == (put.key, put.value), "no acknowledged write is lost", put=put, revision=revision)
         for value in self.refused_values:
             index = invariants.executed_at(value)

@@ -10,9 +10,10 @@ from zraft.core import reads
 from zraft.core.admission import Caller
 from zraft.core.proposals import Proposals, SendProposal, Tell, Waiting
 from zraft.core.reads import AnswerPeer, AskElection, AskLeader, PeerRead, Read, Reads, Serve
+from zraft.core.retention import Retention
 from zraft.core.views import View
-from zraft.protocol.client import Get, Range
-from zraft.protocol.codec import encode, split_results
+from zraft.protocol.client import CompactResult, Get, Range
+from zraft.protocol.codec import encode, response, split_results
 from zraft.protocol.entries import Origin
 from zraft.protocol.local import (
     Applied,
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 GATEWAY = 0
 POLL_SECONDS = 0.01
+COMPACT_SECONDS = 1.0
+OWN = Caller(b"", b"", 0)
+"""Who asks for a compaction when it is the gateway itself."""
 
 
 class GatewayActor(Actor):
@@ -45,6 +49,7 @@ class GatewayActor(Actor):
         self._inbox: deque[tuple[object, int, int]] = deque()
         self._proposals = Proposals(node.id, GATEWAY, self._nonce)
         self._reads = Reads(node.id, GATEWAY, self._nonce * 1_000_000)
+        self._retention = Retention(*node.cluster.retain)
         self._rounds: dict[int, int] = {}
         self._routes: dict[int, int] = {}  # member -> the start of its gateway that asked last
         self._later: list[Serve] = []
@@ -97,6 +102,7 @@ class GatewayActor(Actor):
             elif not incarnation or incarnation == self._incarnation:
                 self._on_local(message, now)
         if self._registered:
+            self._compact(now)
             for send in self._proposals.flush(page.role, now):
                 self._propose(send, now)
         self._do(self._proposals.expire(now), now)
@@ -157,6 +163,23 @@ class GatewayActor(Actor):
 
     # --- what the cores want
 
+    def _compact(self, now: float) -> None:
+        node = self._node
+        _, revision, compacted, swept, _ = node.applied_state()
+        self._retention.note(revision, compacted, swept, now)
+        leads = node.page.role is not None and node.page.role.leader == node.id
+        command = self._retention.propose(now) if leads else None
+        if command is not None:
+            self.world.note(self.name, command)
+            self._proposals.submit(Waiting(OWN, encode(command), False, now + COMPACT_SECONDS))
+
+    def _compacted(self, body: bytes) -> None:
+        answer, now = response.decode(body), self.clock.now()
+        if isinstance(answer, CompactResult):
+            self._retention.done(answer, now)
+        else:
+            self._retention.failed(now)
+
     def _propose(self, send: SendProposal, now: float) -> None:
         proposal = send.proposal
         trio = self._node.trio
@@ -213,6 +236,9 @@ class GatewayActor(Actor):
                 self._tell(read.client, encode(view.answer(read.request)), view.applied.index)
 
     def _tell(self, client: Caller, body: bytes, applied: int) -> None:
+        if client is OWN:
+            self._compacted(body)
+            return
         number = int(client.request)
         require((0, number) in self._open, "a request is answered once", request=number)
         self._open.remove((0, number))

@@ -7,11 +7,11 @@ applied by a state machine of its own.
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from tests.simulation.history import History
 from tests.simulation.memory import MemoryLog, MemoryState
-from zraft.core.keyspace import APPLIED, Keyspace, read_applied
+from zraft.core.keyspace import Keyspace
 from zraft.core.quorum import Quorum
-from zraft.core.records import record_key, unpack_record
-from zraft.core.views import View
+from zraft.core.records import APPLIED, AppliedState, check_record, digest_of, read_applied, read_record_key
 from zraft.protocol.client import Batch, Put
 from zraft.protocol.codec import unpack_commands
 from zraft.protocol.entries import NO_ORIGIN, EntryId, EntryKind, Origin, decode_entry, entry_term
@@ -32,8 +32,8 @@ class _Committed(NamedTuple):
     """Of the entry."""
     by: int
     """The term whose leader found it committed first."""
-    revision: int
-    """The store's, after it."""
+    state: AppliedState
+    """What the state says of itself after it."""
     results: bytes
 
 
@@ -51,7 +51,8 @@ class Invariants:
         self._published: dict[int, int] = {}
         self._origins: dict[Origin, int] = {}
         self._values: dict[bytes, int] = {}
-        self._state = MemoryState()
+        self.history = History()
+        self._state = _Truth(self.history)
         self._keyspace = Keyspace(self._state)
 
     @property
@@ -64,15 +65,9 @@ class Invariants:
         """The highest term that ever had a leader."""
         return max(self.leaders, default=0)
 
-    def truth(self) -> View:
-        """What all nodes' states come to."""
-        return View(self._state)
-
-    def written_at(self, revision: int) -> tuple[bytes, bytes] | None:
-        """(key, value) of a revision."""
-        data = self._state.record(record_key(revision, 0))
-        record = unpack_record(data) if data else None
-        return (record.key, record.value) if record else None
+    def state_at(self, index: int) -> AppliedState:
+        """What every state says of itself once it has applied the entry at ``index``."""
+        return self._committed[index - 1].state if index else read_applied(None)
 
     def executed_at(self, value: bytes) -> int:
         """Index of the entry that put ``value``; 0: none did."""
@@ -175,11 +170,12 @@ class Invariants:
     def filled(self, node: int, state: MemoryState) -> None:
         """A state was made from a snapshot (state machine safety)."""
         _, records, meta = state.tables()
-        applied, revision = read_applied(meta.get(APPLIED))
-        self.applied(node, applied.index, revision)
+        applied = read_applied(meta.get(APPLIED))
+        self.applied(node, applied)
         for at, record in records.items():
             self.recorded(node, at, record)
-        require(len(records) == revision, "a snapshot has all records", node=node, has=len(records), revision=revision)
+        found = sum(digest_of(read_record_key(at)[0], check_record(at, record)) for at, record in records.items())
+        require(found % (1 << 64) == applied.digest, "a snapshot has the records of its digest", node=node)
 
     def told(self, term: int, commit: int, page: tuple[int, int]) -> None:
         """Replication tells a storage a commit index: it must stand on the page by now (S10)."""
@@ -187,15 +183,16 @@ class Invariants:
 
     # --- the state
 
-    def applied(self, node: int, index: int, revision: int) -> None:
-        """A storage published its state (state machine safety)."""
+    def applied(self, node: int, state: AppliedState) -> None:
+        """A storage published its state (state machine safety): digest, revisions and all."""
+        index = state.applied.index
         require(index <= self.commit, "only committed entries are applied", node=node, index=index)
-        expected = self._committed[index - 1].revision if index else 0
-        require(revision == expected, "equal states at equal index", node=node, index=index, revision=revision)
+        expected = self.state_at(index)
+        require(state == expected, "equal states at equal index", node=node, state=state, expected=expected)
 
     def recorded(self, node: int, at: bytes, record: bytes) -> None:
         """A storage wrote a record of its state."""
-        require(self._state.record(at) == record, "state machine safety", node=node, at=at.hex())
+        require(self.history.records.get(at) == record, "state machine safety", node=node, at=at.hex())
 
     def answered(self, index: int, results: bytes) -> None:
         """A storage gave out the results of an entry."""
@@ -203,8 +200,11 @@ class Invariants:
 
     def same_state(self, node: int, state: MemoryState) -> None:
         """At the end: the whole of it."""
-        mine = [(key, entry) for key, entry in state.keys_from(b"")]
-        require(mine == list(self._state.keys_from(b"")), "equal states at the end", node=node)
+        for mine, others in (
+            (state.keys_from(b""), self._state.keys_from(b"")),
+            (state.records_from(b""), self._state.records_from(b"")),
+        ):
+            require(list(mine) == list(others), "equal states at the end", node=node)
 
     def _term_in(self, node: int, index: int) -> int | None:
         """The term of an entry of a log; what was cut is committed, so it is known."""
@@ -230,7 +230,8 @@ class Invariants:
         for _ in self._keyspace.apply(entry, results):
             pass
         self._keyspace.commit()
-        self._committed.append(_Committed(term, by, self._keyspace.revision, b"".join(results)))
+        state = read_applied(self._state.meta(APPLIED))
+        self._committed.append(_Committed(term, by, state, b"".join(results)))
 
 
 def _values(kind: int, payload: bytes) -> Iterator[bytes]:
@@ -240,6 +241,19 @@ def _values(kind: int, payload: bytes) -> Iterator[bytes]:
         for operation in command.operations if isinstance(command, Batch) else (command,):
             if isinstance(operation, Put):
                 yield operation.value
+
+
+class _Truth(MemoryState):
+    """The state that all nodes' states come to, compacted like theirs; what it forgets, the history keeps."""
+
+    def __init__(self, history: History) -> None:
+        super().__init__()
+        self._history = history
+
+    def append_records(self, records: Sequence[tuple[bytes, bytes]]) -> None:
+        super().append_records(records)
+        for at, record in records:
+            self._history.add(at, record)
 
 
 class WatchedLog(MemoryLog):
@@ -299,7 +313,7 @@ class WatchedState(MemoryState):
     @property
     def open(self) -> bool:
         """Whether there is anything that readers must not see yet."""
-        return bool(self._keys_before or self._meta_before or len(self._revisions) > self._records_before)
+        return bool(self._keys_before or self._meta_before or self._records_before)
 
     def fill(self, tables: tuple[dict[bytes, bytes], ...]) -> None:
         super().fill(tables)

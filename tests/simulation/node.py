@@ -12,7 +12,7 @@ from tests.simulation.snapshots import Snapshots, unpack
 from tests.simulation.trio import Trio
 from zraft.core.election import Timing
 from zraft.core.lease import lease_seconds
-from zraft.core.records import APPLIED, read_applied
+from zraft.core.records import APPLIED, AppliedState, read_applied
 from zraft.protocol import codec
 from zraft.protocol.entries import EntryId
 from zraft.protocol.peer import (
@@ -168,10 +168,10 @@ class Node:
     # --- what others see of it
 
     def applied(self) -> EntryId:
-        return read_applied(self.state.meta(APPLIED))[0]
+        return self.applied_state().applied
 
-    def applied_revision(self) -> int:
-        return read_applied(self.state.meta(APPLIED))[1]
+    def applied_state(self) -> AppliedState:
+        return read_applied(self.state.meta(APPLIED))
 
     # --- the network
 

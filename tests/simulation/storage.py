@@ -258,7 +258,7 @@ class StorageActor(Actor):
         self._applier = Applier(node.log, node.state, self._acceptor)
         self._acceptor.offer = snapshot
         self.world.note(self.name, f"has installed the snapshot of {snapshot.index}")
-        node.cluster.invariants.applied(node.id, self._acceptor.applied, node.applied_revision())
+        node.cluster.invariants.applied(node.id, node.applied_state())
         node.cluster.installs += 1
         node.cluster.happened("installed", node)
         self.survive()
@@ -276,7 +276,7 @@ class StorageActor(Actor):
         outcomes = self._applier.work(lambda: next(left, None) is None)
         self.busy(steps * 0.000_02)
         node = self._node
-        node.cluster.invariants.applied(node.id, self._acceptor.applied, node.applied_revision())
+        node.cluster.invariants.applied(node.id, node.applied_state())
         self.survive()
         self._tell(outcomes)
 

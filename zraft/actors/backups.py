@@ -44,6 +44,7 @@ class Backups:
         self._path = self._directory.snapshots_path
         self._file: int | None = None
         self._size = 0
+        self._is_read = False
         self._last_asked = 0.0
         self._sweep()
 
@@ -64,6 +65,8 @@ class Backups:
         """
         self.tick(now)
         if request.backup != self._name:
+            if self._is_read:  # kept until now, since its last chunk may have been lost on the way
+                self.close()
             if request.offset:
                 raise Unavailable("this node has no backup of that name any more: begin another one")
             if self._name:
@@ -76,7 +79,9 @@ class Backups:
             self._open_if_made()
         if self._file is None:
             return BackupChunk(request.offset, 0, b"")
-        return BackupChunk(request.offset, self._size, os.pread(self._file, BACKUP_CHUNK_BYTES, request.offset))
+        data = os.pread(self._file, BACKUP_CHUNK_BYTES, request.offset)
+        self._is_read |= request.offset + len(data) >= self._size
+        return BackupChunk(request.offset, self._size, data)
 
     def tick(self, now: float) -> None:
         """End a backup that nobody asks for any more."""
@@ -94,7 +99,7 @@ class Backups:
             self._file = None
         if self._name:
             self._path.unlink(missing_ok=True)
-        self._name, self._size = b"", 0
+        self._name, self._size, self._is_read = b"", 0, False
 
     def _begin(self, name: bytes, generation: int, record: ClusterRecord | None) -> None:
         state = self._directory.state_path(generation)

@@ -16,6 +16,7 @@ from zraft.actors import metrics
 from zraft.actors.backups import Backups
 from zraft.actors.clients import UNREAD, Ask, Clients
 from zraft.actors.clock import clock
+from zraft.actors.compaction import Compaction
 from zraft.actors.gateway_peers import GatewayPeers
 from zraft.actors.hints import Hints
 from zraft.actors.launch import Launch, StopSignal, page_path
@@ -56,7 +57,7 @@ IDLE_SECONDS = 0.100
 EXPIRE_SECONDS = 0.050
 READS_PER_SLICE = 64
 STOP_SECONDS = 1.0
-NO_GROWTH = "the disk's reserve is reached: delete keys or make room; reads and deletes go on"
+NO_GROWTH = "the disk's reserve is reached: delete keys, compact the history or make room; reads and deletes go on"
 NO_SPACE = "the disk's reserve is used up: make room; reads go on"
 
 
@@ -99,6 +100,7 @@ class GatewayActor:
         self._me = 0
         self._proposals = Proposals(0, GATEWAY, self._nonce)
         self._reads = Reads(0, GATEWAY, self._nonce)
+        self._compaction = Compaction(settings)
         self._serializable: list[Read] = []
         self._ready: deque[Serve] = deque()
         self._next_expiry = 0.0
@@ -253,6 +255,7 @@ class GatewayActor:
     def _work(self, now: float) -> None:
         role = self._hints.role()
         if self._trio.registered:
+            self._compaction.tick(self._hints, self._me, self._proposals, now)
             for send in self._proposals.flush(role, now):
                 self._propose(send, now)
             self._do(self._reads.by_lease(self._hints), now)
@@ -301,7 +304,10 @@ class GatewayActor:
 
     def _tell(self, told: list[Tell], now: float) -> None:
         for tell in told:
-            self._clients.tell(tell.client, tell.body, now)
+            if tell.client.route:
+                self._clients.tell(tell.client, tell.body, now)
+            else:
+                self._compaction.told(tell.body, now)
 
     def _enqueue(self, serve: Serve) -> None:
         """Each client's reads are served by themselves: one that asks much at once is not in front of the others."""

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from zraft.actors.clock import clock
 from zraft.protocol import codec
-from zraft.protocol.local import CommitGroup, IdentityGroup, LeaseGroup, RoleGroup
+from zraft.protocol.local import CommitGroup, IdentityGroup, LeaseGroup, RoleGroup, StorageGroup
 from zraft.store.page import Group, Page
 
 T = TypeVar("T")
@@ -35,15 +35,12 @@ class Hints:
         self._identity = self._load(Group.IDENTITY, codec.identity_group) or self._identity
         node = self._load(Group.NODE, codec.node_group)
         self._incarnation = node.incarnation if node else 0
-        storage = self._load(Group.STORAGE, codec.storage_group)
-        self._generation = storage.generation if storage else None
-        self._space = storage.space if storage else 0
+        self._storage = self._load(Group.STORAGE, codec.storage_group)
 
     _role: RoleGroup | None = None
     _identity: IdentityGroup | None = None
     _incarnation = 0
-    _generation: int | None = None
-    _space = 0
+    _storage: StorageGroup | None = None
 
     def role(self) -> RoleGroup | None:
         """Who leads, as far as election knows."""
@@ -59,11 +56,15 @@ class Hints:
 
     def generation(self) -> int | None:
         """Of the applied state; None while no storage has it open."""
-        return self._generation
+        return self._storage.generation if self._storage else None
+
+    def storage(self) -> StorageGroup | None:
+        """How far storage has come; None while none runs."""
+        return self._storage
 
     def space(self) -> int:
         """How much room storage has (see ``store.space``)."""
-        return self._space
+        return self._storage.space if self._storage else 0
 
     def commit(self) -> CommitGroup | None:
         """Loaded anew at each call: a read index must be younger than the read (S10)."""

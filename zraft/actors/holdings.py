@@ -18,7 +18,6 @@ class Inventory:
 
     Attributes:
         state: the applied state in use; set anew when another generation takes its place.
-        compacted: the revision up to which history was dropped; set by whoever drops it.
         snapshot: the last log index of the newest snapshot, 0 for none; set by whoever makes or receives one.
         snapshots_bytes: of the snapshots that are kept; likewise.
         installing: bytes held and bytes in all of the snapshot that is received, both 0 when none is.
@@ -26,7 +25,6 @@ class Inventory:
 
     def __init__(self, log: LmdbLog, state: LmdbState, clock: Callable[[], float] = boottime) -> None:
         self.state = state
-        self.compacted = 0
         self.snapshot = 0
         self.snapshots_bytes = 0
         self.installing = (0, 0)
@@ -42,15 +40,12 @@ class Inventory:
             self._next = now + TAKE_SECONDS
             held, total = self.installing
             log_bytes, state_bytes = self._log.size_bytes, self.state.size_bytes
-            self._taken = Holdings(
-                self.compacted, self.snapshot, log_bytes, state_bytes, self.snapshots_bytes, held, total
-            )
+            self._taken = Holdings(self.snapshot, log_bytes, state_bytes, self.snapshots_bytes, held, total)
             _measure(self._taken)
         return self._taken
 
 
 def _measure(holdings: Holdings) -> None:
-    metrics.compacted_revision.set(holdings.compacted)
     metrics.snapshot_index.set(holdings.snapshot)
     metrics.log_bytes.set(holdings.log_bytes)
     metrics.state_bytes.set(holdings.state_bytes)

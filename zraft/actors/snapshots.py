@@ -22,7 +22,7 @@ from zraft.store.chunks import identify, newest_snapshot
 from zraft.store.directory import DataDirectory
 from zraft.store.files import sync_directory
 from zraft.store.log import LmdbLog
-from zraft.store.snapshots import Manifest, list_snapshots, read_manifest
+from zraft.store.snapshots import list_snapshots, read_manifest
 from zraft.store.space import has_room
 from zraft.store.state import LmdbState
 
@@ -51,8 +51,6 @@ class Snapshots:
         self._next_look = 0.0
         self.keeping = LogKeeping(settings.snapshot_log_mib << 20)
         """When, and how far: to be asked for a snapshot, and to hold the log."""
-        self.newest: tuple[Path, Manifest] | None = None
-        """The newest snapshot that was verified in this life."""
         self._offer = newest_snapshot(self._directory.snapshots_path)
         self.cutting = False
         """Whether another turn is to follow at once."""
@@ -93,6 +91,10 @@ class Snapshots:
         """The leader's snapshot is this node's newest from now on."""
         self._offer = snapshot
         self.keeping.installed(snapshot.index)
+
+    def held(self) -> tuple[int, int]:
+        """(last index, bytes) of the newest snapshot; zeros when there is none."""
+        return (self._offer.index, self._offer.size) if self._offer else (0, 0)
 
     def close(self) -> None:
         """A snapshot that is being made is given up."""
@@ -141,7 +143,7 @@ class Snapshots:
             self.keeping.failed(now)
             self._logger.warning("no snapshot was made", exit_code=code)
             return
-        self.newest = path, manifest = found[0]
+        path, manifest = found[0]
         self._offer = identify(path)
         event = "snapshot verified" if self._unchecked else "snapshot made"
         self._unchecked = False

@@ -57,7 +57,7 @@ def cluster_status(page: Page, settings: Settings, client_endpoints: Mapping[str
         last_log_index=storage.last,
         revision=storage.revision,
         notice=_notice(page),
-        compacted_revision=storage.holdings.compacted,
+        compacted_revision=storage.compacted,
         snapshot_index=storage.holdings.snapshot,
         log_bytes=storage.holdings.log_bytes,
         state_bytes=storage.holdings.state_bytes,

@@ -287,7 +287,7 @@ class StorageActor:
         self._handled += self._applier.done
         old.state.close()
         self._stores = msgspec.structs.replace(old, state=state, generation=prepared.generation, applied=entry)
-        self._state = state
+        self._state = self._inventory.state = state
         self._applier = Applier(self._log, state, self._acceptor)
         self._snapshots.installed(snapshot)
         self._publish()
@@ -330,14 +330,19 @@ class StorageActor:
 
     def _publish(self) -> None:
         log, acceptor = self._log, self._acceptor
-        now = (log.term, log.first_index, log.last.index, acceptor.commit, acceptor.applied, self._applier.revision)
-        known = (*now, self._space.level(), self._inventory.taken())
-        if known != self._published:
-            self._published = known
+        revision, compacted, swept = self._applier.revisions
+        now = (log.term, log.first_index, log.last.index, acceptor.commit, acceptor.applied, revision)
+        self._inventory.snapshot, self._inventory.snapshots_bytes = self._snapshots.held()
+        self._inventory.installing = self._installing.progress
+        known = (*now, self._space.level(), compacted, swept)
+        holdings = self._inventory.taken()
+        if (known, holdings) != self._published:
+            self._published = known, holdings
             self._logger.term = log.term
             metrics.commit_lag.set(log.last.index - acceptor.commit)
             metrics.apply_lag.set(acceptor.commit - acceptor.applied)
-            self._page.publish(Group.STORAGE, codec.encode(StorageGroup(self._stores.generation, *known)))
+            metrics.compacted_revision.set(compacted)
+            self._page.publish(Group.STORAGE, codec.encode(StorageGroup(self._stores.generation, *known, holdings)))
 
     def _look_after_readers(self) -> None:
         now = clock()

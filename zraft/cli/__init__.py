@@ -14,6 +14,7 @@ from zraft.cli.outcomes import MEANINGS, exit_code_of
 _COMMANDS = {
     "bench": "bench.bench",
     "check": "check.check",
+    "compact": "compact.compact",
     "delete": "kv.delete",
     "dev": "dev.dev",
     "get": "kv.get",

@@ -33,6 +33,8 @@ _HELP = {
     "window_entries": "Appends in flight to one peer.",
     "window_bytes": "Bytes in flight to one peer.",
     "snapshot_rate_mib": "MiB a second of a snapshot to one follower that lags behind the log.",
+    "retain_revisions": "How many revisions can still be read before they are compacted; 0: no such bound.",
+    "retain_seconds": "How long they can be read; whichever comes first. 0: no such bound.",
     "client_requests_max": "Requests in flight of one client connection.",
     "client_bytes_max": "Bytes in flight of one client connection.",
     "gateway_requests_max": "Requests in flight of one gateway.",

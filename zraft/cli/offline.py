@@ -14,17 +14,19 @@ from zraft.store.directory import DataDirectory
 BAR_WIDTH = 30
 
 data_directory_argument = click.argument(
-    "data_dir", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DATA_DIR"
+    "data_dir", type=click.Path(file_okay=False, path_type=Path), metavar="DATA_DIR"
 )
 
 
 @contextlib.contextmanager
 def locked(data_dir: Path) -> Iterator[DataDirectory]:
-    """The directory, held meanwhile.
+    """The directory, which must be there, held meanwhile.
 
     Raises:
         DataDirectoryInUse: its node runs.
     """
+    if not data_dir.is_dir():
+        raise click.UsageError(f"there is no directory {data_dir}")
     directory = DataDirectory(data_dir)
     directory.acquire()
     try:

@@ -40,7 +40,8 @@ def save(ask: Ask, endpoints: tuple[str, ...], timeout: float, path: Path, progr
     """
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with fresh.open("xb") as file:
+        # Only for its owner: it holds all keys and values.
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             reader = _begun(ask, endpoints, timeout)
             reader.read_into(file, progress)
             file.flush()

@@ -31,6 +31,8 @@ from zraft.protocol.client import (
     RANGE_ITEMS_MAX,
     BatchResult,
     ClusterStatus,
+    Compact,
+    CompactResult,
     Delete,
     DeleteResult,
     Get,
@@ -182,6 +184,21 @@ class Client:
         precondition is an ``error`` in its result.
         """
         return self._run(batch_of(operations), BatchResult)
+
+    def compact(self, revision: int, *, resume: bool = False) -> CompactResult:
+        """Drops the history before a revision: it can't be read from now on. Nodes also do this by themselves.
+
+        The room that it took is freed soon after, by and by: the answer's ``swept`` tells how far that is.
+
+        Args:
+            revision: the oldest that can still be read.
+            resume: one that is compacted already is no error, and some more of what it held is removed.
+
+        Raises:
+            Compacted: it is compacted already.
+            InvalidArgument: it is in the future.
+        """
+        return self._run(Compact(revision, resume), CompactResult)
 
     def pipeline(self) -> Pipeline:
         """A queue of operations that are in flight together, each with an outcome of its own: faster than one by one.

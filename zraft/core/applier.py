@@ -39,9 +39,9 @@ class Applier:
         """Steps of work since the start: whether this grows is what tells a busy storage from a stuck one."""
 
     @property
-    def revision(self) -> int:
-        """The store's revision, as far as it has been applied."""
-        return self._keyspace.revision
+    def revisions(self) -> tuple[int, int, int]:
+        """The store's revision, up to where its history is compacted, and swept; as far as it has been applied."""
+        return self._keyspace.revision, self._keyspace.compacted, self._keyspace.swept
 
     def pending(self) -> bool:
         """Whether there is anything left to apply."""

@@ -272,12 +272,10 @@ class CommitGroup(_Message, frozen=True):
 class Holdings(_Message, frozen=True):
     """What the node's stores hold. Bytes are of pages in use: a file may be larger, what was freed in it is used again.
 
-    ``compacted``: the revision up to which history was dropped. ``snapshot``: the last log index that the newest
-    snapshot contains, 0 when there is none. While a snapshot is received, ``installing_held_bytes`` of
-    ``installing_bytes`` are here; both are 0 at any other time.
+    ``snapshot``: the last log index that the newest snapshot contains, 0 when there is none. While a snapshot is
+    received, ``installing_held_bytes`` of ``installing_bytes`` are here; both are 0 at any other time.
     """
 
-    compacted: int = 0
     snapshot: int = 0
     log_bytes: int = 0
     state_bytes: int = 0
@@ -287,7 +285,10 @@ class Holdings(_Message, frozen=True):
 
 
 class StorageGroup(_Message, frozen=True):
-    """Written by storage. ``space``: 0 enough, 1 within the reserve, 2 the reserve is nearly used up."""
+    """Written by storage. ``space``: 0 enough, 1 within the reserve, 2 the reserve is nearly used up.
+
+    ``compacted`` and ``swept``: see ``core.records.AppliedState``.
+    """
 
     generation: int
     term: int
@@ -297,6 +298,8 @@ class StorageGroup(_Message, frozen=True):
     applied: int
     revision: int
     space: int
+    compacted: int = 0
+    swept: int = 0
     holdings: Holdings = Holdings()
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import lmdb
 import msgspec
 
-from zraft.core.records import APPLIED, read_applied
+from zraft.core.records import APPLIED, AppliedState, read_applied
 from zraft.errors import CorruptLog, CorruptSnapshot, StorageFault
 from zraft.protocol.entries import EntryId
 from zraft.store.directory import DataDirectory
@@ -116,14 +116,14 @@ def _with_state(found: Findings, directory: DataDirectory, log: LmdbLog) -> Find
     found = msgspec.structs.replace(found, mark=DirtyMark(directory.dirty_mark).state())
     if path.exists() and found.mark is not Mark.MISMATCH:
         try:
-            applied, revision = _look_at(path)
+            state = _look_at(path)
         except (StorageFault, lmdb.Error) as error:
             damage = Damage(f"the state in {path} is damaged: {error}")
             found = msgspec.structs.replace(found, state_damage=damage)
         else:
-            found = msgspec.structs.replace(found, applied=applied, revision=revision)
-            if applied.index >= log.base.index:
-                return _compared(found, log, applied, path)
+            found = msgspec.structs.replace(found, applied=state.applied, revision=state.revision)
+            if state.applied.index >= log.base.index:
+                return _compared(found, log, state.applied, path)
     if found.is_rebuildable:
         return found
     lost = (
@@ -141,11 +141,10 @@ def _compared(found: Findings, log: LmdbLog, applied: EntryId, path: Path) -> Fi
     return msgspec.structs.replace(found, log_damage=lost)
 
 
-def _look_at(path: Path) -> tuple[EntryId, int]:
+def _look_at(path: Path) -> AppliedState:
     state = LmdbState(path, MAP_BYTES)
     try:
-        found = read_applied(state.meta(APPLIED))
-        return found.applied, found.revision
+        return read_applied(state.meta(APPLIED))
     finally:
         state.abort()
         state.close()

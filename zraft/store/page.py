@@ -60,7 +60,7 @@ PAYLOAD_BYTES_MAX = {
     Group.NODE: 64,
     Group.ROLE: 128,
     Group.COMMIT: 64,
-    Group.STORAGE: 128,
+    Group.STORAGE: 256,
     Group.IDENTITY: 16384,
     Group.NOTICE: 1024,
     Group.LEASE: 64,

@@ -20,11 +20,11 @@ def test_stock_is_taken_now_and_then(tmp_path: Path) -> None:
     log.append(1, [encode_entry(1, 1, EntryKind.COMMANDS, NO_ORIGIN, bytes(1 << 20))])
     log.commit()
     state.set_key(b"k", b"v")  # counts before it is committed, too
-    inventory.compacted, inventory.snapshot, inventory.snapshots_bytes, inventory.installing = 3, 4, 50, (6, 70)
+    inventory.snapshot, inventory.snapshots_bytes, inventory.installing = 4, 50, (6, 70)
     now += TAKE_SECONDS / 2
     assert inventory.taken() is empty
     now += TAKE_SECONDS / 2
-    assert inventory.taken() == Holdings(3, 4, log.size_bytes, state.size_bytes, 50, 6, 70)
+    assert inventory.taken() == Holdings(4, log.size_bytes, state.size_bytes, 50, 6, 70)
     assert log.size_bytes > 1 << 20
     assert state.size_bytes > empty.state_bytes
     state.abort()

@@ -26,7 +26,7 @@ def page(tmp_path: Path) -> Iterator[Page]:
     page.close()
 
 
-HOLDINGS = Holdings(2, 6, 100, 200, 300, installing_held_bytes=40, installing_bytes=50)
+HOLDINGS = Holdings(6, 100, 200, 300, installing_held_bytes=40, installing_bytes=50)
 
 
 def storage(term: int = 5, commit: int = 9, applied: int = 8) -> bytes:

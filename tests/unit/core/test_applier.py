@@ -71,7 +71,7 @@ def test_what_is_committed_is_applied_and_no_more(storage: Storage) -> None:
     storage.append(1, NOBODY, put(1, 1, b"1"), put(2, 1, b"2"), commit=1)
     assert storage.applier.pending()
     assert storage.applier.work(never) == []
-    assert (storage.acceptor.applied, storage.applier.revision, storage.value(b"k")) == (1, 1, b"1")
+    assert (storage.acceptor.applied, storage.applier.revisions[0], storage.value(b"k")) == (1, 1, b"1")
     assert not storage.applier.pending()
 
 
@@ -141,7 +141,7 @@ def test_without_room_to_publish_nothing_was_done(storage: Storage, monkeypatch:
         with pytest.raises(OutOfSpace):
             storage.applier.work(always)
     storage.applier.forget()
-    assert (storage.acceptor.applied, storage.applier.revision, storage.value(b"k")) == (0, 0, None)
+    assert (storage.acceptor.applied, storage.applier.revisions[0], storage.value(b"k")) == (0, 0, None)
     assert storage.applier.work(never) == [results(1, 1)]
     assert (storage.acceptor.applied, storage.value(b"k")) == (2, b"2")
 
@@ -153,7 +153,7 @@ def test_a_restarted_storage_goes_on_behind_what_was_published(storage: Storage)
     storage.applier = Applier(storage.log, storage.state, storage.acceptor)
     storage.append(1, EntryId(1, 1), put(2, 1, b"2"), commit=2)
     storage.applier.work(never)
-    assert (storage.acceptor.applied, storage.applier.revision, storage.value(b"k")) == (2, 2, b"2")
+    assert (storage.acceptor.applied, storage.applier.revisions[0], storage.value(b"k")) == (2, 2, b"2")
 
 
 def test_a_state_that_was_lost_is_rebuilt_from_the_log(storage: Storage) -> None:

@@ -1,0 +1,48 @@
+"""The gateway's part in keeping history bounded: what ``core.retention`` decides goes the way of a client's write."""
+
+from __future__ import annotations
+
+from zraft.actors.hints import Hints
+from zraft.config import Settings
+from zraft.core.admission import Caller
+from zraft.core.proposals import Proposals, Waiting
+from zraft.core.retention import Retention
+from zraft.protocol import codec
+from zraft.protocol.client import CompactResult
+from zraft.store.space import EXHAUSTED
+
+TICK_SECONDS = 0.010
+DEADLINE_SECONDS = 5.0
+
+
+class Compaction:
+    """Proposes compactions while this node leads. Its commands have a caller without a route."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._retention = Retention(settings.retain_revisions, settings.retain_seconds)
+        self._next = 0.0
+
+    def tick(self, hints: Hints, me: int, proposals: Proposals, now: float) -> None:
+        """Look at what the state has come to, and hand in what follows from that."""
+        storage = hints.storage()
+        if now < self._next or storage is None:
+            return
+        self._next = now + TICK_SECONDS
+        self._retention.note(storage.revision, storage.compacted, storage.swept, now)
+        role = hints.role()
+        if role is None or role.leader != me or storage.space == EXHAUSTED:
+            return
+        command = self._retention.propose(now)
+        if command is not None:
+            body = codec.encode(command)
+            caller = Caller(b"", b"", len(body), arrived=now)
+            proposals.submit(Waiting(caller, body, False, now + DEADLINE_SECONDS))
+
+    def told(self, body: bytes, now: float) -> None:
+        """The answer to the command that was handed in."""
+        answer = codec.response.decode(body)
+        if isinstance(answer, CompactResult):
+            self._retention.done(answer, now)
+            self._next = now
+        else:
+            self._retention.failed(now)

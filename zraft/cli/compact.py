@@ -1,0 +1,36 @@
+"""``zraft compact``: drop old revisions."""
+
+from __future__ import annotations
+
+import click
+
+from zraft.cli.connection import connect, connection_options
+from zraft.cli.manual import Manual
+from zraft.cli.outcomes import REJECTED, UNAVAILABLE, UNKNOWN
+from zraft.cli.output import as_json, output_option
+
+
+@click.command(
+    cls=Manual,
+    examples=["zraft compact 12000", "zraft compact 12000 --physical # and wait until the room is free again"],
+    ends=(UNAVAILABLE, UNKNOWN, REJECTED),
+)
+@click.argument("revision", type=click.IntRange(min=1))
+@click.option("--physical", is_flag=True, help="Return only when what the history held has been removed everywhere.")
+@output_option("text", "json", text="text: `compacted up to revision 12000`; json: all that is known.")
+@connection_options
+def compact(revision: int, physical: bool, output: str, endpoints: tuple[str, ...] | None, timeout: float) -> None:
+    """Drop the history before REVISION, which can't be read from then on; REVISION itself still can.
+
+    Nodes do this by themselves (--retain-revisions and --retain-seconds of `zraft node`). The leader's node then
+    removes what the history held, and the room is used again; no command has to wait for it.
+    """
+    with connect(endpoints, timeout) as client:
+        result = client.compact(revision)
+        while physical and result.swept < revision:
+            result = client.compact(revision, resume=True)
+    if output == "text":
+        click.echo(f"compacted up to revision {revision}")
+    else:
+        facts = {"compacted": result.compacted, "swept": result.swept}
+        click.echo(as_json({"revision": result.revision, "index": result.index} | facts))

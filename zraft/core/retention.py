@@ -1,0 +1,73 @@
+"""How much history is kept: the leader's gateway compacts by itself what is too much or too old.
+
+The newest ``revisions`` revisions are kept, and of those only what is younger than ``seconds``: whichever bound comes
+first. Each gateway notes which revision its own state had when, so that a new leader's knows it as well; after a
+restart the notes begin anew, and history lasts longer for once. Only one command is in flight, and as long as the
+sweep of a compaction is not done, the next follows at once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from zraft.protocol.client import Compact, CompactResult
+
+NOTES_MAX = 60
+"""So often within ``seconds`` a revision is noted: history is kept for up to a sixtieth longer than asked for."""
+BATCH_REVISIONS = 1_000
+"""Beyond the bound so many revisions gather before they are compacted, or a tenth of the bound if that is less."""
+LOST_SECONDS = 10.0
+"""After this the command in flight counts as lost."""
+PAUSE_SECONDS = 1.0
+"""Before the next attempt when a command was refused."""
+
+
+class Retention:
+    """Decides what to compact, from what the own state has come to; ``now`` is in seconds.
+
+    Args:
+        revisions: how many to keep; 0: there is no such bound.
+        seconds: for how long to keep them; 0: there is no such bound.
+    """
+
+    def __init__(self, revisions: int, seconds: float) -> None:
+        self._revisions = revisions
+        self._seconds = seconds
+        self._notes: deque[tuple[float, int]] = deque()
+        self._old = 0  # the newest revision that is known to be older than ``seconds``
+        self._revision = self._compacted = self._swept = 0
+        self._pause_until = 0.0
+
+    def note(self, revision: int, compacted: int, swept: int, now: float) -> None:
+        """This node's state is so far; what an answer said before counts as well: the page is a moment behind it."""
+        self._revision = revision
+        self._compacted, self._swept = max(compacted, self._compacted), max(swept, self._swept)
+        if not self._seconds:
+            return
+        notes = self._notes
+        if not notes or now - notes[-1][0] >= self._seconds / NOTES_MAX:
+            notes.append((now, revision))
+        while notes and now - notes[0][0] >= self._seconds:
+            self._old = notes.popleft()[1]
+
+    def propose(self, now: float) -> Compact | None:
+        """What to propose now, if this node leads; then wait for ``done`` or ``failed``."""
+        if now < self._pause_until:
+            return None
+        target = max(self._compacted, self._old)
+        batch = min(BATCH_REVISIONS, self._revisions // 10 or 1)
+        if self._revisions and self._revision - self._revisions - target >= batch:
+            target = self._revision - self._revisions
+        if target <= self._compacted and self._swept >= self._compacted:
+            return None
+        self._pause_until = now + LOST_SECONDS
+        return Compact(target, resume=True)
+
+    def done(self, result: CompactResult, now: float) -> None:
+        """The command in flight was applied."""
+        self._compacted, self._swept = max(result.compacted, self._compacted), max(result.swept, self._swept)
+        self._pause_until = now
+
+    def failed(self, now: float) -> None:
+        """It was refused, or nobody knows: it may be proposed again, it says itself what it wants to come to."""
+        self._pause_until = now + PAUSE_SECONDS
