@@ -16,8 +16,8 @@ def copy_paced(env: lmdb.Environment, descriptor: int) -> None:
     """Write a compacting copy of ``env`` to an open file, at its position, and sync it as it grows.
 
     In one go, the kernel would take all of it into its cache, and then have the disk write it with everybody's
-    ``fdatasync`` behind it. Measured with 0.5 GB on a busy disk of 2 cores: the slowest put beside a copy in one go took
-    358 and 154 ms, beside a paced one 55 and 58, and without any 120.
+    ``fdatasync`` behind it. Measured with 0.5 GB on a busy machine of 2 cores, two runs each: the slowest put beside a
+    copy in one go took 358 and 154 ms, beside a paced one 55 and 58, and beside none 120.
 
     Raises:
         lmdb.Error: the environment can't be copied.
