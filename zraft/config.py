@@ -26,12 +26,14 @@ _BOUNDS: dict[str, tuple[int, int]] = {
     "map_size_gib": (1, 16_384),
     "window_entries": (1, 4_096),
     "window_bytes": (3 << 20, 1 << 30),
+    "snapshot_rate_mib": (1, 16_384),
     "retain_revisions": (0, 1 << 40),
     "retain_seconds": (0, 10 * 366 * 86_400),
     "client_requests_max": (1, 1 << 20),
     "client_bytes_max": (3 << 20, 1 << 32),
     "gateway_requests_max": (1, 1 << 20),
     "gateway_bytes_max": (3 << 20, 1 << 34),
+    "snapshot_log_mib": (1, 1 << 20),
 }
 
 
@@ -67,6 +69,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     window_entries: int = 64
     """Appends in flight to one peer."""
     window_bytes: int = 32 << 20
+    snapshot_rate_mib: int = 64
+    """MiB a second at which a snapshot is sent to one follower that lags behind the log."""
     retain_revisions: int = 50_000
     """How many revisions can still be read; 0: there is no such bound. What comes first counts."""
     retain_seconds: int = 3_600
@@ -77,6 +81,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     gateway_requests_max: int = 100_000
     """Requests in flight of one gateway, and their bytes."""
     gateway_bytes_max: int = 256 << 20
+    snapshot_log_mib: int = 64
+    """The log may grow to so much, or half the state if that is more, before a snapshot is made and the log cut."""
 
     def check(self) -> Settings:
         """Return self when every bound holds.

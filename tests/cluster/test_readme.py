@@ -105,7 +105,7 @@ def test_the_make_targets_are_there() -> None:
 def test_every_command_of_the_pages_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether its words, options and arguments are right; nothing is run."""
     monkeypatch.chdir(tmp_path)
-    for file in ("tls.pem", "zraft.toml", "zraft-history.jsonl"):
+    for file in ("tls.pem", "zraft.toml", "zraft-history.jsonl", "backup.snapshot"):
         (tmp_path / file).touch()
     for given in [*commands_of(README), *commands_of(MANUAL)]:
         if given.words[0] in NOT_OURS:

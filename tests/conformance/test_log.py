@@ -1,66 +1,15 @@
 """The contract of ``Log``, which LMDB and the simulator's memory keep alike: every rule below is run on both."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple, Protocol
 
 import pytest
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tests.simulation.memory import MemoryLog
+from tests.conformance.logs import EVERYTHING, MEMBER, RECORD, Content, Disk, LmdbDisk, MemoryDisk, content, encoded
 from zraft.core.durable import Log
 from zraft.errors import InvariantViolated
-from zraft.protocol.entries import NO_ORIGIN, ClusterRecord, EntryId, EntryKind, Member, encode_entry, entry_term
-from zraft.store.log import LmdbLog
-
-MEMBER = 0xFEDCBA9876543210
-MAP_SIZE = 1 << 30
-EVERYTHING = 1 << 40
-RECORD = ClusterRecord((Member(MEMBER, "node-1"), Member(2, "node-2")), 150)
-
-
-class Disk(Protocol):
-    """Where a log lies: it can be opened, and lose what was not committed."""
-
-    def open(self) -> Log: ...
-
-    def crash(self) -> Log:
-        """The log as the next process finds it."""
-
-    def close(self) -> None: ...
-
-
-class MemoryDisk:
-    def open(self) -> Log:
-        self._log = MemoryLog(MEMBER)
-        return self._log
-
-    def crash(self) -> Log:
-        self._log.crash()
-        return self._log
-
-    def close(self) -> None:
-        pass
-
-
-class LmdbDisk:
-    def __init__(self) -> None:
-        self._path = Path(tempfile.mkdtemp(prefix="zraft-log-"))
-
-    def open(self) -> Log:
-        self._log = LmdbLog(self._path / "log", MEMBER, MAP_SIZE)
-        return self._log
-
-    def crash(self) -> Log:
-        self._log.close()
-        return self.open()
-
-    def close(self) -> None:
-        self._log.close()
-        shutil.rmtree(self._path)
+from zraft.protocol.entries import EntryId
 
 
 @pytest.fixture(params=[LmdbDisk, MemoryDisk])
@@ -73,32 +22,6 @@ def disk(request: pytest.FixtureRequest) -> Iterator[Disk]:
 @pytest.fixture
 def log(disk: Disk) -> Log:
     return disk.open()
-
-
-def encoded(first: int, *terms: int, payload: bytes = b"") -> list[bytes]:
-    return [
-        encode_entry(index, term, EntryKind.COMMANDS, NO_ORIGIN, payload) for index, term in enumerate(terms, first)
-    ]
-
-
-class Content(NamedTuple):
-    """All that a log tells, and so what a model of it has to know."""
-
-    term: int = 0
-    vote: int = 0
-    record: ClusterRecord | None = None
-    formed: bool = False
-    entries: tuple[bytes, ...] = ()
-
-
-def content(log: Log) -> Content:
-    """What the log holds, after a check that its answers agree with each other."""
-    entries = tuple(log.entries(1, EVERYTHING))
-    terms = [0, *map(entry_term, entries), None]
-    assert [log.term_at(index) for index in range(len(entries) + 2)] == terms
-    assert log.last == EntryId(len(entries), terms[-2] or 0)
-    assert (log.member, log.first_index) == (MEMBER, 1)
-    return Content(log.term, log.vote, log.record, log.formed, entries)
 
 
 def test_a_new_log_holds_nothing(log: Log) -> None:
@@ -186,6 +109,100 @@ def test_truncation_outside_the_log_is_refused(log: Log, first: int) -> None:
         log.truncate(first)
 
 
+def test_what_was_cut_is_forgotten_and_the_rest_stands(disk: Disk, log: Log) -> None:
+    entries = encoded(1, 1, 1, 2, 2)
+    log.append(1, entries)
+    log.commit()
+    log.cut(1)
+    log.cut(3)
+    cut = Content(entries=(entries[3],), base=EntryId(3, 2))
+    assert content(log) == cut
+    assert [log.entries(first, EVERYTHING) for first in (1, 3)] == [[], []]
+    log.commit()
+    assert content(disk.crash()) == cut
+
+
+def test_a_cut_is_durable_with_the_commit_and_not_before(disk: Disk, log: Log) -> None:
+    entries = encoded(1, 1, 1, 2)
+    log.append(1, entries)
+    log.commit()
+    log.cut(2)
+    assert content(disk.crash()) == Content(entries=tuple(entries))
+
+
+def test_a_log_can_be_cut_to_nothing_and_goes_on_behind_it(disk: Disk, log: Log) -> None:
+    log.append(1, encoded(1, 1, 2))
+    log.cut(2)
+    assert (log.base, log.last) == (EntryId(2, 2), EntryId(2, 2))
+    with pytest.raises(InvariantViolated, match="append at last"):
+        log.append(1, encoded(1, 2))
+    more = encoded(3, 2, 3)
+    log.append(3, more)
+    log.commit()
+    assert content(disk.crash()) == Content(entries=tuple(more), base=EntryId(2, 2))
+
+
+@pytest.mark.parametrize("to", [-1, 0, 1])
+def test_to_cut_what_is_gone_already_changes_nothing(log: Log, to: int) -> None:
+    entries = encoded(1, 1, 1)
+    log.append(1, entries)
+    log.cut(1)
+    log.cut(to)
+    assert content(log) == Content(entries=(entries[1],), base=EntryId(1, 1))
+
+
+def test_a_cut_behind_the_last_entry_is_refused(log: Log) -> None:
+    log.append(1, encoded(1, 1, 1))
+    with pytest.raises(InvariantViolated, match="cut within the log"):
+        log.cut(3)
+
+
+def test_truncation_before_the_base_is_refused(log: Log) -> None:
+    log.append(1, encoded(1, 1, 1, 1))
+    log.cut(2)
+    with pytest.raises(InvariantViolated, match="truncation within the log"):
+        log.truncate(2)
+    log.truncate(3)
+    assert content(log) == Content(base=EntryId(2, 1))
+
+
+@pytest.mark.parametrize("terms", [(), (1, 1), (1, 1, 1, 1)], ids=["empty", "shorter", "of other terms"])
+def test_an_installed_snapshot_replaces_a_log_without_its_entry(disk: Disk, log: Log, terms: tuple[int, ...]) -> None:
+    # "discard the entire log" ([R] section 7)
+    log.append(1, encoded(1, *terms))
+    log.commit()
+    log.install(EntryId(3, 2), 7)
+    assert content(log) == Content(base=EntryId(3, 2), generation=7)
+    more = encoded(4, 2)
+    log.append(4, more)
+    log.commit()
+    assert content(disk.crash()) == Content(base=EntryId(3, 2), generation=7, entries=tuple(more))
+
+
+def test_an_installed_snapshot_keeps_a_log_that_has_its_entry(disk: Disk, log: Log) -> None:
+    # "retain log entries following it" ([R] section 7); to cut those before it is another decision
+    entries = encoded(1, 1, 2, 2)
+    log.append(1, entries)
+    log.install(EntryId(2, 2), 7)
+    log.commit()
+    assert content(disk.crash()) == Content(generation=7, entries=tuple(entries))
+
+
+def test_a_crash_before_the_commit_undoes_an_installation(disk: Disk, log: Log) -> None:
+    entries = encoded(1, 1, 1)
+    log.append(1, entries)
+    log.commit()
+    log.install(EntryId(9, 2), 7)
+    assert content(disk.crash()) == Content(entries=tuple(entries))
+
+
+def test_a_snapshot_of_before_the_log_is_refused(log: Log) -> None:
+    log.append(1, encoded(1, 1, 1, 1))
+    log.cut(2)
+    with pytest.raises(InvariantViolated, match="a snapshot does not lie before the log"):
+        log.install(EntryId(1, 1), 7)
+
+
 def test_entries_are_read_up_to_a_size_but_at_least_one(log: Log) -> None:
     entries = encoded(1, 1, 1, 1, payload=bytes(100))
     size = len(entries[0])
@@ -247,8 +264,21 @@ class LogRules(RuleBasedStateMachine):
     @rule(back=st.integers(0, 8))
     def truncate(self, back: int) -> None:
         kept = max(0, len(self.model.entries) - back)
-        self.log.truncate(kept + 1)
+        self.log.truncate(self.model.base.index + kept + 1)
         self.model = self.model._replace(entries=self.model.entries[:kept])
+
+    @precondition(lambda self: self.model.entries)
+    @rule(count=st.integers(0, 8))
+    def cut(self, count: int) -> None:
+        to = self.model.base.index + min(count, len(self.model.entries))
+        self.log.cut(to)
+        self.model = self.model.cut(to)
+
+    @rule(ahead=st.integers(0, 12), term=st.integers(0, 5), generation=st.integers(0, 3))
+    def install(self, ahead: int, term: int, generation: int) -> None:
+        snapshot = EntryId(self.model.base.index + ahead, term)
+        self.log.install(snapshot, generation)
+        self.model = self.model.install(snapshot, generation)
 
     @rule(term=st.integers(0, (1 << 64) - 1), vote=st.sampled_from([0, 5, MEMBER]))
     def set_term(self, term: int, vote: int) -> None:
@@ -270,9 +300,10 @@ class LogRules(RuleBasedStateMachine):
         self.log = self.disk.crash()
         self.model = self.durable
 
-    @rule(first=st.integers(0, 20), bytes_max=st.integers(0, 10_000))
-    def read(self, first: int, bytes_max: int) -> None:
-        expected = list(self.model.entries[first - 1 :]) if first else []
+    @rule(ahead=st.integers(-3, 20), bytes_max=st.integers(0, 10_000))
+    def read(self, ahead: int, bytes_max: int) -> None:
+        first = self.model.base.index + 1 + ahead
+        expected = list(self.model.entries[ahead:]) if ahead >= 0 else []
         while len(expected) > 1 and sum(map(len, expected)) > bytes_max:
             expected.pop()
         assert self.log.entries(first, bytes_max) == expected

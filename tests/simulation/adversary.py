@@ -9,7 +9,20 @@ from tests.simulation.node import Node
 from tests.simulation.plots import Plots
 from tests.simulation.sick import SICKNESSES, Sick
 
-EVENTS = ("campaigning", "asking", "voting", "granted", "elected", "stored", "caught up", "committed", "started")
+EVENTS = (
+    "campaigning",
+    "asking",
+    "voting",
+    "granted",
+    "elected",
+    "stored",
+    "caught up",
+    "committed",
+    "started",
+    "staging",
+    "installing",
+    "installed",
+)
 REACTIONS = (0.0, 0.0, 0.01, 0.01, 0.1, 0.5)
 """How likely an adversary strikes when it hears of an event."""
 
@@ -50,6 +63,7 @@ class Adversary:
             self._at_somebody(faults.kill_actor),
             self._at_somebody(faults.pause),
             self._at_somebody(faults.slow_disk),
+            self._at_somebody(faults.damage_snapshot),
             self._lose_a_disk,
             plots.deafen_leader,
             plots.stall_leader,
@@ -95,6 +109,9 @@ class Adversary:
             "caught up": [plots.cut_leader_off, faults.crash, faults.isolate],
             "committed": [faults.isolate, faults.crash, faults.kill_actor, faults.hold],
             "started": [faults.restart, faults.stall_storage, faults.isolate],
+            "staging": [faults.restart, faults.crash, faults.damage_snapshot, faults.kill_actor, faults.isolate],
+            "installing": [faults.restart, faults.crash, faults.kill_actor, faults.stall_storage],
+            "installed": [faults.restart, faults.crash, faults.kill_actor, faults.isolate],
         }
 
     @property

@@ -29,6 +29,7 @@ class Cluster:
         self.nodes = {id: Node(self, id) for id in ids}
         self.clients = Clients(self, CLIENTS)
         self.leaders_elected = 0
+        self.installs = 0
         for node in self.nodes.values():
             world.after(world.between(0, 0.1), node.start)
 

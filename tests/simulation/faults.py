@@ -87,6 +87,11 @@ class Faults:
             self.noted(node.id, "failing disk")
             node.disk_fails = True
 
+    def damage_snapshot(self, node: Node) -> None:
+        """A bit flips in what is staged of a snapshot."""
+        if node.snapshots.damage(self._world.random.randrange(1 << 20)):
+            self.noted(node.id, "damages what is staged of a snapshot")
+
     def repair(self) -> None:
         """Operators look after one of the nodes that are out."""
         halted = [node for node in self._cluster.members() if node.halted]

@@ -11,10 +11,10 @@ from tests.simulation.history import History
 from tests.simulation.memory import MemoryLog, MemoryState
 from zraft.core.keyspace import Keyspace
 from zraft.core.quorum import Quorum
-from zraft.core.records import APPLIED, AppliedState, read_applied
+from zraft.core.records import APPLIED, AppliedState, check_record, digest_of, read_applied, read_record_key
 from zraft.protocol.client import Batch, Put
 from zraft.protocol.codec import unpack_commands
-from zraft.protocol.entries import NO_ORIGIN, EntryKind, Origin, decode_entry, entry_term
+from zraft.protocol.entries import NO_ORIGIN, EntryId, EntryKind, Origin, decode_entry, entry_term
 from zraft.protocol.local import CampaignAnswer, VoteQueryAnswer
 
 
@@ -108,7 +108,7 @@ class Invariants:
         if older:
             index = older[-1]  # by log matching, the last of them vouches for all
             expected = self._committed[index - 1].term
-            found = self.logs[leader].term_at(index)
+            found = self._term_in(leader, index)
             require(found == expected, "leader completeness", leader=leader, term=term, index=index, found=found)
 
     def round_confirmed(self, term: int, newest_at_arrival: int) -> None:
@@ -139,7 +139,7 @@ class Invariants:
             entry = term if index > before else own.term_at(index)
             self._take(index, entry or 0, term)
         entry = term if commit > before else own.term_at(commit)
-        copies = [node for node, log in self.logs.items() if log.durable_term_at(commit) == entry]
+        copies = [node for node in self.logs if self._durable_term_in(node, commit) == entry]
         require(self._quorum.reached(copies), "a majority holds what is committed", index=commit, copies=copies)
 
     def matched(self, leader: int, term: int, before: int, follower: int, match: int) -> None:
@@ -147,15 +147,38 @@ class Invariants:
         log, own = self.logs[follower], self.logs[leader]
         if log.term != term or not match or (own.term != term and match <= before):
             return  # it, or the leader's own storage, follows somebody else by now
-        expected = term if match > before else own.term_at(match)
-        found = log.durable_term_at(match)
+        expected = term if match > before else self._term_in(leader, match)
+        found = self._durable_term_in(follower, match)
         require(found == expected, "what matches is stored", leader=leader, follower=follower, match=match, found=found)
 
     def followed(self, node: int, commit: int) -> None:
         """A storage moved its commit index."""
         require(commit <= self.commit, "no storage is ahead of the leaders", node=node, commit=commit)
-        found, expected = self.logs[node].term_at(commit), self._committed[commit - 1].term if commit else 0
+        found, expected = self._term_in(node, commit), self._committed[commit - 1].term if commit else 0
         require(found == expected, "a storage follows its own log's entry", node=node, commit=commit, found=found)
+
+    def cut(self, node: int, base: EntryId) -> None:
+        """A log begins behind ``base`` from now on: committed, and the same everywhere (log matching)."""
+        require(base.index <= self.commit, "only what is committed is cut", node=node, base=base)
+        expected = self._committed[base.index - 1].term
+        require(base.term == expected, "a log begins behind a committed entry", node=node, base=base, term=expected)
+
+    def installed(self, node: int, term: int, kept: bool) -> None:
+        """A storage is about to let a snapshot take the place of its log, or of the part before it (``kept``)."""
+        require(kept or self.leaders.get(term) != node, "leader append-only", node=node, term=term)
+
+    def filled(self, node: int, state: MemoryState) -> None:
+        """A state was made from a snapshot (state machine safety)."""
+        _, records, meta = state.tables()
+        applied = read_applied(meta.get(APPLIED))
+        self.applied(node, applied)
+        for at, record in records.items():
+            self.recorded(node, at, record)
+        found = 0
+        for at, record in records.items():
+            revision, sub = read_record_key(at)
+            found += digest_of(revision, check_record(revision, sub, record))
+        require(found % (1 << 64) == applied.digest, "a snapshot has the records of its digest", node=node)
 
     def told(self, term: int, commit: int, page: tuple[int, int]) -> None:
         """Replication tells a storage a commit index: it must stand on the page by now (S10)."""
@@ -185,6 +208,16 @@ class Invariants:
             (state.records_from(b""), self._state.records_from(b"")),
         ):
             require(list(mine) == list(others), "equal states at the end", node=node)
+
+    def _term_in(self, node: int, index: int) -> int | None:
+        """The term of an entry of a log; what was cut is committed, so it is known."""
+        log = self.logs[node]
+        return self._committed[index - 1].term if 0 < index < log.base.index else log.term_at(index)
+
+    def _durable_term_in(self, node: int, index: int) -> int | None:
+        """As a crash right now would leave it."""
+        log = self.logs[node]
+        return self._committed[index - 1].term if 0 < index < log.durable_base else log.durable_term_at(index)
 
     def _take(self, index: int, term: int, by: int) -> None:
         known = self._entries.get((index, term))
@@ -253,6 +286,16 @@ class WatchedLog(MemoryLog):
         self._invariants.truncated(self.member, first)
         super().truncate(first)
 
+    def cut(self, to: int) -> None:
+        super().cut(to)
+        self._invariants.cut(self.member, self.base)
+
+    def install(self, snapshot: EntryId, generation: int) -> None:
+        self.dirty = True
+        self._invariants.installed(self.member, self.term, self.term_at(snapshot.index) == snapshot.term)
+        super().install(snapshot, generation)
+        self._invariants.cut(self.member, snapshot)
+
     def commit(self) -> None:
         self.dirty = False
         super().commit()
@@ -260,13 +303,6 @@ class WatchedLog(MemoryLog):
     def crash(self) -> None:
         self.dirty = False
         super().crash()
-
-    def durable_term_at(self, index: int) -> int | None:
-        """The term of the entry that a crash right now would leave at ``index``."""
-        if 1 <= index <= self._kept:
-            return entry_term(self._entries[index - 1])
-        removed = index - self._kept - 1
-        return entry_term(self._removed[removed]) if 0 <= removed < len(self._removed) else None
 
 
 class WatchedState(MemoryState):
@@ -281,6 +317,10 @@ class WatchedState(MemoryState):
     def open(self) -> bool:
         """Whether there is anything that readers must not see yet."""
         return bool(self._keys_before or self._meta_before or self._records_before)
+
+    def fill(self, tables: tuple[dict[bytes, bytes], ...]) -> None:
+        super().fill(tables)
+        self._invariants.filled(self._member, self)
 
     def append_records(self, records: Sequence[tuple[bytes, bytes]]) -> None:
         for at, record in records:

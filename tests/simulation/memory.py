@@ -13,6 +13,8 @@ class _HardState(NamedTuple):
     vote: int = 0
     record: ClusterRecord | None = None
     formed: bool = False
+    base: EntryId = EntryId(0, 0)
+    generation: int = 0
 
 
 class MemoryLog:
@@ -22,7 +24,9 @@ class MemoryLog:
         self._member = member
         self._hard = self._durable = _HardState()
         self._entries: list[bytes] = []
-        # Durable are the first `_kept` of the entries, and then those that were removed since the last commit.
+        # Durable are those that were cut since the last commit, the first `_kept` of the entries, and then those that
+        # were removed since.
+        self._cut: list[bytes] = []
         self._kept = 0
         self._removed: list[bytes] = []
 
@@ -47,12 +51,26 @@ class MemoryLog:
         return self._hard.formed
 
     @property
+    def initial_state(self) -> bytes:
+        return b""
+
+    @property
+    def base(self) -> EntryId:
+        return self._hard.base
+
+    @property
     def first_index(self) -> int:
-        return 1
+        return self.base.index + 1
 
     @property
     def last(self) -> EntryId:
-        return EntryId(len(self._entries), entry_term(self._entries[-1]) if self._entries else 0)
+        if not self._entries:
+            return self.base
+        return EntryId(self.base.index + len(self._entries), entry_term(self._entries[-1]))
+
+    @property
+    def generation(self) -> int:
+        return self._hard.generation
 
     def set_term(self, term: int, vote: int) -> None:
         self._hard = self._hard._replace(term=term, vote=vote)
@@ -61,30 +79,54 @@ class MemoryLog:
         self._hard = self._hard._replace(record=record, formed=formed)
 
     def term_at(self, index: int) -> int | None:
-        if index == 0:
-            return 0
-        return entry_term(self._entries[index - 1]) if 1 <= index <= len(self._entries) else None
+        at = index - self.first_index
+        if at == -1:
+            return self.base.term
+        return entry_term(self._entries[at]) if 0 <= at < len(self._entries) else None
 
     def append(self, first: int, entries: Sequence[bytes]) -> None:
-        if first != len(self._entries) + 1:
+        if first != self.last.index + 1:
             raise InvariantViolated("append at last + 1", first=first, last=self.last)
         self._entries.extend(entries)
 
     def truncate(self, first: int) -> None:
-        if not 1 <= first <= len(self._entries) + 1:
+        at = first - self.first_index
+        if not 0 <= at <= len(self._entries):
             raise InvariantViolated("truncation within the log", first=first, last=self.last)
-        cut = first - 1
-        if cut < self._kept:
-            self._removed[:0] = self._entries[cut : self._kept]
-            self._kept = cut
-        del self._entries[cut:]
+        if at < self._kept:
+            self._removed[:0] = self._entries[at : self._kept]
+            self._kept = at
+        del self._entries[at:]
+
+    def cut(self, to: int) -> None:
+        count = to - self.base.index
+        if count <= 0:
+            return
+        term = self.term_at(to)
+        if term is None:
+            raise InvariantViolated("cut within the log", to=to, last=self.last)
+        durable = min(count, self._kept)
+        self._cut += self._entries[:durable]
+        self._kept -= durable
+        del self._entries[:count]
+        self._hard = self._hard._replace(base=EntryId(to, term))
+
+    def install(self, snapshot: EntryId, generation: int) -> None:
+        if snapshot.index < self.base.index:
+            raise InvariantViolated("a snapshot does not lie before the log", snapshot=snapshot, base=self.base)
+        if self.term_at(snapshot.index) != snapshot.term:
+            self._removed[:0] = self._entries[: self._kept]
+            self._kept = 0
+            self._entries.clear()
+            self._hard = self._hard._replace(base=snapshot)
+        self._hard = self._hard._replace(generation=generation)
 
     def entries(self, first: int, bytes_max: int) -> list[bytes]:
         found: list[bytes] = []
-        if first < 1:
+        if first < self.first_index:
             return found
-        for index in range(first, len(self._entries) + 1):
-            data = self._entries[index - 1]
+        for index in range(first, self.last.index + 1):
+            data = self._entries[index - self.first_index]
             if not entry_is_sound(index, data):
                 raise CorruptLog(f"entry {index} does not match its checksum")
             bytes_max -= len(data)
@@ -93,22 +135,39 @@ class MemoryLog:
             found.append(data)
         return found
 
+    @property
+    def durable_base(self) -> int:
+        """Index of the entry that a crash right now would have the log begin behind."""
+        return self._durable.base.index
+
+    def durable_term_at(self, index: int) -> int | None:
+        """The term of the entry that a crash right now would leave at ``index``."""
+        at = index - self._durable.base.index - 1
+        if at == -1:
+            return self._durable.base.term
+        for part in (self._cut, self._entries[: self._kept], self._removed):
+            if 0 <= at < len(part):
+                return entry_term(part[at])
+            at -= len(part)
+        return None
+
     def commit(self) -> None:
         self._durable = self._hard
         self._kept = len(self._entries)
+        self._cut.clear()
         self._removed.clear()
 
     def crash(self) -> None:
         """Keep what was committed, and lose the rest: the power failed, or the process died before its commit."""
         self._hard = self._durable
-        del self._entries[self._kept :]
-        self._entries += self._removed
+        self._entries = self._cut + self._entries[: self._kept] + self._removed
         self.commit()
 
     def damage(self, index: int) -> None:
         """Flip a bit of the last byte of an entry, as a bad disk does."""
-        data = self._entries[index - 1]
-        self._entries[index - 1] = data[:-1] + bytes([data[-1] ^ 1])
+        at = index - self.first_index
+        data = self._entries[at]
+        self._entries[at] = data[:-1] + bytes([data[-1] ^ 1])
 
 
 class MemoryState:
@@ -124,6 +183,16 @@ class MemoryState:
         self._records: dict[bytes, bytes] = {}
         self._revisions: list[bytes] = []
         self._meta: dict[bytes, bytes] = {}
+        self._forget()
+
+    def tables(self) -> tuple[dict[bytes, bytes], ...]:
+        """All that is in it: index entries, records, meta."""
+        return self._keys, self._records, self._meta
+
+    def fill(self, tables: tuple[dict[bytes, bytes], ...]) -> None:
+        """Be what another state was (see ``tables``)."""
+        self._keys, self._records, self._meta = (dict(table) for table in tables)
+        self._order, self._revisions = sorted(self._keys), sorted(self._records)
         self._forget()
 
     def key(self, key: bytes) -> bytes | None:

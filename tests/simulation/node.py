@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 from tests.simulation.actors import Clock
 from tests.simulation.gateway import GatewayActor
-from tests.simulation.invariants import WatchedLog, WatchedState
+from tests.simulation.invariants import Violation, WatchedLog, WatchedState, require
 from tests.simulation.network import Kind, Parcel, Plane
 from tests.simulation.newcomer import Newcomer, formation_of
 from tests.simulation.page import Page
+from tests.simulation.snapshots import Snapshots, unpack
 from tests.simulation.trio import Trio
 from zraft.core.election import Timing
 from zraft.core.lease import lease_seconds
@@ -22,6 +23,8 @@ from zraft.protocol.peer import (
     Forward,
     Heartbeat,
     Hello,
+    InstallAnswer,
+    InstallSnapshot,
     PeerHeader,
     PreVote,
     PreVoteAnswer,
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
 
 KINDS: dict[type, Kind] = {Forward: Kind.ONCE} | dict.fromkeys(
-    (Vote, VoteAnswer, PreVoteAnswer, ReadIndexAnswer, AppendAnswer), Kind.RARE
+    (Vote, VoteAnswer, PreVoteAnswer, ReadIndexAnswer, AppendAnswer, InstallAnswer), Kind.RARE
 )
 CHANNELS: dict[Plane, codec.Channel[Any]] = {
     Plane.CONTROL: codec.control,
@@ -64,6 +67,11 @@ class Node:
         self.log.set_record(cluster.record, formed=True)
         self.log.commit()
         self.state = WatchedState(member, cluster.invariants)
+        self.generation = 0
+        self.next_state: WatchedState | None = None
+        """Made from a snapshot, and not in use before the log names the next generation."""
+        self.snapshots = Snapshots()
+        self.snapshot_chance = world.random.choice((0.0, 0.002, 0.02, 0.1))
         self.trio: Trio | None = None
         self.incarnations = 0
         self.gateways = 1
@@ -93,8 +101,13 @@ class Node:
         self.trio = None
         self.log.crash()
         self.state.crash()
+        if self.log.generation != self.generation:
+            self.open_next_state()
+        self.next_state = None
+        self.snapshots.set_aside(self.log)
         if lose_state:
-            self.state.lose()
+            self.snapshots.tear(self.world.random.randint(0, len(self.snapshots.bytes)))
+            self._restore()
         if gateway_too:
             self.gateway.alive = False
 
@@ -125,6 +138,27 @@ class Node:
         self.world.note(f"{self.id}", "its disk is wiped")
         self.newcomer = Newcomer(self)
         self.start()
+
+    def prepare(self) -> None:
+        """Make the next generation's state of the staged snapshot."""
+        self.next_state = WatchedState(self.id, self.cluster.invariants)
+        unpack(bytes(self.snapshots.bytes), self.next_state)
+
+    def open_next_state(self) -> None:
+        """The log names the next generation."""
+        if self.next_state is None:
+            raise Violation(f"the state that the log names is there: node={self.id} generation={self.log.generation}")
+        self.state, self.next_state = self.next_state, None
+        self.generation = self.log.generation
+
+    def _restore(self) -> None:
+        """The derived state is gone: begin with the newest snapshot."""
+        self.state.lose()
+        snapshot = self.snapshots.newest()
+        if snapshot is not None:
+            unpack(self.snapshots.finished[snapshot], self.state)
+        applied = self.applied().index
+        require(applied >= self.log.base.index, "a snapshot covers what was cut", node=self.id, base=self.log.base)
 
     def _bury(self, trio: Trio) -> None:
         if self.trio is trio:
@@ -162,7 +196,7 @@ class Node:
             return
         if isinstance(message, PreVote | Vote | Heartbeat):
             trio.election.receive(message, header.sender, header.incarnation)
-        elif isinstance(message, Append | Commit):
+        elif isinstance(message, Append | Commit | InstallSnapshot):
             trio.storage.receive(message, header.sender, header.incarnation)
         elif header.incarnation != self.incarnations:
             return  # S1: an answer to another incarnation is dropped

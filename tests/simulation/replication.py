@@ -3,12 +3,15 @@
 from collections import deque
 from typing import TYPE_CHECKING
 
+import google_crc32c
+
 from tests.simulation.actors import Actor
 from tests.simulation.network import Plane
 from zraft.core.effects import Ignored, Send, ToStorage
 from zraft.core.replication import Effect, PublishCommit, Refuse, Replication, ToElection
+from zraft.core.streaming import SendChunk
 from zraft.protocol.local import CommitGroup, Lead, Ping, Pong
-from zraft.protocol.peer import Append, AppendAnswer, Commit
+from zraft.protocol.peer import Append, AppendAnswer, Commit, InstallAnswer, InstallSnapshot
 
 if TYPE_CHECKING:
     from tests.simulation.node import Node
@@ -52,7 +55,7 @@ class ReplicationActor(Actor):
                 self._before = message.last.index
             self.world.note(self.name, message)
             self._do(self._core.step(message, now, sender))  # type: ignore[arg-type]
-            if isinstance(message, AppendAnswer):
+            if isinstance(message, AppendAnswer | InstallAnswer):
                 self._check_match(sender)
         self._do(self._core.tick(now))
         self._do(self._core.flush(now))
@@ -65,6 +68,8 @@ class ReplicationActor(Actor):
                 case Send(to, message):
                     self._check_told(message)
                     node.send(Plane.DATA, to, message)
+                case SendChunk():
+                    self._send_chunk(effect)
                 case ToStorage(message):
                     self._check_told(message)
                     trio.replication_to_storage.send(message)
@@ -79,6 +84,14 @@ class ReplicationActor(Actor):
                     trio.replication_to_gateway.send(message)
                 case Ignored(reason):
                     self.world.note(self.name, f"  ignored: {reason}")
+
+    def _send_chunk(self, chunk: SendChunk) -> None:
+        data = self._node.snapshots.read(chunk.snapshot, chunk.offset, chunk.size)
+        if data is None:
+            self._core.on_damaged(chunk.to, chunk.snapshot.checksum)
+            return
+        message = InstallSnapshot(chunk.term, chunk.snapshot, chunk.offset, google_crc32c.value(data), data)
+        self._node.send(Plane.DATA, chunk.to, message)
 
     def _check_match(self, member: int) -> None:
         lead = self._core._lead

@@ -8,7 +8,7 @@ from tests.simulation.adversary import Adversary
 from tests.simulation.cluster import Cluster
 from tests.simulation.invariants import Violation, require
 from tests.simulation.world import World
-from zraft.core import replication, sweep
+from zraft.core import replication, streaming, sweep
 from zraft.errors import CorruptLog, CorruptState, InvariantViolated
 
 SIZES = (1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7)
@@ -36,6 +36,7 @@ class Report(msgspec.Struct, frozen=True):
     reads: int
     unknown: int
     refused: int
+    installs: int = 0
 
 
 class Failure(Exception):
@@ -68,10 +69,11 @@ def play(world: World, lines: int) -> Report:
     # Small bounds make rare paths common: peers that are fed from the log, appends that end in the middle.
     tail, append = world.random.choice(((0, 300), (2_000, 300), (64 << 20, 1 << 20)))
     bounds = patch.multiple(replication, TAIL_BYTES_MAX=tail, APPEND_BYTES_MAX=append)
+    chunk = patch.object(streaming, "CHUNK_BYTES", world.random.choice((1_000, 8_000, 1 << 18)))
     records = world.random.choice((2, 10, 2_000))
     parts = patch.multiple(sweep, SWEEP_RECORDS_MAX=records, RECORDS_PER_STEP=min(records, 32))
     try:
-        with bounds, parts:
+        with bounds, chunk, parts:
             return _run(world)
     except (Violation, InvariantViolated, CorruptLog, CorruptState) as error:
         story = [*world.trace(lines), f"seed {world.seed} at {world.now:.4f}: {error}"]
@@ -114,6 +116,7 @@ def _run(world: World) -> Report:
         reads=clients.reads,
         unknown=clients.unknown,
         refused=clients.refused,
+        installs=cluster.installs,
     )
 
 

@@ -6,26 +6,33 @@ from typing import TYPE_CHECKING
 from tests.simulation.actors import Actor, Died
 from tests.simulation.invariants import require
 from tests.simulation.network import Plane
+from tests.simulation.snapshots import entry_of
 from zraft.core.acceptor import Acceptor, Reply
 from zraft.core.applier import Applier, Outcome
-from zraft.core.effects import Ignored
+from zraft.core.effects import Answer, Ignored
+from zraft.core.installation import Discard, Effect, Install, Installation, Stage, Verify, WriteChunk
 from zraft.protocol.local import (
     Applied,
     AppliedTerm,
     CampaignAnswer,
+    Keep,
     Ping,
     Pong,
+    Read,
     ReadAnswer,
     Register,
     Registered,
     VoteQueryAnswer,
     WaitApplied,
 )
-from zraft.protocol.peer import AppendAnswer
+from zraft.protocol.peer import AppendAnswer, InstallAnswer, InstallSnapshot, SnapshotId
 
 if TYPE_CHECKING:
     from tests.simulation.node import Node
     from tests.simulation.trio import Trio
+
+
+KEEP_SECONDS = 10.0
 
 
 class StorageActor(Actor):
@@ -41,7 +48,13 @@ class StorageActor(Actor):
         self._gateway = 0  # the nonce of the one that registered
         self._waits: list[int] = []
         self.syncing = False
+        self._installation = Installation()
+        self._sender = (0, 0)  # of the snapshot that is on its way in
+        self._verdict: bool | None = None  # what came of checking it
+        self._installing: SnapshotId | None = None  # its log transaction is being made durable
+        self._kept = (0, 0.0)
         self._acceptor = Acceptor(node.log, node.applied().index)
+        self._acceptor.offer = node.snapshots.newest()
         self._applier = Applier(node.log, node.state, self._acceptor)
 
     def receive(self, message: object, sender: int, incarnation: int = 0) -> None:
@@ -58,7 +71,7 @@ class StorageActor(Actor):
         self._node.actor_died(self._trio)
 
     def idle(self) -> bool:
-        return not (self._urgent or self._inbox or self.syncing or self._applier.pending())
+        return not (self._urgent or self._inbox or self.syncing or self._applier.pending() or self._verdict is not None)
 
     def deadline(self) -> float | None:
         return None
@@ -67,7 +80,10 @@ class StorageActor(Actor):
         if self.syncing:
             self._answer()
             return
-        self._take()
+        if self._verdict is not None:
+            self._on_verdict()
+        if self._installing is None:
+            self._take()
         self.syncing = self._node.log.dirty
         if self.syncing:
             self.busy(self.world.seldom_long(self._node.sync_seconds, 0.1, 0.01))
@@ -92,7 +108,17 @@ class StorageActor(Actor):
             message, sender, incarnation = self._inbox.popleft()
             if isinstance(message, Register | WaitApplied):
                 self._meet_gateway(message)
+            elif isinstance(message, Keep):
+                self._kept = (message.index, self.world.now + KEEP_SECONDS)
+            elif isinstance(message, InstallSnapshot):
+                self._on_chunk(message, sender, incarnation)
             else:
+                if (
+                    isinstance(message, Read)
+                    and self._acceptor.offer
+                    and message.damaged == self._acceptor.offer.checksum
+                ):
+                    self._take_snapshot()
                 self._step(message, sender, incarnation)
 
     def _step(self, message: object, sender: int, incarnation: int) -> None:
@@ -116,6 +142,8 @@ class StorageActor(Actor):
             raise Died
         self.syncing = False
         node.log.commit()
+        if self._installing is not None:
+            self._swap(self._installing)
         staged, self._staged = self._staged, []
         for sender, incarnation, answer in staged:
             self.survive()
@@ -146,7 +174,101 @@ class StorageActor(Actor):
             node.cluster.invariants.granted(node.id, answer.term, node.id)
             node.cluster.happened("granted", node)
 
+    # --- snapshots
+
+    def _take_snapshot(self) -> None:
+        """Of what is published; and the log is cut behind it, but not before somebody's stream."""
+        node, log = self._node, self._node.log
+        applied = node.applied().index
+        if node.state.open or not applied:
+            return
+        self._acceptor.offer = snapshot = node.snapshots.take(node.state)
+        index, until = self._kept
+        kept = index if self.world.now < until else snapshot.index
+        to = min(kept, snapshot.index - self.world.random.choice((0, 0, 3, 20)))
+        if to > log.base.index:
+            self.world.note(self.name, f"snapshot of {snapshot.index}, and cuts its log behind {to}")
+            log.cut(to)
+
+    def _on_chunk(self, message: InstallSnapshot, sender: int, incarnation: int) -> None:
+        self.world.note(self.name, message)
+        refused = self._acceptor.admit(message, sender)
+        self._acceptor.check_invariants()
+        if refused is not None:
+            self._staged.append((sender, incarnation, refused.message))
+            return
+        self._sender = sender, incarnation
+        self._install_effects(self._installation.on_chunk(message, self._acceptor.term))
+
+    def _install_effects(self, effects: list[Effect]) -> None:
+        node, term = self._node, self._acceptor.term
+        for effect in effects:
+            self.survive()
+            match effect:
+                case Answer(answer):
+                    self._staged.append((*self._sender, answer))
+                case Ignored(reason):
+                    self.world.note(self.name, f"  ignored: {reason}")
+                case Stage(snapshot):
+                    self._install_effects(self._installation.staged(node.snapshots.stage(snapshot), term))
+                case WriteChunk(offset, data):
+                    node.snapshots.write(offset, data)
+                    node.cluster.happened("staging", node)
+                case Verify(snapshot):
+                    self.world.after(self.world.seldom_long(0.003, 0.3), self._verify, snapshot)
+                case Discard():
+                    node.snapshots.discard()
+                case Install(snapshot):
+                    self._install(snapshot)
+
+    def _verify(self, snapshot: SnapshotId) -> None:
+        """The thread, at its end."""
+        if not self.alive or self._node.trio is not self._trio:
+            return
+        self._verdict = self._node.snapshots.sound(snapshot)
+        self.wake()
+
+    def _on_verdict(self) -> None:
+        sound, self._verdict = bool(self._verdict), None
+        self.world.note(self.name, f"the snapshot is {'sound' if sound else 'damaged'}")
+        self._install_effects(self._installation.verified(sound, self._acceptor.term))
+
+    def _install(self, snapshot: SnapshotId) -> None:
+        node = self._node
+        if snapshot.index > self._acceptor.commit:  # else it has caught up by Appends in the meantime
+            self.survive()
+            node.prepare()
+            node.cluster.happened("installing", node)
+            self.survive()
+            node.snapshots.adopt(snapshot)
+            self.survive()
+            self._acceptor.install(entry_of(snapshot), node.generation + 1)
+            self._installing = snapshot
+        self._staged.append(
+            (*self._sender, InstallAnswer(self._acceptor.term, snapshot, snapshot.size, installed=True))
+        )
+
+    def _swap(self, snapshot: SnapshotId) -> None:
+        """The log begins behind the snapshot, durably."""
+        node = self._node
+        self.survive()
+        self._installing = None
+        node.open_next_state()
+        node.snapshots.remove_older(snapshot)
+        self._applier = Applier(node.log, node.state, self._acceptor)
+        self._acceptor.offer = snapshot
+        self.world.note(self.name, f"has installed the snapshot of {snapshot.index}")
+        node.cluster.invariants.applied(node.id, node.applied_state())
+        node.cluster.installs += 1
+        node.cluster.happened("installed", node)
+        self.survive()
+        if self._gateway:
+            self._trio.storage_to_gateway.send(Registered(True))
+        self._tell_applied()
+
     def _apply(self) -> None:
+        if not self.syncing and self.world.chance(self._node.snapshot_chance):
+            self._take_snapshot()
         if not self._applier.pending():
             return
         steps = self.world.random.randint(1, 20)

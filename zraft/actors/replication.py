@@ -12,14 +12,16 @@ from zraft.actors.identity import Identity
 from zraft.actors.launch import Launch, StopSignal, page_path
 from zraft.actors.logs import Log
 from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, Resolver
+from zraft.actors.snapshot_source import SnapshotSource
 from zraft.actors.sockets import LOCAL_MESSAGES_MAX, Frames, Sockets, drain, poll, send
 from zraft.core.effects import Ignored, Send, ToStorage
 from zraft.core.replication import Effect, Message, PublishCommit, Refuse, Replication, ToElection
-from zraft.errors import ProtocolError
+from zraft.core.streaming import SendChunk
+from zraft.errors import CorruptSnapshot, ProtocolError
 from zraft.protocol import codec
 from zraft.protocol.local import Lead, Ping, Pong
-from zraft.protocol.peer import Append, AppendAnswer, Commit
-from zraft.store.directory import ipc_endpoint
+from zraft.protocol.peer import Append, AppendAnswer, Commit, InstallAnswer, InstallSnapshot
+from zraft.store.directory import DataDirectory, ipc_endpoint
 from zraft.store.page import Group, Page
 
 
@@ -55,7 +57,9 @@ class ReplicationActor:
         peers = settings.peer_addresses()
         self._resolver = Resolver(host for host, _ in peers.values())
         self._links = PeerLinks(self._sockets, self._poller, peers, 1, self._resolver)
-        self._core = Replication(0, self._window)
+        self._rate = settings.snapshot_rate_mib << 20
+        self._core = Replication(0, self._window, self._rate)
+        self._source = SnapshotSource(DataDirectory(settings.data_path()).snapshots_path)
         self._identity: Identity | None = None
         self._proposer = b""
         self._steps = 0
@@ -72,11 +76,13 @@ class ReplicationActor:
             now = clock()
             self._do(self._core.tick(now))
             self._do(self._core.flush(now))
+            self._source.keep(self._core.streamed())
             metrics.reporter.tick(now)
 
     def close(self) -> None:
         """Close all sockets."""
         self._resolver.close()
+        self._source.keep(set())
         self._sockets.close()
 
     def _take(self, events: dict[object, int]) -> None:
@@ -115,13 +121,13 @@ class ReplicationActor:
             raise ProtocolError("elected before storage published who this node is")
         identity = codec.identity_group.decode(page)
         self._identity = Identity(identity.member, identity.cluster, message.configuration, self._incarnation)
-        self._core = Replication(identity.member, self._window)
+        self._core = Replication(identity.member, self._window, self._rate)
 
     def _on_answer(self, frames: Frames, now: float) -> None:
         try:
             head, frame = frames
             message = codec.data.decode(frame)
-            if self._identity is None or not isinstance(message, AppendAnswer):
+            if self._identity is None or not isinstance(message, AppendAnswer | InstallAnswer):
                 return
             sender = self._identity.check_answer(head).sender
         except (ProtocolError, ValueError) as error:
@@ -138,6 +144,8 @@ class ReplicationActor:
             match effect:
                 case Send():
                     self._send(effect.to, effect.message)
+                case SendChunk():
+                    self._send_chunk(effect)
                 case ToStorage():
                     send(self._storage, [self._local, codec.encode(effect.message)])
                 case PublishCommit():
@@ -149,7 +157,17 @@ class ReplicationActor:
                 case Ignored():
                     pass
 
-    def _send(self, member: int, message: Append | Commit) -> None:
+    def _send_chunk(self, chunk: SendChunk) -> None:
+        """A piece of a snapshot, read and checked now; one that can't be is never sent (trap 30)."""
+        try:
+            message = self._source.message(chunk)
+        except (CorruptSnapshot, OSError) as error:
+            self._log.every(10, "a snapshot can't be sent, and another one is asked for", why=str(error))
+            self._core.on_damaged(chunk.to, chunk.snapshot.checksum)
+            return
+        self._send(chunk.to, message)
+
+    def _send(self, member: int, message: Append | Commit | InstallSnapshot) -> None:
         identity = self._identity
         if identity is None:
             return

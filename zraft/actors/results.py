@@ -62,6 +62,15 @@ class ResultLinks:
                 gateway.waits = [index for index in gateway.waits if index > applied]
                 self._send(number, Applied(applied))
 
+    def skipped(self) -> None:
+        """A snapshot took the place of entries: what they came to for anybody here is not known, and never will be.
+
+        Told before any term or result that comes behind them, from which a gateway would conclude that what it
+        proposed in between was never executed, and propose it once more.
+        """
+        for number in list(self._gateways):
+            self._send(number, Registered(True))
+
     def _register(self, route: bytes, message: Register) -> None:
         known = self._gateways.get(message.gateway)
         fresh = known is None or known.nonce != message.nonce or known.route != route

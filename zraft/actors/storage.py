@@ -10,26 +10,33 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
+import msgspec
 import zmq
 
 from zraft.actors import metrics
 from zraft.actors.clock import clock
+from zraft.actors.holdings import Inventory
 from zraft.actors.identity import Identity
+from zraft.actors.installing import Installing, Outcome, Prepared, remove_replaced
 from zraft.actors.launch import Launch, StopSignal, page_path
 from zraft.actors.logs import Log
 from zraft.actors.results import ResultLinks
+from zraft.actors.snapshots import Snapshots
 from zraft.actors.sockets import LOCAL_MESSAGES_MAX, PEER_MESSAGES_MAX, Frames, Sockets, drain, poll, send, tcp
 from zraft.core.acceptor import Acceptor, Question, Reply
 from zraft.core.applier import Applier
 from zraft.core.effects import Ignored
-from zraft.errors import OutOfSpace, ProtocolError
+from zraft.core.records import APPLIED, read_applied
+from zraft.errors import InvariantViolated, OutOfSpace, ProtocolError
 from zraft.protocol import codec
-from zraft.protocol.local import IdentityGroup, Ping, Pong, StorageGroup
-from zraft.protocol.peer import Append, AppendAnswer
+from zraft.protocol.entries import EntryId
+from zraft.protocol.local import IdentityGroup, Keep, Ping, Pong, Read, StorageGroup
+from zraft.protocol.peer import Append, AppendAnswer, InstallAnswer, InstallSnapshot
 from zraft.store.directory import DataDirectory, ipc_endpoint
 from zraft.store.page import Group, Page
 from zraft.store.recovery import open_stores
 from zraft.store.space import Space
+from zraft.store.state import LmdbState
 
 SLICE_SECONDS = 0.005
 DRAIN_MESSAGES = 64
@@ -74,17 +81,27 @@ class StorageActor:
         for socket in (self._data, self._election, self._replication, gateways):
             self._poller.register(socket, zmq.POLLIN)
         self._gateways = ResultLinks(gateways, self._local)
-        directory = DataDirectory(settings.data_path())
+        self._directory = directory = DataDirectory(settings.data_path())
+        self._map_size = settings.map_size_gib << 30
         self._stores = open_stores(
-            directory, secrets.randbits(64) or 1, settings.map_size_gib << 30, metrics.log_sync_seconds.observe
+            directory, secrets.randbits(64) or 1, self._map_size, metrics.log_sync_seconds.observe
         )
         if self._stores.rebuilt:
-            log.warning("the applied state is rebuilt from the log", why=self._stores.rebuilt)
+            log.warning(
+                "the applied state is rebuilt from the log",
+                why=self._stores.rebuilt,
+                begins_at=self._stores.applied.index,
+            )
         self._log, self._state = self._stores.log, self._stores.state
         applied = self._stores.applied.index
         self._acceptor = Acceptor(self._log, applied)
         self._applier = Applier(self._log, self._state, self._acceptor)
+        self._installing = Installing(directory, log)
+        self._poller.register(self._installing.fileno(), zmq.POLLIN)
+        self._sender: Destination = ("", b"", b"")  # of the snapshot that is on its way in
         self._space = Space(directory.path)
+        self._inventory = Inventory(self._log, self._state)
+        self._snapshots = Snapshots(launch, self._log, log, self._poller)
         self._identity: Identity | None = None
         self._published: tuple[object, ...] = ()
         self._handled = 0
@@ -99,19 +116,26 @@ class StorageActor:
         self._publish()
         while not stop.requested:
             events = poll(self._poller, self._patience())
+            self._snapshots.turn(self._state, self._acceptor.applied)
             self._answer_all(events)
+            if self._installing.fileno() in events:
+                self._on_prepared(self._installing.finished(self._acceptor.term))
             self._gateways.take(events, self._acceptor.applied)
             self._apply()
             self._publish()
             self._look_after_readers()
             metrics.reporter.tick(clock())
+        self._snapshots.close()
         self._stores.close_cleanly()
 
     def close(self) -> None:
         """Close the sockets; stores that were not closed cleanly stay marked as dirty."""
+        self._installing.close()
         self._sockets.close()
 
     def _patience(self) -> float:
+        if self._snapshots.cutting:
+            return 0.0
         if not self._applier.pending():
             return IDLE_SECONDS
         return max(0.0, self._blocked_until - clock())
@@ -130,8 +154,13 @@ class StorageActor:
             for incarnation, frame in drain(self._replication, DRAIN_MESSAGES):
                 if incarnation == self._local:
                     message = codec.replication_to_storage.decode(frame)
-                    self._step(message, self._log.member, ("replication", b"", b""), answers)
                     room -= len(frame)
+                    if isinstance(message, Keep):
+                        self._snapshots.keeping.hold(message.index, clock())
+                        continue
+                    if isinstance(message, Read):
+                        self._acceptor.offer = self._snapshots.offer_for(message)
+                    self._step(message, self._log.member, ("replication", b"", b""), answers)
                     if room < 0:
                         break
         if self._data in events:
@@ -166,10 +195,13 @@ class StorageActor:
         except (ProtocolError, ValueError) as error:
             self._logger.every(10, "data message dropped", reason=str(error))
             return
-        if isinstance(message, AppendAnswer):
+        if isinstance(message, AppendAnswer | InstallAnswer):
             return
-        answer_header = self._identity.header_to(header.sender, header.incarnation)
-        self._step(message, header.sender, ("data", route, answer_header), answers)
+        to = ("data", route, self._identity.header_to(header.sender, header.incarnation))
+        if isinstance(message, InstallSnapshot):
+            self._on_chunk(message, header.sender, to, answers)
+        else:
+            self._step(message, header.sender, to, answers)
 
     def _step(
         self, message: Question, sender: int, to: Destination, answers: list[tuple[Destination, Reply | Pong]]
@@ -206,6 +238,64 @@ class StorageActor:
             else:
                 send(self._election if link == "election" else self._replication, [self._local, frame])
 
+    # --- a snapshot from the leader
+
+    def _on_chunk(
+        self, message: InstallSnapshot, sender: int, to: Destination, answers: list[tuple[Destination, Reply | Pong]]
+    ) -> None:
+        if message.data and self._space.exhausted():
+            self._logger.every(10, "snapshot refused", reason="the disk's reserve is used up: make room")
+            return
+        self._handled += 1
+        refused = self._acceptor.admit(message, sender)
+        if refused is not None:
+            answers.append((to, refused.message))
+            return
+        self._sender = to
+        outcome = self._installing.on_chunk(message, self._acceptor.term, self._stores.generation, self._log.record)
+        answers += [(to, answer) for answer in outcome.answers]
+
+    def _on_prepared(self, outcome: Outcome) -> None:
+        """The thread is done with a snapshot: install it, if it was sound."""
+        answers = [*outcome.answers]
+        if outcome.ready is not None:
+            self._install(outcome.ready)
+            snapshot = outcome.ready.snapshot
+            answers.append(InstallAnswer(self._acceptor.term, snapshot, snapshot.size, installed=True))
+        self._log.commit()
+        self._send([(self._sender, answer) for answer in answers])
+
+    def _install(self, prepared: Prepared) -> None:
+        """One transaction of the log makes the snapshot's state this node's; then all that rests on the old one goes.
+
+        The new state is opened before, so that nothing has changed if that fails; it is published after, so that a
+        reader finds what the log stands for.
+        """
+        snapshot, old = prepared.snapshot, self._stores
+        entry = EntryId(snapshot.index, snapshot.term)
+        state = LmdbState(self._directory.state_path(prepared.generation), self._map_size)
+        applied = read_applied(state.meta(APPLIED)).applied
+        state.abort()
+        if applied != entry:
+            raise InvariantViolated("a snapshot holds what it says", snapshot=entry, applied=applied)
+        if entry.index <= self._acceptor.commit:
+            state.close()  # caught up by Appends in the meantime
+            return
+        self._installing.adopt(snapshot)
+        self._acceptor.install(entry, prepared.generation)
+        self._log.commit()
+        self._handled += self._applier.done
+        old.state.close()
+        self._stores = msgspec.structs.replace(old, state=state, generation=prepared.generation, applied=entry)
+        self._state = self._inventory.state = state
+        self._applier = Applier(self._log, state, self._acceptor)
+        self._snapshots.installed(snapshot)
+        self._publish()
+        self._gateways.skipped()
+        self._gateways.tell([], entry.index)
+        self._logger.warning("the leader's snapshot is installed", index=entry.index, bytes=snapshot.size)
+        remove_replaced(self._directory, old.generation, snapshot)
+
     # --- apply
 
     def _apply(self) -> None:
@@ -235,20 +325,24 @@ class StorageActor:
             return
         configuration = self._acceptor.configuration()
         self._identity = Identity(self._log.member, record.cluster_id(), configuration, self._incarnation)
-        group = IdentityGroup(self._log.member, record.cluster_id(), configuration)
+        group = IdentityGroup(self._log.member, record.cluster_id(), configuration, record)
         self._page.publish(Group.IDENTITY, codec.encode(group))
 
     def _publish(self) -> None:
         log, acceptor = self._log, self._acceptor
-        revision, *history = self._applier.revisions
+        revision, compacted, swept = self._applier.revisions
         now = (log.term, log.first_index, log.last.index, acceptor.commit, acceptor.applied, revision)
-        known = (*now, self._space.level(), *history)
-        if known != self._published:
-            self._published = known
+        self._inventory.snapshot, self._inventory.snapshots_bytes = self._snapshots.held()
+        self._inventory.installing = self._installing.progress
+        known = (*now, self._space.level(), compacted, swept)
+        holdings = self._inventory.taken()
+        if (known, holdings) != self._published:
+            self._published = known, holdings
             self._logger.term = log.term
             metrics.commit_lag.set(log.last.index - acceptor.commit)
             metrics.apply_lag.set(acceptor.commit - acceptor.applied)
-            self._page.publish(Group.STORAGE, codec.encode(StorageGroup(self._stores.generation, *known)))
+            metrics.compacted_revision.set(compacted)
+            self._page.publish(Group.STORAGE, codec.encode(StorageGroup(self._stores.generation, *known, holdings)))
 
     def _look_after_readers(self) -> None:
         now = clock()

@@ -13,6 +13,7 @@ from zraft.cli.outcomes import MEANINGS, exit_code_of
 
 _COMMANDS = {
     "bench": "bench.bench",
+    "check": "check.check",
     "compact": "compact.compact",
     "delete": "kv.delete",
     "dev": "dev.dev",
@@ -21,6 +22,8 @@ _COMMANDS = {
     "node": "node.node",
     "put": "kv.put",
     "range": "ranges.range_of_keys",
+    "repair": "repair.repair",
+    "snapshot": "snapshot.snapshot",
     "status": "status.status",
     "verify": "verify.verify",
 }

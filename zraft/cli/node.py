@@ -32,12 +32,14 @@ _HELP = {
     "map_size_gib": "Address space of each LMDB map; it takes no space on the disk.",
     "window_entries": "Appends in flight to one peer.",
     "window_bytes": "Bytes in flight to one peer.",
+    "snapshot_rate_mib": "MiB a second of a snapshot to one follower that lags behind the log.",
     "retain_revisions": "How many revisions can still be read before they are compacted; 0: no such bound.",
     "retain_seconds": "How long they can be read; whichever comes first. 0: no such bound.",
     "client_requests_max": "Requests in flight of one client connection.",
     "client_bytes_max": "Bytes in flight of one client connection.",
     "gateway_requests_max": "Requests in flight of one gateway.",
     "gateway_bytes_max": "Bytes in flight of one gateway.",
+    "snapshot_log_mib": "Size of the log from which on a snapshot is made, unless half the state is more.",
 }
 _METAVARS = {"peers": "NAME=HOST:PORT,..."}
 

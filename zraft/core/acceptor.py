@@ -26,19 +26,19 @@ from zraft.protocol.local import (
     VoteQuery,
     VoteQueryAnswer,
 )
-from zraft.protocol.peer import Append, AppendAnswer, Commit
+from zraft.protocol.peer import Append, AppendAnswer, Commit, InstallAnswer, InstallSnapshot, SnapshotId
 
 NO_CONFIGURATION = Configuration(0, ())
 
 Question = StatusQuery | StoreRecord | Campaign | VoteQuery | Append | Commit | Read
-Reply = StorageStatus | CampaignAnswer | VoteQueryAnswer | AppendAnswer | ReadAnswer
+Reply = StorageStatus | CampaignAnswer | VoteQueryAnswer | AppendAnswer | ReadAnswer | InstallAnswer
 
 
 class Acceptor:
     """Decides every durable step of one node.
 
-    Invariant: applied <= commit <= verified or what an earlier term verified; all of them <= last.index, but for
-    applied, which storage moves with ``applied_to``.
+    Invariant: base.index <= applied <= commit <= verified or what an earlier term verified; all of them <= last.index,
+    but for applied, which storage moves with ``applied_to``.
     """
 
     def __init__(self, log: Log, applied: int = 0) -> None:
@@ -47,6 +47,8 @@ class Acceptor:
         self._leader = 0  # of the current term, as far as an Append of it came by
         self.commit = applied
         self.applied = applied
+        self.offer: SnapshotId | None = None
+        """This node's newest snapshot, for a peer that needs entries which were cut from the log."""
 
     @property
     def term(self) -> int:
@@ -61,7 +63,8 @@ class Acceptor:
     def status(self) -> StorageStatus:
         """What the log holds, for election."""
         log = self._log
-        return StorageStatus(log.member, log.term, log.vote, log.last, log.record, log.formed, self.configuration())
+        configuration, initial = self.configuration(), log.initial_state
+        return StorageStatus(log.member, log.term, log.vote, log.last, log.record, log.formed, configuration, initial)
 
     def applied_to(self, index: int) -> None:
         """Storage has applied everything up to ``index``."""
@@ -120,6 +123,8 @@ class Acceptor:
             if not entry_is_sound(index, data):
                 return Ignored(f"entry {index} was damaged on its way from {sender:016x}")
         self._follow(message.term, sender)
+        if message.previous.index < log.base.index:
+            return self._known(message)
         here = log.term_at(message.previous.index)
         if here != message.previous.term:
             return Answer(self._mismatch(message, here))
@@ -140,13 +145,42 @@ class Acceptor:
         return None
 
     def on_read(self, message: Read) -> Answer[Reply]:
-        """Entries for a lagging peer, in the leader's own term only (S4)."""
+        """Entries for a lagging peer, in the leader's own term only (S4); or, if they were cut, a snapshot."""
         log = self._log
         previous_term = log.term_at(message.first - 1)
         if message.term != log.term or previous_term is None:
-            return Answer(ReadAnswer(log.term, message.peer, EntryId(0, 0), ()))
+            return Answer(ReadAnswer(log.term, message.peer, EntryId(0, 0), (), self._offer_for(message)))
         entries = tuple(log.entries(message.first, message.bytes_max))
         return Answer(ReadAnswer(log.term, message.peer, EntryId(message.first - 1, previous_term), entries))
+
+    def admit(self, message: InstallSnapshot, sender: int) -> Answer[Reply] | None:
+        """The guards of InstallSnapshot ([R] section 7); None: the piece may be staged, nothing else has changed.
+
+        A candidate follows the leader that sends it (trap 9). What the snapshot covers and is committed here anyway
+        is answered as installed: an old snapshot never takes log or state back.
+        """
+        log = self._log
+        if message.term < log.term:
+            return Answer(InstallAnswer(log.term, message.snapshot, 0))
+        self._follow(message.term, sender)
+        if message.snapshot.index <= self.commit:
+            return Answer(InstallAnswer(log.term, message.snapshot, message.snapshot.size, installed=True))
+        return None
+
+    def install(self, snapshot: EntryId, generation: int) -> None:
+        """Let a whole and sound snapshot stand for all entries up to ``snapshot``, with the state of ``generation``.
+
+        The caller commits the log before anything is answered or read of it. The term stays: a snapshot says nothing
+        of it (trap 26).
+
+        Raises:
+            InvariantViolated: what the snapshot covers is committed here: it would take the state back.
+        """
+        if snapshot.index <= self.commit:
+            raise InvariantViolated("a snapshot is ahead of what is committed", snapshot=snapshot, commit=self.commit)
+        self._log.install(snapshot, generation)
+        self._verified = max(self._verified, snapshot.index)  # committed: every leader from now on has it
+        self.commit = self.applied = snapshot.index
 
     def on_store_record(self, message: StoreRecord) -> Answer[Reply]:
         """Store the index-0 record: once in a life, never another one."""
@@ -160,6 +194,8 @@ class Acceptor:
     def check_invariants(self) -> None:
         """What must hold after every step (basic part; the simulator checks the rest across steps)."""
         log = self._log
+        if not log.base.index <= self.applied:
+            raise InvariantViolated("base <= applied", base=log.base, applied=self.applied)
         if not self.applied <= self.commit <= log.last.index:
             raise InvariantViolated("applied <= commit <= last", applied=self.applied, commit=self.commit)
         if log.last.term > log.term:
@@ -202,6 +238,16 @@ class Acceptor:
             log.append(index, message.entries[position:])
             return
 
+    def _known(self, message: Append) -> Answer[Reply]:
+        """An Append that begins before the log does: all up to ``base`` is committed, so every leader has the same.
+
+        Nothing of it is taken: the leader goes on behind ``base`` (S2 with leader completeness, [R] figure 3).
+        """
+        log = self._log
+        self._verified = max(self._verified, log.base.index)
+        self._commit_to(message.commit)
+        return Answer(AppendAnswer(log.term, True, log.base.index, self.commit, message.previous.index))
+
     def _mismatch(self, message: Append, here: int | None) -> AppendAnswer:
         """The hint that saves the leader one round trip an entry ([R] 5.3): the conflicting term's first index."""
         log = self._log
@@ -212,6 +258,14 @@ class Acceptor:
         while first > log.first_index and first - 1 > self.commit and log.term_at(first - 1) == here:
             first -= 1
         return AppendAnswer(log.term, False, 0, self.commit, probe, EntryId(first, here))
+
+    def _offer_for(self, message: Read) -> SnapshotId | None:
+        """The snapshot in place of cut entries: not one that the peer could go no further with, nor a damaged one."""
+        offer, log = self.offer, self._log
+        cut = message.term == log.term and message.first <= log.base.index
+        if offer is None or not cut or offer.checksum == message.damaged or offer.index < log.base.index:
+            return None
+        return offer
 
     def _refused(self, message: Append) -> Answer[Reply]:
         return Answer(AppendAnswer(self._log.term, False, 0, self.commit, message.previous.index))

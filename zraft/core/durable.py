@@ -37,12 +37,27 @@ class Log(Protocol):
         """Whether every first member is known to have stored the same record."""
 
     @property
+    def initial_state(self) -> bytes:
+        """A digest of the state that was restored when the log was made; empty for one that began with nothing."""
+
+    @property
+    def base(self) -> EntryId:
+        """The entry before the first one that is still there: what was cut, or a snapshot, ended with it.
+
+        0/0 in a log that reaches back to the beginning. Invariant: all up to it is committed, and is in a snapshot.
+        """
+
+    @property
     def first_index(self) -> int:
         """Index of the first entry that is still there; last + 1 when there is none."""
 
     @property
     def last(self) -> EntryId:
-        """The last entry's id; 0/0 in an empty log."""
+        """The last entry's id; ``base`` when there is none."""
+
+    @property
+    def generation(self) -> int:
+        """The number of the applied state that belongs to this log."""
 
     def set_term(self, term: int, vote: int) -> None:
         """Store term and vote together."""
@@ -51,7 +66,7 @@ class Log(Protocol):
         """Store the index-0 record, or mark it as formed."""
 
     def term_at(self, index: int) -> int | None:
-        """The term of the entry at ``index``; 0 at index 0; None when the log does not hold that entry."""
+        """The term of the entry at ``index``, also at ``base``; None when the log does not know that entry."""
 
     def append(self, first: int, entries: Sequence[bytes]) -> None:
         """Add encoded entries at ``first`` == last.index + 1.
@@ -61,7 +76,31 @@ class Log(Protocol):
         """
 
     def truncate(self, first: int) -> None:
-        """Remove the entry at ``first`` and all behind it."""
+        """Remove the entry at ``first`` and all behind it.
+
+        Raises:
+            InvariantViolated: the log does not reach from ``first`` - 1 to its end.
+        """
+
+    def cut(self, to: int) -> None:
+        """Forget the entries up to ``to``; none when the log begins behind it already.
+
+        The caller knows that they are applied, and that a verified snapshot holds what they did. Its time grows with
+        their number, so a caller who has others to serve goes there in steps.
+
+        Raises:
+            InvariantViolated: the log ends before ``to``.
+        """
+
+    def install(self, snapshot: EntryId, generation: int) -> None:
+        """Begin behind ``snapshot``, and take that generation of the state for the applied one.
+
+        "If existing log entry has same index and term as snapshot's last included entry, retain log entries following
+        it"; else "discard the entire log" ([R] section 7).
+
+        Raises:
+            InvariantViolated: the log begins behind the snapshot already.
+        """
 
     def entries(self, first: int, bytes_max: int) -> list[bytes]:
         """Encoded entries from ``first`` on: at least one if it is there, then as many as fit in ``bytes_max``.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from zraft.protocol.client import (
+    BACKUP_NAME_BYTES_MAX,
     BATCH_OPERATIONS_MAX,
     KEY_BYTES_MAX,
     RANGE_ITEMS_MAX,
@@ -13,6 +14,7 @@ from zraft.protocol.client import (
     Get,
     Put,
     Range,
+    ReadBackup,
     Request,
 )
 
@@ -34,6 +36,8 @@ def fault_of(request: Request) -> str:
             return _fault_of_batch(request)
         case Range():
             return _fault_of_range(request)
+        case ReadBackup():
+            return _fault_of_backup(request)
         case ClusterStatus():
             return ""
 
@@ -109,3 +113,11 @@ def _fault_of_range(request: Range) -> str:
         if len(key) > KEY_BYTES_MAX + 1:
             return f"the bounds of a range have up to {KEY_BYTES_MAX + 1} bytes, one here has {len(key)}"
     return _fault_of_revision(request.revision)
+
+
+def _fault_of_backup(request: ReadBackup) -> str:
+    if not 0 < len(request.backup) <= BACKUP_NAME_BYTES_MAX:
+        return f"the name of a backup has 1 to {BACKUP_NAME_BYTES_MAX} bytes, this one has {len(request.backup)}"
+    if not 0 <= request.offset <= REVISION_MAX:
+        return f"an offset is within 0..2^63-1, this one is {request.offset}"
+    return ""

@@ -7,18 +7,23 @@ import math
 from collections import deque
 
 from zraft.core.effects import Ignored
+from zraft.core.streaming import SnapshotStream
 from zraft.errors import InvariantViolated
-from zraft.protocol.peer import AppendAnswer
+from zraft.protocol.peer import DAMAGED, AppendAnswer, InstallAnswer
 
 IDLE_SECONDS = 1.0
 """A storage that lacks nothing is asked again after this silence: a restart makes it forget the commit index."""
 
 
 class Mode(enum.Enum):
-    """PROBE: find where the logs meet, one Append at a time. REPLICATE: stream, as far as the window allows."""
+    """PROBE: find where the logs meet, one Append at a time. REPLICATE: stream, as far as the window allows.
+
+    SNAPSHOT: what it lacks was cut from the log, and a snapshot is on its way; no Append leaves meanwhile.
+    """
 
     PROBE = "probe"
     REPLICATE = "replicate"
+    SNAPSHOT = "snapshot"
 
 
 class Inflights:
@@ -67,6 +72,10 @@ class Progress:
         """Entries for it were asked of the own storage and have not come yet."""
         self.asking = False
         """It is to be asked whether what was sent has arrived."""
+        self.stream: SnapshotStream | None = None
+        """In mode SNAPSHOT, and only then."""
+        self.damaged = b""
+        """Checksum of a snapshot that can't be sent, or did not arrive as what it should be: another one is needed."""
         self._commit_told = 0
         self._commit_due = math.inf
         self._inflights = Inflights(*window)
@@ -77,7 +86,7 @@ class Progress:
         """Whether an Append may leave now."""
         if self.mode is Mode.PROBE:
             return not self._probing
-        return not self._inflights.full()
+        return self.mode is Mode.REPLICATE and not self._inflights.full()
 
     def sent(self, last: int, size: int, commit: int, now: float) -> None:
         """An Append that ends at ``last`` and carries ``commit`` has left."""
@@ -110,12 +119,41 @@ class Progress:
         if answer.success:
             self._accepted(answer, last, now)
             return None
+        if self.mode is Mode.SNAPSHOT:
+            return Ignored("refusal of an Append, but a snapshot is on its way")
         if answer.probe != self.next - 1 if self.mode is Mode.PROBE else answer.probe <= self.match:
             return Ignored(f"refusal of an Append behind {answer.probe}, which is no longer asked")
         # One refusal a conflicting term: skip all of it ([R] 5.3).
         self._probe(max(self.match + 1, min(answer.conflict.index, answer.probe)))
         self._quiet_since = now
         return None
+
+    def send_snapshot(self, stream: SnapshotStream, now: float) -> None:
+        """Entries that it lacks were cut from the log: stream a snapshot that covers them."""
+        self._probe(self.next)
+        self.mode, self.stream = Mode.SNAPSHOT, stream
+        self._quiet_since = now
+
+    def snapshot_answered(self, answer: InstallAnswer, now: float) -> Ignored | None:
+        """Take in an answer of the current term about the snapshot that is on its way."""
+        stream = self.stream
+        if stream is None or answer.snapshot != stream.snapshot:
+            return Ignored(f"answer about the snapshot of {answer.snapshot.index}, which is not on its way")
+        if answer.installed:
+            self.match = max(self.match, stream.snapshot.index)
+            self._probe(self.match + 1)
+        elif answer.reason == DAMAGED:
+            self.snapshot_damaged(stream.snapshot.checksum)
+        else:
+            stream.answered(answer)
+        self._quiet_since = now
+        return None
+
+    def snapshot_damaged(self, checksum: bytes) -> None:
+        """Send no more of this snapshot: another one must be asked for."""
+        if self.stream is not None and self.stream.snapshot.checksum == checksum:
+            self.damaged = checksum
+            self._probe(self.match + 1)
 
     def overdue(self, last: int, commit: int, now: float, patience: float) -> bool:
         """Whether this storage lacks something and has been silent about it for too long, or silent for very long."""
@@ -127,7 +165,9 @@ class Progress:
 
         A stream is asked whether all of it has arrived: a storage that is only slow must not be sent it once more.
         """
-        if self.mode is Mode.REPLICATE and known:
+        if self.stream is not None:
+            self.stream.ask()
+        elif self.mode is Mode.REPLICATE and known:
             self.asking = True
         else:
             self._probe(self.match + 1 if self.mode is Mode.REPLICATE else self.next)
@@ -140,6 +180,8 @@ class Progress:
         self.match = max(self.match, answer.match)
         self.commit = answer.commit  # may go back: it is not durable there, and a restart forgets it
         self._quiet_since = now
+        if self.stream is not None and self.match >= self.stream.snapshot.index:
+            self._probe(self.match + 1)  # it has caught up in whatever way, and told so by this answer alone
         if self.mode is Mode.PROBE:
             self.mode = Mode.REPLICATE
             self._probing = False
@@ -150,6 +192,7 @@ class Progress:
 
     def _probe(self, following: int) -> None:
         self.mode = Mode.PROBE
+        self.stream = None
         self._probing = self.asking = False
         self._inflights.clear()
         self.next = following

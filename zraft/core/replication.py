@@ -14,11 +14,12 @@ import msgspec
 from zraft.core.effects import Ignored, Send, ToStorage
 from zraft.core.progress import Mode, Progress
 from zraft.core.quorum import Quorum
+from zraft.core.streaming import RATE_BYTES, SendChunk, SnapshotStream
 from zraft.core.tail import Tail
 from zraft.errors import NotLeader, ResourceExhausted
 from zraft.protocol.entries import NO_ORIGIN, EntryId, EntryKind, Origin, encode_entry
-from zraft.protocol.local import CommitGroup, Deposed, Lead, Propose, Read, ReadAnswer, Stop
-from zraft.protocol.peer import Append, AppendAnswer, Commit, NotProposed
+from zraft.protocol.local import CommitGroup, Deposed, Keep, Lead, Propose, Read, ReadAnswer, Stop
+from zraft.protocol.peer import Append, AppendAnswer, Commit, InstallAnswer, NotProposed
 
 APPEND_BYTES_MAX = 1 << 20
 """An Append stops growing here; one entry may be larger."""
@@ -26,6 +27,8 @@ TAIL_BYTES_MAX = 64 << 20
 UNCOMMITTED_BYTES_MAX = 256 << 20
 GATEWAYS_MAX = 1_024
 RETRANSMIT_SECONDS = 0.2
+KEEP_SECONDS = 2.0
+"""While a snapshot is on its way, the own storage is reminded so often to keep the entries behind it."""
 COMMIT_SECONDS = 0.005
 """So long may the news of a commit wait for an Append that takes it along. It does not wait where a client waits for
 it: at the own storage, and at the node whose gateway made the proposal."""
@@ -49,8 +52,16 @@ class Refuse(msgspec.Struct, frozen=True):
     message: NotProposed
 
 
-Message = Lead | Stop | Propose | AppendAnswer | ReadAnswer
-Effect = Send[Append | Commit] | ToStorage[Append | Commit | Read] | PublishCommit | ToElection | Refuse | Ignored
+Message = Lead | Stop | Propose | AppendAnswer | InstallAnswer | ReadAnswer
+Effect = (
+    Send[Append | Commit]
+    | SendChunk
+    | ToStorage[Append | Commit | Read | Keep]
+    | PublishCommit
+    | ToElection
+    | Refuse
+    | Ignored
+)
 
 
 class _Leadership:
@@ -64,6 +75,7 @@ class _Leadership:
         self.commit = 0
         self.uncommitted_bytes = 0
         self.uncommitted: dict[int, tuple[int, int]] = {}  # by index: bytes, and the member whose gateway proposed it
+        self.keep_due = 0.0
         self.seen: dict[int, int] = {}  # S9: the highest number of each gateway start, by its nonce
         self.progress = {
             member.id: Progress(member.id, lead.last.index, window) for member in lead.configuration.members
@@ -71,11 +83,18 @@ class _Leadership:
 
 
 class Replication:
-    """The replication core of one member; ``now`` is in seconds."""
+    """The replication core of one member; ``now`` is in seconds.
 
-    def __init__(self, me: int, window: tuple[int, int] = (64, 32 << 20)) -> None:
+    Args:
+        me: the member's id.
+        window: how many Appends, and how many bytes, may be under way to one storage.
+        rate: bytes a second of a snapshot to one storage.
+    """
+
+    def __init__(self, me: int, window: tuple[int, int] = (64, 32 << 20), rate: int = RATE_BYTES) -> None:
         self.me = me
         self._window = window
+        self._rate = rate
         self._lead: _Leadership | None = None
         self._stopped = 0
         self._next_check = 0.0
@@ -99,7 +118,13 @@ class Replication:
         if self._lead is None:
             return None
         lead = self._lead
-        return min(self._next_check, *(progress.commit_deadline(lead.commit) for progress in lead.progress.values()))
+        streams = (stream.deadline() for stream in self._streams(lead))
+        told = (progress.commit_deadline(lead.commit) for progress in lead.progress.values())
+        return min(self._next_check, *streams, *told)
+
+    def streamed(self) -> set[int]:
+        """The indexes of the snapshots that are on their way to anybody."""
+        return {stream.snapshot.index for stream in self._streams(self._lead)} if self._lead else set()
 
     def step(self, message: Message, now: float, sender: int) -> list[Effect]:
         """One message; ``sender`` is the member whose storage answered."""
@@ -108,6 +133,8 @@ class Replication:
                 return self.on_propose(message)
             case AppendAnswer():
                 return self.on_append_answer(message, sender, now)
+            case InstallAnswer():
+                return self.on_install_answer(message, sender, now)
             case ReadAnswer():
                 return self.on_read_answer(message, now)
             case Lead():
@@ -163,6 +190,25 @@ class Replication:
         ignored = progress.answered(message, lead.tail.last, now)
         return [ignored] if ignored else []
 
+    def on_install_answer(self, message: InstallAnswer, member: int, now: float) -> list[Effect]:
+        """A storage told how far it is with the snapshot that is on its way to it."""
+        lead = self._lead
+        progress = lead.progress.get(member) if lead else None
+        if lead is None or progress is None:
+            return [Ignored(f"answer of {member:016x}, whose storage is not fed")]
+        if message.term > lead.term:
+            return [ToElection(Deposed(message.term))]
+        if message.term < lead.term:
+            return [Ignored(f"answer of term {message.term}")]
+        ignored = progress.snapshot_answered(message, now)
+        return [ignored] if ignored else []
+
+    def on_damaged(self, member: int, checksum: bytes) -> None:
+        """The shell can't read the snapshot that is on its way to ``member``, or found it damaged (trap 30)."""
+        progress = self._lead.progress.get(member) if self._lead else None
+        if progress is not None:
+            progress.snapshot_damaged(checksum)
+
     def on_read_answer(self, message: ReadAnswer, now: float) -> list[Effect]:
         """Entries for a peer that lags behind the tail came from the own storage."""
         lead = self._lead
@@ -171,8 +217,10 @@ class Replication:
             return [Ignored("entries that nobody waits for")]
         if message.term > lead.term:
             return [ToElection(Deposed(message.term))]
+        if message.term == lead.term and not message.entries:
+            return self._on_cut(message, progress, now)
         progress.reading = False
-        if message.term < lead.term or message.previous.index != progress.next - 1 or not message.entries:
+        if message.term < lead.term or message.previous.index != progress.next - 1:
             return [Ignored(f"entries behind {message.previous}, but {progress.next} is next")]
         return [self._append_to(lead, progress, message.previous, message.entries, now)]
 
@@ -195,8 +243,35 @@ class Replication:
         effects = self._advance_commit(lead, now)
         for progress in lead.progress.values():
             effects += self._feed(lead, progress, now)
+            if progress.stream is not None:
+                effects += progress.stream.send(lead.term, now)
+        effects += self._keep(lead, now)
         self._trim(lead)
         return effects
+
+    def _on_cut(self, message: ReadAnswer, progress: Progress, now: float) -> list[Effect]:
+        """What a peer lacks was cut from the log ([R] section 7): a snapshot takes its place, once there is one.
+
+        Until then nothing is asked again before the timer says so: ``reading`` stays.
+        """
+        snapshot = message.snapshot
+        if snapshot is None:
+            return [Ignored("the entries are cut, and there is no snapshot yet")]
+        progress.reading = False
+        if progress.stream is not None or snapshot.index < progress.next:
+            return [Ignored(f"a snapshot of {snapshot.index}, but {progress.next} is next")]
+        progress.send_snapshot(SnapshotStream(progress.member, snapshot, self._rate), now)
+        return []
+
+    def _keep(self, lead: _Leadership, now: float) -> list[Effect]:
+        streams = self._streams(lead)
+        if not streams or now < lead.keep_due:
+            return []
+        lead.keep_due = now + KEEP_SECONDS
+        return [ToStorage(Keep(lead.term, min(stream.snapshot.index for stream in streams)))]
+
+    def _streams(self, lead: _Leadership) -> list[SnapshotStream]:
+        return [progress.stream for progress in lead.progress.values() if progress.stream is not None]
 
     def _append(self, lead: _Leadership, kind: EntryKind, origin: Origin = NO_ORIGIN, payload: bytes = b"") -> None:
         index = lead.tail.last + 1
@@ -246,7 +321,7 @@ class Replication:
         if progress.reading:
             return []
         progress.reading = True
-        return [ToStorage(Read(lead.term, progress.member, progress.next, APPEND_BYTES_MAX))]
+        return [ToStorage(Read(lead.term, progress.member, progress.next, APPEND_BYTES_MAX, progress.damaged))]
 
     def _append_to(
         self, lead: _Leadership, progress: Progress, previous: EntryId, entries: tuple[bytes, ...], now: float

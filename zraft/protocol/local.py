@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from zraft.protocol.entries import ClusterRecord, Configuration, EntryId, Origin
-from zraft.protocol.peer import Append, AppendAnswer, Commit, NotProposed
+from zraft.protocol.peer import Append, AppendAnswer, Commit, NotProposed, SnapshotId
 
 
 class _Message(msgspec.Struct, array_like=True, frozen=True):
@@ -24,7 +24,10 @@ class StatusQuery(_Message, tag=10, frozen=True):
 
 
 class StorageStatus(_Message, tag=11, frozen=True):
-    """Answer to ``StatusQuery``. ``record`` is None, and ``configuration`` empty, before the cluster has formed."""
+    """Answer to ``StatusQuery``. ``record`` is None, and ``configuration`` empty, before the cluster has formed.
+
+    ``initial_state``: see ``Log.initial_state``.
+    """
 
     member: int
     term: int
@@ -33,6 +36,7 @@ class StorageStatus(_Message, tag=11, frozen=True):
     record: ClusterRecord | None
     formed: bool
     configuration: Configuration
+    initial_state: bytes = b""
 
 
 class StoreRecord(_Message, tag=12, frozen=True):
@@ -123,21 +127,36 @@ class Deposed(_Message, tag=22, frozen=True):
 
 
 class Read(_Message, tag=30, frozen=True):
-    """Entries from index ``first`` on, up to ``bytes_max`` (at least one), for a peer that lags (S4)."""
+    """Entries from index ``first`` on, up to ``bytes_max`` (at least one), for a peer that lags (S4).
+
+    ``damaged``: checksum of the snapshot that was offered instead, and turned out to be damaged; else empty.
+    """
 
     term: int
     peer: int
     first: int
     bytes_max: int
+    damaged: bytes = b""
 
 
 class ReadAnswer(_Message, tag=31, frozen=True):
-    """``previous`` precedes the entries. ``term`` above the request's: refused."""
+    """``previous`` precedes the entries. ``term`` above the request's: refused.
+
+    Without entries: they were cut from the log, and ``snapshot`` covers them; None: there is none yet, ask again.
+    """
 
     term: int
     peer: int
     previous: EntryId
     entries: tuple[bytes, ...]
+    snapshot: SnapshotId | None = None
+
+
+class Keep(_Message, tag=32, frozen=True):
+    """A snapshot that ends at ``index`` is on its way to a peer: cut no entry above it for the next seconds."""
+
+    term: int
+    index: int
 
 
 # --- gateway <-> replication, election, storage
@@ -209,7 +228,7 @@ ElectionToStorage = StatusQuery | StoreRecord | Campaign | VoteQuery | Ping
 StorageToElection = StorageStatus | CampaignAnswer | VoteQueryAnswer | Pong
 ElectionToReplication = Lead | Stop | Ping
 ReplicationToElection = Deposed | Pong
-ReplicationToStorage = Append | Commit | Read
+ReplicationToStorage = Append | Commit | Read | Keep
 StorageToReplication = AppendAnswer | ReadAnswer
 GatewayToReplication = Propose
 ReplicationToGateway = NotProposed
@@ -250,6 +269,21 @@ class CommitGroup(_Message, frozen=True):
     commit: int
 
 
+class Holdings(_Message, frozen=True):
+    """What the node's stores hold. Bytes are of pages in use: a file may be larger, what was freed in it is used again.
+
+    ``snapshot``: the last log index that the newest snapshot contains, 0 when there is none. While a snapshot is
+    received, ``installing_held_bytes`` of ``installing_bytes`` are here; both are 0 at any other time.
+    """
+
+    snapshot: int = 0
+    log_bytes: int = 0
+    state_bytes: int = 0
+    snapshots_bytes: int = 0
+    installing_held_bytes: int = 0
+    installing_bytes: int = 0
+
+
 class StorageGroup(_Message, frozen=True):
     """Written by storage. ``space``: 0 enough, 1 within the reserve, 2 the reserve is nearly used up.
 
@@ -266,11 +300,13 @@ class StorageGroup(_Message, frozen=True):
     space: int
     compacted: int = 0
     swept: int = 0
+    holdings: Holdings = Holdings()
 
 
 class IdentityGroup(_Message, frozen=True):
-    """Written by storage: who this node is, and the configuration in force."""
+    """Written by storage: who this node is, the configuration in force, and the record that the cluster began with."""
 
     member: int
     cluster: bytes
     configuration: Configuration
+    record: ClusterRecord | None = None

@@ -1,7 +1,7 @@
 """What nodes say to each other, on three planes of their own ports.
 
 control (P)       election  <-> election     Hello, PreVote, Vote, Heartbeat and their answers
-data (P + 1)      replication -> storage     Append, Commit and their answer
+data (P + 1)      replication -> storage     Append, Commit, InstallSnapshot and their answers
 gateways (P + 2)  gateway   <-> gateway      Greeting, Forward, NotProposed, ReadIndex and its answer
 
 A message is two frames, [PeerHeader][message]. Who speaks is in the header; routing ids mean nothing.
@@ -147,8 +147,50 @@ class Commit(_Message, tag=3, frozen=True):
     index: int
 
 
-DataRequest = Append | Commit
-DataMessage = Append | Commit | AppendAnswer
+class SnapshotId(_Message, frozen=True):
+    """Names one snapshot: the last entry in it ([R] section 7), its size in bytes, its checksum (32 bytes).
+
+    Two snapshots of the same entry have different checksums: only pieces of one are ever put together.
+    """
+
+    index: int
+    term: int
+    size: int
+    checksum: bytes
+
+
+class InstallSnapshot(_Message, tag=4, frozen=True):
+    """InstallSnapshot ([R] section 7): a piece of ``snapshot``, at ``offset``, with the crc32c of ``data``.
+
+    Without data it asks how much of the snapshot is held: that is where the stream begins, or goes on.
+    """
+
+    term: int
+    snapshot: SnapshotId
+    offset: int
+    crc: int
+    data: bytes
+
+
+class InstallAnswer(_Message, tag=5, frozen=True):
+    """How far the receiver is with ``snapshot``, in ``term`` (the answering storage's when the request was refused).
+
+    ``offset``: bytes held, and the only offset from which a piece is taken. ``installed``: all that the snapshot covers
+    is committed here. ``reason``: why none of it is wanted any more; ``damaged`` is the one that there is.
+    """
+
+    term: int
+    snapshot: SnapshotId
+    offset: int
+    installed: bool = False
+    reason: str = ""
+
+
+DAMAGED = "damaged"
+"""``InstallAnswer.reason``: what came is not what the snapshot's checksum says, and has been thrown away."""
+
+DataRequest = Append | Commit | InstallSnapshot
+DataMessage = Append | Commit | AppendAnswer | InstallSnapshot | InstallAnswer
 
 # --- gateway plane
 

@@ -78,6 +78,14 @@ def map_used_bytes(env: lmdb.Environment) -> int:
     return (env.info()["last_pgno"] + 1) * env.stat()["psize"]
 
 
+def extend_file(env: lmdb.Environment, path: Path) -> None:
+    """Let a file that was cut short end in a hole, whose zeros are found as damage: touching it were a SIGBUS."""
+    file = path / "data.mdb"
+    size = map_used_bytes(env)
+    if file.stat().st_size < size:
+        os.truncate(file, size)
+
+
 def _open(
     path: Path, map_size: int, sync: bool = True, readonly: bool = False, max_spare_txns: int = 0
 ) -> lmdb.Environment:

@@ -3,13 +3,13 @@
 ``meta``     format version; member id, hard state and index-0 record, each behind a checksum
 ``entries``  index (u64, big endian) -> the encoded entry, exactly as it came
 
-LMDB 0.9 has no checksums of its own. So the hard state tells, beside term and vote, from where to where the log
-reaches: a damaged page that hides entries is found, and a log is never served or voted with shortened (trap 29).
+LMDB 0.9 has no checksums of its own. So the hard state tells, beside term and vote, behind which entry the log begins
+and with which it ends: a damaged page that hides entries is found, and a log is never served or voted with shortened
+(trap 29).
 """
 
 from __future__ import annotations
 
-import os
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,15 +22,15 @@ import lmdb
 from zraft.errors import CorruptLog, IdentityRefused, InvariantViolated, ProtocolError, SyncFailed
 from zraft.protocol import codec
 from zraft.protocol.entries import ClusterRecord, EntryId, entry_is_sound, entry_term
-from zraft.store.environment import lacks_space, map_used_bytes, open_environment, tables_bytes, write_fault
+from zraft.store.environment import extend_file, lacks_space, open_environment, tables_bytes, write_fault
 from zraft.store.files import sync_directory
 from zraft.store.recent import Recent, as_fits
 
-FORMAT = 1
+FORMAT = 2
 
 _U32 = struct.Struct(">I")
 _U64 = struct.Struct(">Q")
-_HARD = struct.Struct(">QQQQQ")  # term, vote, first index, last index, last term
+_HARD = struct.Struct(">QQQQQQ")  # term, vote, index and term of the base, of the last entry
 _at = _U64.pack
 
 _FORMAT_NAME = b"format"
@@ -38,6 +38,7 @@ _MEMBER_NAME = b"member"
 _HARD_NAME = b"hard"
 _RECORD_NAME = b"record"
 _GENERATION_NAME = b"generation"
+_INITIAL_NAME = b"initial"
 
 
 class LmdbLog:
@@ -49,9 +50,11 @@ class LmdbLog:
         map_size: bytes of address space, the same in every process.
         on_commit: is told the seconds that each commit took.
         create: whether a log may be made here: not beside an applied state, whose log must have been lost.
+        initial_state: of a log that is made here: a digest of the state that was restored beside it.
 
     Attributes:
-        created: whether there was no log here before. Beside an applied state that means that the log was lost.
+        created: whether there was no log here before.
+        initial_state: as given when the log was made; empty if it began with nothing.
 
     Raises:
         IdentityRefused: the log has a format that this version does not know.
@@ -68,6 +71,7 @@ class LmdbLog:
         map_size: int,
         on_commit: Callable[[float], None] = lambda seconds: None,
         create: bool = True,
+        initial_state: bytes = b"",
     ) -> None:
         if not 0 < member < 1 << 64:
             raise InvariantViolated("0 < member < 2^64", member=member)
@@ -79,7 +83,8 @@ class LmdbLog:
         self._record: ClusterRecord | None = None
         self._formed = False
         self._generation = 0
-        self._first, self._last = 1, EntryId(0, 0)
+        self.initial_state = initial_state
+        self._base = self._last = EntryId(0, 0)
         self._recent = Recent()
         self._env = open_environment(path, map_size, sync=True)
         # Not "has no tables": a flipped bit can make a full log look empty.
@@ -118,13 +123,18 @@ class LmdbLog:
         return self._formed
 
     @property
+    def base(self) -> EntryId:
+        """The entry before the first one that is still there: what was cut, or a snapshot, ended with it."""
+        return self._base
+
+    @property
     def first_index(self) -> int:
         """Index of the first entry that is still there; last + 1 when there is none."""
-        return self._first
+        return self._base.index + 1
 
     @property
     def last(self) -> EntryId:
-        """The last entry's id; 0/0 in an empty log."""
+        """The last entry's id; ``base`` when there is none."""
         return self._last
 
     @property
@@ -132,11 +142,6 @@ class LmdbLog:
         """The bytes that the entries occupy on the disk."""
         with self._reading() as txn:
             return tables_bytes(txn, self._entries)
-
-    @property
-    def map_used_bytes(self) -> int:
-        """How much of the map has been used."""
-        return map_used_bytes(self._env)
 
     def set_term(self, term: int, vote: int) -> None:
         """Store term and vote together."""
@@ -161,12 +166,12 @@ class LmdbLog:
         self._generation = generation
 
     def term_at(self, index: int) -> int | None:
-        """The term of the entry at ``index``; 0 at index 0; None when the log does not hold that entry."""
+        """The term of the entry at ``index``, also at ``base``; None when the log does not know that entry."""
         if index == self._last.index:
             return self._last.term
-        if index == 0:
-            return 0
-        if not self._first <= index < self._last.index:
+        if index == self._base.index:
+            return self._base.term
+        if not self._base.index < index < self._last.index:
             return None
         with self._reading() as txn:
             data = txn.get(_at(index), db=self._entries)
@@ -202,12 +207,35 @@ class LmdbLog:
         """
         previous = self.term_at(first - 1)
         if previous is None:
-            raise InvariantViolated("truncation within the log", first=first, start=self._first, last=self._last)
+            raise InvariantViolated("truncation within the log", first=first, base=self._base, last=self._last)
         with self._writing() as txn, txn.cursor(self._entries) as cursor:
             while cursor.last() and _U64.unpack(cursor.key())[0] >= first:
                 cursor.delete()
         self._recent.truncate(first)
         self._last = EntryId(first - 1, previous)
+
+    def cut(self, to: int) -> None:
+        """Forget the entries up to ``to``, which the log must reach; none when it begins behind it already."""
+        if to <= self._base.index:
+            return
+        term = self.term_at(to)
+        if term is None:
+            raise InvariantViolated("cut within the log", to=to, last=self._last)
+        with self._writing() as txn, txn.cursor(self._entries) as cursor:
+            while cursor.first() and _U64.unpack(cursor.key())[0] <= to:
+                cursor.delete()
+        self._base = EntryId(to, term)
+
+    def install(self, snapshot: EntryId, generation: int) -> None:
+        """Begin behind ``snapshot``, unless its entry is here ([R] section 7), with the state of that generation."""
+        if snapshot.index < self._base.index:
+            raise InvariantViolated("a snapshot does not lie before the log", snapshot=snapshot, base=self._base)
+        if self.term_at(snapshot.index) != snapshot.term:
+            with self._writing() as txn:
+                txn.drop(self._entries, delete=False)
+            self._recent.truncate(0)
+            self._base = self._last = snapshot
+        self.set_generation(generation)
 
     def entries(self, first: int, bytes_max: int) -> list[bytes]:
         """Encoded entries from ``first`` on: at least one if it is there, then as many as fit in ``bytes_max``.
@@ -215,10 +243,9 @@ class LmdbLog:
         Raises:
             CorruptLog: an entry does not match its checksum.
         """
-        if first < self._first:
+        if first <= self._base.index:
             return []
-        found = self._recent.take(first, bytes_max)
-        if found:
+        if found := self._recent.take(first, bytes_max):
             return found
         with self._reading() as txn:
             return as_fits(self._scan(txn, first), bytes_max)
@@ -233,7 +260,8 @@ class LmdbLog:
         if self._txn is None:
             return
         with self._writing() as txn:
-            state = _HARD.pack(self._term, self._vote, self._first, self._last.index, self._last.term)
+            base, last = self._base, self._last
+            state = _HARD.pack(self._term, self._vote, base.index, base.term, last.index, last.term)
             self._put(txn, _HARD_NAME, state)
         self._txn = None
         started = time.perf_counter()
@@ -251,7 +279,7 @@ class LmdbLog:
 
     def _open(self) -> None:
         self._sync()
-        self._extend_file()
+        extend_file(self._env, self._path)
         txn = self._env.begin(write=True)
         try:
             self._meta = self._env.open_db(b"meta", txn=txn)
@@ -267,6 +295,7 @@ class LmdbLog:
             with self._writing():
                 txn.put(_FORMAT_NAME, _U32.pack(FORMAT), db=self._meta)
                 self._put(txn, _MEMBER_NAME, _U64.pack(self._member))
+                self._put(txn, _INITIAL_NAME, self.initial_state)
             self.commit()
 
     def _sync(self) -> None:
@@ -276,13 +305,6 @@ class LmdbLog:
             sync_directory(self._path)
         except (lmdb.Error, OSError) as error:
             raise self._sync_failed(error) from error
-
-    def _extend_file(self) -> None:
-        """Let a file that was cut short end in a hole, whose zeros are found as damage: touching it were a SIGBUS."""
-        file = self._path / "data.mdb"
-        size = map_used_bytes(self._env)
-        if file.stat().st_size < size:
-            os.truncate(file, size)
 
     def _load(self, txn: lmdb.Transaction[bytes]) -> None:
         found = txn.get(_FORMAT_NAME, db=self._meta)
@@ -294,12 +316,11 @@ class LmdbLog:
                 f"only format {FORMAT}: start the version of zraft that wrote it"
             )
         (self._member,) = _U64.unpack(self._get(txn, _MEMBER_NAME))
-        self._term, self._vote, self._first, last, last_term = _HARD.unpack(self._get(txn, _HARD_NAME))
-        self._last = EntryId(last, last_term)
-        if txn.get(_GENERATION_NAME, db=self._meta) is not None:
-            (self._generation,) = _U64.unpack(self._get(txn, _GENERATION_NAME))
-        if txn.get(_RECORD_NAME, db=self._meta) is not None:
-            record = self._get(txn, _RECORD_NAME)
+        self._term, self._vote, *reach = _HARD.unpack(self._get(txn, _HARD_NAME))
+        self._base, self._last = EntryId(*reach[:2]), EntryId(*reach[2:])
+        self._generation = int.from_bytes(self._get(txn, _GENERATION_NAME, optional=True), "big")
+        self.initial_state = self._get(txn, _INITIAL_NAME, optional=True)
+        if record := self._get(txn, _RECORD_NAME, optional=True):
             try:
                 self._formed, self._record = bool(record[0]), codec.cluster_record.decode(record[1:])
             except ProtocolError as error:
@@ -307,13 +328,13 @@ class LmdbLog:
 
     def _verify(self, txn: lmdb.Transaction[bytes]) -> None:
         """Every entry from the first to the last is there and sound, and there is no other one (trap 24)."""
-        term = 0
-        for data in self._scan(txn, self._first):
+        term = self._base.term
+        for data in self._scan(txn, self.first_index):
             term = entry_term(data)
-        held, known = txn.stat(self._entries)["entries"], self._last.index - self._first + 1
+        held, known = txn.stat(self._entries)["entries"], self._last.index - self._base.index
         if held != known:
             raise self._corrupt(None, f"holds {held} entries where {known} are known")
-        if held and term != self._last.term:
+        if term != self._last.term:
             raise self._corrupt(self._last.index, f"is of term {term}, and known to be of term {self._last.term}")
 
     # --- reading and writing
@@ -352,10 +373,12 @@ class LmdbLog:
     def _put(self, txn: lmdb.Transaction[bytes], name: bytes, value: bytes) -> None:
         txn.put(name, _U32.pack(google_crc32c.value(name + value)) + value, db=self._meta)
 
-    def _get(self, txn: lmdb.Transaction[bytes], name: bytes) -> bytes:
+    def _get(self, txn: lmdb.Transaction[bytes], name: bytes, optional: bool = False) -> bytes:
         sealed = txn.get(name, b"", self._meta)
+        if optional and not sealed:
+            return b""
         value = sealed[_U32.size :]
-        if not value or sealed[: _U32.size] != _U32.pack(google_crc32c.value(name + value)):
+        if sealed[: _U32.size] != _U32.pack(google_crc32c.value(name + value)):
             raise self._corrupt(None, f"has a damaged {name.decode()} in its table 'meta'")
         return value
 
@@ -367,10 +390,11 @@ class LmdbLog:
         full = " (the file system is full)" if lacks_space(error, self._path) else ""
         self._failure = (
             f"the log in {self._path} could not be made durable: {error}{full}. What the disk holds is unknown now. "
-            "An operator must look at it, and then run: zraft repair --acknowledge-fsync-failure"
+            f"An operator must look at it, then run: zraft repair {self._path.parent} --acknowledge-fsync-failure"
         )
         return SyncFailed(self._failure)
 
     def _corrupt(self, index: int | None, what: str) -> CorruptLog:
         where = f"the log in {self._path}" if index is None else f"entry {index} of the log in {self._path}"
-        return CorruptLog(f"{where} {what}. The node must not vote or serve with it; the way out is: zraft repair")
+        way_out = f"zraft repair {self._path.parent}"
+        return CorruptLog(f"{where} {what}. The node must not vote or serve with it; the way out is: {way_out}")

@@ -1,26 +1,39 @@
 """Opening a node's stores: the log is the truth; the applied state is kept only if it can be trusted.
 
 ``state.<generation>/`` is written without fsync. It is used again when the last stop was clean, or when the same page
-cache has lived ever since (see ``store.dirty``). Else it is given up: the next generation begins empty and is filled
-from the log. A state that can be trusted and claims more than the log holds proves that the *log* lost entries: the
-node does not start.
+cache has lived ever since (see ``store.dirty``). Else it is given up: the next generation begins as a copy of the
+newest sound snapshot, or empty where the log reaches back to the beginning, and is filled from the log. A state that
+can be trusted and claims more than the log holds proves that the *log* lost entries: the node does not start. Nor does
+it with a gap between what can be had of the state and the first entry of the log (trap 24).
 """
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 
 from zraft.core.records import APPLIED, read_applied
-from zraft.errors import CorruptLog, StorageFault
+from zraft.errors import CorruptLog, CorruptSnapshot, StorageFault
 from zraft.protocol.entries import EntryId
 from zraft.store.directory import DataDirectory
 from zraft.store.dirty import DirtyMark, Mark
 from zraft.store.files import sync_directory
 from zraft.store.log import LmdbLog
+from zraft.store.snapshots import (
+    DATA_FILE,
+    incoming_path,
+    list_snapshots,
+    read_manifest,
+    remove_leftovers,
+    verify_snapshot,
+)
 from zraft.store.state import LmdbState
+
+_WAY_OUT = "Put the whole data directory back as it was, or empty it and let the node join as a new member"
 
 
 class Stores(msgspec.Struct, frozen=True):
@@ -57,15 +70,20 @@ def open_stores(directory: DataDirectory, member: int, map_size: int, on_commit:
         on_commit: is told the seconds that each commit of the log took.
 
     Raises:
-        CorruptLog: the log is damaged, or gone while its state is still there.
+        CorruptLog: the log is damaged, or gone while its state is still there; or the state is lost, and can't be had
+            from a snapshot and the log.
         IdentityRefused: a store has a format that this version does not know.
         StorageFault: the disk refused.
     """
     states = sorted(directory.path.glob("state.*"))
     # Beside a state no log is ever made: it was lost, and this node can't take part under its old identity.
     log = LmdbLog(directory.log_path, member, map_size, on_commit, create=not states)
+    _set_aside(directory, log)
     mark = DirtyMark(directory.dirty_mark)
     doubt = _doubt(directory, log, mark, map_size)
+    # Found before anything is given up: a node without a way to its state is left as it is.
+    fresh = bool(doubt) or not directory.state_path(log.generation).exists()
+    source = _source(directory, log) if fresh else None
     if doubt:
         # Durable before the mark is set anew, which replaces the evidence: a kill from here on finds the old state
         # out of use already.
@@ -75,12 +93,29 @@ def open_stores(directory: DataDirectory, member: int, map_size: int, on_commit:
     for old in states:
         if old != path:
             shutil.rmtree(old, ignore_errors=True)
+    remove_leftovers(directory.snapshots_path)
+    # Before the copy, which is not synced: a power cut finds the mark of a life that has ended.
     mark.set()
+    if source:
+        _copy(source, path)
     state = LmdbState(path, map_size)
     sync_directory(directory.path)
     applied = read_applied(state.meta(APPLIED)).applied
     state.abort()
     return Stores(log, state, log.generation, applied, doubt, mark)
+
+
+def _set_aside(directory: DataDirectory, log: LmdbLog) -> None:
+    """A snapshot that the log does not reach came from a leader, and a crash was quicker than its installation.
+
+    It is staged again. Under the name of a finished one it would pass for what the log may be cut behind, while state
+    and log of this node still rest on an older one.
+    """
+    for path in list_snapshots(directory.snapshots_path):
+        with contextlib.suppress(CorruptSnapshot, OSError):
+            manifest = read_manifest(path)
+            if log.term_at(manifest.index) != manifest.term and manifest.index > log.base.index:
+                path.rename(incoming_path(directory.snapshots_path, manifest.checksum()))
 
 
 def _doubt(directory: DataDirectory, log: LmdbLog, mark: DirtyMark, map_size: int) -> str:
@@ -93,10 +128,48 @@ def _doubt(directory: DataDirectory, log: LmdbLog, mark: DirtyMark, map_size: in
     state = LmdbState(path, map_size)
     applied = read_applied(state.meta(APPLIED)).applied
     state.close()
+    if applied.index < log.base.index:  # trap 24
+        return f"the state has applied {applied}, and the log begins behind {log.base}"
     if log.term_at(applied.index) != applied.term:
         # Apply only ever follows the durable log, so the log lost entries that this node had acknowledged (trap 29).
         raise CorruptLog(
-            f"the state in {path} has applied {applied}, but the log ends at {log.last}: the log lost entries. Put the "
-            "whole data directory back as it was, or empty it and let the node join as a new member"
+            f"the state in {path} has applied {applied}, but the log ends at {log.last}: the log lost entries. "
+            f"{_WAY_OUT}"
         )
     return ""
+
+
+def _source(directory: DataDirectory, log: LmdbLog) -> Path | None:
+    """The newest sound snapshot that the log goes on from without a gap (trap 24); None: the log has it all.
+
+    Raises:
+        CorruptLog: the log has not, and there is no such snapshot.
+    """
+    reasons = []
+    for path in list_snapshots(directory.snapshots_path):
+        try:
+            last = read_manifest(path).last
+            if last.index >= log.base.index and log.term_at(last.index) == last.term:
+                verify_snapshot(path)
+                return path
+            reasons.append(f"{path.name} ends at {last}")
+        except (CorruptSnapshot, OSError) as error:
+            reasons.append(str(error))
+    if not log.base.index:
+        return None
+    raise CorruptLog(
+        f"the applied state is lost, and the log in {directory.log_path} begins behind {log.base} only: "
+        f"{'; '.join(reasons) or 'there is no snapshot'}. {_WAY_OUT}"
+    )
+
+
+def _copy(snapshot: Path, state: Path) -> None:
+    """Make a snapshot the state of a generation, as one step: whatever is not whole has another name."""
+    fresh = state.with_name(f"{state.name}.new")
+    try:
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700)
+        shutil.copyfile(snapshot, fresh / DATA_FILE)
+        fresh.rename(state)
+    except OSError as error:
+        raise StorageFault(f"the state could not be copied from {snapshot}: {error}") from error

@@ -84,6 +84,22 @@ def list_snapshots(directory: Path) -> list[Path]:
     return sorted(directory.glob(f"{'[0-9]' * 20}{SUFFIX}"), reverse=True)
 
 
+def remove_leftovers(directory: Path) -> None:
+    """Remove what a killed process was making; what a peer was sending (``incoming.*``) is gone on with."""
+    for path in directory.glob("making.*"):
+        path.unlink(missing_ok=True)
+
+
+def incoming_path(directory: Path, checksum: bytes) -> Path:
+    """Where the snapshot of that checksum is staged while it comes from the leader, until it is installed."""
+    return directory / f"incoming.{checksum.hex()}"
+
+
+def list_incoming(directory: Path) -> list[Path]:
+    """All that is staged."""
+    return list(directory.glob("incoming.*"))
+
+
 def make_snapshot(
     state: Path,
     directory: Path,

@@ -25,6 +25,13 @@ def level_of(free: int, total: int) -> int:
     return RESERVE if free >= reserve // 4 else EXHAUSTED
 
 
+def has_room(directory: Path, size: int) -> bool:
+    """Whether so many bytes fit into the file system without touching the reserve."""
+    found = os.statvfs(directory)
+    free, total = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+    return level_of(free - size, total) == ENOUGH
+
+
 class Space:
     """Looks at the file system now and then, not at every write."""
 

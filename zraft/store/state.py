@@ -11,6 +11,7 @@ killed one in the page cache (see ``store.dirty`` for the rest).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -124,7 +125,8 @@ class LmdbState:
     @property
     def size_bytes(self) -> int:
         """The bytes that the tables occupy."""
-        return tables_bytes(self._current()._txn, *self._handles)
+        with nullcontext(self._writing._txn) if self._writing else self._env.begin() as txn:
+            return tables_bytes(txn, *self._handles)
 
     @property
     def map_used_bytes(self) -> int:

@@ -158,6 +158,19 @@ def test_a_new_term_is_told_to_all_in_its_place_among_the_results(storage: Stora
     assert other.next() == AppliedTerm(4)
 
 
+def test_what_a_snapshot_skipped_is_told_before_anything_that_comes_behind_it(
+    storage: Storage, gateway: Gateway
+) -> None:
+    # Else a gateway takes a later term for proof that its proposal was never executed, and has it executed twice.
+    other = Gateway(storage, number=1)
+    other.register()
+    assert other.next() == Registered(True)
+    storage.links.skipped()
+    storage.links.tell([AppliedTerm(4), results(9)], 9)
+    assert [gateway.next() for _ in range(3)] == [Registered(True), AppliedTerm(4), results(9)]
+    assert [other.next(), other.next()] == [Registered(True), AppliedTerm(4)]
+
+
 # --- waits
 
 

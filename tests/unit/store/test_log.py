@@ -109,8 +109,8 @@ def test_the_directory_is_for_its_owner_only(written: Path) -> None:
 
 
 def test_a_log_of_a_newer_format_is_refused(written: Path) -> None:
-    change(written, lambda txn, meta, entries: txn.put(b"format", (2).to_bytes(4, "big"), db=meta))
-    with pytest.raises(IdentityRefused, match=r"is of format 2, .* knows only format 1"):
+    change(written, lambda txn, meta, entries: txn.put(b"format", (3).to_bytes(4, "big"), db=meta))
+    with pytest.raises(IdentityRefused, match=r"is of format 3, .* knows only format 2"):
         LmdbLog(written, MEMBER, MAP_SIZE)
 
 
@@ -252,7 +252,6 @@ def test_the_log_tells_its_size(path: Path) -> None:
     log.append(1, [encode_entry(1, 1, EntryKind.COMMANDS, NO_ORIGIN, bytes(1 << 20))])
     assert 1 << 20 < log.size_bytes < 2 << 20
     log.commit()
-    assert log.size_bytes < log.map_used_bytes < 2 << 20
     log.truncate(1)
     log.commit()
     assert log.size_bytes == 0
@@ -262,7 +261,7 @@ def test_the_log_tells_its_size(path: Path) -> None:
 def test_nothing_goes_on_after_a_failed_sync(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # S13, trap 30a
     log = LmdbLog(written, MEMBER, MAP_SIZE)
     monkeypatch.setattr(log, "_txn", FailingTransaction())
-    with pytest.raises(SyncFailed, match="zraft repair --acknowledge-fsync-failure") as caught:
+    with pytest.raises(SyncFailed, match="--acknowledge-fsync-failure") as caught:
         log.commit()
     with pytest.raises(SyncFailed):
         log.commit()

@@ -1,0 +1,118 @@
+"""Backups by the command line: against a scripted node, and on files; all of them end with 5 on damage."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.cli.asking import Serve, run
+from tests.unit.store.stored import MAP, RECORD, find, flip, written
+from zraft.protocol.client import BackupChunk, ErrorResult, ReadBackup, Request, Response
+from zraft.store.snapshots import make_snapshot, verify_snapshot
+
+CHUNK = 10_000
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    directory = written(tmp_path / "node-1", 5, 5)
+    path, _ = make_snapshot(directory.state_path(0), directory.snapshots_path, MAP, RECORD, 1.0)
+    return path
+
+
+class Giver:
+    """A node that gives the file, after it has been asked for it twice in vain."""
+
+    def __init__(self, file: Path, wrong: int | None = None) -> None:
+        data = bytearray(file.read_bytes())
+        if wrong is not None:
+            data[wrong] ^= 1
+        self._data = bytes(data)
+        self._asked = 0
+        self.names: set[bytes] = set()
+
+    def __call__(self, request: Request) -> Response:
+        assert isinstance(request, ReadBackup)
+        self.names.add(request.backup)
+        self._asked += 1
+        if self._asked < 3:
+            return BackupChunk(request.offset, 0, b"")
+        return BackupChunk(request.offset, len(self._data), self._data[request.offset : request.offset + CHUNK])
+
+
+def test_save_writes_what_the_node_gives(serve: Serve, file: Path, tmp_path: Path) -> None:
+    giver = Giver(file)
+    node = serve(giver)
+    result = run("snapshot", "save", "b", "--endpoints", node.endpoint, "--output", "json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert (tmp_path / "b").read_bytes() == file.read_bytes()
+    assert stat.S_IMODE((tmp_path / "b").stat().st_mode) & 0o077 == 0
+    assert len(giver.names) == 1
+    document = json.loads(result.stdout)
+    assert (document["revision"], document["index"]) == (5, 5)
+    assert document["cluster_id"] == RECORD.cluster_id().hex()
+    assert document["checksum"] == verify_snapshot(file).checksum().hex()
+
+
+def test_save_goes_on_to_a_node_that_has_time(serve: Serve, file: Path, tmp_path: Path) -> None:
+    busy = serve(ErrorResult("ResourceExhausted", "another backup of this node is being read"))
+    free = serve(Giver(file))
+    result = run("snapshot", "save", "b", "--endpoints", f"{busy.endpoint},{free.endpoint}")
+    assert result.exit_code == 0
+    assert (tmp_path / "b").exists()
+
+
+def test_save_ends_with_5_on_damage_and_leaves_the_old_file(serve: Serve, file: Path, tmp_path: Path) -> None:
+    (tmp_path / "b").write_text("old")
+    node = serve(Giver(file, wrong=find(file, b"value")))
+    result = run("snapshot", "save", "b", "--endpoints", node.endpoint)
+    assert (result.exit_code, "damaged" in result.stderr) == (5, True)
+    assert (tmp_path / "b").read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "node-1"]
+
+
+def test_save_from_nobody_is_unavailable(serve: Serve, tmp_path: Path) -> None:
+    node = serve(ErrorResult("Unavailable", "the node is starting"))
+    result = run("snapshot", "save", "b", "--endpoints", node.endpoint, "--timeout", "0.3")
+    assert (result.exit_code, "the node is starting" in result.stderr) == (3, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_node_that_ends_too_early_is_found_out(serve: Serve, tmp_path: Path) -> None:
+    node = serve(lambda request: BackupChunk(0, 100, b"" if getattr(request, "offset", 0) else b"x"))
+    result = run("snapshot", "save", "b", "--endpoints", node.endpoint)
+    assert (result.exit_code, "ended after 1" in result.stderr) == (5, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_status_tells_what_a_file_holds(file: Path) -> None:
+    result = run("snapshot", "status", str(file))
+    assert result.exit_code == 0
+    assert "REVISION     5\n" in result.stdout
+    assert "1970-01-01T00:00:01+00:00" in result.stdout
+
+
+@pytest.mark.parametrize("command", [("status",), ("restore", "--id", "node-1", "--data-dir", "new")])
+@pytest.mark.parametrize("where", [b"value", b"zraftsn"])
+def test_a_damaged_file_ends_with_5(file: Path, tmp_path: Path, command: tuple[str, ...], where: bytes) -> None:
+    flip(file, find(file, where))
+    result = run("snapshot", command[0], str(file), *command[1:])
+    assert (result.exit_code, str(file) in result.stderr) == (5, True)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_file_that_is_cut_short_ends_with_5(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-1])
+    assert run("snapshot", "status", str(file)).exit_code == 5
+
+
+def test_restore_makes_a_directory_once(file: Path) -> None:
+    words = ("snapshot", "restore", str(file), "--id", "node-1", "--data-dir", "new", "--bump-revision", "10")
+    result = run(*words)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "restored revision 15" in result.stdout
+    assert "\nzraft node --id node-1 --data-dir new\n" in result.stdout
+    result = run(*words)
+    assert (result.exit_code, "is not empty" in result.stderr) == (2, True)
+    assert run("check", "new").exit_code == 0

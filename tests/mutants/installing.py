@@ -1,0 +1,172 @@
+"""Defects of snapshots on their way ([R] section 7): guards of the receiver, and what the sender may conclude."""
+
+from tests.mutants.mutant import Mutant
+
+ACCEPTOR = "core/acceptor.py"
+INSTALLATION = "core/installation.py"
+PROGRESS = "core/progress.py"
+REPLICATION = "core/replication.py"
+STREAMING = "core/streaming.py"
+RECEIVING = "tests/unit/core/test_installation.py"
+SENDING = "tests/unit/core/test_streaming.py"
+
+MUTANTS = (
+    Mutant(
+        "an old leader sends a snapshot",
+        "a snapshot needs T >= term",
+        ACCEPTOR,
+        "        if message.term < log.term:\n"
+        "            return Answer(InstallAnswer(log.term, message.snapshot, 0))\n",
+        "",
+    ),
+    Mutant(
+        "a snapshot does not raise the term",
+        "a candidate or follower follows the leader that sends a snapshot (trap 9)",
+        ACCEPTOR,
+        "        self._follow(message.term, sender)\n        if message.snapshot.index <= self.commit:\n",
+        "        if message.snapshot.index <= self.commit:\n",
+        test=RECEIVING,
+    ),
+    Mutant(
+        "what is committed is sent once more",
+        "a snapshot of what is committed here is answered as installed",
+        ACCEPTOR,
+        "        if message.snapshot.index <= self.commit:\n",
+        "        if False:\n",
+        test=RECEIVING,
+    ),
+    Mutant(
+        "a snapshot takes the state back",
+        "a snapshot is installed only ahead of what is committed",
+        ACCEPTOR,
+        "        if snapshot.index <= self.commit:\n",
+        "        if False:\n",
+        test=RECEIVING,
+    ),
+    Mutant(
+        "the commit index stays behind a snapshot",
+        "a snapshot moves the log, the commit index and the applied index together",
+        ACCEPTOR,
+        "        self.commit = self.applied = snapshot.index\n",
+        "        self.applied = snapshot.index\n",
+    ),
+    Mutant(
+        "the term is the snapshot's",
+        "the term is never taken from a snapshot (trap 26)",
+        ACCEPTOR,
+        "        self._log.install(snapshot, generation)\n",
+        "        self._log.install(snapshot, generation)\n        self._log.set_term(snapshot.term, 0)\n",
+    ),
+    Mutant(
+        "an old snapshot is offered",
+        "a snapshot that ends before the log begins helps nobody",
+        ACCEPTOR,
+        " or offer.index < log.base.index:\n",
+        ":\n",
+        test=RECEIVING,
+    ),
+    Mutant(
+        "a damaged snapshot is offered again",
+        "a damaged snapshot is never handed on (trap 30)",
+        ACCEPTOR,
+        " or offer.checksum == message.damaged",
+        "",
+        test=RECEIVING,
+    ),
+    Mutant(
+        "an empty snapshot is taken",
+        "no empty snapshot is ever staged (trap 27)",
+        INSTALLATION,
+        "        if snapshot.index < 1 or snapshot.size < 1:\n",
+        "        if False:\n",
+        test=RECEIVING,
+    ),
+    Mutant(
+        "pieces are taken in any order",
+        "only the piece at exactly the held offset is taken",
+        INSTALLATION,
+        " or message.offset != self.held or ",
+        " or ",
+        test=RECEIVING,
+    ),
+    Mutant(
+        "damaged pieces are staged",
+        "a piece is checked when it arrives",
+        INSTALLATION,
+        " or google_crc32c.value(message.data) != message.crc:\n",
+        ":\n",
+        test=RECEIVING,
+    ),
+    Mutant(
+        "a damaged snapshot is installed",
+        "a corrupt snapshot is never installed (trap 30)",
+        INSTALLATION,
+        "        if sound:\n",
+        "        if True:\n",
+        test=RECEIVING,
+    ),
+    Mutant(
+        "a delayed piece pushes out a newer snapshot",
+        "only a question begins a stream",
+        INSTALLATION,
+        "        if message.data:\n",
+        "        if False:\n",
+        test=RECEIVING,
+    ),
+    Mutant(
+        "a snapshot is replaced while it is checked",
+        "no other snapshot begins while one is being verified",
+        INSTALLATION,
+        "        if self._verifying:\n            return [Ignored(",
+        "        if False:\n            return [Ignored(",
+        test=RECEIVING,
+    ),
+    Mutant(
+        "any snapshot's answer counts",
+        "an answer speaks of the snapshot that it names",
+        PROGRESS,
+        "        if stream is None or answer.snapshot != stream.snapshot:\n",
+        "        if stream is None:\n",
+        test=SENDING,
+    ),
+    Mutant(
+        "a stream ends by its own answers only",
+        "a snapshot succeeds by an Append's answer alone",
+        PROGRESS,
+        "        if self.stream is not None and self.match >= self.stream.snapshot.index:\n",
+        "        if False:\n",
+        test=SENDING,
+    ),
+    Mutant(
+        "any Append's answer ends a stream",
+        "a stream ends by an answer that reaches its snapshot",
+        PROGRESS,
+        "        if self.stream is not None and self.match >= self.stream.snapshot.index:\n",
+        "        if self.stream is not None:\n",
+        test=SENDING,
+    ),
+    Mutant(
+        "the log is cut under a stream",
+        "while a snapshot is on its way the entries behind it are kept",
+        REPLICATION,
+        "        effects += self._keep(lead, now)\n",
+        "",
+        test=SENDING,
+    ),
+    Mutant(
+        "a stream without a window",
+        "at most four pieces are under way",
+        STREAMING,
+        "min(self.snapshot.size, window)\n",
+        "self.snapshot.size + 0 * window\n",
+        test=SENDING,
+    ),
+    Mutant(
+        "a stream without a rate",
+        "pieces leave no faster than the rate",
+        STREAMING,
+        "        while self._has_more() and now >= self._free_at:\n",
+        "        while self._has_more():\n",
+        test=SENDING,
+    ),
+)

@@ -1,0 +1,234 @@
+"""The files of an installation: what ``core.installation`` wants done with a snapshot that comes from the leader.
+
+::
+
+    snapshots/incoming.<checksum>     the pieces, as they come; an interrupted stream goes on from its size
+    state.<generation + 1>/data.mdb   a copy of it when it is whole, checked and durable; the copy need not be durable
+    snapshots/<index>.snapshot        its name from the moment on in which it is installed
+
+Each step leaves the one before it in place, and nothing that the node works with is touched. Then storage takes the
+one step that counts: the log's transaction that begins behind the snapshot and names the new generation. A crash
+between the name and that transaction leaves a snapshot that the log does not reach: the next start gives it its old
+name back, so that nothing is ever cut behind it.
+
+Checking and copying is done by a thread, since a vote must not wait for it; the poller hears of its end.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from pathlib import Path
+from typing import NamedTuple
+
+from zraft.actors.logs import Log
+from zraft.core.effects import Answer, Ignored
+from zraft.core.installation import Discard, Effect, Install, Installation, Stage, Verify, WriteChunk
+from zraft.errors import CorruptSnapshot, StorageFault
+from zraft.protocol.entries import ClusterRecord
+from zraft.protocol.peer import InstallAnswer, InstallSnapshot, SnapshotId
+from zraft.store.directory import DataDirectory
+from zraft.store.files import make_directory, sync_directory
+from zraft.store.snapshots import (
+    DATA_FILE,
+    incoming_path,
+    list_incoming,
+    list_snapshots,
+    snapshot_path,
+    verify_snapshot,
+)
+
+
+class Prepared(NamedTuple):
+    """A snapshot that may be installed, and the generation whose directory holds its state by now."""
+
+    snapshot: SnapshotId
+    generation: int
+
+
+class Outcome(NamedTuple):
+    """What a step came to: answers for the sender, and the snapshot that is ready, if one is."""
+
+    answers: list[InstallAnswer]
+    ready: Prepared | None
+
+
+class Installing:
+    """Carries out the effects of ``core.installation``; one snapshot at a time."""
+
+    def __init__(self, directory: DataDirectory, log: Log) -> None:
+        self._directory = directory
+        self._log = log
+        self._core = Installation()
+        self._staged = -1  # descriptor of the staging file
+        self._path = Path()  # of the staging file
+        self._generation = 0
+        self._record: ClusterRecord | None = None
+        self._thread: threading.Thread | None = None
+        self._fault: Exception | None = None
+        self._done = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def fileno(self) -> int:
+        """Readable when the thread has finished: then call ``finished``."""
+        return self._done
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """(bytes held, bytes in all) of the snapshot that is on its way in; zeros when none is."""
+        snapshot = self._core.snapshot
+        return (self._core.held, snapshot.size) if snapshot else (0, 0)
+
+    def on_chunk(self, message: InstallSnapshot, term: int, generation: int, record: ClusterRecord | None) -> Outcome:
+        """A piece that passed the acceptor's guards; ``generation`` is the one in use, ``record`` the own cluster's."""
+        if self._thread is None:
+            self._generation, self._record = generation + 1, record
+        return self._do(self._core.on_chunk(message, term), term)
+
+    def finished(self, term: int) -> Outcome:
+        """The thread is done: what it prepared can be installed, or was damaged, or the disk refused."""
+        os.eventfd_read(self._done)
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        fault, self._fault = self._fault, None
+        if fault is None or isinstance(fault, CorruptSnapshot):
+            if fault is not None:
+                self._log.error("a snapshot from the leader is damaged, and another one asked for", why=str(fault))
+            return self._do(self._core.verified(fault is None, term), term)
+        self._give_up(fault)
+        return Outcome([], None)
+
+    def adopt(self, snapshot: SnapshotId) -> None:
+        """Give what was staged the name of this node's own snapshots, durably: the log is about to rest on it.
+
+        Raises:
+            StorageFault: the disk refused.
+        """
+        try:
+            self._path.rename(snapshot_path(self._path.parent, snapshot.index))
+            sync_directory(self._path.parent)
+        except OSError as error:
+            raise StorageFault(f"the snapshot {self._path} could not be given its name: {error}") from error
+
+    def close(self) -> None:
+        """Wait for the thread: it must not touch the directory when the lock on it is gone."""
+        if self._thread is not None:
+            self._thread.join()
+        self._close_staged()
+        os.close(self._done)
+
+    def _do(self, effects: list[Effect], term: int) -> Outcome:
+        answers: list[InstallAnswer] = []
+        ready: Prepared | None = None
+        try:
+            for effect in effects:
+                match effect:
+                    case Answer(answer):
+                        answers.append(answer)
+                    case Ignored(reason):
+                        self._log.every(10, "piece of a snapshot ignored", reason=reason)
+                    case Stage(snapshot):
+                        more = self._do(self._core.staged(self._stage(snapshot), term), term)
+                        answers += more.answers
+                    case WriteChunk(offset, data):
+                        _write_all(self._staged, data, offset)
+                    case Verify(snapshot):
+                        self._verify(snapshot)
+                    case Discard():
+                        self._path.unlink(missing_ok=True)
+                    case Install(snapshot):
+                        ready = Prepared(snapshot, self._generation)
+        except OSError as error:
+            self._give_up(error)
+            return Outcome([], None)  # the leader asks again
+        return Outcome(answers, ready)
+
+    def _stage(self, snapshot: SnapshotId) -> int:
+        """Open what is there of it."""
+        directory = self._directory.snapshots_path
+        make_directory(directory)
+        self._close_staged()
+        self._path = incoming_path(directory, snapshot.checksum)
+        for other in list_incoming(directory):
+            if other != self._path:
+                other.unlink()
+        self._staged = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        size = os.fstat(self._staged).st_size
+        if size > snapshot.size:
+            os.ftruncate(self._staged, 0)
+            return 0
+        return size
+
+    def _verify(self, snapshot: SnapshotId) -> None:
+        self._close_staged()
+        self._thread = threading.Thread(target=self._prepare, args=(snapshot,), name="installing", daemon=True)
+        self._thread.start()
+
+    def _prepare(self, snapshot: SnapshotId) -> None:
+        """In the thread: check all of it, make it durable, copy it to where the next state is opened."""
+        try:
+            _check(self._path, snapshot, self._record)
+            state = self._directory.state_path(self._generation)
+            shutil.rmtree(state, ignore_errors=True)
+            make_directory(state)
+            shutil.copyfile(self._path, state / DATA_FILE)
+        except (OSError, StorageFault) as error:
+            self._fault = error
+        finally:
+            os.eventfd_write(self._done, 1)
+
+    def _give_up(self, error: Exception) -> None:
+        """Begin anew when the leader asks again: of what was staged, the size tells how far it got."""
+        self._log.every(10, "a snapshot from the leader could not be stored; it will be tried again", why=str(error))
+        self._close_staged()
+        self._core = Installation()
+
+    def _close_staged(self) -> None:
+        if self._staged >= 0:
+            os.close(self._staged)
+            self._staged = -1
+
+
+def remove_replaced(directory: DataDirectory, generation: int, snapshot: SnapshotId) -> None:
+    """Remove, in the background, the state and the snapshots from before an installation.
+
+    What is left of them when the process dies, the next start removes.
+    """
+
+    def remove() -> None:
+        shutil.rmtree(directory.state_path(generation), ignore_errors=True)
+        newest = snapshot_path(directory.snapshots_path, snapshot.index)
+        for path in list_snapshots(directory.snapshots_path):
+            if path < newest:
+                path.unlink(missing_ok=True)
+
+    threading.Thread(target=remove, name="removing", daemon=True).start()
+
+
+def _check(path: Path, snapshot: SnapshotId, record: ClusterRecord | None) -> None:
+    """Check a whole file, and make it durable.
+
+    Raises:
+        CorruptSnapshot: it is damaged, or not what the leader said, or of another cluster.
+    """
+    manifest = verify_snapshot(path)
+    if (manifest.last.index, manifest.last.term, manifest.checksum()) != (
+        snapshot.index,
+        snapshot.term,
+        snapshot.checksum,
+    ):
+        raise CorruptSnapshot(f"{path} is another snapshot than the one of {snapshot.index} that was announced")
+    if manifest.record is not None and manifest.record != record:
+        raise CorruptSnapshot(f"{path} is a snapshot of another cluster")
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(descriptor: int, data: bytes, offset: int) -> None:
+    written = 0
+    while written < len(data):
+        written += os.pwrite(descriptor, data[written:], offset + written)

@@ -1,0 +1,85 @@
+"""The snapshotter: a process that storage, or a gateway, starts for one snapshot, so that nothing waits for the copy.
+
+``python -m zraft.actors.snapshotter JOB``, the job as JSON. Exit code 0: the newest snapshot in the job's directory
+was made, or is sound, and every byte of it was read back. Else nothing has changed but leftovers.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from zraft.actors.logs import Log, set_up
+from zraft.actors.process import die_with_parent, name_process
+from zraft.errors import CorruptSnapshot, FatalError
+from zraft.protocol.entries import ClusterRecord
+from zraft.store.snapshots import list_snapshots, make_snapshot, verify_snapshot, write_snapshot
+
+NICENESS = 10
+"""Storage and gateways come first where processors are short."""
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What to do: the paths are those of the state's environment and of the directory of snapshots.
+
+    ``check``: the newest snapshot is only verified, and another one made if it is damaged. ``backup``: the path of a
+    file that is made for somebody else instead, who verifies it.
+    """
+
+    node: str
+    parent: int
+    state: str
+    directory: str
+    map_size: int
+    record: ClusterRecord | None
+    check: bool
+    backup: str = ""
+
+
+def main(job: Job) -> int:
+    """Do it; returns the exit code."""
+    die_with_parent(job.parent)
+    os.nice(NICENESS)
+    name_process(job.node, "snapshotter")
+    log = set_up(job.node, "snapshotter")
+    try:
+        if job.backup:
+            write_snapshot(Path(job.state), Path(job.backup), job.map_size, job.record, time.time())
+        elif not (job.check and _is_sound(job, log)):
+            path, _ = make_snapshot(Path(job.state), Path(job.directory), job.map_size, job.record, time.time())
+            _read_back(path)
+    except FatalError as error:
+        log.error("no snapshot was made", error=type(error).__name__, message=str(error))
+        return error.exit_code
+    return 0
+
+
+def _is_sound(job: Job, log: Log) -> bool:
+    for path in list_snapshots(Path(job.directory))[:1]:
+        try:
+            verify_snapshot(path)
+        except (CorruptSnapshot, OSError) as error:
+            log.error("a damaged snapshot is replaced", message=str(error))
+            return False
+        return True
+    return False
+
+
+def _read_back(path: Path) -> None:
+    """Verify what the disk holds, not what the page cache does. A damaged file is not left under its name."""
+    descriptor = os.open(path, os.O_RDONLY)
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(descriptor)
+    try:
+        verify_snapshot(path)
+    except CorruptSnapshot:
+        path.unlink()
+        raise
+
+
+if __name__ == "__main__":
+    sys.exit(main(msgspec.json.decode(sys.argv[1], type=Job)))
