@@ -17,8 +17,8 @@ class History:
         self._written: dict[int, tuple[bytes, bytes]] = {}
 
     def add(self, at: bytes, data: bytes) -> None:
-        record = unpack_record(at, data)
-        revision = read_record_key(at)[0]
+        revision, sub = read_record_key(at)
+        record = unpack_record(revision, sub, data)
         if record.key not in self._items:
             insort(self._keys, record.key)
         self.records[at] = data

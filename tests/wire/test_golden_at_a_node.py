@@ -24,8 +24,8 @@ REFUSED = {
 @pytest.mark.parametrize("kind", [zmq.REQ, zmq.DEALER])
 def test_a_node_takes_the_golden_requests(served: Served, kind: int) -> None:
     answers = {"Put": "PutResult", "Delete": "DeleteResult", "Get": "GetResult", "Batch": "BatchResult"}
-    answers |= {"Range": "RangeResult", "ClusterStatus": "StatusResult", "ReadBackup": "BackupChunk"}
-    answers |= {"Compact": "CompactResult"}
+    answers |= {"Range": "RangeResult", "ClusterStatus": "StatusResult"}
+    answers |= {"Compact": "CompactResult", "ReadBackup": "BackupChunk"}
     with Stranger(served, kind) as stranger:
         for line in REQUESTS:
             [record], [answer] = line["value"], ask(stranger, bytes.fromhex(line["hex"]))

@@ -131,15 +131,13 @@ class Keyspace:
         if isinstance(operation, Put):
             revision = self._next_revision()
             create, version, lease = create or revision, version + 1, operation.lease
-            at = record_key(revision, 0)
-            record, checksum = pack_record(at, create, version, mod, sub, lease, key, operation.value)
-            self._write(key, pack_meta(key, revision, 0, create, version, lease), at, record, checksum)
+            record, checksum = pack_record(revision, create, version, mod, sub, lease, key, operation.value)
+            self._write(key, pack_meta(key, revision, 0, create, version, lease), record, checksum)
             return PutResult(True, None, index, revision, revision, previous)
         if not version:
             return DeleteResult(True, None, index, self.revision)
         revision = self._next_revision()
-        at = record_key(revision, 0)
-        self._write(key, pack_meta(key, revision, 0, 0, 0, 0), at, *pack_record(at, 0, 0, mod, sub, 0, key, b""))
+        self._write(key, pack_meta(key, revision, 0, 0, 0, 0), *pack_record(revision, 0, 0, mod, sub, 0, key, b""))
         return DeleteResult(True, None, index, revision, revision, True, previous)
 
     def _compact(self, command: Compact, index: int, answers: list[Result]) -> Iterator[None]:
@@ -165,9 +163,9 @@ class Keyspace:
         self.revision += 1
         return self.revision
 
-    def _write(self, key: bytes, meta: bytes, at: bytes, record: bytes, checksum: int) -> None:
+    def _write(self, key: bytes, meta: bytes, record: bytes, checksum: int) -> None:
         """Add the key's record of the newest revision, and point its index entry there."""
-        self._records.append((at, record))
+        self._records.append((record_key(self.revision, 0), record))
         self._digest += digest_of(self.revision, checksum)
         self._tables.set_key(key, meta)
         if len(self._records) >= RECORDS_MAX:
@@ -175,11 +173,10 @@ class Keyspace:
 
     def _value_at(self, mod: int, sub: int) -> KeyValue:
         self._flush()
-        at = record_key(mod, sub)
-        data = self._tables.record(at)
+        data = self._tables.record(record_key(mod, sub))
         if data is None:
             raise CorruptState(f"the record of revision {mod}/{sub} is missing")
-        return key_value(mod, unpack_record(at, data))
+        return key_value(mod, unpack_record(mod, sub, data))
 
     def _flush(self) -> None:
         if self._records:

@@ -7,8 +7,9 @@
 A deleted key keeps its index entry with version 0, since older revisions of it can still be read; compaction
 removes both.
 
-Each record and each index entry ends with a CRC-32C over its key in the table and its own bytes, so that one that
-stands in a wrong place is as damaged as one with a flipped bit. It is checked whenever one is taken apart.
+Each record and each index entry ends with a CRC-32C over its place in the table and its own bytes, so that one that
+stands in a wrong place is as damaged as one with a flipped bit. It is checked whenever one is taken apart. (A record's
+place is what the CRC starts from: that spares a copy of the value.)
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ _RECORD = struct.Struct(">QQQIQH")
 _AT = struct.Struct(">QI")
 _SOUND = 0x48674BC7
 """The CRC-32C of any bytes with their own CRC-32C, little-endian, behind them."""
-_DIGEST_MASK = (1 << 64) - 1
+_U32_MASK = (1 << 32) - 1
+_U64_MASK = (1 << 64) - 1
 _MIX = 0x9E3779B9
 
 record_key = _AT.pack
@@ -42,6 +44,7 @@ read_record_key = _AT.unpack
 """The other way."""
 
 _value = google_crc32c.value
+_extend = google_crc32c.extend
 
 
 class AppliedState(NamedTuple):
@@ -86,7 +89,7 @@ def read_applied(data: bytes | None) -> AppliedState:
 def pack_applied(state: AppliedState) -> bytes:
     """The bytes of it; the digest is taken modulo 2^64."""
     applied, revision, compacted, swept, digest = state
-    return _APPLIED.pack(applied.index, applied.term, revision, compacted, swept, digest & _DIGEST_MASK)
+    return _APPLIED.pack(applied.index, applied.term, revision, compacted, swept, digest & _U64_MASK)
 
 
 def pack_meta(key: bytes, mod: int, sub: int, create: int, version: int, lease: int) -> bytes:
@@ -108,34 +111,37 @@ def unpack_meta(key: bytes, data: bytes) -> KeyMeta:
 
 
 def pack_record(
-    at: bytes, create: int, version: int, previous: int, previous_sub: int, lease: int, key: bytes, value: bytes
+    revision: int, create: int, version: int, previous: int, previous_sub: int, lease: int, key: bytes, value: bytes
 ) -> tuple[bytes, int]:
-    """The bytes of a ``Record`` of these fields, and its checksum. No such object is made: apply is a hot path."""
+    """The bytes of a ``Record`` that is to stand at (revision, 0), and their checksum.
+
+    No ``Record`` is made of the fields: this is on the hot path of apply.
+    """
     data = _RECORD.pack(create, version, previous, previous_sub, lease, len(key)) + key + value
-    checksum: int = _value(at + data)
+    checksum: int = _extend(revision & _U32_MASK, data)
     return data + checksum.to_bytes(4, "little"), checksum
 
 
-def unpack_record(at: bytes, data: bytes) -> Record:
-    """The record that stands at ``at``.
+def unpack_record(revision: int, sub: int, data: bytes) -> Record:
+    """The record that stands at (revision, sub).
 
     Raises:
         CorruptState: it does not match its checksum.
     """
-    check_record(at, data)
+    check_record(revision, sub, data)
     create, version, previous, previous_sub, lease, length = _RECORD.unpack_from(data)
     start, end = _RECORD.size, _RECORD.size + length
     return Record(create, version, previous, previous_sub, lease, data[start:end], data[end:-4])
 
 
-def check_record(at: bytes, data: bytes) -> int:
-    """The checksum of the record that stands at ``at``.
+def check_record(revision: int, sub: int, data: bytes) -> int:
+    """The checksum of the record that stands at (revision, sub).
 
     Raises:
         CorruptState: the record does not match it.
     """
-    if _value(at + data) != _SOUND:
-        raise CorruptState("the record of revision {}/{} does not match its checksum".format(*_AT.unpack(at)))
+    if _extend((revision + sub * _MIX) & _U32_MASK, data) != _SOUND:
+        raise CorruptState(f"the record of revision {revision}/{sub} does not match its checksum")
     return int.from_bytes(data[-4:], "little")
 
 

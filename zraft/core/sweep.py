@@ -48,7 +48,7 @@ class Sweep:
                 if revision > self._compacted:
                     self.swept = self._compacted
                     return
-                self._visit(at, revision, sub, data)
+                self._visit(revision, sub, data)
                 self.swept = revision
                 size += len(data)
             if len(found) < RECORDS_PER_STEP:
@@ -58,8 +58,8 @@ class Sweep:
             start = found[-1][0] + b"\0"
             yield
 
-    def _visit(self, at: bytes, revision: int, sub: int, data: bytes) -> None:
-        record = unpack_record(at, data)
+    def _visit(self, revision: int, sub: int, data: bytes) -> None:
+        record = unpack_record(revision, sub, data)
         if record.previous:
             self._remove(record.previous, record.previous_sub)
         if record.version or revision == self._compacted:
@@ -70,9 +70,8 @@ class Sweep:
             self._tables.delete_key(record.key)
 
     def _remove(self, revision: int, sub: int) -> None:
-        at = record_key(revision, sub)
-        data = self._tables.delete_record(at)
+        data = self._tables.delete_record(record_key(revision, sub))
         if (
             data is not None
         ):  # else it went with an earlier sweep: a deletion, or what the record at ``swept`` points to
-            self.removed += digest_of(revision, check_record(at, data))
+            self.removed += digest_of(revision, check_record(revision, sub, data))

@@ -128,10 +128,9 @@ class View:
         return (mod, record) if record is not None and record.version else None
 
     def _record(self, mod: int, sub: int, swept: bool = False) -> Record | None:
-        at = record_key(mod, sub)
-        data = self._tables.record(at)
+        data = self._tables.record(record_key(mod, sub))
         if data is not None:
-            return unpack_record(at, data)
+            return unpack_record(mod, sub, data)
         if not swept:
             raise CorruptState(f"the record of revision {mod}/{sub} is missing")
         return None

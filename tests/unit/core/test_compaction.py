@@ -72,7 +72,8 @@ class Machine:
         """Index entries point to records, and the digest is that of the records."""
         digest = 0
         for at, data in self.state.records_from(b""):
-            digest += digest_of(read_record_key(at)[0], check_record(at, data))
+            revision, sub = read_record_key(at)
+            digest += digest_of(revision, check_record(revision, sub, data))
         assert read_applied(self.state.meta(APPLIED)).digest == digest % (1 << 64)
         for key, data in self.state.keys_from(b""):
             assert unpack_meta(key, data)[0] in self.revisions()
