@@ -75,6 +75,7 @@ LIMITS: dict[str, int] = {
     "batch_operations_max": client.BATCH_OPERATIONS_MAX,
     "range_items_max": client.RANGE_ITEMS_MAX,
     "reply_bytes_max": client.REPLY_BYTES_MAX,
+    "backup_chunk_bytes": client.BACKUP_CHUNK_BYTES,
     "frame_bytes_max": clients.MESSAGE_BYTES_MAX,
     "timeout_ms_max": round(clients.TIMEOUT_SECONDS_MAX * 1000),
     "timeout_ms_default": Settings().request_timeout_ms,

@@ -23,6 +23,7 @@
         ├── OutOfSpace           the disk or the map is full: apply waits for room
         ├── SyncFailed           a commit of the log failed: an operator must look at the disk
         ├── CorruptLog           a stored entry does not match its checksum
+        ├── CorruptState         a part of the applied state does not match its checksum
         └── CorruptSnapshot      a snapshot does not match its checksums
     InvariantViolated            a bug of zraft itself, never of its caller
 
@@ -159,6 +160,12 @@ class SyncFailed(StorageFault):
 
 class CorruptLog(StorageFault):
     """A stored entry does not match its checksum, or entries are missing."""
+
+    exit_code = 77
+
+
+class CorruptState(StorageFault):
+    """A part of the applied state does not match its checksum, or is missing."""
 
     exit_code = 77
 

@@ -25,8 +25,7 @@ from tests.chaos.nemesis import Nemesis
 from tests.chaos.power import PowerCutDisk
 from tests.chaos.proxy import Network, ProxiedCluster
 from tests.cluster.running import equal_and_led, free_ports, own_runtime
-from zraft.core.keyspace import APPLIED, read_applied
-from zraft.core.records import record_key
+from zraft.core.records import APPLIED, read_applied
 from zraft.store.directory import DataDirectory
 from zraft.store.files import make_directory
 from zraft.store.state import StateView
@@ -123,14 +122,15 @@ def _state_of(path: Path) -> tuple[int, str]:
     digest = hashlib.sha256()
     try:
         with view.begin() as tables:
-            _, revision = read_applied(tables.meta(APPLIED))
+            state = read_applied(tables.meta(APPLIED))
+            digest.update(repr(state[1:]).encode())
             for key, meta in tables.keys_from(b""):
                 digest.update(key + meta)
-            for number in range(1, revision + 1):
-                digest.update(tables.record(record_key(number, 0)) or b"missing")
+            for at, record in tables.records_from(b""):
+                digest.update(at + record)
     finally:
         view.close()
-    return revision, digest.hexdigest()
+    return state.revision, digest.hexdigest()
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from zraft.store.fault import acknowledge_sync_failure, pending_sync_failure
 
 pytestmark = pytest.mark.chaos
 
-WAY_OUT = "zraft repair --acknowledge-fsync-failure"
+WAY_OUT = "--acknowledge-fsync-failure"
 VALUE_BYTES = 3_000
 ROOM_BYTES = 4 << 20
 """Filled by the load before growth is refused."""

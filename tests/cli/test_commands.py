@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -190,10 +191,14 @@ def test_a_client_command_loads_nothing_of_a_node(serve: Serve) -> None:
     assert output == b"revision 3\n\n"
 
 
-def status_of(name: str, leader: str, term: int, *peers: tuple[str, str]) -> StatusResult:
+HOLDINGS = {"compacted_revision": 2, "snapshot_index": 7, "log_bytes": 1 << 20, "state_bytes": 1 << 19}
+HOLDINGS["snapshots_bytes"] = 2 << 20
+
+
+def status_of(name: str, leader: str, term: int, *peers: tuple[str, str], **more: Any) -> StatusResult:
     infos = tuple(PeerInfo(peer, peer.encode().hex(), "127.0.0.1:7090", endpoint) for peer, endpoint in peers)
     state = "leader" if name == leader else "follower"
-    return StatusResult(name, state, term, leader, infos, 9, 8, name.encode().hex(), CLUSTER.hex(), 1, 10, 3)
+    return StatusResult(name, state, term, leader, infos, 9, 8, name.encode().hex(), CLUSTER.hex(), 1, 10, 3, **more)
 
 
 @pytest.fixture
@@ -203,11 +208,12 @@ def pair() -> Iterator[tuple[ScriptedNode, ScriptedNode]]:
 
     def one(request: Request) -> Response:
         assert request == ClusterStatus()
-        return status_of("node-1", "node-3", 4, ("node-2", nodes[1].endpoint), ("node-3", "127.0.0.1:1"))
+        return status_of("node-1", "node-3", 4, ("node-2", nodes[1].endpoint), ("node-3", "127.0.0.1:1"), **HOLDINGS)
 
     def two(request: Request) -> Response:
         assert request == ClusterStatus()
-        return status_of("node-2", "node-2", 5, ("node-1", nodes[0].endpoint), ("node-3", "127.0.0.1:1"))
+        peers = (("node-1", nodes[0].endpoint), ("node-3", "127.0.0.1:1"))
+        return status_of("node-2", "node-2", 5, *peers, installing_held_bytes=3 << 20, installing_bytes=9 << 20)
 
     nodes += [ScriptedNode(one), ScriptedNode(two)]
     yield nodes[0], nodes[1]
@@ -250,6 +256,13 @@ def test_status_finds_all_members_from_one_endpoint(pair: tuple[ScriptedNode, Sc
         "last_log_index": 10,
         "revision": 3,
         "notice": "",
+        "compacted_revision": 2,
+        "snapshot_index": 7,
+        "log_bytes": 1048576,
+        "state_bytes": 524288,
+        "snapshots_bytes": 2097152,
+        "installing_held_bytes": 0,
+        "installing_bytes": 0,
     }
     assert document["members"][1]["node_id"] == "node-2"
     assert document["members"][2] == {"endpoint": "127.0.0.1:1", "error": "127.0.0.1:1: no connection"}
@@ -261,11 +274,13 @@ def test_status_is_a_table_for_people(pair: tuple[ScriptedNode, ScriptedNode]) -
     endpoints = f"{one.endpoint},localhost:{one.port}"
     result = run("status", "--endpoints", endpoints, "--timeout", "1")
     rows = [line.split() for line in result.stdout.splitlines()]
+    more = ["COMPACTED", "SNAPSHOT", "DISK", "NOTICE"]
+    receives = ["receives", "a", "snapshot:", "3.0MiB", "of", "9.0MiB"]
     assert rows == [
-        ["NODE", "ENDPOINT", "STATE", "TERM", "LEADER", "COMMIT", "APPLIED", "REVISION", "NOTICE"],
-        ["node-1", one.endpoint, "follower", "4", "node-3", "9", "8", "3"],
-        ["node-2", two.endpoint, "leader", "5", "node-2", "9", "8", "3"],
-        ["node-3", "127.0.0.1:1", "silent", "-", "-", "-", "-", "-", "127.0.0.1:1:", "no", "connection"],
+        ["NODE", "ENDPOINT", "STATE", "TERM", "LEADER", "COMMIT", "APPLIED", "REVISION", *more],
+        ["node-1", one.endpoint, "follower", "4", "node-3", "9", "8", "3", "2", "7", "3.5MiB"],
+        ["node-2", two.endpoint, "leader", "5", "node-2", "9", "8", "3", "-", "-", "0.0MiB", *receives],
+        ["node-3", "127.0.0.1:1", "silent", *"--------", "127.0.0.1:1:", "no", "connection"],
     ]
 
 

@@ -110,8 +110,10 @@ class Content(NamedTuple):
         for key in (*self.keys, b"absent"):
             assert tables.key(key) == self.keys.get(key)
             assert list(tables.keys_from(key)) == sorted(item for item in self.keys.items() if item[0] >= key)
+        assert list(tables.records_from(b"")) == sorted(self.records.items())
         for at in (*self.records, record_key(1 << 60, 0)):
             assert tables.record(at) == self.records.get(at)
+            assert list(tables.records_from(at)) == sorted(item for item in self.records.items() if item[0] >= at)
         for name in (b"applied", b"revision", b"absent"):
             assert tables.meta(name) == self.meta.get(name)
 
@@ -150,6 +152,25 @@ def test_a_crash_loses_what_was_not_committed_and_never_a_part(place: Place, sta
     committed = Content({b"a": b"1"}, {record_key(1, 0): b"r1"}, {b"applied": b"1"})
     committed.check(place.reader())
     committed.check(place.crash())
+
+
+def test_what_is_deleted_is_gone_and_comes_back_with_an_abort(state: WritableTables) -> None:  # trap 23
+    state.set_key(b"a", b"1")
+    state.set_key(b"b", b"2")
+    state.append_records([(record_key(1, 0), b"r1"), (record_key(2, 0), b"r2"), (record_key(3, 0), b"r3")])
+    state.commit()
+    whole = Content(
+        {b"a": b"1", b"b": b"2"},
+        {record_key(1, 0): b"r1", record_key(2, 0): b"r2", record_key(3, 0): b"r3"},
+        {},
+    )
+    state.delete_key(b"a")
+    state.delete_key(b"absent")
+    assert (state.delete_record(record_key(1, 0)), state.delete_record(record_key(1, 0))) == (b"r1", None)
+    assert state.delete_record(record_key(3, 0)) == b"r3"
+    Content({b"b": b"2"}, {record_key(2, 0): b"r2"}, {}).check(state)
+    state.abort()
+    whole.check(state)
 
 
 def test_an_abort_brings_back_what_the_last_commit_left(state: WritableTables) -> None:
@@ -212,6 +233,16 @@ class TablesRules(RuleBasedStateMachine):
             records.append((record_key(self.revision, gap), record))
         self.state.append_records(records)
         self.model.records.update(records)
+
+    @rule(key=KEYS)
+    def delete_key(self, key: bytes) -> None:
+        self.state.delete_key(key)
+        self.model.keys.pop(key, None)
+
+    @rule(data=st.data())
+    def delete_record(self, data: st.DataObject) -> None:
+        at = data.draw(st.sampled_from([*self.model.records, record_key(1 << 60, 0)]))
+        assert self.state.delete_record(at) == self.model.records.pop(at, None)
 
     @rule(name=NAMES, value=VALUES)
     def set_meta(self, name: bytes, value: bytes) -> None:

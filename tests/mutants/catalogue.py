@@ -1,5 +1,7 @@
 """All mutants."""
 
-from tests.mutants import elections, installing, leases, replicating, shells
+from tests.mutants import elections, installing, leases, replicating, shells, snapshots
 
-MUTANTS = elections.MUTANTS + leases.MUTANTS + replicating.MUTANTS + installing.MUTANTS + shells.MUTANTS
+MUTANTS = (
+    elections.MUTANTS + leases.MUTANTS + replicating.MUTANTS + installing.MUTANTS + shells.MUTANTS + snapshots.MUTANTS
+)

@@ -15,7 +15,8 @@ MUTANTS = (
         "an old leader sends a snapshot",
         "a snapshot needs T >= term",
         ACCEPTOR,
-        "        if message.term < log.term:\n            return Answer(InstallAnswer(log.term, message.snapshot, 0))\n",
+        "        if message.term < log.term:\n"
+        "            return Answer(InstallAnswer(log.term, message.snapshot, 0))\n",
         "",
     ),
     Mutant(

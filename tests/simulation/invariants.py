@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from tests.simulation.memory import MemoryLog, MemoryState
-from zraft.core.keyspace import APPLIED, Keyspace, read_applied
+from zraft.core.keyspace import Keyspace
 from zraft.core.quorum import Quorum
-from zraft.core.records import record_key, unpack_record
+from zraft.core.records import APPLIED, read_applied, record_key, unpack_record
 from zraft.core.views import View
 from zraft.protocol.client import Batch, Put
 from zraft.protocol.codec import unpack_commands
@@ -35,6 +35,8 @@ class _Committed(NamedTuple):
     revision: int
     """The store's, after it."""
     results: bytes
+    digest: int = 0
+    """Of the state after it."""
 
 
 class Invariants:
@@ -70,8 +72,9 @@ class Invariants:
 
     def written_at(self, revision: int) -> tuple[bytes, bytes] | None:
         """(key, value) of a revision."""
-        data = self._state.record(record_key(revision, 0))
-        record = unpack_record(data) if data else None
+        at = record_key(revision, 0)
+        data = self._state.record(at)
+        record = unpack_record(at, data) if data else None
         return (record.key, record.value) if record else None
 
     def executed_at(self, value: bytes) -> int:
@@ -175,11 +178,13 @@ class Invariants:
     def filled(self, node: int, state: MemoryState) -> None:
         """A state was made from a snapshot (state machine safety)."""
         _, records, meta = state.tables()
-        applied, revision = read_applied(meta.get(APPLIED))
-        self.applied(node, applied.index, revision)
+        state_of = read_applied(meta.get(APPLIED))
+        index = state_of.applied.index
+        self.applied(node, index, state_of.revision)
         for at, record in records.items():
             self.recorded(node, at, record)
-        require(len(records) == revision, "a snapshot has all records", node=node, has=len(records), revision=revision)
+        expected = self._committed[index - 1].digest if index else 0
+        require(state_of.digest == expected, "equal digests at equal index", node=node, index=index)
 
     def told(self, term: int, commit: int, page: tuple[int, int]) -> None:
         """Replication tells a storage a commit index: it must stand on the page by now (S10)."""
@@ -230,7 +235,8 @@ class Invariants:
         for _ in self._keyspace.apply(entry, results):
             pass
         self._keyspace.commit()
-        self._committed.append(_Committed(term, by, self._keyspace.revision, b"".join(results)))
+        digest = read_applied(self._state.meta(APPLIED)).digest
+        self._committed.append(_Committed(term, by, self._keyspace.revision, b"".join(results), digest))
 
 
 def _values(kind: int, payload: bytes) -> Iterator[bytes]:
@@ -299,7 +305,7 @@ class WatchedState(MemoryState):
     @property
     def open(self) -> bool:
         """Whether there is anything that readers must not see yet."""
-        return bool(self._keys_before or self._meta_before or len(self._revisions) > self._records_before)
+        return bool(self._keys_before or self._meta_before or self._records_before)
 
     def fill(self, tables: tuple[dict[bytes, bytes], ...]) -> None:
         super().fill(tables)

@@ -51,6 +51,10 @@ class MemoryLog:
         return self._hard.formed
 
     @property
+    def initial_state(self) -> bytes:
+        return b""
+
+    @property
     def base(self) -> EntryId:
         return self._hard.base
 
@@ -202,6 +206,11 @@ class MemoryState:
     def record(self, at: bytes) -> bytes | None:
         return self._records.get(at)
 
+    def records_from(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+        revisions = self._revisions
+        for at in range(bisect_left(revisions, start), len(revisions)):
+            yield revisions[at], self._records[revisions[at]]
+
     def meta(self, name: bytes) -> bytes | None:
         return self._meta.get(name)
 
@@ -216,8 +225,21 @@ class MemoryState:
         for at, record in records:
             if self._revisions and at <= self._revisions[-1]:
                 raise InvariantViolated("records ascend", last=self._revisions[-1], new=at)
+            self._records_before.setdefault(at, None)
             self._revisions.append(at)
             self._records[at] = record
+
+    def delete_key(self, key: bytes) -> None:
+        if key in self._keys:
+            self._keys_before.setdefault(key, self._keys.pop(key))
+            del self._order[bisect_left(self._order, key)]
+
+    def delete_record(self, at: bytes) -> bytes | None:
+        record = self._records.pop(at, None)
+        if record is not None:
+            self._records_before.setdefault(at, record)
+            del self._revisions[bisect_left(self._revisions, at)]
+        return record
 
     def set_meta(self, name: bytes, value: bytes) -> None:
         self._meta_before.setdefault(name, self._meta.get(name))
@@ -227,20 +249,13 @@ class MemoryState:
         self._forget()
 
     def abort(self) -> None:
-        for key, entry in self._keys_before.items():
-            if entry is not None:
-                self._keys[key] = entry
-            else:
-                del self._keys[key]
-                del self._order[bisect_left(self._order, key)]
+        _restore(self._keys, self._order, self._keys_before)
+        _restore(self._records, self._revisions, self._records_before)
         for name, value in self._meta_before.items():
             if value is not None:
                 self._meta[name] = value
             else:
                 del self._meta[name]
-        for at in self._revisions[self._records_before :]:
-            del self._records[at]
-        del self._revisions[self._records_before :]
         self._forget()
 
     def crash(self) -> None:
@@ -251,4 +266,14 @@ class MemoryState:
         # What the last commit left, as far as it was changed since; None for what was not there.
         self._keys_before: dict[bytes, bytes | None] = {}
         self._meta_before: dict[bytes, bytes | None] = {}
-        self._records_before = len(self._revisions)
+        self._records_before: dict[bytes, bytes | None] = {}
+
+
+def _restore(table: dict[bytes, bytes], order: list[bytes], before: dict[bytes, bytes | None]) -> None:
+    for key, value in before.items():
+        if key in table and value is None:
+            del table[key], order[bisect_left(order, key)]
+        elif key not in table and value is not None:
+            insort(order, key)
+        if value is not None:
+            table[key] = value

@@ -11,8 +11,8 @@ from tests.simulation.page import Page
 from tests.simulation.snapshots import Snapshots, unpack
 from tests.simulation.trio import Trio
 from zraft.core.election import Timing
-from zraft.core.keyspace import APPLIED, read_applied
 from zraft.core.lease import lease_seconds
+from zraft.core.records import APPLIED, read_applied
 from zraft.protocol import codec
 from zraft.protocol.entries import EntryId
 from zraft.protocol.peer import (

@@ -5,7 +5,7 @@ import hashlib
 import msgspec
 
 from tests.simulation.memory import MemoryLog, MemoryState
-from zraft.core.keyspace import APPLIED, read_applied
+from zraft.core.records import APPLIED, read_applied
 from zraft.protocol.entries import EntryId
 from zraft.protocol.peer import SnapshotId
 
@@ -13,7 +13,7 @@ from zraft.protocol.peer import SnapshotId
 def pack(state: MemoryState, number: int) -> tuple[SnapshotId, bytes]:
     """A snapshot of what the state has committed; ``number`` tells it from others of the same entry."""
     data = msgspec.msgpack.encode((number, state.tables()))
-    last, _ = read_applied(state.meta(APPLIED))
+    last = read_applied(state.meta(APPLIED)).applied
     return SnapshotId(last.index, last.term, len(data), hashlib.sha256(data).digest()), data
 
 

@@ -214,7 +214,8 @@ class ElectionActor:
     # --- what the cores want
 
     def _begin(self, status: StorageStatus, now: float) -> None:
-        own = Own(self._settings.id, self._settings.names(), self._settings.election_timeout_min_ms)
+        settings = self._settings
+        own = Own(settings.id, settings.names(), settings.election_timeout_min_ms, status.initial_state)
         self._status = status
         self._formation = Formation(own, status, now)
         self._form(self._formation.begin())

@@ -13,6 +13,7 @@ from pathlib import Path
 import zmq
 
 from zraft.actors import metrics
+from zraft.actors.backups import Backups
 from zraft.actors.clients import UNREAD, Ask, Clients
 from zraft.actors.clock import clock
 from zraft.actors.gateway_peers import GatewayPeers
@@ -37,6 +38,7 @@ from zraft.protocol.client import (
     Get,
     Put,
     Range,
+    ReadBackup,
     Request,
     ResponseHeader,
 )
@@ -93,6 +95,7 @@ class GatewayActor:
         self._peers = GatewayPeers(self._sockets, self._poller, settings, self._nonce, log)
         self._hints = Hints(self._page)
         self._state = StateReads(DataDirectory(settings.data_path()), settings.map_size_gib << 30)
+        self._backups = Backups(settings)
         self._me = 0
         self._proposals = Proposals(0, GATEWAY, self._nonce)
         self._reads = Reads(0, GATEWAY, self._nonce)
@@ -130,6 +133,7 @@ class GatewayActor:
         self._peers.close()
         self._sockets.close()
         self._state.close()
+        self._backups.close()
 
     # --- clients
 
@@ -145,6 +149,8 @@ class GatewayActor:
             self._clients.fail(ask.caller, Unavailable(f"{self._settings.id}: {notice}"), now)
         elif is_write(request):
             self._on_write(ask, now)
+        elif isinstance(request, ReadBackup):
+            self._on_backup(ask, request, now)
         else:
             read = Read(ask.caller, request, ask.deadline)
             if _is_serializable(request):
@@ -160,6 +166,15 @@ class GatewayActor:
             return
         returns = isinstance(ask.request, Put | Delete) and ask.request.return_previous
         self._proposals.submit(Waiting(ask.caller, ask.body, growing, ask.deadline, returns))
+
+    def _on_backup(self, ask: Ask, request: ReadBackup, now: float) -> None:
+        identity = self._hints.identity()
+        try:
+            chunk = self._backups.read(request, self._hints.generation(), identity.record if identity else None, now)
+        except ZraftError as error:
+            self._clients.fail(ask.caller, error, now)
+        else:
+            self._clients.tell(ask.caller, codec.encode(chunk), now)
 
     def _lack_of_space(self, growing: bool) -> str:
         """Why this node's disk has no room for a write; empty when it has."""
@@ -252,6 +267,7 @@ class GatewayActor:
             self._next_expiry = now + EXPIRE_SECONDS
             self._tell(self._proposals.expire(now), now)
             self._do(self._reads.expire(now), now)
+            self._backups.tick(now)
         self._clients.report()
         metrics.reporter.tick(now)
 

@@ -1,4 +1,4 @@
-"""The snapshotter: a process that storage starts for one snapshot, so that nothing waits for the copy.
+"""The snapshotter: a process that storage, or a gateway, starts for one snapshot, so that nothing waits for the copy.
 
 ``python -m zraft.actors.snapshotter JOB``, the job as JSON. Exit code 0: the newest snapshot in the job's directory
 was made, or is sound, and every byte of it was read back. Else nothing has changed but leftovers.
@@ -17,7 +17,7 @@ from zraft.actors.logs import Log, set_up
 from zraft.actors.process import die_with_parent, name_process
 from zraft.errors import CorruptSnapshot, FatalError
 from zraft.protocol.entries import ClusterRecord
-from zraft.store.snapshots import list_snapshots, make_snapshot, verify_snapshot
+from zraft.store.snapshots import list_snapshots, make_snapshot, verify_snapshot, write_snapshot
 
 NICENESS = 10
 """Storage and gateways come first where processors are short."""
@@ -26,7 +26,8 @@ NICENESS = 10
 class Job(msgspec.Struct, frozen=True):
     """What to do: the paths are those of the state's environment and of the directory of snapshots.
 
-    ``check``: the newest snapshot is only verified, and another one made if it is damaged.
+    ``check``: the newest snapshot is only verified, and another one made if it is damaged. ``backup``: the path of a
+    file that is made for somebody else instead, who verifies it.
     """
 
     node: str
@@ -36,6 +37,7 @@ class Job(msgspec.Struct, frozen=True):
     map_size: int
     record: ClusterRecord | None
     check: bool
+    backup: str = ""
 
 
 def main(job: Job) -> int:
@@ -45,7 +47,9 @@ def main(job: Job) -> int:
     name_process(job.node, "snapshotter")
     log = set_up(job.node, "snapshotter")
     try:
-        if not (job.check and _is_sound(job, log)):
+        if job.backup:
+            write_snapshot(Path(job.state), Path(job.backup), job.map_size, job.record, time.time())
+        elif not (job.check and _is_sound(job, log)):
             path, _ = make_snapshot(Path(job.state), Path(job.directory), job.map_size, job.record, time.time())
             _read_back(path)
     except FatalError as error:

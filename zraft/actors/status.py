@@ -57,6 +57,13 @@ def cluster_status(page: Page, settings: Settings, client_endpoints: Mapping[str
         last_log_index=storage.last,
         revision=storage.revision,
         notice=_notice(page),
+        compacted_revision=storage.holdings.compacted,
+        snapshot_index=storage.holdings.snapshot,
+        log_bytes=storage.holdings.log_bytes,
+        state_bytes=storage.holdings.state_bytes,
+        snapshots_bytes=storage.holdings.snapshots_bytes,
+        installing_held_bytes=storage.holdings.installing_held_bytes,
+        installing_bytes=storage.holdings.installing_bytes,
     )
 
 

@@ -15,6 +15,7 @@ import zmq
 
 from zraft.actors import metrics
 from zraft.actors.clock import clock
+from zraft.actors.holdings import Inventory
 from zraft.actors.identity import Identity
 from zraft.actors.installing import Installing, Outcome, Prepared, remove_replaced
 from zraft.actors.launch import Launch, StopSignal, page_path
@@ -25,7 +26,7 @@ from zraft.actors.sockets import LOCAL_MESSAGES_MAX, PEER_MESSAGES_MAX, Frames, 
 from zraft.core.acceptor import Acceptor, Question, Reply
 from zraft.core.applier import Applier
 from zraft.core.effects import Ignored
-from zraft.core.keyspace import APPLIED, read_applied
+from zraft.core.records import APPLIED, read_applied
 from zraft.errors import InvariantViolated, OutOfSpace, ProtocolError
 from zraft.protocol import codec
 from zraft.protocol.entries import EntryId
@@ -99,6 +100,7 @@ class StorageActor:
         self._poller.register(self._installing.fileno(), zmq.POLLIN)
         self._sender: Destination = ("", b"", b"")  # of the snapshot that is on its way in
         self._space = Space(directory.path)
+        self._inventory = Inventory(self._log, self._state)
         self._snapshots = Snapshots(launch, self._log, log, self._poller)
         self._identity: Identity | None = None
         self._published: tuple[object, ...] = ()
@@ -272,7 +274,7 @@ class StorageActor:
         snapshot, old = prepared.snapshot, self._stores
         entry = EntryId(snapshot.index, snapshot.term)
         state = LmdbState(self._directory.state_path(prepared.generation), self._map_size)
-        applied, _ = read_applied(state.meta(APPLIED))
+        applied = read_applied(state.meta(APPLIED)).applied
         state.abort()
         if applied != entry:
             raise InvariantViolated("a snapshot holds what it says", snapshot=entry, applied=applied)
@@ -285,7 +287,7 @@ class StorageActor:
         self._handled += self._applier.done
         old.state.close()
         self._stores = msgspec.structs.replace(old, state=state, generation=prepared.generation, applied=entry)
-        self._state = state
+        self._state = self._inventory.state = state
         self._applier = Applier(self._log, state, self._acceptor)
         self._snapshots.installed(snapshot)
         self._publish()
@@ -323,13 +325,14 @@ class StorageActor:
             return
         configuration = self._acceptor.configuration()
         self._identity = Identity(self._log.member, record.cluster_id(), configuration, self._incarnation)
-        group = IdentityGroup(self._log.member, record.cluster_id(), configuration)
+        group = IdentityGroup(self._log.member, record.cluster_id(), configuration, record)
         self._page.publish(Group.IDENTITY, codec.encode(group))
 
     def _publish(self) -> None:
         log, acceptor = self._log, self._acceptor
+        self._inventory.installing = self._installing.progress
         now = (log.term, log.first_index, log.last.index, acceptor.commit, acceptor.applied, self._applier.revision)
-        known = (*now, self._space.level())
+        known = (*now, self._space.level(), self._inventory.taken())
         if known != self._published:
             self._published = known
             self._logger.term = log.term

@@ -13,6 +13,7 @@ from zraft.cli.outcomes import MEANINGS, exit_code_of
 
 _COMMANDS = {
     "bench": "bench.bench",
+    "check": "check.check",
     "delete": "kv.delete",
     "dev": "dev.dev",
     "get": "kv.get",
@@ -20,6 +21,8 @@ _COMMANDS = {
     "node": "node.node",
     "put": "kv.put",
     "range": "ranges.range_of_keys",
+    "repair": "repair.repair",
+    "snapshot": "snapshot.snapshot",
     "status": "status.status",
     "verify": "verify.verify",
 }

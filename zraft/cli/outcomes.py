@@ -12,6 +12,8 @@ from typing import IO, Any
 import click
 
 from zraft.errors import (
+    CorruptLog,
+    CorruptSnapshot,
     DataDirectoryInUse,
     FatalError,
     NotExecuted,
@@ -39,7 +41,7 @@ MEANINGS = {
     USAGE: "wrong usage or configuration",
     UNAVAILABLE: "unavailable: certainly not done",
     UNKNOWN: "outcome unknown: it may have been done",
-    REJECTED: "rejected: the same request would be refused again",
+    REJECTED: "rejected: the same request would be refused again; or what was to be read is damaged",
     VIOLATED: "the answers of a cluster contradict each other: it lost or mixed up something",
     BUG: "a bug of zraft",
     MACHINE: "the operating system refused something",
@@ -102,6 +104,8 @@ def _failure_of(error: Exception) -> Failure:
             return Failure(f"outcome unknown: {error}. Read the key before you repeat it.", UNKNOWN)
         case ZraftError():
             return Failure(f"rejected: {error}", REJECTED)
+        case CorruptLog() | CorruptSnapshot():
+            return Failure(str(error), REJECTED)
         case FatalError():
             return Failure(str(error), error.exit_code)
         case OSError():

@@ -10,8 +10,12 @@ from zraft.cli.members import Member, leader_of, members_of
 from zraft.cli.outcomes import UNAVAILABLE
 from zraft.cli.output import as_json, output_option
 from zraft.cli.tables import table
+from zraft.protocol.client import StatusResult
 
-HEAD = ("NODE", "ENDPOINT", "STATE", "TERM", "LEADER", "COMMIT", "APPLIED", "REVISION", "NOTICE")
+HEAD = (
+    *("NODE", "ENDPOINT", "STATE", "TERM", "LEADER", "COMMIT", "APPLIED", "REVISION"),
+    *("COMPACTED", "SNAPSHOT", "DISK", "NOTICE"),
+)
 
 
 @click.command(
@@ -29,7 +33,8 @@ def status(output: str, endpoints: tuple[str, ...] | None, timeout: float) -> No
     """Show all members of the cluster: state, term, leader, and how far each has come.
 
     Each node tells what it knows itself, so a node that is cut off may name another leader: the one of the highest
-    term is right.
+    term is right. COMPACTED is the oldest revision that can be read, SNAPSHOT the last log index that the newest
+    snapshot contains, DISK what log, state and snapshots hold together; a snapshot that is received shows in NOTICE.
     """
     members = members_of(endpoints, timeout)
     if output == "json":
@@ -47,7 +52,22 @@ def _document(member: Member) -> dict[str, object]:
 def _row(member: Member) -> tuple[object, ...]:
     status = member.status
     if status is None:
-        return (member.name, member.endpoint or "-", "silent", *["-"] * 5, member.error)
+        return (member.name, member.endpoint or "-", "silent", *["-"] * 8, member.error)
     numbers = (status.commit_index, status.last_applied, status.revision)
-    leader = status.leader_id or "-"
-    return (member.name, member.endpoint, status.state, status.current_term, leader, *numbers, status.notice)
+    history = (status.compacted_revision or "-", status.snapshot_index or "-")
+    disk = _size(status.log_bytes + status.state_bytes + status.snapshots_bytes)
+    role = (status.state, status.current_term, status.leader_id or "-")
+    return (member.name, member.endpoint, *role, *numbers, *history, disk, _remark(status))
+
+
+def _remark(status: StatusResult) -> str:
+    """The notice, and how far the node has come with a snapshot that it receives."""
+    if not status.installing_bytes:
+        return status.notice
+    held, total = _size(status.installing_held_bytes), _size(status.installing_bytes)
+    progress = f"receives a snapshot: {held} of {total}"
+    return f"{status.notice}; {progress}" if status.notice else progress
+
+
+def _size(number: int) -> str:
+    return f"{number / (1 << 20):.1f}MiB"

@@ -6,9 +6,10 @@ import math
 import os
 import random
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from msgspec.structs import replace
 
@@ -43,6 +44,9 @@ from zraft.protocol.client import (
     Response,
     StatusResult,
 )
+
+if TYPE_CHECKING:
+    from zraft.store.snapshots import Manifest
 
 ENDPOINTS_VARIABLE = "ZRAFT_ENDPOINTS"
 LOCAL_ENDPOINTS = ("127.0.0.1:8081", "127.0.0.1:8082", "127.0.0.1:8083", "127.0.0.1:8080")
@@ -195,6 +199,29 @@ class Client:
         """What one node knows of itself and of its cluster: this one, asked once; or the first that answers."""
         only = "" if endpoint is None else endpoints_of([endpoint])[0]
         return self._run(ClusterStatus(), StatusResult, only)
+
+    def snapshot(self, path: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None) -> Manifest:
+        """Saves a backup of the whole store: a snapshot of one node, of the moment at which it begins.
+
+        The first endpoint that answers gives it, from its own state, which may lag behind the leader by what a
+        ``serializable`` read lags. It is read chunk by chunk into a temporary file beside ``path``, all checksums are
+        verified, and only then, and durable, it gets its name. ``zraft snapshot restore`` makes a cluster of it.
+
+        Args:
+            path: the file; one that exists is replaced at the end.
+            progress: is told (bytes done, bytes in all) now and then.
+
+        Returns:
+            What the snapshot holds: its index, revision, size and checksums.
+
+        Raises:
+            ResourceExhausted: the nodes are giving a backup to somebody else.
+            zraft.errors.CorruptSnapshot: what arrived does not match its checksums.
+            OSError: the file can't be written.
+        """
+        from zraft.client.backup import save  # loads LMDB, which no other method needs
+
+        return save(self._run, self._core.endpoints, self._timeout, Path(path), progress or (lambda done, whole: None))
 
     def close(self) -> None:
         """Closes all connections. Requests that other threads have in flight end at once; later ones are refused."""

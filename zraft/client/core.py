@@ -41,6 +41,7 @@ from zraft.protocol.client import (
     GetResult,
     PutResult,
     Range,
+    ReadBackup,
     Request,
     RequestHeader,
     Response,
@@ -364,7 +365,7 @@ def _is_local(request: Request) -> bool:
             return request.serializable
         case Batch():
             return all(isinstance(operation, Get) and operation.serializable for operation in request.operations)
-    return isinstance(request, ClusterStatus)
+    return isinstance(request, ClusterStatus | ReadBackup)
 
 
 def _error_in(response: Response) -> ZraftError | None:

@@ -63,7 +63,8 @@ class Acceptor:
     def status(self) -> StorageStatus:
         """What the log holds, for election."""
         log = self._log
-        return StorageStatus(log.member, log.term, log.vote, log.last, log.record, log.formed, self.configuration())
+        configuration, initial = self.configuration(), log.initial_state
+        return StorageStatus(log.member, log.term, log.vote, log.last, log.record, log.formed, configuration, initial)
 
     def applied_to(self, index: int) -> None:
         """Storage has applied everything up to ``index``."""

@@ -37,6 +37,10 @@ class Log(Protocol):
         """Whether every first member is known to have stored the same record."""
 
     @property
+    def initial_state(self) -> bytes:
+        """A digest of the state that was restored when the log was made; empty for one that began with nothing."""
+
+    @property
     def base(self) -> EntryId:
         """The entry before the first one that is still there: what was cut, or a snapshot, ended with it.
 
@@ -125,15 +129,27 @@ class Tables(Protocol):
     def record(self, at: bytes) -> bytes | None:
         """The record of a revision."""
 
+    def records_from(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """(where it stands, record) in the order of revisions, from ``start`` on."""
+
     def meta(self, name: bytes) -> bytes | None:
         """A value of the state about itself: applied index and term, revision, configuration."""
 
 
 class WritableTables(Tables, Protocol):
-    """The tables as storage has them: with one open write transaction that begins by itself."""
+    """The tables as storage has them: with one open write transaction that begins by itself.
+
+    Records are appended and deleted, but never written again.
+    """
 
     def set_key(self, key: bytes, entry: bytes) -> None:
         """Insert or overwrite an index entry."""
+
+    def delete_key(self, key: bytes) -> None:
+        """Remove an index entry, if there is one."""
+
+    def delete_record(self, at: bytes) -> bytes | None:
+        """Remove the record of a revision and return it; None: there is none. No iterator may be in use."""
 
     def append_records(self, records: Sequence[tuple[bytes, bytes]]) -> None:
         """Add records behind all others.

@@ -184,6 +184,11 @@ class Formation:
                     f"election_timeout_min_ms is {hello.election_timeout_min_ms} on {hello.name}, but "
                     f"{own.election_timeout_min_ms} on {own.name}: it must be the same everywhere"
                 )
+            if hello.initial_state != own.initial_state:
+                return (
+                    f"{hello.name} begins with {_origin(hello.initial_state)}, {own.name} with "
+                    f"{_origin(own.initial_state)}: restore the same file, with the same options, on all of them"
+                )
             if known is not None and known.member != hello.member:
                 return f"two nodes are named {hello.name} ({known.member:016x} and {hello.member:016x}): stop one"
             return ""
@@ -231,6 +236,10 @@ class Formation:
             return []
         self._notice = text
         return [Notice(text)]
+
+
+def _origin(initial_state: bytes) -> str:
+    return f"the restored state {initial_state.hex()[:16]}" if initial_state else "an empty state"
 
 
 def _stranger(name: str, member: int, members: tuple[Member, ...], by: str) -> str:

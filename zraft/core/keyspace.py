@@ -7,24 +7,31 @@ that changes a key takes one revision, in the order of the batch (S11); a comman
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 
 from zraft.core.durable import WritableTables
 from zraft.core.limits import fault_of, is_write
 from zraft.core.records import (
+    APPLIED,
+    AppliedState,
+    digest_of,
     key_value,
+    pack_applied,
     pack_meta,
     pack_record,
+    read_applied,
     record_key,
     unpack_meta,
     unpack_record,
 )
-from zraft.errors import InvalidArgument, InvariantViolated, PreconditionFailed
+from zraft.core.sweep import Sweep
+from zraft.errors import Compacted, CorruptState, InvalidArgument, InvariantViolated, PreconditionFailed
 from zraft.protocol.client import (
     Batch,
     BatchResult,
     Command,
+    Compact,
+    CompactResult,
     Delete,
     DeleteResult,
     ErrorInfo,
@@ -36,8 +43,6 @@ from zraft.protocol.client import (
 from zraft.protocol.codec import encode, unpack_commands
 from zraft.protocol.entries import Entry, EntryId, EntryKind
 
-APPLIED = b"applied"
-_APPLIED = struct.Struct(">QQQ")
 RECORDS_MAX = 1024
 """So many records are gathered, and appended together."""
 OPERATIONS_PER_STEP = 32
@@ -45,22 +50,16 @@ OPERATIONS_PER_STEP = 32
 
 _ABSENT = (0, 0, 0, 0, 0)
 
-Result = PutResult | DeleteResult | BatchResult | ErrorResult
-
-
-def read_applied(data: bytes | None) -> tuple[EntryId, int]:
-    """(applied entry, store's revision) from the value of ``APPLIED``."""
-    index, term, revision = _APPLIED.unpack(data) if data else (0, 0, 0)
-    return EntryId(index, term), revision
+Result = PutResult | DeleteResult | BatchResult | CompactResult | ErrorResult
 
 
 class Keyspace:
-    """Applies entries to the tables. Invariant: applied index, term and revision are committed with their effects."""
+    """Applies entries to the tables. Invariant: what the state says of itself is committed with the effects."""
 
     def __init__(self, tables: WritableTables) -> None:
         self._tables = tables
         self._records: list[tuple[bytes, bytes]] = []
-        self.applied, self.revision = read_applied(tables.meta(APPLIED))
+        self.applied, self.revision, self.compacted, self.swept, self._digest = read_applied(tables.meta(APPLIED))
         self._saved = self.applied
 
     def apply(self, entry: Entry, results: list[bytes] | None = None) -> Iterator[None]:
@@ -70,6 +69,7 @@ class Keyspace:
 
         Raises:
             InvariantViolated: the entry is not the next one.
+            CorruptState: what it needs of the state is damaged.
         """
         if entry.index != self.applied.index + 1 or entry.term < self.applied.term:
             raise InvariantViolated("entries are applied in order", entry=entry.index, applied=self.applied)
@@ -84,7 +84,8 @@ class Keyspace:
         """Publish all entries applied so far as one step."""
         if self.applied != self._saved:
             self._flush()
-            self._tables.set_meta(APPLIED, _APPLIED.pack(self.applied.index, self.applied.term, self.revision))
+            now = AppliedState(self.applied, self.revision, self.compacted, self.swept, self._digest)
+            self._tables.set_meta(APPLIED, pack_applied(now))
             self._tables.commit()
             self._saved = self.applied
 
@@ -104,6 +105,8 @@ class Keyspace:
                     if steps % OPERATIONS_PER_STEP == 0:
                         yield
                 answers.append(fault or BatchResult(tuple(done), entry.index, self.revision))
+            elif isinstance(command, Compact):
+                yield from self._compact(command, entry.index, answers)
             else:
                 answers.append(_fault(command) or self._apply_one(command, entry.index))
                 steps += 1
@@ -113,7 +116,7 @@ class Keyspace:
     def _apply_one(self, operation: Put | Delete, index: int) -> PutResult | DeleteResult:
         meta = self._tables.key(operation.key)
         # Plain tuples: this runs on every node for every write, and a named one costs as much as all else here.
-        mod, sub, create, version, _ = unpack_meta(meta) if meta else _ABSENT
+        mod, sub, create, version, _ = unpack_meta(operation.key, meta) if meta else _ABSENT
         current = mod if version else 0
         expected = operation.expected_revision
         if expected is not None and expected != current:
@@ -128,32 +131,55 @@ class Keyspace:
         if isinstance(operation, Put):
             revision = self._next_revision()
             create, version, lease = create or revision, version + 1, operation.lease
-            record = pack_record(create, version, mod, sub, lease, key, operation.value)
-            self._write(key, record, pack_meta(revision, 0, create, version, lease))
+            at = record_key(revision, 0)
+            record, checksum = pack_record(at, create, version, mod, sub, lease, key, operation.value)
+            self._write(key, pack_meta(key, revision, 0, create, version, lease), at, record, checksum)
             return PutResult(True, None, index, revision, revision, previous)
         if not version:
             return DeleteResult(True, None, index, self.revision)
         revision = self._next_revision()
-        self._write(key, pack_record(0, 0, mod, sub, 0, key, b""), pack_meta(revision, 0, 0, 0, 0))
+        at = record_key(revision, 0)
+        self._write(key, pack_meta(key, revision, 0, 0, 0, 0), at, *pack_record(at, 0, 0, mod, sub, 0, key, b""))
         return DeleteResult(True, None, index, revision, revision, True, previous)
+
+    def _compact(self, command: Compact, index: int, answers: list[Result]) -> Iterator[None]:
+        """Take the history up to a revision away from readers at once, and remove a part of what nobody can read."""
+        fault = _fault(command)
+        if not fault and command.revision > self.revision:
+            text = f"revision {command.revision} is in the future: this store is at {self.revision}"
+            fault = ErrorResult(InvalidArgument.code, text)
+        if not fault and command.revision <= self.compacted and not command.resume:
+            fault = ErrorResult(Compacted.code, f"the history is compacted up to revision {self.compacted} already")
+        if fault:
+            answers.append(fault)
+            return
+        self._flush()
+        self.compacted = max(self.compacted, command.revision)
+        sweep = Sweep(self._tables, self.swept, self.compacted)
+        yield from sweep.work()
+        self.swept = sweep.swept
+        self._digest -= sweep.removed
+        answers.append(CompactResult(index, self.revision, self.compacted, self.swept))
 
     def _next_revision(self) -> int:
         self.revision += 1
         return self.revision
 
-    def _write(self, key: bytes, record: bytes, meta: bytes) -> None:
+    def _write(self, key: bytes, meta: bytes, at: bytes, record: bytes, checksum: int) -> None:
         """Add the key's record of the newest revision, and point its index entry there."""
-        self._records.append((record_key(self.revision, 0), record))
+        self._records.append((at, record))
+        self._digest += digest_of(self.revision, checksum)
         self._tables.set_key(key, meta)
         if len(self._records) >= RECORDS_MAX:
             self._flush()
 
     def _value_at(self, mod: int, sub: int) -> KeyValue:
         self._flush()
-        data = self._tables.record(record_key(mod, sub))
+        at = record_key(mod, sub)
+        data = self._tables.record(at)
         if data is None:
-            raise InvariantViolated("an index entry points to a record", revision=mod)
-        return key_value(mod, unpack_record(data))
+            raise CorruptState(f"the record of revision {mod}/{sub} is missing")
+        return key_value(mod, unpack_record(at, data))
 
     def _flush(self) -> None:
         if self._records:

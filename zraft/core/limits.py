@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from zraft.protocol.client import (
+    BACKUP_NAME_BYTES_MAX,
     BATCH_OPERATIONS_MAX,
     KEY_BYTES_MAX,
     RANGE_ITEMS_MAX,
     Batch,
     ClusterStatus,
+    Compact,
     Delete,
     Get,
     Put,
     Range,
+    ReadBackup,
     Request,
 )
 
@@ -25,12 +28,16 @@ def fault_of(request: Request) -> str:
             return _fault_of_put(request)
         case Delete():
             return _fault_of_delete(request)
+        case Compact():
+            return _fault_of_revision(request.revision)
         case Get():
             return _fault_of_key(request.key) or _fault_of_revision(request.revision)
         case Batch():
             return _fault_of_batch(request)
         case Range():
             return _fault_of_range(request)
+        case ReadBackup():
+            return _fault_of_backup(request)
         case ClusterStatus():
             return ""
 
@@ -38,7 +45,7 @@ def fault_of(request: Request) -> str:
 def is_write(request: Request) -> bool:
     """Whether the request must go through the log."""
     match request:
-        case Put() | Delete():
+        case Put() | Delete() | Compact():
             return True
         case Batch():
             return not isinstance(request.operations[0], Get)
@@ -106,3 +113,11 @@ def _fault_of_range(request: Range) -> str:
         if len(key) > KEY_BYTES_MAX + 1:
             return f"the bounds of a range have up to {KEY_BYTES_MAX + 1} bytes, one here has {len(key)}"
     return _fault_of_revision(request.revision)
+
+
+def _fault_of_backup(request: ReadBackup) -> str:
+    if not 0 < len(request.backup) <= BACKUP_NAME_BYTES_MAX:
+        return f"the name of a backup has 1 to {BACKUP_NAME_BYTES_MAX} bytes, this one has {len(request.backup)}"
+    if not 0 <= request.offset <= REVISION_MAX:
+        return f"an offset is within 0..2^63-1, this one is {request.offset}"
+    return ""

@@ -1,10 +1,14 @@
 """The bytes of the state: a small index entry for each key, and one record for each revision.
 
 ``keys``     user's key -> KeyMeta: where its newest record is, and what a write must know without reading that
-``records``  revision (u64), sub number (u32) -> Record, append-only; each points back to the key's record before it
+``records``  revision (u64), sub number (u32) -> Record; each points back to the key's record before it
+``applied``  one value about the whole: AppliedState
 
 A deleted key keeps its index entry with version 0, since older revisions of it can still be read; compaction
 removes both.
+
+Each record and each index entry ends with a CRC-32C over its key in the table and its own bytes, so that one that
+stands in a wrong place is as damaged as one with a flipped bit. It is checked whenever one is taken apart.
 """
 
 from __future__ import annotations
@@ -12,14 +16,46 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from zraft.protocol.client import KeyValue
+import google_crc32c
 
+from zraft.errors import CorruptState
+from zraft.protocol.client import KeyValue
+from zraft.protocol.entries import EntryId
+
+APPLIED = b"applied"
+"""The name of the ``AppliedState``."""
+
+_APPLIED = struct.Struct(">QQQQQQ")
 _META = struct.Struct(">QIQQQ")
+_CHECKED_META = struct.Struct(">QIQQQ4x")
 _RECORD = struct.Struct(">QQQIQH")
 _AT = struct.Struct(">QI")
+_SOUND = 0x48674BC7
+"""The CRC-32C of any bytes with their own CRC-32C, little-endian, behind them."""
+_DIGEST_MASK = (1 << 64) - 1
+_MIX = 0x9E3779B9
 
 record_key = _AT.pack
 """(revision, sub number) -> the key of a record."""
+
+read_record_key = _AT.unpack
+"""The other way."""
+
+_value = google_crc32c.value
+
+
+class AppliedState(NamedTuple):
+    """What the state says of itself: the entry that it has applied, and what came of the history until then.
+
+    ``compacted``: the oldest revision that can be read. ``swept``: up to here the records that nobody can read any
+    more are gone. ``digest``: of all records that are there (see ``digest_of``); equal on all replicas.
+    """
+
+    applied: EntryId
+    revision: int
+    compacted: int
+    swept: int
+    digest: int
 
 
 KeyMeta = tuple[int, int, int, int, int]
@@ -41,26 +77,74 @@ class Record(NamedTuple):
     value: bytes
 
 
-pack_meta = _META.pack
+def read_applied(data: bytes | None) -> AppliedState:
+    """The value of ``APPLIED``; that of an empty state if there is none."""
+    index, term, *others = _APPLIED.unpack(data) if data else (0,) * 6
+    return AppliedState(EntryId(index, term), *others)
 
 
-def unpack_meta(data: bytes) -> KeyMeta:
-    """The index entry in ``data``."""
-    return _META.unpack(data)
+def pack_applied(state: AppliedState) -> bytes:
+    """The bytes of it; the digest is taken modulo 2^64."""
+    applied, revision, compacted, swept, digest = state
+    return _APPLIED.pack(applied.index, applied.term, revision, compacted, swept, digest & _DIGEST_MASK)
+
+
+def pack_meta(key: bytes, mod: int, sub: int, create: int, version: int, lease: int) -> bytes:
+    """The index entry of ``key``."""
+    meta = _META.pack(mod, sub, create, version, lease)
+    checksum: int = _value(key + meta)
+    return meta + checksum.to_bytes(4, "little")
+
+
+def unpack_meta(key: bytes, data: bytes) -> KeyMeta:
+    """What the index entry of ``key`` says.
+
+    Raises:
+        CorruptState: it does not match its checksum.
+    """
+    if _value(key + data) != _SOUND:
+        raise CorruptState(f"the index entry of key {key!r} does not match its checksum")
+    return _CHECKED_META.unpack(data)
 
 
 def pack_record(
-    create: int, version: int, previous: int, previous_sub: int, lease: int, key: bytes, value: bytes
-) -> bytes:
-    """The bytes of a ``Record`` of these fields: on the hot path of apply, no such object is made."""
-    return _RECORD.pack(create, version, previous, previous_sub, lease, len(key)) + key + value
+    at: bytes, create: int, version: int, previous: int, previous_sub: int, lease: int, key: bytes, value: bytes
+) -> tuple[bytes, int]:
+    """The bytes of a ``Record`` of these fields, and its checksum. No such object is made: apply is a hot path."""
+    data = _RECORD.pack(create, version, previous, previous_sub, lease, len(key)) + key + value
+    checksum: int = _value(at + data)
+    return data + checksum.to_bytes(4, "little"), checksum
 
 
-def unpack_record(data: bytes) -> Record:
-    """The record in ``data``."""
+def unpack_record(at: bytes, data: bytes) -> Record:
+    """The record that stands at ``at``.
+
+    Raises:
+        CorruptState: it does not match its checksum.
+    """
+    check_record(at, data)
     create, version, previous, previous_sub, lease, length = _RECORD.unpack_from(data)
-    start = _RECORD.size
-    return Record(create, version, previous, previous_sub, lease, data[start : start + length], data[start + length :])
+    start, end = _RECORD.size, _RECORD.size + length
+    return Record(create, version, previous, previous_sub, lease, data[start:end], data[end:-4])
+
+
+def check_record(at: bytes, data: bytes) -> int:
+    """The checksum of the record that stands at ``at``.
+
+    Raises:
+        CorruptState: the record does not match it.
+    """
+    if _value(at + data) != _SOUND:
+        raise CorruptState("the record of revision {}/{} does not match its checksum".format(*_AT.unpack(at)))
+    return int.from_bytes(data[-4:], "little")
+
+
+def digest_of(revision: int, checksum: int) -> int:
+    """What a record with this checksum adds to the state's digest, which is the sum modulo 2^64.
+
+    A product, no sum: else what one record has too much, another one could have too little.
+    """
+    return (checksum + revision) * (checksum ^ _MIX)
 
 
 def key_value(mod: int, record: Record) -> KeyValue:

@@ -294,7 +294,7 @@ def sync_failure_reason(detail: str) -> str:
     """What an operator is told after a failed commit of the log."""
     return (
         f"a commit of the log failed: {detail}. What is on the disk can't be known. "
-        "Check the disk, then run `zraft repair --acknowledge-fsync-failure` and start the node again"
+        "Check the disk, then run `zraft repair DATA_DIR --acknowledge-fsync-failure` and start the node again"
     )
 
 

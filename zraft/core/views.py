@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from zraft.core.durable import Tables
-from zraft.core.keyspace import APPLIED, read_applied
-from zraft.core.records import Record, key_value, record_key, unpack_meta, unpack_record
-from zraft.errors import InvalidArgument, InvariantViolated, ResourceExhausted, Unavailable
+from zraft.core.records import APPLIED, Record, key_value, read_applied, record_key, unpack_meta, unpack_record
+from zraft.errors import Compacted, CorruptState, InvalidArgument, InvariantViolated, ResourceExhausted, Unavailable
 from zraft.protocol.client import (
     RANGE_ITEMS_MAX,
     REPLY_BYTES_MAX,
@@ -33,10 +32,14 @@ class View:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self.applied: EntryId
-        self.applied, self.revision = read_applied(tables.meta(APPLIED))
+        self.applied, self.revision, self.compacted, _, _ = read_applied(tables.meta(APPLIED))
 
     def answer(self, request: Get | Range | Batch) -> GetResult | RangeResult | BatchResult | ErrorResult:
-        """The answer to a read that passed ``limits.fault_of``."""
+        """The answer to a read that passed ``limits.fault_of``.
+
+        Raises:
+            CorruptState: what it would show is damaged. It is shown to nobody.
+        """
         match request:
             case Get():
                 return self.get(request)
@@ -50,7 +53,7 @@ class View:
         error = self._fault_of_revision(request.revision, request.serializable)
         if error:
             return GetResult(False, None, error, self.revision)
-        found = self._at(self._tables.key(request.key), request.revision)
+        found = self._at(request.key, self._tables.key(request.key), request.revision)
         if found is None:
             return GetResult(False, None, None, self.revision)
         mod, record = found
@@ -101,37 +104,43 @@ class View:
 
     def _item(self, key: bytes, data: bytes, revision: int, keys_only: bool) -> KeyValue | None:
         """What a range shows of a key, from its index entry; None: it was not there."""
-        mod, _, create, version, lease = unpack_meta(data)
+        mod, _, create, version, lease = unpack_meta(key, data)
         if keys_only and version and mod <= revision:
             return KeyValue(key, b"", create, mod, version, lease)  # no value need be copied
-        found = self._at(data, revision)
+        found = self._at(key, data, revision)
         if found is None:
             return None
         mod, record = found
         return key_value(mod, record._replace(value=b"") if keys_only else record)
 
-    def _at(self, data: bytes | None, revision: int) -> tuple[int, Record] | None:
+    def _at(self, key: bytes, data: bytes | None, revision: int) -> tuple[int, Record] | None:
         """(mod revision, record) of a key at a revision (0: now), from its index entry; None: not there."""
         if data is None:
             return None
-        mod, sub, _, version, _ = unpack_meta(data)
+        mod, sub, _, version, _ = unpack_meta(key, data)
         if not version and (not revision or mod <= revision):
             return None
-        while True:
-            record = self._record(mod, sub)
-            if not revision or mod <= revision:
-                return (mod, record) if record.version else None
+        record = self._record(mod, sub)
+        while record is not None and revision and mod > revision:
             mod, sub = record.previous, record.previous_sub
-            if not mod:
-                return None
+            # What was swept below a record that is still to be read can only have been a deletion.
+            record = self._record(mod, sub, swept=mod < self.compacted) if mod else None
+        return (mod, record) if record is not None and record.version else None
 
-    def _record(self, mod: int, sub: int) -> Record:
-        data = self._tables.record(record_key(mod, sub))
-        if data is None:
-            raise InvariantViolated("a record is there until it is compacted", revision=mod, sub=sub)
-        return unpack_record(data)
+    def _record(self, mod: int, sub: int, swept: bool = False) -> Record | None:
+        at = record_key(mod, sub)
+        data = self._tables.record(at)
+        if data is not None:
+            return unpack_record(at, data)
+        if not swept:
+            raise CorruptState(f"the record of revision {mod}/{sub} is missing")
+        return None
 
     def _fault_of_revision(self, revision: int, serializable: bool) -> ErrorInfo | None:
+        if 0 < revision < self.compacted:
+            return ErrorInfo(
+                Compacted.code, f"revision {revision} is compacted: the oldest that can be read is {self.compacted}"
+            )
         if revision <= self.revision:
             return None
         if serializable:  # others may be there already

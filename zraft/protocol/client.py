@@ -24,6 +24,8 @@ KEY_BYTES_MAX = 400
 """LMDB takes keys of 511 bytes; the rest is room for what zraft may put around a key."""
 BATCH_OPERATIONS_MAX = 10_000
 RANGE_ITEMS_MAX = 10_000
+BACKUP_NAME_BYTES_MAX = 16
+BACKUP_CHUNK_BYTES = 1 << 20
 REPLY_BYTES_MAX = 4 << 20
 """A Range stops and offers its continuation, and a batch of Gets answers ResourceExhausted, beyond this."""
 
@@ -141,8 +143,31 @@ class ClusterStatus(_Request, tag=6, frozen=True):
     """Ask a node what it knows of the cluster and of itself."""
 
 
-Request = Put | Delete | Batch | Get | Range | ClusterStatus
-Command = Put | Delete | Batch
+class Compact(_Request, tag=8, frozen=True):
+    """Drop the history before ``revision``: reads at an older one are then ``Compacted``, one at it still works.
+
+    Only that the history can't be read any more is done at once. What it held is removed by parts, by this command
+    and by further ones, which the leader's node proposes by itself. With ``resume`` a revision that is compacted
+    already is no error, and the removal goes on.
+    """
+
+    revision: int
+    resume: bool = False
+
+
+class ReadBackup(_Request, tag=9, frozen=True):
+    """Read a fresh snapshot of the node that is asked, from ``offset`` on; ask the same node until all is read.
+
+    ``backup``: 1 to 16 random bytes that the client chose. The first request with a name begins a backup of that name,
+    a copy of the node's own state at that moment; it ends when nobody asked for it for a minute.
+    """
+
+    backup: bytes
+    offset: int = 0
+
+
+Request = Put | Delete | Batch | Get | Range | ClusterStatus | Compact | ReadBackup
+Command = Put | Delete | Batch | Compact
 """What may stand in the log."""
 
 # --- responses
@@ -222,6 +247,9 @@ class StatusResult(_Answer, tag=6, frozen=True):
     """A node's own view. ``node_id`` and ``leader_id`` are names, ``member_id`` and ``cluster_id`` are hex.
 
     ``state`` is follower, candidate or leader; ``notice`` says in words why a node is not ready, if it is not.
+    ``compacted_revision``: older revisions than this one can't be read any more. ``snapshot_index``: the last log index
+    that the newest snapshot contains, 0 when there is none. Bytes are those in use, in files that may be larger. While
+    the node receives a snapshot, it has ``installing_held_bytes`` of ``installing_bytes``; else both are 0.
     """
 
     node_id: str
@@ -237,6 +265,13 @@ class StatusResult(_Answer, tag=6, frozen=True):
     last_log_index: int
     revision: int
     notice: str = ""
+    compacted_revision: int = 0
+    snapshot_index: int = 0
+    log_bytes: int = 0
+    state_bytes: int = 0
+    snapshots_bytes: int = 0
+    installing_held_bytes: int = 0
+    installing_bytes: int = 0
 
 
 class ErrorResult(_Answer, tag=7, frozen=True):
@@ -246,4 +281,34 @@ class ErrorResult(_Answer, tag=7, frozen=True):
     message: str
 
 
-Response = PutResult | DeleteResult | BatchResult | GetResult | RangeResult | StatusResult | ErrorResult
+class CompactResult(_Answer, tag=8, frozen=True):
+    """``compacted`` is the oldest revision that can be read; up to ``swept`` what it held is removed."""
+
+    index: int
+    revision: int
+    compacted: int
+    swept: int
+
+
+class BackupChunk(_Answer, tag=9, frozen=True):
+    """A part of a snapshot file: ``size`` is the whole's in bytes, and 0 while it is still being made: ask again.
+
+    ``data`` is up to 1 MiB, and empty from the end on.
+    """
+
+    offset: int
+    size: int
+    data: bytes
+
+
+Response = (
+    PutResult
+    | DeleteResult
+    | BatchResult
+    | GetResult
+    | RangeResult
+    | StatusResult
+    | ErrorResult
+    | CompactResult
+    | BackupChunk
+)

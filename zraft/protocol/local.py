@@ -24,7 +24,10 @@ class StatusQuery(_Message, tag=10, frozen=True):
 
 
 class StorageStatus(_Message, tag=11, frozen=True):
-    """Answer to ``StatusQuery``. ``record`` is None, and ``configuration`` empty, before the cluster has formed."""
+    """Answer to ``StatusQuery``. ``record`` is None, and ``configuration`` empty, before the cluster has formed.
+
+    ``initial_state``: see ``Log.initial_state``.
+    """
 
     member: int
     term: int
@@ -33,6 +36,7 @@ class StorageStatus(_Message, tag=11, frozen=True):
     record: ClusterRecord | None
     formed: bool
     configuration: Configuration
+    initial_state: bytes = b""
 
 
 class StoreRecord(_Message, tag=12, frozen=True):
@@ -265,6 +269,23 @@ class CommitGroup(_Message, frozen=True):
     commit: int
 
 
+class Holdings(_Message, frozen=True):
+    """What the node's stores hold. Bytes are of pages in use: a file may be larger, what was freed in it is used again.
+
+    ``compacted``: the revision up to which history was dropped. ``snapshot``: the last log index that the newest
+    snapshot contains, 0 when there is none. While a snapshot is received, ``installing_held_bytes`` of
+    ``installing_bytes`` are here; both are 0 at any other time.
+    """
+
+    compacted: int = 0
+    snapshot: int = 0
+    log_bytes: int = 0
+    state_bytes: int = 0
+    snapshots_bytes: int = 0
+    installing_held_bytes: int = 0
+    installing_bytes: int = 0
+
+
 class StorageGroup(_Message, frozen=True):
     """Written by storage. ``space``: 0 enough, 1 within the reserve, 2 the reserve is nearly used up."""
 
@@ -276,11 +297,13 @@ class StorageGroup(_Message, frozen=True):
     applied: int
     revision: int
     space: int
+    holdings: Holdings = Holdings()
 
 
 class IdentityGroup(_Message, frozen=True):
-    """Written by storage: who this node is, and the configuration in force."""
+    """Written by storage: who this node is, the configuration in force, and the record that the cluster began with."""
 
     member: int
     cluster: bytes
     configuration: Configuration
+    record: ClusterRecord | None = None

@@ -38,6 +38,7 @@ _MEMBER_NAME = b"member"
 _HARD_NAME = b"hard"
 _RECORD_NAME = b"record"
 _GENERATION_NAME = b"generation"
+_INITIAL_NAME = b"initial"
 
 
 class LmdbLog:
@@ -49,9 +50,11 @@ class LmdbLog:
         map_size: bytes of address space, the same in every process.
         on_commit: is told the seconds that each commit took.
         create: whether a log may be made here: not beside an applied state, whose log must have been lost.
+        initial_state: of a log that is made here: a digest of the state that was restored beside it.
 
     Attributes:
         created: whether there was no log here before.
+        initial_state: as given when the log was made; empty if it began with nothing.
 
     Raises:
         IdentityRefused: the log has a format that this version does not know.
@@ -68,6 +71,7 @@ class LmdbLog:
         map_size: int,
         on_commit: Callable[[float], None] = lambda seconds: None,
         create: bool = True,
+        initial_state: bytes = b"",
     ) -> None:
         if not 0 < member < 1 << 64:
             raise InvariantViolated("0 < member < 2^64", member=member)
@@ -79,6 +83,7 @@ class LmdbLog:
         self._record: ClusterRecord | None = None
         self._formed = False
         self._generation = 0
+        self.initial_state = initial_state
         self._base = self._last = EntryId(0, 0)
         self._recent = Recent()
         self._env = open_environment(path, map_size, sync=True)
@@ -210,11 +215,7 @@ class LmdbLog:
         self._last = EntryId(first - 1, previous)
 
     def cut(self, to: int) -> None:
-        """Forget the entries up to ``to``; none when the log begins behind it already.
-
-        Raises:
-            InvariantViolated: the log ends before ``to``.
-        """
+        """Forget the entries up to ``to``, which the log must reach; none when it begins behind it already."""
         if to <= self._base.index:
             return
         term = self.term_at(to)
@@ -226,11 +227,7 @@ class LmdbLog:
         self._base = EntryId(to, term)
 
     def install(self, snapshot: EntryId, generation: int) -> None:
-        """Begin behind ``snapshot``, unless its entry is here ([R] section 7), with the state of that generation.
-
-        Raises:
-            InvariantViolated: the log begins behind it already.
-        """
+        """Begin behind ``snapshot``, unless its entry is here ([R] section 7), with the state of that generation."""
         if snapshot.index < self._base.index:
             raise InvariantViolated("a snapshot does not lie before the log", snapshot=snapshot, base=self._base)
         if self.term_at(snapshot.index) != snapshot.term:
@@ -298,6 +295,7 @@ class LmdbLog:
             with self._writing():
                 txn.put(_FORMAT_NAME, _U32.pack(FORMAT), db=self._meta)
                 self._put(txn, _MEMBER_NAME, _U64.pack(self._member))
+                self._put(txn, _INITIAL_NAME, self.initial_state)
             self.commit()
 
     def _sync(self) -> None:
@@ -320,10 +318,9 @@ class LmdbLog:
         (self._member,) = _U64.unpack(self._get(txn, _MEMBER_NAME))
         self._term, self._vote, *reach = _HARD.unpack(self._get(txn, _HARD_NAME))
         self._base, self._last = EntryId(*reach[:2]), EntryId(*reach[2:])
-        if txn.get(_GENERATION_NAME, db=self._meta) is not None:
-            (self._generation,) = _U64.unpack(self._get(txn, _GENERATION_NAME))
-        if txn.get(_RECORD_NAME, db=self._meta) is not None:
-            record = self._get(txn, _RECORD_NAME)
+        self._generation = int.from_bytes(self._get(txn, _GENERATION_NAME, optional=True), "big")
+        self.initial_state = self._get(txn, _INITIAL_NAME, optional=True)
+        if record := self._get(txn, _RECORD_NAME, optional=True):
             try:
                 self._formed, self._record = bool(record[0]), codec.cluster_record.decode(record[1:])
             except ProtocolError as error:
@@ -376,10 +373,12 @@ class LmdbLog:
     def _put(self, txn: lmdb.Transaction[bytes], name: bytes, value: bytes) -> None:
         txn.put(name, _U32.pack(google_crc32c.value(name + value)) + value, db=self._meta)
 
-    def _get(self, txn: lmdb.Transaction[bytes], name: bytes) -> bytes:
+    def _get(self, txn: lmdb.Transaction[bytes], name: bytes, optional: bool = False) -> bytes:
         sealed = txn.get(name, b"", self._meta)
+        if optional and not sealed:
+            return b""
         value = sealed[_U32.size :]
-        if not value or sealed[: _U32.size] != _U32.pack(google_crc32c.value(name + value)):
+        if sealed[: _U32.size] != _U32.pack(google_crc32c.value(name + value)):
             raise self._corrupt(None, f"has a damaged {name.decode()} in its table 'meta'")
         return value
 
@@ -391,10 +390,11 @@ class LmdbLog:
         full = " (the file system is full)" if lacks_space(error, self._path) else ""
         self._failure = (
             f"the log in {self._path} could not be made durable: {error}{full}. What the disk holds is unknown now. "
-            "An operator must look at it, and then run: zraft repair --acknowledge-fsync-failure"
+            f"An operator must look at it, then run: zraft repair {self._path.parent} --acknowledge-fsync-failure"
         )
         return SyncFailed(self._failure)
 
     def _corrupt(self, index: int | None, what: str) -> CorruptLog:
         where = f"the log in {self._path}" if index is None else f"entry {index} of the log in {self._path}"
-        return CorruptLog(f"{where} {what}. The node must not vote or serve with it; the way out is: zraft repair")
+        way_out = f"zraft repair {self._path.parent}"
+        return CorruptLog(f"{where} {what}. The node must not vote or serve with it; the way out is: {way_out}")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from zraft.core.keyspace import APPLIED, read_applied
+from zraft.core.records import APPLIED, read_applied
 from zraft.errors import CorruptLog, CorruptSnapshot, StorageFault
 from zraft.protocol.entries import EntryId
 from zraft.store.directory import DataDirectory
@@ -100,7 +100,7 @@ def open_stores(directory: DataDirectory, member: int, map_size: int, on_commit:
         _copy(source, path)
     state = LmdbState(path, map_size)
     sync_directory(directory.path)
-    applied, _ = read_applied(state.meta(APPLIED))
+    applied = read_applied(state.meta(APPLIED)).applied
     state.abort()
     return Stores(log, state, log.generation, applied, doubt, mark)
 
@@ -126,7 +126,7 @@ def _doubt(directory: DataDirectory, log: LmdbLog, mark: DirtyMark, map_size: in
     if mark.state() is Mark.MISMATCH:
         return "the last stop was not clean, and the page cache did not live on"
     state = LmdbState(path, map_size)
-    applied, _ = read_applied(state.meta(APPLIED))
+    applied = read_applied(state.meta(APPLIED)).applied
     state.close()
     if applied.index < log.base.index:  # trap 24
         return f"the state has applied {applied}, and the log begins behind {log.base}"

@@ -25,7 +25,7 @@ import google_crc32c
 import lmdb
 import msgspec
 
-from zraft.core.keyspace import APPLIED, read_applied
+from zraft.core.records import APPLIED, AppliedState, read_applied
 from zraft.errors import CorruptSnapshot, OutOfSpace, ProtocolError, StorageFault
 from zraft.protocol import codec
 from zraft.protocol.entries import ClusterRecord, EntryId
@@ -155,7 +155,7 @@ def write_snapshot(
                 env.copyfd(file.fileno(), compact=True)
             finally:
                 env.close()
-            applied, revision = _applied_in(path, map_size)
+            applied, revision, *_ = _applied_in(path, map_size)
             size = file.seek(0, os.SEEK_END)
             sha256, chunks = _checksums(file, size, progress)
             manifest = Manifest(FORMAT, applied.index, applied.term, revision, record, created, size, sha256, chunks)
@@ -225,8 +225,8 @@ def _manifest_in(file: BinaryIO, path: Path) -> Manifest:
     return manifest
 
 
-def _applied_in(path: Path, map_size: int) -> tuple[EntryId, int]:
-    """(applied entry, revision) of a copy: what it holds, not what the state has come to meanwhile."""
+def _applied_in(path: Path, map_size: int) -> AppliedState:
+    """What a copy says of itself: what it holds, not what the state has come to meanwhile."""
     env = lmdb.open(str(path), map_size=map_size, subdir=False, readonly=True, lock=False, max_dbs=8)
     try:
         with env.begin(env.open_db(b"meta", create=False)) as txn:

@@ -1,7 +1,7 @@
 """The applied state on LMDB: written by storage, read by every gateway of the node straight from the shared map.
 
 ``keys``     user's key -> index entry
-``records``  revision and sub number -> record, append-only
+``records``  revision and sub number -> record; appended, and deleted by compaction
 ``meta``     name -> value of the state about itself; ``format`` is this module's own
 
 The state is derived from the log, so a commit is not durable: it is seen by every process at once, and outlives a
@@ -11,6 +11,7 @@ killed one in the page cache (see ``store.dirty`` for the rest).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -19,7 +20,7 @@ import lmdb
 from zraft.errors import IdentityRefused, InvariantViolated, StorageFault, Unavailable
 from zraft.store.environment import map_used_bytes, open_environment, open_read_only, tables_bytes, write_fault
 
-FORMAT = 1
+FORMAT = 2
 _FORMAT_NAME = b"format"
 
 
@@ -60,6 +61,12 @@ class Snapshot:
         """The record of a revision."""
         return self._get(at, None, self._handles.records)
 
+    def records_from(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """(where it stands, record) in the order of revisions, from ``start`` on."""
+        with self._txn.cursor(self._handles.records) as cursor:
+            if cursor.set_range(start):
+                yield from cursor
+
     def meta(self, name: bytes) -> bytes | None:
         """A value of the state about itself: applied index and term, revision, configuration."""
         return self._get(name, None, self._handles.meta)
@@ -78,12 +85,14 @@ class Snapshot:
 class _Writing(Snapshot):
     """The open write transaction, and its methods looked up once: this is the hot path of apply."""
 
-    __slots__ = ("append", "commit", "get", "put")
+    __slots__ = ("append", "commit", "delete", "get", "pop", "put")
 
     def __init__(self, txn: lmdb.Transaction[bytes], handles: _Handles) -> None:
         super().__init__(txn, handles)
         self.get = txn.get
         self.put = txn.put
+        self.delete = txn.delete
+        self.pop = txn.pop
         self.append = txn.cursor(handles.records).putmulti
         self.commit = txn.commit
 
@@ -116,7 +125,8 @@ class LmdbState:
     @property
     def size_bytes(self) -> int:
         """The bytes that the tables occupy."""
-        return tables_bytes(self._current()._txn, *self._handles)
+        with nullcontext(self._writing._txn) if self._writing else self._env.begin() as txn:
+            return tables_bytes(txn, *self._handles)
 
     @property
     def map_used_bytes(self) -> int:
@@ -135,6 +145,10 @@ class LmdbState:
         """The record of a revision."""
         return self._current().record(at)
 
+    def records_from(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """(where it stands, record) in the order of revisions, from ``start`` on; until the next write."""
+        return self._current().records_from(start)
+
     def meta(self, name: bytes) -> bytes | None:
         """A value of the state about itself: applied index and term, revision, configuration."""
         return self._current().meta(name)
@@ -143,6 +157,20 @@ class LmdbState:
         """Insert or overwrite an index entry."""
         try:
             (self._writing or self._begin()).put(key, entry)
+        except lmdb.Error as error:
+            raise write_fault(error, self._path) from error
+
+    def delete_key(self, key: bytes) -> None:
+        """Remove an index entry, if there is one."""
+        try:
+            self._current().delete(key)
+        except lmdb.Error as error:
+            raise write_fault(error, self._path) from error
+
+    def delete_record(self, at: bytes) -> bytes | None:
+        """Remove the record of a revision and return it; None: there is none. No iterator may be in use."""
+        try:
+            return self._current().pop(at, self._handles.records)
         except lmdb.Error as error:
             raise write_fault(error, self._path) from error
 

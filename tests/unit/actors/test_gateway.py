@@ -16,7 +16,7 @@ from zraft.actors.launch import Launch, StopSignal, page_path
 from zraft.actors.logs import Log
 from zraft.actors.sockets import LOCAL_MESSAGES_MAX
 from zraft.config import Settings
-from zraft.core.keyspace import APPLIED
+from zraft.core.records import APPLIED, AppliedState, pack_applied
 from zraft.errors import NotLeader, Unavailable, Unknown
 from zraft.protocol import codec
 from zraft.protocol.client import (
@@ -32,7 +32,7 @@ from zraft.protocol.client import (
     Response,
     ResponseHeader,
 )
-from zraft.protocol.entries import Configuration, Member
+from zraft.protocol.entries import Configuration, EntryId, Member
 from zraft.protocol.local import (
     Applied,
     AppliedTerm,
@@ -179,7 +179,7 @@ class Node:
 
 def set_applied(state: LmdbState, index: int) -> None:
     """The entry of that index, of term 5, was applied last; the one before made the store's revision."""
-    state.set_meta(APPLIED, b"".join(number.to_bytes(8, "big") for number in (index, 5, index - 1)))
+    state.set_meta(APPLIED, pack_applied(AppliedState(EntryId(index, 5), index - 1, 0, 0, 0)))
     state.commit()
 
 

@@ -74,6 +74,13 @@ def test_all_names_are_there_before_anything_happened(metrics: NodeMetrics, run:
         "zraft_proposals_refused_total": 0,
         "zraft_commit_lag_entries": 0,
         "zraft_apply_lag_entries": 0,
+        "zraft_compacted_revision": 0,
+        "zraft_snapshot_index": 0,
+        "zraft_log_bytes": 0,
+        "zraft_state_bytes": 0,
+        "zraft_snapshots_bytes": 0,
+        "zraft_installing_held_bytes": 0,
+        "zraft_installing_bytes": 0,
         "zraft_requests_in_flight": 0,
         "zraft_client_connections": 0,
     }

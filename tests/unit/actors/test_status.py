@@ -10,7 +10,7 @@ from zraft.config import Settings
 from zraft.protocol.client import PeerInfo, StatusResult
 from zraft.protocol.codec import encode
 from zraft.protocol.entries import Configuration, Member
-from zraft.protocol.local import CommitGroup, IdentityGroup, NodeGroup, RoleGroup, StorageGroup
+from zraft.protocol.local import CommitGroup, Holdings, IdentityGroup, NodeGroup, RoleGroup, StorageGroup
 from zraft.store.page import Group, Page
 
 SETTINGS = Settings(id="a", peers={"b": "host-b:7080", "c": "host-c:7080"})
@@ -26,8 +26,11 @@ def page(tmp_path: Path) -> Iterator[Page]:
     page.close()
 
 
+HOLDINGS = Holdings(2, 6, 100, 200, 300, installing_held_bytes=40, installing_bytes=50)
+
+
 def storage(term: int = 5, commit: int = 9, applied: int = 8) -> bytes:
-    return encode(StorageGroup(0, term, first=1, last=10, commit=commit, applied=applied, revision=7, space=0))
+    return encode(StorageGroup(0, term, 1, 10, commit, applied, revision=7, space=0, holdings=HOLDINGS))
 
 
 def publish_all(page: Page) -> None:
@@ -74,6 +77,13 @@ def test_a_status_is_put_together_from_the_page(page: Page) -> None:
         first_log_index=1,
         last_log_index=10,
         revision=7,
+        compacted_revision=2,
+        snapshot_index=6,
+        log_bytes=100,
+        state_bytes=200,
+        snapshots_bytes=300,
+        installing_held_bytes=40,
+        installing_bytes=50,
     )
 
 

@@ -200,6 +200,13 @@ def test_a_node_starts_and_shows_itself(running: Node) -> None:
             "last_log_index": 9,
             "revision": 5,
             "notice": "",
+            "compacted_revision": 0,
+            "snapshot_index": 0,
+            "log_bytes": 0,
+            "state_bytes": 0,
+            "snapshots_bytes": 0,
+            "installing_held_bytes": 0,
+            "installing_bytes": 0,
         },
     )
     metrics = running.get("/metrics")[1]
@@ -266,7 +273,7 @@ def test_a_failed_sync_halts_the_node_but_not_its_supervisor(running: Node) -> N
     assert running.get("/health/live")[0] == 200
     assert running.get("/health")[0] == 503
     status = running.get("/status")[1]
-    assert "zraft repair --acknowledge-fsync-failure" in status["notice"]
+    assert "--acknowledge-fsync-failure" in status["notice"]
     assert (status["state"], status["last_applied"], status["cluster_id"]) == ("", 0, "")
     roster = running.roster()
     assert roster is not None

@@ -1,6 +1,7 @@
 """How a cluster forms, and who may never join it (trap 36)."""
 
 import pytest
+from msgspec.structs import replace
 
 from tests.unit.core.cast import NOBODY, A, B, C, D
 from zraft.core.acceptor import NO_CONFIGURATION
@@ -278,3 +279,41 @@ def test_the_same_notice_is_said_once() -> None:
     formation = node()
     assert formation.begin() == waiting_for("b, c")
     assert formation.begin() == []
+
+
+# --- restored clusters
+
+
+def restored(initial_state: bytes) -> Formation:
+    """Node a, at 10 s, with a state that was restored."""
+    return Formation(Own("a", NAMES, 150, initial_state), status(), 10.0)
+
+
+def test_the_record_of_a_restored_cluster_names_what_it_begins_with() -> None:
+    formation = restored(b"file")
+    formation.begin()
+    formation.on_hello(replace(hello("b", B), initial_state=b"file"))
+    effects, _ = formation.on_hello(replace(hello("c", C), initial_state=b"file"))
+    record = ClusterRecord(RECORD.members, 150, b"file")
+    assert effects == [ToStorage(StoreRecord(record, formed=False))]
+    assert record.cluster_id() != RECORD.cluster_id()
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "says"),
+    [
+        (b"file", b"other", "b begins with the restored state 6f74686572, a with the restored state 66696c65"),
+        (b"file", b"", "b begins with an empty state, a with the restored state 66696c65"),
+        (b"", b"file", "b begins with the restored state 66696c65, a with an empty state"),
+    ],
+)
+def test_nodes_that_begin_with_different_states_form_nothing(mine: bytes, theirs: bytes, says: str) -> None:
+    formation = restored(mine)
+    formation.begin()
+    formation.on_hello(replace(hello("c", C), initial_state=mine))
+    effects, answer = formation.on_hello(replace(hello("b", B), initial_state=theirs, answer=False))
+    [notice] = effects
+    assert isinstance(notice, Notice)
+    assert says in notice.text
+    assert answer is not None
+    assert says in answer.refusal

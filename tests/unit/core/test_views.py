@@ -5,8 +5,9 @@ from hypothesis import given, strategies as st
 
 from tests.unit.core.test_keyspace import Machine
 from zraft.core import views
+from zraft.core.records import record_key
 from zraft.core.views import View
-from zraft.errors import InvariantViolated
+from zraft.errors import CorruptState, InvariantViolated
 from zraft.protocol.client import (
     Batch,
     BatchResult,
@@ -119,10 +120,35 @@ def test_an_empty_state_holds_nothing() -> None:
     assert view.answer(Range()) == RangeResult((), False, b"", 0)
 
 
-def test_a_record_that_is_missing_is_a_bug(machine: Machine) -> None:
+def test_a_record_that_is_missing_is_damage(machine: Machine) -> None:  # trap 29
     machine.state._records.clear()
-    with pytest.raises(InvariantViolated, match="a record is there until it is compacted"):
+    with pytest.raises(CorruptState, match="the record of revision 7/0 is missing"):
         View(machine.state).get(Get(b"a"))
+
+
+def test_a_damaged_record_is_shown_to_nobody(machine: Machine) -> None:  # trap 29
+    at = record_key(7, 0)
+    record = machine.state._records[at]
+    for place in range(len(record)):
+        machine.state._records[at] = record[:place] + bytes([record[place] ^ 4]) + record[place + 1 :]
+        for request in (Get(b"a"), Range(), Get(b"a", revision=3)):
+            with pytest.raises(CorruptState, match="the record of revision 7/0 does not match its checksum"):
+                View(machine.state).answer(request)
+
+
+def test_a_sound_record_in_a_wrong_place_is_damage(machine: Machine) -> None:  # trap 29
+    machine.state._records[record_key(7, 0)] = machine.state._records[record_key(3, 0)]
+    with pytest.raises(CorruptState, match="the record of revision 7/0"):
+        View(machine.state).get(Get(b"a"))
+
+
+def test_a_damaged_index_entry_is_shown_to_nobody(machine: Machine) -> None:  # trap 29
+    entry = machine.state._keys[b"a"]
+    for place in range(len(entry)):
+        machine.state._keys[b"a"] = entry[:place] + bytes([entry[place] ^ 4]) + entry[place + 1 :]
+        for request in (Get(b"a"), Range(), Range(keys_only=True)):
+            with pytest.raises(CorruptState, match="the index entry of key b'a' does not match its checksum"):
+                View(machine.state).answer(request)
 
 
 # --- batches of Gets

@@ -1,99 +1,34 @@
 """Opening a node's stores: when the applied state is used again, given up, or held against the log."""
 
-import gc
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import pytest
 
-from zraft.core.acceptor import Acceptor
-from zraft.core.applier import Applier
-from zraft.core.keyspace import APPLIED
-from zraft.core.views import View
-from zraft.errors import CorruptLog, IdentityRefused, StorageFault
-from zraft.protocol.client import Get, Put
-from zraft.protocol.codec import encode, pack_commands
-from zraft.protocol.entries import NO_ORIGIN, EntryId, EntryKind, encode_entry
-from zraft.store import dirty, recovery
-from zraft.store.directory import DataDirectory
-from zraft.store.dirty import BootIdentity, DirtyMark, Mark
-from zraft.store.recovery import Stores, open_stores
+from tests.unit.store.machine import (
+    LAST,
+    MAP_SIZE,
+    MEMBER,
+    NEVER_APPLIED,
+    Machine,
+    facts,
+    kill,
+    moments,
+    run_killed_at,
+    value,
+)
+from zraft.core.records import APPLIED
+from zraft.errors import IdentityRefused, StorageFault
+from zraft.protocol.entries import EntryId, EntryKind, encode_entry
+from zraft.store.dirty import Mark
+from zraft.store.recovery import Stores
 from zraft.store.state import LmdbState
-
-MAP_SIZE = 1 << 30
-MEMBER = 0xA
-NEVER_APPLIED = EntryId(0, 0)
-LAST = EntryId(3, 1)
-
-
-class Machine:
-    """A data directory on a machine whose power can be cut."""
-
-    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.directory = DataDirectory(path)
-        self.boot = 1
-        path.mkdir()
-        monkeypatch.setattr(dirty, "boot_identity", lambda _: BootIdentity(f"boot {self.boot}", 7))
-
-    def open(self) -> Stores:
-        return open_stores(self.directory, MEMBER, MAP_SIZE, lambda seconds: None)
-
-    def open_and_apply(self, entries: int = LAST.index) -> Stores:
-        """Three entries that set keys 1 to 3, of which so many are applied."""
-        stores = self.open()
-        payloads = [pack_commands([encode(Put(b"%d" % index, b"v"))]) for index in (1, 2, 3)]
-        encoded = [encode_entry(i, 1, EntryKind.COMMANDS, NO_ORIGIN, payload) for i, payload in enumerate(payloads, 1)]
-        stores.log.append(1, encoded)
-        stores.log.set_term(1, MEMBER)
-        stores.log.commit()
-        acceptor = Acceptor(stores.log)
-        acceptor.commit = entries
-        Applier(stores.log, stores.state, acceptor).work(lambda: False)
-        return stores
-
-    def refusal(self) -> str:
-        try:
-            self.open()
-        except CorruptLog as error:
-            message = str(error)
-        else:
-            pytest.fail("it was opened")
-        gc.collect()  # LMDB opens nothing twice in a process, and the refused start was to end with its own
-        return message
-
-    def states(self) -> list[str]:
-        return sorted(path.name for path in self.directory.path.glob("state.*"))
-
-    def mark(self) -> Mark:
-        return DirtyMark(self.directory.dirty_mark).state()
 
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return Machine(tmp_path / "data", monkeypatch)
-
-
-def kill(stores: Stores) -> None:
-    """The process is gone: nothing more is written, and what was lives on in the page cache."""
-    stores.state.close()
-    stores.log.close()
-
-
-def facts(stores: Stores) -> tuple[int, EntryId, str]:
-    """(generation, applied, why it was rebuilt), and the stores are closed."""
-    found = (stores.generation, stores.applied, stores.rebuilt)
-    kill(stores)
-    return found
-
-
-def value(stores: Stores, key: bytes) -> bytes | None:
-    found = View(stores.state).get(Get(key)).value
-    stores.state.abort()
-    return found
 
 
 # --- a state that goes on
@@ -216,46 +151,14 @@ def test_a_log_that_holds_another_term_where_it_was_applied_is_refused(machine: 
 
 def test_a_state_of_another_format_is_refused(machine: Machine) -> None:
     stores = machine.open()
-    stores.state.set_meta(b"format", b"\x02")
+    stores.state.set_meta(b"format", b"\x03")
     stores.state.commit()
     kill(stores)
-    with pytest.raises(IdentityRefused, match="is of format 2"):
+    with pytest.raises(IdentityRefused, match="is of format 3"):
         machine.open()
 
 
 # --- a kill at any moment
-
-
-class Killed(BaseException):
-    """The process ends here."""
-
-
-def run_killed_at(line: int, run: Callable[[], object]) -> bool:
-    """Run until the ``line``-th line of ``store.recovery``; whether it came so far. What is open is dropped."""
-    lines = 0
-
-    def trace(frame: FrameType, event: str, _: Any) -> Any:
-        nonlocal lines
-        if frame.f_code.co_filename != recovery.__file__:
-            return None
-        if event == "line":
-            lines += 1
-            if lines == line:
-                raise Killed
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        result = run()
-    except Killed:
-        return True
-    finally:
-        sys.settrace(before)
-        gc.collect()
-    if isinstance(result, Stores):
-        kill(result)
-    return False
 
 
 def lie(machine: Machine) -> None:
@@ -265,14 +168,6 @@ def lie(machine: Machine) -> None:
     stores.state.commit()
     kill(stores)
     machine.boot += 1
-
-
-def moments(run: Callable[[int], bool]) -> int:
-    """Call ``run`` with 1, 2, ... until it is not killed any more; returns how often it was."""
-    line = 1
-    while run(line):
-        line += 1
-    return line - 1
 
 
 def test_a_kill_while_a_state_is_given_up_never_ends_with_one_that_is_trusted(machine: Machine) -> None:

@@ -21,10 +21,10 @@ def path(tmp_path: Path) -> Path:
 
 def test_a_state_of_a_newer_format_is_refused(path: Path) -> None:
     state = LmdbState(path, MAP_SIZE)
-    state.set_meta(b"format", b"\x02")
+    state.set_meta(b"format", b"\x03")
     state.commit()
     state.close()
-    with pytest.raises(IdentityRefused, match=r"is of format 2, .* knows only format 1"):
+    with pytest.raises(IdentityRefused, match=r"is of format 3, .* knows only format 2"):
         LmdbState(path, MAP_SIZE)
 
 

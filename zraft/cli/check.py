@@ -1,0 +1,67 @@
+"""``zraft check``: whether the data of a node that is down is what it wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from zraft.cli.manual import Manual
+from zraft.cli.offline import data_directory_argument, locked, progress_bar
+from zraft.cli.outcomes import REJECTED, UNAVAILABLE, Failure
+from zraft.cli.output import as_json, output_option
+from zraft.errors import DataDirectoryInUse, StorageFault
+from zraft.store.check import Findings, check as check_data, holds_data
+from zraft.store.dirty import Mark
+
+
+@click.command(
+    cls=Manual,
+    examples=["zraft check /var/lib/zraft", "zraft check /var/lib/zraft --output json"],
+    ends=(UNAVAILABLE, REJECTED, DataDirectoryInUse.exit_code, StorageFault.exit_code),
+)
+@data_directory_argument
+@output_option("text", "json", text="How to print what was found.")
+def check(data_dir: Path, output: str) -> None:
+    """Verify all checksums in DATA_DIR, of a node that is down: of the log, the state and the snapshots.
+
+    Ends with 5 on damage, each named on stderr with its file and index, and with what to do. Nothing is changed.
+    """
+    with locked(data_dir) as directory:
+        if not holds_data(directory):
+            raise Failure(f"{data_dir} holds no data of a node", UNAVAILABLE)
+        with progress_bar() as progress:
+            found = check_data(directory, progress)
+    click.echo(_in_words(found) if output == "text" else as_json(_document(found)))
+    for damage in found.damages:
+        click.echo(f"zraft: {damage.what}", err=True)
+    if found.damages:
+        raise Failure(f"damaged. What can be done, and what would be lost, says: zraft repair {data_dir}", REJECTED)
+
+
+def _in_words(found: Findings) -> str:
+    lines = []
+    if found.last is not None:
+        lines.append(f"log: entries behind {found.base} up to {found.last}")
+    if found.applied is not None:
+        lines.append(f"state: generation {found.generation}, applied {found.applied}, revision {found.revision}")
+    elif found.mark is Mark.MISMATCH:
+        lines.append("state: to be rebuilt at the next start, as the last stop was not clean and the machine restarted")
+    lines += [
+        f"snapshot: {path.name}, {manifest.last}, {manifest.state_bytes} bytes" for path, manifest in found.snapshots
+    ]
+    lines.append(f"damages: {len(found.damages)}")
+    return "\n".join(lines)
+
+
+def _document(found: Findings) -> dict[str, object]:
+    return {
+        "log_base": found.base.index if found.base else None,
+        "log_last": found.last.index if found.last else None,
+        "generation": found.generation,
+        "applied": found.applied.index if found.applied else None,
+        "revision": found.revision,
+        "dirty_mark": found.mark.value,
+        "snapshots": [manifest.index for _, manifest in found.snapshots],
+        "damages": [damage.what for damage in found.damages],
+    }

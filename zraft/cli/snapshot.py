@@ -1,0 +1,136 @@
+"""``zraft snapshot``: backups, and new clusters made of them."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from zraft.cli.connection import connect, connection_options
+from zraft.cli.manual import ManualGroup
+from zraft.cli.node import settings_of
+from zraft.cli.offline import progress_bar
+from zraft.cli.outcomes import MACHINE, REJECTED, UNAVAILABLE
+from zraft.cli.output import as_json, output_option
+from zraft.cli.tables import table
+from zraft.errors import StorageFault
+from zraft.store.restore import BUMP_MAX, restore as restore_state
+from zraft.store.snapshots import Manifest, verify_snapshot
+
+_file = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+_existing_file = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+_output = output_option("table", "json", text="How to print what the snapshot holds.")
+
+
+@click.group(cls=ManualGroup)
+def snapshot() -> None:
+    """Backups of a running cluster, and new clusters made of them.
+
+    A snapshot is one file with the whole store of one moment, and checksums of all of it. Each of the commands
+    verifies every byte, and ends with 5 on damage.
+    """
+
+
+@snapshot.command(
+    examples=[
+        "zraft snapshot save backup.snapshot # from the first node that answers",
+        "zraft snapshot save /backup/zraft.snapshot --endpoints 10.0.0.2:8080",
+    ],
+    ends=(UNAVAILABLE, REJECTED, MACHINE),
+)
+@_file
+@_output
+@connection_options
+def save(file: Path, output: str, endpoints: tuple[str, ...] | None, timeout: float) -> None:
+    """Save a snapshot of a running node in FILE, while it serves.
+
+    The file gets its name only when it is whole, verified and on the disk. --timeout is that of each MiB.
+    """
+    with connect(endpoints, timeout) as client, _bar("saving") as progress:
+        manifest = client.snapshot(file, progress=progress)
+    click.echo(_told(manifest, output))
+
+
+@snapshot.command(
+    examples=["zraft snapshot status backup.snapshot", "zraft snapshot status backup.snapshot --output json"],
+    ends=(REJECTED, MACHINE),
+)
+@_existing_file
+@_output
+def status(file: Path, output: str) -> None:
+    """Verify all checksums of FILE, and say what it holds."""
+    with _bar("verifying") as progress:
+        manifest = verify_snapshot(file, progress)
+    click.echo(_told(manifest, output))
+
+
+@snapshot.command(
+    examples=[
+        "zraft snapshot restore backup.snapshot --id node-1 --data-dir restored/node-1",
+        "zraft snapshot restore backup.snapshot --id node-1 --data-dir /var/lib/zraft "
+        "--peers node-1=10.0.0.1:7080,node-2=10.0.0.2:7080,node-3=10.0.0.3:7080 --bump-revision 1000000",
+    ],
+    ends=(REJECTED, MACHINE, StorageFault.exit_code),
+)
+@_existing_file
+@click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), required=True, help="An empty directory.")
+@click.option("--id", "name", required=True, metavar="NAME", help="Name of the node.")
+@click.option(
+    "--peers",
+    default="",
+    metavar="NAME=HOST:PORT,...",
+    help="The members of the new cluster, as for `zraft node`. [default: the node is alone]",
+)
+@click.option(
+    "--bump-revision",
+    type=click.IntRange(0, BUMP_MAX),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Add so much to the store's revision, so that caches made from the lost cluster notice.",
+)
+@click.option(
+    "--map-size-gib", type=click.IntRange(1, 16_384), default=1_024, show_default=True, help="As for `zraft node`."
+)
+def restore(file: Path, data_dir: Path, name: str, peers: str, bump_revision: int, map_size_gib: int) -> None:
+    """Make the data directory of one node of a new cluster, with the state in FILE.
+
+    Run it for each node, with the same FILE and the same --bump-revision, and start all of them: they form a cluster
+    with an id of its own. Nodes restored from another file, or without one, and members of the old cluster are refused.
+    Give --bump-revision more than the number of writes that may be younger than FILE.
+    """
+    given = {"id": name, "data_dir": str(data_dir), "peers": peers or None}
+    settings = settings_of(None, given)
+    with _bar("restoring") as progress:
+        manifest = restore_state(
+            file, data_dir, secrets.randbits(64) or 1, map_size_gib << 30, bump=bump_revision, progress=progress
+        )
+    click.echo(f"restored revision {manifest.revision + bump_revision}; start it with all others by:")
+    flags = f"--id {settings.id} --data-dir {data_dir}" + (f" --peers {peers}" if peers else "")
+    click.echo(f"zraft node {flags}")
+
+
+@contextlib.contextmanager
+def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    with progress_bar() as progress:
+        yield lambda done, whole: progress(what, done, whole)
+
+
+def _told(manifest: Manifest, output: str) -> str:
+    cluster = manifest.record.cluster_id().hex() if manifest.record else ""
+    facts: dict[str, object] = {
+        "revision": manifest.revision,
+        "index": manifest.index,
+        "term": manifest.term,
+        "state_bytes": manifest.state_bytes,
+        "cluster_id": cluster,
+        "created": datetime.fromtimestamp(manifest.created, UTC).isoformat(timespec="seconds"),
+        "checksum": manifest.checksum().hex(),
+    }
+    if output == "json":
+        return as_json(facts)
+    return table([(name.replace("_", " ").upper(), value) for name, value in facts.items()])

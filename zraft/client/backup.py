@@ -1,0 +1,110 @@
+"""Saving a backup: chunks of one node's snapshot into a file, in flat memory, verified before it gets its name."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from zraft.errors import NotExecuted, ProtocolError, Unavailable
+from zraft.protocol.client import BACKUP_NAME_BYTES_MAX, BackupChunk, ReadBackup
+from zraft.store.files import sync_directory
+from zraft.store.snapshots import Manifest, verify_snapshot
+
+MAKING_S_MAX = 600.0
+"""How long a node may take to copy its state before the first byte of it comes."""
+POLL_S_MIN, POLL_S_MAX = 0.02, 0.5
+
+Progress = Callable[[int, int], None]
+
+
+class Ask(Protocol):
+    """Sends a request to one endpoint, once; raises a ``ZraftError``."""
+
+    def __call__(self, request: ReadBackup, answer: type[BackupChunk], only: str, /) -> BackupChunk:
+        """The answer."""
+
+
+def save(ask: Ask, endpoints: tuple[str, ...], timeout: float, path: Path, progress: Progress) -> Manifest:
+    """See ``Client.snapshot``.
+
+    Args:
+        ask: how a node is asked.
+        endpoints: nodes, the best first: each is asked to begin until one does.
+        timeout: seconds that any one chunk may take, repetitions included.
+        path: the file.
+        progress: is told (bytes done, bytes in all).
+    """
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with fresh.open("xb") as file:
+            reader = _begun(ask, endpoints, timeout)
+            reader.read_into(file, progress)
+            file.flush()
+            os.fsync(file.fileno())
+        manifest = verify_snapshot(fresh)
+        fresh.rename(path)
+        sync_directory(path.absolute().parent)
+    finally:
+        fresh.unlink(missing_ok=True)
+    return manifest
+
+
+class _Reader:
+    """One backup at one node."""
+
+    def __init__(self, ask: Ask, endpoint: str, timeout: float) -> None:
+        self._ask = ask
+        self._endpoint = endpoint
+        self._timeout = timeout
+        self._name = secrets.token_bytes(BACKUP_NAME_BYTES_MAX)
+
+    def begin(self) -> None:
+        """Ask for the backup for the first time: once, as there may be other nodes to ask."""
+        self._ask(ReadBackup(self._name), BackupChunk, self._endpoint)
+
+    def read_into(self, file: BinaryIO, progress: Progress) -> None:
+        """All of it, once the node has made it."""
+        pause, end = POLL_S_MIN, time.monotonic() + MAKING_S_MAX
+        while not (chunk := self._chunk(0)).size:
+            if time.monotonic() >= end:
+                raise Unavailable(f"{self._endpoint} has not made a snapshot within {MAKING_S_MAX:g} s")
+            time.sleep(pause)
+            pause = min(2 * pause, POLL_S_MAX)
+        size, done = chunk.size, 0
+        while True:
+            file.write(chunk.data)
+            done += len(chunk.data)
+            progress(done, size)
+            if done >= size:
+                return
+            chunk = self._chunk(done)
+            if chunk.size != size or not chunk.data:
+                raise ProtocolError(f"{self._endpoint}: the snapshot of {size} bytes ended after {done}")
+
+    def _chunk(self, offset: int) -> BackupChunk:
+        """A chunk, asked for again while that may help: to read it twice does no harm."""
+        end = time.monotonic() + self._timeout
+        while True:
+            try:
+                return self._ask(ReadBackup(self._name, offset), BackupChunk, self._endpoint)
+            except NotExecuted:
+                if time.monotonic() + POLL_S_MAX >= end:
+                    raise
+                time.sleep(POLL_S_MAX)
+
+
+def _begun(ask: Ask, endpoints: tuple[str, ...], timeout: float) -> _Reader:
+    failures: list[NotExecuted] = []
+    for endpoint in endpoints:
+        reader = _Reader(ask, endpoint, timeout)
+        try:
+            reader.begin()
+        except NotExecuted as error:
+            failures.append(error)
+        else:
+            return reader
+    raise type(failures[-1])("; ".join(map(str, failures)))

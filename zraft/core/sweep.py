@@ -1,0 +1,78 @@
+"""Compaction's second half: the records that nobody can read any more are removed, a bounded number at a time.
+
+Once a revision C is compacted, reads go no further back than C. So of each key the newest record at or below C is
+kept, and all behind it are garbage: each of them is the ``previous`` of a record that is at or below C itself, where
+the sweep meets it. A deletion below C is garbage as well, with the key's index entry if that still points to it. One
+*at* C stays until the next compaction: who watches from C on must see it (trap 50).
+
+What is removed depends on nothing but the state (trap 56), and no record that stays is written (trap 23).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from zraft.core.durable import WritableTables
+from zraft.core.records import check_record, digest_of, read_record_key, record_key, unpack_meta, unpack_record
+
+RECORDS_PER_STEP = 32
+"""The sweep lets its caller look around after so many records."""
+SWEEP_RECORDS_MAX = 2_000
+"""One Compact looks at no more records, nor goes on behind so many bytes of them: apply has other work."""
+SWEEP_BYTES_MAX = 16 << 20
+
+
+class Sweep:
+    """Sweeps from ``swept`` on, for as much as one command may. ``removed`` is what the state's digest loses by it."""
+
+    def __init__(self, tables: WritableTables, swept: int, compacted: int) -> None:
+        self._tables = tables
+        self._compacted = compacted
+        self.swept = swept
+        self.removed = 0
+
+    def work(self) -> Iterator[None]:
+        """Do it, pausing every ``RECORDS_PER_STEP`` records.
+
+        Raises:
+            CorruptState: a record, or an index entry, does not match its checksum.
+        """
+        records = size = 0
+        # The record at ``swept`` once more: it may be a deletion that was kept when it stood at the end.
+        start = record_key(self.swept, 0)
+        while records < SWEEP_RECORDS_MAX and size < SWEEP_BYTES_MAX:
+            found = list(islice(self._tables.records_from(start), RECORDS_PER_STEP))
+            for at, data in found:
+                revision, sub = read_record_key(at)
+                if revision > self._compacted:
+                    self.swept = self._compacted
+                    return
+                self._visit(at, revision, sub, data)
+                self.swept = revision
+                size += len(data)
+            if len(found) < RECORDS_PER_STEP:
+                self.swept = self._compacted
+                return
+            records += len(found)
+            start = found[-1][0] + b"\0"
+            yield
+
+    def _visit(self, at: bytes, revision: int, sub: int, data: bytes) -> None:
+        record = unpack_record(at, data)
+        if record.previous:
+            self._remove(record.previous, record.previous_sub)
+        if record.version or revision == self._compacted:
+            return
+        self._remove(revision, sub)
+        entry = self._tables.key(record.key)
+        if entry is not None and unpack_meta(record.key, entry)[:2] == (revision, sub):
+            self._tables.delete_key(record.key)
+
+    def _remove(self, revision: int, sub: int) -> None:
+        at = record_key(revision, sub)
+        data = self._tables.delete_record(at)
+        if (
+            data is not None
+        ):  # else it went with an earlier sweep: a deletion, or what the record at ``swept`` points to
+            self.removed += digest_of(revision, check_record(at, data))

@@ -1,0 +1,187 @@
+"""What an operator may do to the data of a node that is down. Old files are kept aside, never deleted.
+
+A damaged state or snapshot is derived: it is set aside, and made anew from what is sound. A damaged log can't be
+repaired: what this node acknowledged counts in elections and commits, so it may never come back as the same member
+(trap 36). Its whole data is set aside. And when a majority of a cluster is lost for ever, one member's data may be made
+the beginning of a new cluster.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from zraft.core.keyspace import Keyspace
+from zraft.errors import ConfigurationError, StorageFault
+from zraft.protocol.entries import ClusterRecord, EntryId, decode_entry
+from zraft.store.check import Findings, holds_data
+from zraft.store.directory import DataDirectory
+from zraft.store.dirty import DirtyMark
+from zraft.store.files import make_directory, sync_directory
+from zraft.store.log import LmdbLog
+from zraft.store.recovery import open_stores
+from zraft.store.restore import restore
+from zraft.store.snapshots import write_snapshot
+from zraft.store.state import LmdbState
+
+READ_BYTES = 4 << 20
+WORK_DIRECTORY = "new-cluster"
+"""What a new cluster is made in, within the data directory; a leftover of a repair that was interrupted."""
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What a repair would do. ``aside``: the files to set aside, in that order; ``loses``: in words, or empty."""
+
+    aside: tuple[Path, ...]
+    explains: str
+    loses: str = ""
+
+
+def plan(directory: DataDirectory, found: Findings) -> Plan | None:
+    """What is to be done about these findings; None: nothing is damaged."""
+    if found.log_damage is not None:
+        return Plan(
+            # The log first, the states last: with a state and no log no node starts, wherever this is interrupted.
+            (*_present(directory.log_path, directory.snapshots_path, directory.dirty_mark), *_states(directory)),
+            f"{found.log_damage.what}. The whole data of the node is set aside. With an empty directory it is a new "
+            "member to the others, which refuse it under its old name",
+            "all that only this node has: what a majority acknowledged is safe while a majority of the other members "
+            "is sound; if it is not, restore a backup or use --force-new-cluster on the best member that is left",
+        )
+    damaged = tuple(path for path, _ in found.snapshot_damages)
+    if found.state_damage is not None:
+        damaged += _present(directory.state_path(found.generation))
+    if not damaged:
+        return None
+    what = "; ".join(damage.what for damage in found.damages)
+    return Plan(damaged, f"{what}. It is set aside, and made anew from the log and the snapshots when the node starts")
+
+
+def perform(directory: DataDirectory, agreed: Plan, now: datetime.datetime) -> Path:
+    """Set aside what the plan says. The caller holds the lock on the directory.
+
+    Returns:
+        Where the old files are.
+
+    Raises:
+        OSError: the disk refused; the node may not start until the repair is repeated.
+    """
+    return _set_aside(directory, agreed.aside, now)
+
+
+def force_new_cluster(
+    directory: DataDirectory, member: int, map_size: int, now: datetime.datetime
+) -> tuple[Path, EntryId, int]:
+    """Make this node's data that of the only member of a new cluster: all of its log counts as committed.
+
+    Interrupted at any point, the node either starts as it was before, or does not start.
+
+    Args:
+        directory: the node's data directory, which the caller has locked.
+        member: the id of the new member, 64 random bits.
+        map_size: of both maps, in bytes.
+        now: for the name of the directory of the old files, and the snapshot.
+
+    Returns:
+        Where the old files are, and the last entry and the revision of the new cluster's state.
+
+    Raises:
+        ConfigurationError: there is no data, or a new cluster was being made here before.
+        CorruptLog: the log is damaged.
+        StorageFault: the disk refused.
+    """
+    work = directory.path / WORK_DIRECTORY
+    if not holds_data(directory):
+        raise ConfigurationError(f"{directory.path} holds no data of a node")
+    if work.exists():
+        raise ConfigurationError(f"{work} is left of a repair that was interrupted: move it away first")
+    stores = open_stores(directory, member, map_size, lambda seconds: None)
+    record, old = stores.log.record, stores.generation
+    try:
+        last, revision = _apply_all(stores.log, stores.state)
+    finally:
+        stores.close_cleanly()
+    generation = old + 1
+    try:
+        make_directory(work)
+        _rebuild(directory, work, record, (old, generation), (member, map_size), now)
+        return _swap(directory, work, generation, now), last, revision
+    except OSError as error:
+        raise StorageFault(f"the new cluster in {directory.path} could not be made: {error}") from error
+
+
+def _apply_all(log: LmdbLog, state: LmdbState) -> tuple[EntryId, int]:
+    """Apply the whole log, whatever was known to be committed; returns the last entry and the revision."""
+    keyspace = Keyspace(state)
+    while keyspace.applied.index < log.last.index:
+        first = keyspace.applied.index + 1
+        for index, data in enumerate(log.entries(first, READ_BYTES), first):
+            for _ in keyspace.apply(decode_entry(index, data)):
+                pass
+        keyspace.commit()
+    return keyspace.applied, keyspace.revision
+
+
+def _rebuild(
+    directory: DataDirectory,
+    work: Path,
+    record: ClusterRecord | None,
+    generations: tuple[int, int],
+    identity: tuple[int, int],
+    now: datetime.datetime,
+) -> None:
+    """Make the new data within ``work``, by the way of every restored cluster: through a snapshot."""
+    (old, new), (member, map_size) = generations, identity
+    file = work / "whole"
+    write_snapshot(directory.state_path(old), file, map_size, record, now.timestamp())
+    restore(file, work / "data", member, map_size, generation=new)
+    file.unlink()
+
+
+def _swap(directory: DataDirectory, work: Path, generation: int, now: datetime.datetime) -> Path:
+    """Put the new data in the place of the old one.
+
+    The log changes last. Before that, the old log finds its own state beside the new one; between its going and the
+    other's coming there is a state without a log, and with that no node starts.
+    """
+    data = DataDirectory(work / "data")
+    states = _states(directory)
+    data.state_path(generation).rename(directory.state_path(generation))
+    aside = _set_aside(directory, _present(directory.snapshots_path), now)
+    data.snapshots_path.rename(directory.snapshots_path)
+    sync_directory(directory.path)
+    _move(directory, _present(directory.log_path), aside)
+    data.log_path.rename(directory.log_path)
+    sync_directory(directory.path)
+    _move(directory, states, aside)
+    DirtyMark(directory.dirty_mark).clear()
+    data.path.rmdir()
+    work.rmdir()
+    return aside
+
+
+def _states(directory: DataDirectory) -> tuple[Path, ...]:
+    return tuple(sorted(directory.path.glob("state.*")))
+
+
+def _present(*paths: Path) -> tuple[Path, ...]:
+    return tuple(path for path in paths if path.exists())
+
+
+def _set_aside(directory: DataDirectory, paths: Iterable[Path], now: datetime.datetime) -> Path:
+    aside = directory.path / f"damaged-{now:%Y%m%dT%H%M%S.%f}"
+    make_directory(aside)
+    _move(directory, paths, aside)
+    return aside
+
+
+def _move(directory: DataDirectory, paths: Iterable[Path], aside: Path) -> None:
+    """One at a time, each durable before the next: the order is what makes it safe."""
+    for path in paths:
+        path.rename(aside / path.name)
+        sync_directory(aside)
+        sync_directory(path.parent)
+    sync_directory(directory.path)
