@@ -31,9 +31,9 @@ def verify_state(tables: Tables) -> AppliedState:
     said = read_applied(tables.meta(APPLIED))
     digest = 0
     for at, data in tables.records_from(b""):
-        revision, _ = read_record_key(at)
-        digest += digest_of(revision, check_record(at, data))
-        key = unpack_record(at, data).key
+        revision, sub = read_record_key(at)
+        digest += digest_of(revision, check_record(revision, sub, data))
+        key = unpack_record(revision, sub, data).key
         entry = tables.key(key)
         if entry is None or unpack_meta(key, entry)[0] < revision:
             raise CorruptState(f"the index does not lead to revision {revision} of key {key!r}")
@@ -41,11 +41,10 @@ def verify_state(tables: Tables) -> AppliedState:
         raise CorruptState("the records do not match the digest of the state: one is missing, or was brought back")
     for key, entry in tables.keys_from(b""):
         mod, sub, create, version, _ = unpack_meta(key, entry)
-        at = record_key(mod, sub)
-        found = tables.record(at)
+        found = tables.record(record_key(mod, sub))
         if found is None:
             raise CorruptState(f"the index entry of key {key!r} leads to revision {mod}, which is missing")
-        record = unpack_record(at, found)
+        record = unpack_record(mod, sub, found)
         if (record.key, record.create, record.version) != (key, create, version):
             raise CorruptState(f"the index entry of key {key!r} leads to revision {mod}, which is of {record.key!r}")
     return said
