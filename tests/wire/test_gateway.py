@@ -53,13 +53,16 @@ def test_every_answer_says_who_answers_and_who_leads(served: Served, stranger: S
 
 def test_status_is_the_nodes_own_view(stranger: Stranger) -> None:
     revision = put(stranger, b"status")
-    tag, node, state, term, leader, peers, commit, applied, member, cluster, first, last, shown, notice = stranger.ask(
-        b"\x91\x06"
-    )
+    answer = stranger.ask(b"\x91\x06")
+    tag, node, state, term, leader, peers, commit, applied, member, cluster, first, last, shown, notice = answer[:14]
+    compacted, snapshot, log_bytes, state_bytes, *_ = answer[14:]
     assert (tag, node, state, leader, peers, notice) == (STATUS, "node-1", "leader", "node-1", [], "")
     assert (len(member), cluster, first) == (16, stranger.header[1].hex(), 1)
     assert commit == applied == last >= 2
     assert (shown, term) == (revision, stranger.header[5])
+    assert (compacted, snapshot) == (0, 0)
+    assert log_bytes > 0
+    assert state_bytes > 0
 
 
 # --- several requests in one message
