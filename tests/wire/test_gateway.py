@@ -61,7 +61,8 @@ def test_status_is_the_nodes_own_view(stranger: Stranger) -> None:
     assert commit == applied == last >= 2
     assert (shown, term) == (revision, stranger.header[5])
     assert answer[14:16] == [0, 0]  # nothing is compacted, and there is no snapshot
-    wait_until(lambda: min(stranger.ask(b"\x91\x06")[16:18]) > 0, 5)  # of log and state: stock is taken now and then
+    # Of log and state: stock is taken now and then.
+    wait_until(lambda: min(stranger.ask(b"\x91\x06")[16:18]) > 0, 5, "bytes of log and state")
 
 
 # --- several requests in one message
