@@ -126,5 +126,5 @@ def test_a_node_lives_on_when_its_peers_hang_up_between_two_frames(tmp_path: Pat
             stack.enter_context(listening(functools.partial(handle, plane), peers.peer + plane))
         served = Served(stack.enter_context(started(node, tmp_path)))
         before = served.roster()
-        wait_until(lambda: print(torn_links) or min(torn_links) > TIMES, WAIT_S, "the links to be torn")
+        wait_until(lambda: min(torn_links) > TIMES, WAIT_S, "the links to be torn")
         assert served.roster() == before
