@@ -170,15 +170,6 @@ MUTANTS = (
         test="tests/wire/test_torn_connections.py::test_what_waits_to_be_read_when_its_connection_breaks_can_be_read",
     ),
     Mutant(
-        "a monitor to which nobody listens",
-        "a connection is closed without making libzmq's thread wait",
-        "connection.py",
-        "            self.socket.monitor(None, 0)\n",
-        "            self.monitor.close(0)\n",
-        test="tests/wire/test_torn_connections.py::"
-        "test_a_node_lives_on_when_its_peers_hang_up_between_two_frames",
-    ),
-    Mutant(
         "peers that are not looked at",
         "what a peer sends unasked is read and dropped, and a broken link is remade",
         "actors/gateway_peers.py",
