@@ -1,19 +1,21 @@
 """Disks that fail, stall or fill up under a cluster that works: one node is out, or refuses; nothing is lost."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.chaos import strace
-from tests.chaos.conftest import Disks
-from tests.chaos.power import exhaust, fill, reserve_of
+from tests.chaos.conftest import DISK_MIB, Disks
+from tests.chaos.power import PowerCutDisk, available, exhaust, fill, reserve_of
 from tests.cluster.load import Load
 from tests.cluster.nodes import http, started
-from tests.cluster.running import WAIT_S, follower, roster, verify
+from tests.cluster.running import WAIT_S, follower, free_ports, own_runtime, roster, verify
 from tests.waiting import wait_until
 from zraft import Client, ResourceExhausted, Unavailable, Unknown
-from zraft.cluster import LocalCluster
+from zraft.cluster import LocalCluster, Ports
+from zraft.config import Settings
 from zraft.store.directory import DataDirectory, runtime_directory
 from zraft.store.fault import acknowledge_sync_failure, pending_sync_failure
 from zraft.store.space import EXHAUSTED, LACKS, RESERVE
@@ -105,6 +107,86 @@ def test_full_disks_refuse_growth_and_at_last_all_writes_but_no_reads(
     verify(cluster, load)
 
 
+def test_at_the_reserve_all_but_growth_goes_on_and_growth_comes_back_by_itself(
+    cluster: LocalCluster, client: Client, disks: Disks, fillers: dict[str, Path]
+) -> None:
+    for number in range(20):
+        client.put(f"reserve/{number}", "v")
+    for name, disk in disks.items():
+        fill(disk, fillers[name], reserve_of(disk) // 2)
+    with Client(cluster.endpoints(), timeout=2.0) as hasty:
+        wait_until(lambda: is_refused(hasty.put, "growing", "v", why=LACKS[RESERVE]), WAIT_S, "growth to be refused")
+        for number in range(4):  # the node that leads, twice: an election goes on, and what comes after it
+            if number % 2:
+                cluster.kill(killed := cluster.leader())
+                cluster.restart(killed)
+            assert client.delete(f"reserve/{number}").found
+            assert not client.get(f"reserve/{number}").found
+            revision = client.delete("nobody").revision
+            client.compact(revision)
+            assert client.get("reserve/19", revision=revision).value == b"v"
+        assert len(list(client.range(prefix="reserve/"))) == 16
+        statuses = [answer.notice for answer in cluster.status().values() if answer]
+        assert [LACKS[RESERVE] in notice for notice in statuses] == [True] * 3
+        assert [http(cluster.settings(name), "/health/ready")[0] for name in cluster.names] == [200] * 3
+        wait_until(lambda: is_refused(hasty.put, "growing", "v", why=LACKS[RESERVE]), WAIT_S, "growth to be refused")
+        for filler in fillers.values():
+            filler.unlink()
+        wait_until(lambda: succeeds(hasty.put, "growing", "v"), WAIT_S, "growth to come back")
+
+
+@pytest.fixture
+def lone_disk() -> Iterator[PowerCutDisk]:
+    """For a node that is a cluster of its own."""
+    if reason := available():
+        pytest.skip(reason)
+    with PowerCutDisk(DISK_MIB) as disk, own_runtime():
+        yield disk
+
+
+@contextlib.contextmanager
+def lone_node(disk: PowerCutDisk, ports: Ports, home: Path) -> Iterator[Client]:
+    """It runs, and is ready, while the context lasts; a client of it."""
+    data = str(disk.path / "data")
+    settings = Settings(port=ports.client, http_port=ports.http, peer_port=ports.peer, data_dir=data)
+    with started(settings, home), Client(settings.client_endpoint(), timeout=5.0) as client:
+        wait_until(lambda: http(settings, "/health/ready")[0] == 200, WAIT_S, "the node to be ready")
+        yield client
+
+
+def test_deletes_and_compaction_bring_growth_back_on_a_disk_that_gets_no_emptier(
+    lone_disk: PowerCutDisk, tmp_path: Path
+) -> None:
+    """A file never shrinks: what was freed in it is room."""
+    with lone_node(lone_disk, free_ports(1), tmp_path) as client:
+        for number in range(80):
+            client.put(f"large/{number}", bytes(100_000))
+        fill(lone_disk, lone_disk.path / "filler", reserve_of(lone_disk) * 3 // 4)
+        wait_until(lambda: is_refused(client.put, "k", "v", why=LACKS[RESERVE]), WAIT_S, "growth to be refused")
+        for number in range(80):
+            client.delete(f"large/{number}")
+        assert is_refused(client.put, "k", "v", why=LACKS[RESERVE])  # the history holds it all
+        client.compact(client.get("k").revision)
+        wait_until(lambda: succeeds(client.put, "k", "v"), WAIT_S, "growth to come back")
+
+
+def test_a_lone_node_without_any_room_serves_reads_also_after_a_restart(
+    lone_disk: PowerCutDisk, tmp_path: Path
+) -> None:
+    ports, filler = free_ports(1), lone_disk.path / "filler"
+    with lone_node(lone_disk, ports, tmp_path) as client:
+        client.put("k", "v")
+        exhaust(lone_disk, filler)
+        wait_until(lambda: is_refused(client.delete, "other", why=LACKS[EXHAUSTED]), WAIT_S, "writes to be refused")
+        assert client.get("k").value == b"v"
+    with lone_node(lone_disk, ports, tmp_path) as client:
+        assert client.get("k").value == b"v"
+        assert is_refused(client.put, "k", "w", why=LACKS[EXHAUSTED])
+        assert client.get("k").value == b"v"
+        filler.unlink()
+        wait_until(lambda: succeeds(client.put, "k", "w"), WAIT_S, "writes to come back")
+
+
 def test_a_follower_whose_disk_is_full_catches_up_when_there_is_room(
     cluster: LocalCluster, client: Client, load: Load, disks: Disks, fillers: dict[str, Path]
 ) -> None:
@@ -140,6 +222,14 @@ def lag(cluster: LocalCluster, name: str) -> int:
     """How many entries a node has applied less than the one that has applied most."""
     applied = {one: answer.last_applied for one, answer in cluster.status().items() if answer}
     return max(applied.values()) - applied[name]
+
+
+def succeeds(write: Callable[..., object], *arguments: str) -> bool:
+    try:
+        write(*arguments)
+    except (ResourceExhausted, Unavailable, Unknown):
+        return False
+    return True
 
 
 def is_refused(write: Callable[..., object], *arguments: str, why: str) -> bool:

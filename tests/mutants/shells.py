@@ -177,4 +177,20 @@ MUTANTS = (
         "        #",
         test="tests/unit/actors/test_gateway_peers.py",
     ),
+    Mutant(
+        "an alarm that latches",
+        "what was freed in a file that does not shrink is room: service comes back by itself",
+        "store/space.py",
+        "    if free + min(reusable, reserve // 2) >= reserve:\n",
+        "    if free >= reserve:\n",
+        test="tests/unit/store/test_space.py",
+    ),
+    Mutant(
+        "a follower's disk decides for all",
+        "at the reserve it is the leader that refuses growth",
+        "actors/gateway.py",
+        "        if role is not None and role.leader == self._me:\n",
+        "        if True:\n",
+        test="tests/unit/actors/test_gateway_space.py",
+    ),
 )
