@@ -21,7 +21,20 @@ from zraft.errors import IdentityRefused, InvariantViolated, StorageFault, Unava
 from zraft.store.environment import map_used_bytes, open_environment, open_read_only, tables_bytes, write_fault
 
 FORMAT = 2
-_FORMAT_NAME = b"format"
+FORMAT_NAME = b"format"
+
+
+def check_format(found: bytes, path: Path) -> None:
+    """Whether this version can read a state.
+
+    Raises:
+        IdentityRefused: it has another format.
+    """
+    if found != bytes([FORMAT]):
+        raise IdentityRefused(
+            f"the state in {path} is of format {int.from_bytes(found, 'big')}, and this version of zraft knows only "
+            f"format {FORMAT}: start the version of zraft that wrote it"
+        )
 
 
 class _Handles(NamedTuple):
@@ -30,7 +43,8 @@ class _Handles(NamedTuple):
     meta: lmdb._Database
 
 
-_TABLES = tuple(name.encode() for name in _Handles._fields)
+TABLES = tuple(name.encode() for name in _Handles._fields)
+"""The names of keys, records and meta within the environment."""
 
 
 class Snapshot:
@@ -243,17 +257,14 @@ class LmdbState:
     def _open(self) -> _Handles:
         try:
             with self._env.begin(write=True) as txn:
-                handles = _Handles(*(self._env.open_db(name, txn=txn) for name in _TABLES))
-                found = txn.get(_FORMAT_NAME, db=handles.meta)
+                handles = _Handles(*(self._env.open_db(name, txn=txn) for name in TABLES))
+                found = txn.get(FORMAT_NAME, db=handles.meta)
                 if found is None:
-                    txn.put(_FORMAT_NAME, bytes([FORMAT]), db=handles.meta)
+                    txn.put(FORMAT_NAME, bytes([FORMAT]), db=handles.meta)
         except lmdb.Error as error:
             raise write_fault(error, self._path) from error
-        if found not in (None, bytes([FORMAT])):
-            raise IdentityRefused(
-                f"the state in {self._path} is of format {int.from_bytes(found, 'big')}, and this version of zraft "
-                f"knows only format {FORMAT}: start the version of zraft that wrote it"
-            )
+        if found is not None:
+            check_format(found, self._path)
         return handles
 
 
@@ -275,7 +286,7 @@ class StateView:
             raise Unavailable(str(error)) from error
         try:
             # Without a transaction of ours: the end of a read transaction would take the handles with it.
-            self._handles = _Handles(*(self._env.open_db(name, create=False) for name in _TABLES))
+            self._handles = _Handles(*(self._env.open_db(name, create=False) for name in TABLES))
         except lmdb.Error as error:
             self._env.close()
             raise Unavailable(f"the state in {path} can't be read yet: {error}") from error
