@@ -1,7 +1,10 @@
 """Backups by the command line: against a scripted node, and on files; all of them end with 5 on damage."""
 
 import json
+import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -116,3 +119,16 @@ def test_restore_makes_a_directory_once(file: Path) -> None:
     result = run(*words)
     assert (result.exit_code, "is not empty" in result.stderr) == (2, True)
     assert run("check", "new").exit_code == 0
+
+
+def test_a_bar_is_drawn_on_a_terminal_and_nowhere_else(file: Path) -> None:
+    terminal, its_end = os.openpty()
+    words = [sys.executable, "-m", "zraft.cli", "snapshot", "status", str(file)]
+    paths = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(words, env=paths, stdout=subprocess.PIPE, stderr=its_end, check=True, timeout=30)
+    os.close(its_end)
+    drawn = os.read(terminal, 10_000).decode()
+    os.close(terminal)
+    assert f"verifying [{'#' * 30}] 0 of 0 MiB" in drawn
+    assert b"verifying" not in done.stdout
+    assert "verifying" not in run("snapshot", "status", str(file)).output

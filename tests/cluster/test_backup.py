@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from tests.cluster.load import Load
 from tests.cluster.nodes import http, started
 from tests.cluster.running import WAIT_S, equal_and_led, free_ports, own_runtime, replicas
+from tests.unit.store.stored import find, flip
 from tests.waiting import wait_until
 from zraft import Client, Unavailable
 from zraft.cli import zraft
@@ -133,3 +134,23 @@ def test_what_is_left_of_a_lost_majority_becomes_a_new_cluster(own_cluster: Loca
     with started(settings, tmp_path), Client(settings.client_endpoint(), timeout=20) as client:
         assert len(list(client.range(prefix="key/"))) == 50
         assert client.put("new", "v").revision == 51
+
+
+def test_a_damaged_state_is_found_and_made_anew(own_cluster: LocalCluster) -> None:
+    cluster = own_cluster
+    with Client(cluster.endpoints()) as client:
+        for number in range(50):
+            client.put(f"key/{number}", f"value/{number}")
+    equal_and_led(cluster)
+    name = cluster.names[0]
+    cluster.kill(name)
+    [state] = cluster.settings(name).data_path().glob("state.*")
+    flip(state / "data.mdb", find(state / "data.mdb", b"value/7"))
+    result = command("check", cluster.settings(name).data_dir)
+    assert (result.exit_code, f"the state in {state} is damaged" in result.stderr) == (5, True)
+    assert f"zraft repair {cluster.settings(name).data_dir}" in result.stderr
+    assert command("repair", cluster.settings(name).data_dir).exit_code == 0
+    cluster.restart(name)
+    first, *others = replicas(cluster)
+    assert len(first) == 50
+    assert all(other == first for other in others)

@@ -1,7 +1,13 @@
 """All mutants."""
 
-from tests.mutants import elections, installing, leases, replicating, shells, snapshots
+from tests.mutants import elections, installing, leases, replicating, restoring, shells, snapshots
 
 MUTANTS = (
-    elections.MUTANTS + leases.MUTANTS + replicating.MUTANTS + installing.MUTANTS + shells.MUTANTS + snapshots.MUTANTS
+    elections.MUTANTS
+    + leases.MUTANTS
+    + replicating.MUTANTS
+    + installing.MUTANTS
+    + shells.MUTANTS
+    + snapshots.MUTANTS
+    + restoring.MUTANTS
 )

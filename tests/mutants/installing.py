@@ -18,6 +18,7 @@ MUTANTS = (
         "        if message.term < log.term:\n"
         "            return Answer(InstallAnswer(log.term, message.snapshot, 0))\n",
         "",
+        test=RECEIVING,
     ),
     Mutant(
         "a snapshot does not raise the term",

@@ -99,11 +99,11 @@ MUTANTS = (
         "S4: entries are read in the leader's own term only",
         ACCEPTOR,
         "        if message.term != log.term or previous_term is None:\n"
-        "            return Answer(ReadAnswer(log.term, message.peer, EntryId(0, 0), ()))\n"
+        "            return Answer(ReadAnswer(log.term, message.peer, EntryId(0, 0), (), self._offer_for(message)))\n"
         "        entries = tuple(log.entries(message.first, message.bytes_max))\n"
         "        return Answer(ReadAnswer(log.term, message",
         "        if previous_term is None:\n"
-        "            return Answer(ReadAnswer(log.term, message.peer, EntryId(0, 0), ()))\n"
+        "            return Answer(ReadAnswer(log.term, message.peer, EntryId(0, 0), (), self._offer_for(message)))\n"
         "        entries = tuple(log.entries(message.first, message.bytes_max))\n"
         "        return Answer(ReadAnswer(message.term, message",
     ),
@@ -111,8 +111,8 @@ MUTANTS = (
         "what a deposed leader read is sent",
         "S4: entries that were read in another term are not sent",
         REPLICATION,
-        "        if message.term < lead.term or message.previous.index != progress.next - 1 or not",
-        "        if message.previous.index != progress.next - 1 or not",
+        "        if message.term < lead.term or message.previous.index != progress.next - 1:",
+        "        if message.previous.index != progress.next - 1:",
         covered_by="the own storage answers in order, long before the next leadership of this node begins",
     ),
     Mutant(
@@ -147,8 +147,9 @@ MUTANTS = (
         "answers of an older term count",
         "an answer of another term says nothing of this log (traps 14, 18)",
         REPLICATION,
-        '        if message.term < lead.term:\n            return [Ignored(f"answer of term',
-        '        if False:\n            return [Ignored(f"answer of term',
+        '        if message.term < lead.term:\n            return [Ignored(f"answer of term {message.term}")]\n'
+        "        ignored = progress.answered",
+        "        ignored = progress.answered",
         # The simulator did not find it in 500 seeds: a storage must keep what two minorities replaced elsewhere.
         test="tests/unit/core/test_replication.py",
     ),
@@ -157,8 +158,10 @@ MUTANTS = (
         "replication that meets a higher term reports it",
         REPLICATION,
         "        if message.term > lead.term:\n            return [ToElection(Deposed(message.term))]\n"
-        '        if message.term < lead.term:\n            return [Ignored(f"answer',
-        '        if message.term != lead.term:\n            return [Ignored(f"answer',
+        '        if message.term < lead.term:\n            return [Ignored(f"answer of term {message.term}")]\n'
+        "        ignored = progress.answered",
+        '        if message.term != lead.term:\n            return [Ignored(f"answer of term {message.term}")]\n'
+        "        ignored = progress.answered",
         covered_by="the control plane tells the same: the member that moved on refuses the next heartbeat",
     ),
     Mutant(

@@ -71,6 +71,14 @@ MUTANTS = (
         test=f"{NODE}::test_storage_that_is_killed_takes_its_snapshotter_with_it",
     ),
     Mutant(
+        "a copy in one go",
+        "no more than a little of a snapshot waits for the disk: a commit of the log would wait behind it",
+        "store/paced.py",
+        "        if dirty >= DIRTY_BYTES_MAX:\n",
+        "        if False:\n",
+        test="tests/unit/store/test_paced.py",
+    ),
+    Mutant(
         "the base is forgotten",
         "the entry before the first one is durable with its term (trap 24)",
         LOG,

@@ -71,7 +71,7 @@ def test_what_is_broken_is_found_and_its_story_told(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(Quorum, "reached", half)
     with pytest.raises(Failure, match=r"(?s)(storage|election).*seed (\d+) at .*make simulate SEED=\2") as failure:
-        run_all(SEEDS)
+        run_all(range(1, 101))  # only clusters of an even number can show it
     assert failure.value.rule in ("election safety", "S7", "leader completeness")
 
 

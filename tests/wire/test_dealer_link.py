@@ -211,7 +211,9 @@ def test_a_node_that_comes_back_is_used_again(link: DealerLink[object], node: Sc
     node.kill()
     with ScriptedNode(serve, port=node.port):
         # Nothing is sent over the old connection once it is known to be broken.
-        wait_until(lambda: link._lanes[node.endpoint].connection.is_lost(), 5, "the loss")  # type: ignore[union-attr]
+        connection = link._lanes[node.endpoint].connection
+        assert connection is not None
+        wait_until(connection.look, 5, "the loss")
         begin(link, core, Put(b"k", b"v"), 2)
         assert ends(link) == {2: Return(DONE)}
 

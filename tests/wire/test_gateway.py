@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import zmq
 
+from tests.waiting import wait_until
 from tests.wire.served import BATCH, DELETE, GET, PUT, RANGE, STATUS, Served, Stranger, error_code, pack
 
 pytestmark = pytest.mark.cluster
@@ -53,13 +54,15 @@ def test_every_answer_says_who_answers_and_who_leads(served: Served, stranger: S
 
 def test_status_is_the_nodes_own_view(stranger: Stranger) -> None:
     revision = put(stranger, b"status")
-    tag, node, state, term, leader, peers, commit, applied, member, cluster, first, last, shown, notice = stranger.ask(
-        b"\x91\x06"
-    )
+    answer = stranger.ask(b"\x91\x06")
+    tag, node, state, term, leader, peers, commit, applied, member, cluster, first, last, shown, notice = answer[:14]
     assert (tag, node, state, leader, peers, notice) == (STATUS, "node-1", "leader", "node-1", [], "")
     assert (len(member), cluster, first) == (16, stranger.header[1].hex(), 1)
     assert commit == applied == last >= 2
     assert (shown, term) == (revision, stranger.header[5])
+    assert answer[14:16] == [0, 0]  # nothing is compacted, and there is no snapshot
+    # Of log and state: stock is taken now and then.
+    wait_until(lambda: min(stranger.ask(b"\x91\x06")[16:18]) > 0, 5, "bytes of log and state")
 
 
 # --- several requests in one message

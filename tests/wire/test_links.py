@@ -269,8 +269,7 @@ def test_an_interrupted_call_leaves_a_usable_client(node: ScriptedNode, monkeypa
 
     with Client(node.endpoint) as client:
         client.put("k", "v")
-        [connection] = client._link._process._idle
-        monkeypatch.setattr(type(connection), "_wait", interrupt)
+        monkeypatch.setattr("zraft.client.links.receive_frames", interrupt)
         with pytest.raises(Interrupt):
             client.put("k", "v")
         monkeypatch.undo()

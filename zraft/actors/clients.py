@@ -14,7 +14,8 @@ from zmq.utils.monitor import parse_monitor_message
 
 from zraft.actors import metrics
 from zraft.actors.logs import Log
-from zraft.actors.sockets import Frames, Sockets, drain, send_frames, tcp
+from zraft.actors.sockets import Frames, Sockets, drain, tcp
+from zraft.connection import send_frames
 from zraft.core.admission import Admission, Caller, Limits
 from zraft.core.limits import fault_of, is_write
 from zraft.errors import InvalidArgument, ProtocolError, ResourceExhausted, Unavailable, ZraftError
@@ -31,8 +32,6 @@ from zraft.protocol.client import (
 
 DRAIN_MESSAGES = 512
 MONITOR_EVENTS_MAX = 4_096
-WAITING_MESSAGES_MAX = 10_000
-"""Messages of one client that have come and were not looked at; beyond it, its connection waits."""
 UNREAD_MESSAGES_MAX = 16
 UNREAD_PART_BYTES = 1 << 20
 """ZeroMQ counts messages, not bytes: so answers leave in few, of about this size at most."""
@@ -75,7 +74,7 @@ class Clients:
         handle: Callable[[Ask], None],
         log: Log,
     ) -> None:
-        self.socket = sockets.bind_router(tcp(*address), WAITING_MESSAGES_MAX, MESSAGE_BYTES_MAX, UNREAD_MESSAGES_MAX)
+        self.socket = sockets.bind_router(tcp(*address), UNREAD_MESSAGES_MAX, MESSAGE_BYTES_MAX)
         self.cluster = b""
         self._timeout = timeout
         self._handle = handle

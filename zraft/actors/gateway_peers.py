@@ -62,6 +62,7 @@ class GatewayPeers:
     def arrived(self, events: Mapping[object, int]) -> list[tuple[int, GatewayMessage]]:
         """(sender, message) of what has come; greetings are dealt with here."""
         messages: list[tuple[int, GatewayMessage]] = []
+        self._links.arrived(events)  # nothing that we look at: answers come over the other's own link
         if self._router in events:
             for _, *frames in drain(self._router, MESSAGES_PER_DRAIN):
                 try:

@@ -22,14 +22,19 @@ import threading
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from zraft.actors.logs import Log
+from zraft.core.acceptor import Acceptor
 from zraft.core.effects import Answer, Ignored
 from zraft.core.installation import Discard, Effect, Install, Installation, Stage, Verify, WriteChunk
-from zraft.errors import CorruptSnapshot, StorageFault
-from zraft.protocol.entries import ClusterRecord
+from zraft.core.records import APPLIED, read_applied
+from zraft.errors import CorruptSnapshot, InvariantViolated, StorageFault
+from zraft.protocol.entries import ClusterRecord, EntryId
 from zraft.protocol.peer import InstallAnswer, InstallSnapshot, SnapshotId
 from zraft.store.directory import DataDirectory
 from zraft.store.files import make_directory, sync_directory
+from zraft.store.recovery import Stores
 from zraft.store.snapshots import (
     DATA_FILE,
     incoming_path,
@@ -38,6 +43,7 @@ from zraft.store.snapshots import (
     snapshot_path,
     verify_snapshot,
 )
+from zraft.store.state import LmdbState
 
 
 class Prepared(NamedTuple):
@@ -99,17 +105,29 @@ class Installing:
         self._give_up(fault)
         return Outcome([], None)
 
-    def adopt(self, snapshot: SnapshotId) -> None:
-        """Give what was staged the name of this node's own snapshots, durably: the log is about to rest on it.
+    def take_over(self, stores: Stores, acceptor: Acceptor, ready: Prepared, map_size: int) -> Stores | None:
+        """Let a snapshot that is ready stand for the log up to its end, and its state for the one in use.
+
+        One transaction of the log decides. The new state is opened before it, so that nothing has changed if that
+        fails. None: the node has caught up by Appends in the meantime, and nothing is changed.
 
         Raises:
-            StorageFault: the disk refused.
+            InvariantViolated: the state is not of the entry that the snapshot names.
+            StorageFault: the disk refused; the process must end.
         """
-        try:
-            self._path.rename(snapshot_path(self._path.parent, snapshot.index))
-            sync_directory(self._path.parent)
-        except OSError as error:
-            raise StorageFault(f"the snapshot {self._path} could not be given its name: {error}") from error
+        entry = EntryId(ready.snapshot.index, ready.snapshot.term)
+        if entry.index <= acceptor.commit:
+            return None
+        state = LmdbState(self._directory.state_path(ready.generation), map_size)
+        applied = read_applied(state.meta(APPLIED)).applied
+        state.abort()
+        if applied != entry:
+            raise InvariantViolated("a snapshot holds what it says", snapshot=entry, applied=applied)
+        self._adopt(ready.snapshot)
+        acceptor.install(entry, ready.generation)
+        stores.log.commit()
+        stores.state.close()
+        return msgspec.structs.replace(stores, state=state, generation=ready.generation, applied=entry)
 
     def close(self) -> None:
         """Wait for the thread: it must not touch the directory when the lock on it is gone."""
@@ -143,6 +161,14 @@ class Installing:
             self._give_up(error)
             return Outcome([], None)  # the leader asks again
         return Outcome(answers, ready)
+
+    def _adopt(self, snapshot: SnapshotId) -> None:
+        """Give what was staged the name of this node's own snapshots, durably: the log is about to rest on it."""
+        try:
+            self._path.rename(snapshot_path(self._path.parent, snapshot.index))
+            sync_directory(self._path.parent)
+        except OSError as error:
+            raise StorageFault(f"the snapshot {self._path} could not be given its name: {error}") from error
 
     def _stage(self, snapshot: SnapshotId) -> int:
         """Open what is there of it."""

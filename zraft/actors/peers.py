@@ -1,4 +1,4 @@
-"""Links to the other nodes: one DEALER a peer and plane, found by name, remade when the name's address changes.
+"""Links to the other nodes: one DEALER a peer and plane, found by name, remade when it broke or the address changed.
 
 libzmq resolves names in its I/O thread, where a DNS server that does not answer would hold up healthy peers. So names
 are resolved in threads of their own, and sockets connect to numeric addresses only (trap 61).
@@ -7,15 +7,20 @@ are resolved in threads of their own, and sockets connect to numeric addresses o
 from __future__ import annotations
 
 import ipaddress
+import math
 import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 import zmq
 
 from zraft.actors.sockets import Frames, Sockets, drain, send
+from zraft.connection import Connection
 
 RESOLVE_SECONDS = 2.0
+REMAKE_SECONDS = 0.1
+"""A link is not remade more often: a peer that accepts and hangs up at once would keep us busy."""
 MESSAGES_PER_DRAIN = 256
 
 
@@ -77,38 +82,62 @@ class PeerLinks:
         self._poller = poller
         self._peers = {name: (host, port + offset) for name, (host, port) in peers.items()}
         self._resolver = resolver
-        self._links: dict[str, tuple[str, zmq.Socket[bytes]]] = {}
+        self._links: dict[str, _Link] = {}
+        self._not_before: dict[str, float] = {}
         self._next_refresh = 0.0
 
     def refresh(self, now: float) -> float:
-        """Follow changed addresses; returns when to call again (seconds)."""
+        """Follow changed addresses, and replace what was lost; returns when to call again (seconds)."""
         if now >= self._next_refresh:
-            self._next_refresh = now + RESOLVE_SECONDS / 2
-            for name, (host, port) in self._peers.items():
-                address = self._resolver.address(host)
-                if address is None or (name in self._links and self._links[name][0] == address):
-                    continue
-                if name in self._links:
-                    old = self._links[name][1]
-                    self._poller.unregister(old)
-                    old.close(0)
-                link = self._sockets.connect_peer((address, port))
-                self._poller.register(link, zmq.POLLIN)
-                self._links[name] = (address, link)
-            if len(self._links) < len(self._peers):
-                self._next_refresh = now + 0.05  # a first answer of the resolver is near
+            wakes = [self._refresh(name, now) for name in self._peers]
+            self._next_refresh = min([now + RESOLVE_SECONDS / 2, *wakes])
         return self._next_refresh
 
     def send(self, name: str, frames: Frames) -> bool:
         """Send to a peer; False when it is not connected or its queue is full: nothing is kept for it."""
         link = self._links.get(name)
-        return link is not None and send(link[1], frames)
+        return link is not None and link.connection.is_open and send(link.connection.socket, frames)
 
     def arrived(self, events: Mapping[object, int]) -> list[tuple[str, Frames]]:
-        """(peer's name, frames) of what has come back over these links."""
-        return [
-            (name, frames)
-            for name, (_, link) in self._links.items()
-            if link in events
-            for frames in drain(link, MESSAGES_PER_DRAIN)
-        ]
+        """(peer's name, frames) of what has come back over these links; one that broke is closed when it is read."""
+        messages: list[tuple[str, Frames]] = []
+        for name, (_, connection) in list(self._links.items()):
+            is_lost = connection.monitor in events and connection.look()
+            if is_lost or connection.socket in events:
+                messages += [(name, frames) for frames in drain(connection.socket, MESSAGES_PER_DRAIN)]
+            if is_lost:
+                self._close(name)
+                self._next_refresh = 0.0
+        return messages
+
+    def _refresh(self, name: str, now: float) -> float:
+        """Connect to a peer anew if that is due; returns when it may be the next time."""
+        host, port = self._peers[name]
+        address, link = self._resolver.address(host), self._links.get(name)
+        if link is not None and address in (None, link.address):
+            return math.inf
+        if address is None:
+            return now + 0.05  # a first answer of the resolver is near
+        if link is not None:
+            self._close(name)
+        elif now < self._not_before.get(name, now):
+            return self._not_before[name]
+        connection = self._sockets.connect_peer((address, port))
+        self._poller.register(connection.socket, zmq.POLLIN)
+        self._poller.register(connection.monitor, zmq.POLLIN)
+        self._links[name] = _Link(address, connection)
+        self._not_before[name] = now + REMAKE_SECONDS
+        return math.inf
+
+    def _close(self, name: str) -> None:
+        connection = self._links.pop(name).connection
+        self._poller.unregister(connection.socket)
+        self._poller.unregister(connection.monitor)
+        connection.close()
+
+
+class _Link(NamedTuple):
+    """A way to a peer."""
+
+    address: str
+    connection: Connection

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import zmq
 
+from zraft.connection import Connection, receive_frames, send_frames
 from zraft.errors import ConfigurationError
 from zraft.protocol.peer import MESSAGE_BYTES_MAX
 
@@ -14,15 +15,13 @@ LOCAL_MESSAGES_MAX = 100_000
 """Bound of a queue inside a node: the windows of replication and gateways keep far below it."""
 PEER_MESSAGES_MAX = 256
 """Bound of a queue to one peer: beyond it messages are lost, which the protocol expects."""
+ARRIVED_MESSAGES_MAX = 10_000
+"""Bound of what has come from one peer and was not looked at: more than all windows together (``zraft.connection``)."""
 HEARTBEAT_MS = 2_000
 """A connection whose other end vanished without a word is closed after this time without a pong."""
 CONNECT_MS = 2_000
 RECONNECT_MS = (10, 100)
 """A peer that comes back must be reached before the next leader dies: it may be the one vote that is missing."""
-
-_LAST = int(zmq.NOBLOCK)
-_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
-_send = zmq.backend.Socket.send
 
 Frames = list[bytes]
 
@@ -34,22 +33,19 @@ class Sockets:
         self._context = zmq.Context()
         self._context.set(zmq.MAX_SOCKETS, 4096)
 
-    def bind_router(
-        self, endpoint: str, queue: int, bytes_max: int = MESSAGE_BYTES_MAX, unsent: int = 0
-    ) -> zmq.Socket[bytes]:
+    def bind_router(self, endpoint: str, queue: int, bytes_max: int = MESSAGE_BYTES_MAX) -> zmq.Socket[bytes]:
         """A ROUTER that tells when a message can't be sent, instead of dropping it silently.
 
         Args:
             endpoint: where to listen.
-            queue: bound of the messages that wait, from and to each of those who connect.
+            queue: bound of the messages that wait, to each of those who connect.
             bytes_max: of one frame; a longer one ends its connection.
-            unsent: another bound for the messages to each of them.
 
         Raises:
             ConfigurationError: the address can't be bound, with the reason.
         """
         socket = self._make(zmq.ROUTER, queue)
-        socket.setsockopt(zmq.SNDHWM, unsent or queue)
+        socket.setsockopt(zmq.RCVHWM, max(queue, ARRIVED_MESSAGES_MAX))
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         socket.setsockopt(zmq.MAXMSGSIZE, bytes_max)  # trap 62: no unbounded read from a port
         self._watch(socket)
@@ -66,19 +62,18 @@ class Sockets:
         socket.connect(endpoint)
         return socket
 
-    def connect_peer(self, address: tuple[str, int]) -> zmq.Socket[bytes]:
-        """A DEALER to a peer at a numeric address. While the peer is down nothing is queued for it (IMMEDIATE)."""
-        socket = self._make(zmq.DEALER, PEER_MESSAGES_MAX)
-        socket.setsockopt(zmq.IMMEDIATE, 1)
-        socket.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_MS)
-        socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS[0])
-        socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MS[1])
-        socket.setsockopt(zmq.MAXMSGSIZE, MESSAGE_BYTES_MAX)
-        self._watch(socket)
+    def connect_peer(self, address: tuple[str, int]) -> Connection:
+        """A DEALER to a peer at a numeric address, which goes on trying until there is a connection."""
         endpoint = tcp(*address)
-        socket.setsockopt(zmq.IPV6, _is_ipv6(endpoint))
-        socket.connect(endpoint)
-        return socket
+        options = {
+            int(zmq.SNDHWM): PEER_MESSAGES_MAX,
+            int(zmq.CONNECT_TIMEOUT): CONNECT_MS,
+            int(zmq.MAXMSGSIZE): MESSAGE_BYTES_MAX,
+            int(zmq.HEARTBEAT_IVL): HEARTBEAT_MS,
+            int(zmq.HEARTBEAT_TIMEOUT): HEARTBEAT_MS,
+            int(zmq.IPV6): _is_ipv6(endpoint),
+        }
+        return Connection(self._context, zmq.DEALER, endpoint, RECONNECT_MS, options)
 
     def close(self) -> None:
         """Close everything; messages that have not left are dropped."""
@@ -127,31 +122,13 @@ def send(socket: zmq.Socket[bytes], frames: Frames) -> bool:
     return True
 
 
-def send_frames(socket: zmq.Socket[bytes], frames: Frames) -> None:
-    """Send one message without blocking.
-
-    Not ``send_multipart``, which computes with enums for each frame, nor the ``send`` of ``zmq.Socket``, which looks
-    for arguments that we don't have: 1.0, 0.38 and 0.20 us a frame.
-
-    Raises:
-        zmq.ZMQError: it can't be sent (now); nothing of it was.
-    """
-    for frame in frames[:-1]:
-        _send(socket, frame, _MORE)
-    _send(socket, frames[-1], _LAST)
-
-
 def drain(socket: zmq.Socket[bytes], most: int) -> Iterator[Frames]:
     """What has arrived, up to ``most`` messages, without blocking."""
     for _ in range(most):
         try:
-            frame = socket.recv(_LAST, copy=False)
+            frames = receive_frames(socket)
         except zmq.Again:
             return
-        frames = [frame.bytes]
-        while frame.more:  # else each frame would cost a question, an enum and half as much again
-            frame = socket.recv(_LAST, copy=False)
-            frames.append(frame.bytes)
         yield frames
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-import msgspec
 import zmq
 
 from zraft.actors import metrics
@@ -26,17 +25,14 @@ from zraft.actors.sockets import LOCAL_MESSAGES_MAX, PEER_MESSAGES_MAX, Frames, 
 from zraft.core.acceptor import Acceptor, Question, Reply
 from zraft.core.applier import Applier
 from zraft.core.effects import Ignored
-from zraft.core.records import APPLIED, read_applied
-from zraft.errors import InvariantViolated, OutOfSpace, ProtocolError
+from zraft.errors import OutOfSpace, ProtocolError
 from zraft.protocol import codec
-from zraft.protocol.entries import EntryId
 from zraft.protocol.local import IdentityGroup, Keep, Ping, Pong, Read, StorageGroup
 from zraft.protocol.peer import Append, AppendAnswer, InstallAnswer, InstallSnapshot
 from zraft.store.directory import DataDirectory, ipc_endpoint
 from zraft.store.page import Group, Page
 from zraft.store.recovery import open_stores
 from zraft.store.space import Space
-from zraft.store.state import LmdbState
 
 SLICE_SECONDS = 0.005
 DRAIN_MESSAGES = 64
@@ -266,34 +262,24 @@ class StorageActor:
         self._send([(self._sender, answer) for answer in answers])
 
     def _install(self, prepared: Prepared) -> None:
-        """One transaction of the log makes the snapshot's state this node's; then all that rests on the old one goes.
+        """Go on from the snapshot; all that rests on the old state goes.
 
-        The new state is opened before, so that nothing has changed if that fails; it is published after, so that a
-        reader finds what the log stands for.
+        The state is published before anybody is told that it is there, and whoever waits for results learns that they
+        are lost before anything that comes behind them.
         """
         snapshot, old = prepared.snapshot, self._stores
-        entry = EntryId(snapshot.index, snapshot.term)
-        state = LmdbState(self._directory.state_path(prepared.generation), self._map_size)
-        applied = read_applied(state.meta(APPLIED)).applied
-        state.abort()
-        if applied != entry:
-            raise InvariantViolated("a snapshot holds what it says", snapshot=entry, applied=applied)
-        if entry.index <= self._acceptor.commit:
-            state.close()  # caught up by Appends in the meantime
+        stores = self._installing.take_over(old, self._acceptor, prepared, self._map_size)
+        if stores is None:
             return
-        self._installing.adopt(snapshot)
-        self._acceptor.install(entry, prepared.generation)
-        self._log.commit()
         self._handled += self._applier.done
-        old.state.close()
-        self._stores = msgspec.structs.replace(old, state=state, generation=prepared.generation, applied=entry)
-        self._state = self._inventory.state = state
-        self._applier = Applier(self._log, state, self._acceptor)
+        self._stores = stores
+        self._state = self._inventory.state = stores.state
+        self._applier = Applier(self._log, stores.state, self._acceptor)
         self._snapshots.installed(snapshot)
         self._publish()
         self._gateways.skipped()
-        self._gateways.tell([], entry.index)
-        self._logger.warning("the leader's snapshot is installed", index=entry.index, bytes=snapshot.size)
+        self._gateways.tell([], snapshot.index)
+        self._logger.warning("the leader's snapshot is installed", index=snapshot.index, bytes=snapshot.size)
         remove_replaced(self._directory, old.generation, snapshot)
 
     # --- apply

@@ -14,6 +14,7 @@ import click
 from zraft.errors import (
     CorruptLog,
     CorruptSnapshot,
+    CorruptState,
     DataDirectoryInUse,
     FatalError,
     NotExecuted,
@@ -104,7 +105,7 @@ def _failure_of(error: Exception) -> Failure:
             return Failure(f"outcome unknown: {error}. Read the key before you repeat it.", UNKNOWN)
         case ZraftError():
             return Failure(f"rejected: {error}", REJECTED)
-        case CorruptLog() | CorruptSnapshot():
+        case CorruptLog() | CorruptState() | CorruptSnapshot():
             return Failure(str(error), REJECTED)
         case FatalError():
             return Failure(str(error), error.exit_code)

@@ -18,9 +18,10 @@ from typing import Generic, TypeVar
 
 import zmq
 
-from zraft.client.connections import Connection
+from zraft.client.connections import NodeConnection
 from zraft.client.core import Answered, Call, Event, Fail, Go, NotAnswered, NotSent, Pause, Return, Send
 from zraft.client.names import Names
+from zraft.connection import Connection, receive_frames, send_frames
 from zraft.protocol.client import Response
 
 MESSAGE_BYTES_MAX = 1 << 20
@@ -86,7 +87,8 @@ class DealerLink(Generic[T]):
             connection = lane.open(self._context)
             if connection is not None:
                 lane.flush()
-                interests.append((connection.socket, _BOTH if lane.queue else _IN))
+                # Before there is a connection the socket would take messages, which then might never leave.
+                interests.append((connection.socket, _BOTH if lane.queue and connection.is_open else _IN))
                 interests.append((connection.monitor, _IN))
             elif lane.lookup.done():
                 self._drop(lane, time.monotonic())
@@ -102,7 +104,7 @@ class DealerLink(Generic[T]):
         for lane in list(self._lanes.values()):
             if lane.connection is None:
                 continue
-            is_lost = lane.connection.monitor in ready
+            is_lost = lane.connection.monitor in ready and lane.connection.look()
             if is_lost or lane.connection.socket in ready:
                 for flight, answer in lane.receive():
                     self._step(flight, answer, now)
@@ -191,22 +193,22 @@ class _Lane(Generic[T]):
         """The connection, perhaps still being made; None: the name is being resolved, or there can't be one."""
         if self.connection is None and self.lookup.done() and self.lookup.exception() is None:
             try:
-                self.connection = Connection(context, zmq.DEALER, self.lookup.result())
+                self.connection = NodeConnection(context, zmq.DEALER, self.lookup.result())
                 self.trouble = "no connection"
             except zmq.ZMQError as error:
                 self.trouble = f"can't connect: {error}"
-        elif self.connection is not None and not self.flying and self.connection.is_lost():
+        elif self.connection is not None and not self.flying and self.connection.look():
             return None  # what was sent over it now would be of unknown outcome
         return self.connection
 
     def flush(self) -> None:
         """Sends what waits, as far as the connection takes it."""
-        while self.queue and self.connection is not None:
+        while self.queue and self.connection is not None and self.connection.is_open:
             frames = self._message()
             try:
-                self.connection.send(frames)
+                send_frames(self.connection.socket, frames)
             except zmq.ZMQError:
-                return  # there is no room, or no connection yet; if it is lost, the monitor tells
+                return  # there is no room
             for number in frames[2::2]:
                 flight, send = self.queue.popleft()
                 flight.due = send.answer_by
@@ -216,7 +218,7 @@ class _Lane(Generic[T]):
         """The answers that have come. What answers nobody, or one who waits no more, is ignored."""
         while self.connection is not None and self.flying:
             try:
-                frames = self.connection.receive()
+                frames = receive_frames(self.connection.socket)
             except zmq.ZMQError:
                 return
             for number, body in zip(frames[2::2], frames[3::2], strict=False):

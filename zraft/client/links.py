@@ -13,9 +13,10 @@ from typing import TypeVar
 
 import zmq
 
-from zraft.client.connections import Connection
+from zraft.client.connections import NodeConnection
 from zraft.client.core import Answered, Call, Event, Fail, Go, NotAnswered, NotSent, Pause, Return, Send
 from zraft.client.names import Names
+from zraft.connection import receive_frames, send_frames
 from zraft.errors import ClientClosed
 from zraft.protocol.client import Response
 
@@ -135,7 +136,7 @@ class _Process:
             found = next((connection for connection in self._idle if connection.endpoint == endpoint), None)
             if found is not None:
                 self._idle.remove(found)
-        if found is not None and found.is_lost():
+        if found is not None and found.look():
             found.close()
             return None
         return found
@@ -151,7 +152,7 @@ class _Process:
         return True
 
 
-class _Connection(Connection):
+class _Connection(NodeConnection):
     """A REQ connection: one request at a time."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, address: str) -> None:
@@ -161,20 +162,30 @@ class _Connection(Connection):
     def exchange(self, send: Send) -> Event:
         """One request and its answer, or why there is none."""
         try:
-            if not self._wait(zmq.POLLOUT, send.connect_by):
-                return NotSent("no connection")
-            self.send(send.frames)
+            while not self.is_open:
+                if self.is_lost or not _wait([self.monitor], send.connect_by):
+                    return NotSent("no connection")
+                self.look()
+            send_frames(self.socket, send.frames)
         except zmq.ZMQError as error:
             return NotSent(f"no connection: {error}")
         try:
-            if not self._wait(zmq.POLLIN, send.answer_by):
-                return NotAnswered("the connection broke" if self.is_lost() else "no answer in time")
-            return Answered(tuple(self.receive()))
+            if not self._is_answered(send.answer_by):
+                return NotAnswered("the connection broke" if self.is_lost else "no answer in time")
+            return Answered(tuple(receive_frames(self.socket)))
         except zmq.ZMQError as error:
             return NotAnswered(str(error))
 
-    def _wait(self, readiness: int, until: float) -> bool:
-        """Waits until the socket is ready, the connection is lost or the time is up; true if the socket is ready."""
-        timeout_ms = max(0, round((until - time.monotonic()) * 1000))
-        ready = dict(zmq.zmq_poll([(self.socket, readiness), (self.monitor, zmq.POLLIN)], timeout_ms))
-        return self.socket in ready
+    def _is_answered(self, until: float) -> bool:
+        """Waits for an answer; false when the time is up, or the connection is lost."""
+        ready = _wait([self.socket, self.monitor], until)
+        if self.monitor in ready:
+            self.look()
+        # What came just before the end can be read all the same.
+        return self.socket in ready or (self.is_lost and bool(_wait([self.socket], 0.0)))
+
+
+def _wait(sockets: list[zmq.Socket[bytes]], until: float) -> dict[object, int]:
+    """Those that have something to receive, as soon as one has, or when the time is up."""
+    timeout_ms = max(0, round((until - time.monotonic()) * 1000))
+    return dict(zmq.zmq_poll([(socket, zmq.POLLIN) for socket in sockets], timeout_ms))

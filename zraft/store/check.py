@@ -12,7 +12,8 @@ from pathlib import Path
 import lmdb
 import msgspec
 
-from zraft.core.records import APPLIED, AppliedState, read_applied
+from zraft.core.integrity import verify_state
+from zraft.core.records import AppliedState
 from zraft.errors import CorruptLog, CorruptSnapshot, StorageFault
 from zraft.protocol.entries import EntryId
 from zraft.store.directory import DataDirectory
@@ -144,7 +145,7 @@ def _compared(found: Findings, log: LmdbLog, applied: EntryId, path: Path) -> Fi
 def _look_at(path: Path) -> AppliedState:
     state = LmdbState(path, MAP_BYTES)
     try:
-        return read_applied(state.meta(APPLIED))
+        return verify_state(state)
     finally:
         state.abort()
         state.close()

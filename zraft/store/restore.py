@@ -11,7 +11,8 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from zraft.core.records import APPLIED, pack_applied, read_applied
+from zraft.core.integrity import verify_state
+from zraft.core.records import APPLIED, pack_applied
 from zraft.errors import ConfigurationError, CorruptSnapshot, OutOfSpace, StorageFault
 from zraft.store.environment import lacks_space
 from zraft.store.files import make_directory, sync_directory
@@ -52,6 +53,7 @@ def restore(
 
     Raises:
         CorruptSnapshot: the file is damaged; nothing was made.
+        CorruptState: the state in it was damaged before the snapshot was made.
         ConfigurationError: the directory is not empty.
         StorageFault: the disk refused; ``OutOfSpace`` for lack of room.
     """
@@ -82,7 +84,7 @@ def _settle(path: Path, manifest: Manifest, map_size: int, bump: int) -> None:
     """Check that the copy is the state of the manifest, bump its revision, and make it durable."""
     state = LmdbState(path, map_size)
     try:
-        found = read_applied(state.meta(APPLIED))
+        found = verify_state(state)
         if (found.applied, found.revision) != (manifest.last, manifest.revision):
             raise CorruptSnapshot(
                 f"the snapshot holds the state of {found.applied}, and says that it is that of {manifest.last}"

@@ -31,6 +31,7 @@ from zraft.protocol import codec
 from zraft.protocol.entries import ClusterRecord, EntryId
 from zraft.store.environment import lacks_space, open_read_only
 from zraft.store.files import make_directory, sync_directory
+from zraft.store.paced import copy_paced
 
 FORMAT = 1
 CHUNK_BYTES = 1 << 20
@@ -152,7 +153,7 @@ def write_snapshot(
         with path.open("w+b", buffering=0) as file:
             env = open_read_only(state, map_size)
             try:
-                env.copyfd(file.fileno(), compact=True)
+                copy_paced(env, file.fileno())
             finally:
                 env.close()
             applied, revision, *_ = _applied_in(path, map_size)

@@ -3,6 +3,7 @@
 import zmq
 
 from zraft.actors.sockets import Sockets
+from zraft.connection import Connection
 
 
 class KeptSockets(Sockets):
@@ -15,3 +16,8 @@ class KeptSockets(Sockets):
     def _make(self, kind: int, queue: int) -> zmq.Socket[bytes]:
         self._kept.append(super()._make(kind, queue))
         return self._kept[-1]
+
+    def connect_peer(self, address: tuple[str, int]) -> Connection:
+        connection = super().connect_peer(address)
+        self._kept += [connection.socket, connection.monitor]
+        return connection

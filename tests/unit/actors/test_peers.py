@@ -135,25 +135,42 @@ def test_ipv4_is_preferred_as_nodes_bind_it(monkeypatch: pytest.MonkeyPatch) -> 
 # --- links
 
 
-def links_to(sockets: Sockets, resolver: Resolver, **nodes: tuple[str, int]) -> tuple[PeerLinks, zmq.Poller]:
+class Pumped:
+    """Links in the turns of an actor: each of them looks at what has happened, and then sends."""
+
+    def __init__(self, links: PeerLinks, poller: zmq.Poller) -> None:
+        self.links, self.poller = links, poller
+        self.now = 0.0
+
+    def turn(self, seconds: float = 0.0) -> list[tuple[str, Frames]]:
+        self.now += 0.01
+        self.links.refresh(self.now)
+        return self.links.arrived(poll(self.poller, seconds))
+
+    def send(self, name: str, frames: Frames) -> bool:
+        self.turn()
+        return self.links.send(name, frames)
+
+
+def links_to(sockets: Sockets, resolver: Resolver, **nodes: tuple[str, int]) -> Pumped:
     poller = zmq.Poller()
     links = PeerLinks(sockets, poller, {name: (host, port - 1) for name, (host, port) in nodes.items()}, 1, resolver)
     links.refresh(0.0)
-    return links, poller
+    return Pumped(links, poller)
 
 
 def test_a_message_goes_to_the_planes_port_and_answers_come_back_by_name(
     sockets: Sockets, make_resolver: MakeResolver
 ) -> None:
     node = Node(sockets, HERE)
-    links, poller = links_to(sockets, make_resolver(HERE)[0], b=(HERE, node.port))
+    links = links_to(sockets, make_resolver(HERE)[0], b=(HERE, node.port))
     wait_until(lambda: links.send("b", [b"header", b"hello"]), WAIT_S, "the connection")
     assert node.socket.poll(WAIT_MS)
     route, *frames = node.socket.recv_multipart()
     assert frames == [b"header", b"hello"]
     node.socket.send_multipart([route, b"header", b"answer"])
-    assert links.arrived(poll(poller, WAIT_S)) == [("b", [b"header", b"answer"])]
-    assert links.arrived({}) == []
+    assert links.turn(WAIT_S) == [("b", [b"header", b"answer"])]
+    assert links.turn() == []
 
 
 def test_a_changed_address_closes_the_link_and_makes_another(sockets: Sockets, make_resolver: MakeResolver) -> None:
@@ -162,14 +179,14 @@ def test_a_changed_address_closes_the_link_and_makes_another(sockets: Sockets, m
     new = Node(sockets, THERE, old.port)
     resolver, names = make_resolver("node-2", **{"node-2": HERE})
     wait_until(lambda: resolver.address("node-2"), WAIT_S, "the address")
-    links, poller = links_to(sockets, resolver, b=("node-2", old.port))
+    links = links_to(sockets, resolver, b=("node-2", old.port))
     wait_until(lambda: links.send("b", [b"1"]), WAIT_S, "the first connection")
     wait_until(old.heard, WAIT_S, "the message at the old address")
-    (first,) = [link for link, _ in poller.sockets]
+    first, _ = [link for link, _ in links.poller.sockets]
     names.addresses["node-2"] = THERE
     wait_until(lambda: resolver.address("node-2") == THERE, WAIT_S, "the new address")
-    links.refresh(1_000.0)
-    (second,) = [link for link, _ in poller.sockets]
+    links.links.refresh(1_000.0)
+    second, _ = [link for link, _ in links.poller.sockets]
     assert (first.closed, second.closed) == (True, False)
     wait_until(lambda: links.send("b", [b"2"]), WAIT_S, "the second connection")
     assert wait_until(new.heard, WAIT_S, "the message at the new address") == [[b"2"]]
@@ -177,15 +194,15 @@ def test_a_changed_address_closes_the_link_and_makes_another(sockets: Sockets, m
 
 
 def test_an_address_that_stays_keeps_its_link(sockets: Sockets, make_resolver: MakeResolver) -> None:
-    links, poller = links_to(sockets, make_resolver(HERE)[0], b=(HERE, 1))
-    before = list(poller.sockets)
-    assert links.refresh(1_000.0) > 1_000.0
-    assert poller.sockets == before
+    links = links_to(sockets, make_resolver(HERE)[0], b=(HERE, 1))
+    before = list(links.poller.sockets)
+    assert links.links.refresh(1_000.0) > 1_000.0
+    assert links.poller.sockets == before
 
 
 def test_a_name_that_does_not_resolve_blocks_nobody(sockets: Sockets, make_resolver: MakeResolver) -> None:
     node = Node(sockets, HERE)
-    links, _ = links_to(sockets, make_resolver("silent", HERE)[0], a=("silent", 7), b=(HERE, node.port))
+    links = links_to(sockets, make_resolver("silent", HERE)[0], a=("silent", 7), b=(HERE, node.port))
     wait_until(lambda: links.send("b", [b"1"]), WAIT_S, "the healthy peer's connection")
     assert not links.send("a", [b"1"])
     assert not links.send("nobody", [b"1"])
@@ -194,13 +211,13 @@ def test_a_name_that_does_not_resolve_blocks_nobody(sockets: Sockets, make_resol
 
 def test_an_address_found_late_is_not_waited_for_long(sockets: Sockets, make_resolver: MakeResolver) -> None:
     resolver, _ = make_resolver("silent")
-    links, _ = links_to(sockets, resolver, a=("silent", 7))
-    assert links.refresh(100.0) <= 100.0 + 0.05
+    links = links_to(sockets, resolver, a=("silent", 7))
+    assert links.links.refresh(100.0) <= 100.0 + 0.05
 
 
 def test_nothing_is_kept_for_a_peer_that_is_down(sockets: Sockets, make_resolver: MakeResolver) -> None:
     node = Node(sockets, HERE)
-    links, _ = links_to(sockets, make_resolver(HERE)[0], b=(HERE, node.port))
+    links = links_to(sockets, make_resolver(HERE)[0], b=(HERE, node.port))
     wait_until(lambda: links.send("b", [b"before"]), WAIT_S, "the connection")
     wait_until(node.heard, WAIT_S, "a message")
     node.socket.close(0)
@@ -214,7 +231,7 @@ def test_nothing_is_kept_for_a_peer_that_is_down(sockets: Sockets, make_resolver
 
 def test_a_peer_that_reads_nothing_has_a_bounded_queue(sockets: Sockets, make_resolver: MakeResolver) -> None:
     node = Node(sockets, HERE)
-    links, _ = links_to(sockets, make_resolver(HERE)[0], b=(HERE, node.port))
+    links = links_to(sockets, make_resolver(HERE)[0], b=(HERE, node.port))
     wait_until(lambda: links.send("b", [b"1"]), WAIT_S, "the connection")
     message = [bytes(1 << 16)]
     assert not all(links.send("b", message) for _ in range(10 * PEER_MESSAGES_MAX))
@@ -228,7 +245,7 @@ def test_peers_meet_over_ipv6(sockets: Sockets, make_resolver: MakeResolver) -> 
         node = Node(sockets, "::1")
     except ConfigurationError:
         pytest.skip("this machine has no IPv6")
-    links, _ = links_to(sockets, make_resolver("::1")[0], b=("::1", node.port))
+    links = links_to(sockets, make_resolver("::1")[0], b=("::1", node.port))
     wait_until(lambda: links.send("b", [b"1"]), WAIT_S, "the connection")
     assert wait_until(node.heard, WAIT_S, "the message") == [[b"1"]]
 

@@ -4,7 +4,7 @@ import gc
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
 import pytest
@@ -92,13 +92,13 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-def run_killed_at(line: int, run: Callable[[], object]) -> bool:
-    """Run until the ``line``-th line of ``store.recovery``; whether it came so far. What is open is dropped."""
+def run_killed_at(line: int, run: Callable[[], object], module: ModuleType = recovery) -> bool:
+    """Run until the ``line``-th line of ``module``; whether it came so far. What is open is dropped."""
     lines = 0
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:
         nonlocal lines
-        if frame.f_code.co_filename != recovery.__file__:
+        if frame.f_code.co_filename != module.__file__:
             return None
         if event == "line":
             lines += 1

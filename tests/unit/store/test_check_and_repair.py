@@ -99,6 +99,16 @@ def test_a_damaged_snapshot_goes_aside_alone(directory: DataDirectory) -> None:
     assert starts(directory) == EntryId(8, TERM)
 
 
+def test_a_damaged_state_goes_aside_and_is_made_anew(directory: DataDirectory) -> None:
+    flip(directory.state_path(0) / "data.mdb", find(directory.state_path(0) / "data.mdb", b"key 7"))
+    proposed = planned(directory)
+    assert (proposed.aside, proposed.loses) == ((directory.state_path(0),), "")
+    assert f"the state in {directory.state_path(0)} is damaged" in proposed.explains
+    perform(directory, proposed, NOW)
+    assert check(directory).damages == ()
+    assert starts(directory) == EntryId(8, TERM)
+
+
 def test_a_state_that_is_lost_is_no_damage_while_a_snapshot_reaches_the_log(directory: DataDirectory) -> None:
     lose_state(directory)
     assert check(directory).damages == ()

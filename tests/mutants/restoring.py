@@ -1,0 +1,50 @@
+"""Defects of rules of backups, restored clusters and repairs: named tests find them."""
+
+from tests.mutants.mutant import Mutant
+
+REPAIRED = "tests/unit/store/test_check_and_repair.py"
+RESTORED = "tests/unit/store/test_restore.py"
+GIVEN = "tests/unit/actors/test_backups.py"
+
+MUTANTS = (
+    Mutant(
+        "any two restored files form a cluster",
+        "nodes that begin with different states form nothing",
+        "core/formation.py",
+        "            if hello.initial_state != own.initial_state:\n",
+        "            if False:\n",
+        test="tests/unit/core/test_formation.py::test_nodes_that_begin_with_different_states_form_nothing",
+    ),
+    Mutant(
+        "the bump does not count",
+        "what a cluster begins with is told by the file and the bump",
+        "store/restore.py",
+        'manifest.checksum() + bump.to_bytes(8, "big")',
+        "manifest.checksum()",
+        test=f"{RESTORED}::test_what_a_cluster_begins_with_is_told_by_file_and_bump",
+    ),
+    Mutant(
+        "a shortened log is left beside no state",
+        "trap 29: without its state a shortened log looks sound, so it is the first to be set aside",
+        "store/repair.py",
+        "(*_present(directory.log_path, directory.snapshots_path, directory.dirty_mark), *_states(directory)),\n",
+        "(*_states(directory), *_present(directory.log_path, directory.snapshots_path, directory.dirty_mark)),\n",
+        test=f"{REPAIRED}::test_a_state_ahead_of_the_log_proves_that_the_log_lost_entries",
+    ),
+    Mutant(
+        "a record that is missing is not missed",
+        "the records match the digest of the state",
+        "core/integrity.py",
+        "    if digest & _U64 != said.digest:\n",
+        "    if False:\n",
+        test="tests/unit/core/test_integrity.py",
+    ),
+    Mutant(
+        "a backup for two",
+        "a node gives one backup at a time",
+        "actors/backups.py",
+        "            if self._name:\n                raise ResourceExhausted(",
+        "            if not self._name:\n                raise ResourceExhausted(",
+        test=f"{GIVEN}::test_a_second_one_waits_for_the_end_of_the_first",
+    ),
+)

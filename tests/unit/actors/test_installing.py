@@ -1,0 +1,211 @@
+"""A snapshot that comes in, on a real disk: pieces, checks, the one step that counts, and a kill at any line of it."""
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import google_crc32c
+import pytest
+
+from tests.unit.store.machine import LAST, MAP_SIZE, Machine, kill, moments, run_killed_at, value
+from zraft.actors import installing
+from zraft.actors.installing import Installing
+from zraft.actors.logs import Log
+from zraft.core.acceptor import Acceptor
+from zraft.core.applier import Applier
+from zraft.core.streaming import CHUNK_BYTES
+from zraft.errors import CorruptSnapshot
+from zraft.protocol.client import Put
+from zraft.protocol.codec import encode, pack_commands
+from zraft.protocol.entries import NO_ORIGIN, EntryId, EntryKind, encode_entry
+from zraft.protocol.peer import DAMAGED, InstallAnswer, InstallSnapshot, SnapshotId
+from zraft.store.chunks import SnapshotFile, identify, newest_snapshot
+from zraft.store.recovery import Stores
+from zraft.store.snapshots import list_snapshots, make_snapshot
+from zraft.store.state import LmdbState
+
+ENTRIES = 40
+TERM = 2
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread's work is done by whoever starts it, so that a kill can strike there."""
+
+    class Thread:
+        def __init__(self, target: Callable[..., None], args: tuple[object, ...] = (), **_: object) -> None:
+            self._target, self._args = target, args
+
+        def start(self) -> None:
+            self._target(*self._args)
+
+        def join(self) -> None:
+            """It has ended."""
+
+    monkeypatch.setattr(threading, "Thread", Thread)
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """A follower with three entries, all applied."""
+    machine = Machine(tmp_path / "data", monkeypatch)
+    kill(machine.open_and_apply())
+    return machine
+
+
+@pytest.fixture
+def offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SnapshotFile]:
+    """A leader's snapshot of forty entries."""
+    leader = Machine(tmp_path / "leader", monkeypatch)
+    stores = leader.open()
+    payloads = [pack_commands([encode(Put(b"%d" % index, b"w" * 8_000))]) for index in range(1, ENTRIES + 1)]
+    stores.log.append(1, [encode_entry(i, TERM, EntryKind.COMMANDS, NO_ORIGIN, p) for i, p in enumerate(payloads, 1)])
+    stores.log.commit()
+    acceptor = Acceptor(stores.log)
+    acceptor.commit = ENTRIES
+    Applier(stores.log, stores.state, acceptor).work(lambda: False)
+    state, snapshots = leader.directory.state_path(0), leader.directory.snapshots_path
+    kill(stores)
+    path, _ = make_snapshot(state, snapshots, MAP_SIZE, None, 0.0)
+    file = SnapshotFile(path, identify(path))
+    yield file
+    file.close()
+
+
+def piece(offered: SnapshotFile, offset: int, size: int = CHUNK_BYTES) -> InstallSnapshot:
+    data = offered.read(offset, min(size, offered.snapshot.size - offset)) if size else b""
+    return InstallSnapshot(TERM, offered.snapshot, offset, google_crc32c.value(data), data)
+
+
+def receive(machine: Machine, stores: Stores, offered: SnapshotFile) -> Stores:
+    """Ask, stream from what is held, and install."""
+    receiver = Installing(machine.directory, Log("node", "storage"))
+    acceptor = Acceptor(stores.log, stores.applied.index)
+    (answer,) = receiver.on_chunk(piece(offered, 0, 0), TERM, stores.generation, None).answers
+    while answer.offset < offered.snapshot.size:
+        (answer,) = receiver.on_chunk(piece(offered, answer.offset), TERM, stores.generation, None).answers
+    ready = receiver.finished(TERM).ready
+    assert ready is not None
+    taken = receiver.take_over(stores, acceptor, ready, MAP_SIZE)
+    receiver.close()
+    return taken or stores
+
+
+def is_installed(stores: Stores, snapshot: SnapshotId) -> bool:
+    """All of it, or nothing."""
+    if stores.applied.index == ENTRIES:
+        assert value(stores, b"40") == b"w" * 8_000
+        assert stores.log.base == stores.log.last == EntryId(ENTRIES, TERM)
+        return True
+    assert (stores.applied.index, stores.log.last, value(stores, b"3")) in (
+        (LAST.index, LAST, b"v"),
+        (0, LAST, None),  # after a power cut: the log fills it
+    )
+    return False
+
+
+def test_a_snapshot_takes_the_place_of_log_and_state(machine: Machine, offered: SnapshotFile) -> None:
+    stores = receive(machine, machine.open(), offered)
+    assert is_installed(stores, offered.snapshot)
+    assert newest_snapshot(machine.directory.snapshots_path) == offered.snapshot
+    kill(stores)
+    stores = machine.open()
+    assert (is_installed(stores, offered.snapshot), stores.generation, stores.rebuilt) == (True, 1, "")
+    assert machine.states() == ["state.1"]
+    kill(stores)
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(("power", "lines"), [(False, 2), (True, 3)], ids=["kill", "power cut"])
+def test_a_kill_at_any_moment_leaves_all_of_it_or_nothing(
+    machine: Machine, offered: SnapshotFile, power: bool, lines: int
+) -> None:
+    data, template = machine.directory.path, machine.directory.path.with_name("template")
+    data.rename(template)
+    seen = set()
+
+    def killed_at(moment: int) -> bool:
+        shutil.rmtree(data, ignore_errors=True)
+        shutil.copytree(template, data)
+        stores = machine.open()
+        killed = run_killed_at(moment * lines, lambda: receive(machine, stores, offered), installing)
+        if killed:
+            kill(stores)
+        if power:
+            for state in data.glob("state.[1-9]*"):  # not durable, and so torn
+                (state / "data.mdb").write_bytes(b"")
+            machine.boot += 1
+        stores = machine.open()
+        done = is_installed(stores, offered.snapshot)
+        assert done or not list_snapshots(machine.directory.snapshots_path)  # nothing is cut behind it
+        seen.add(done)
+        if not done:
+            stores = receive(machine, stores, offered)
+        assert is_installed(stores, offered.snapshot)
+        kill(stores)
+        return killed
+
+    assert moments(killed_at) > 20
+    assert seen == {True, False}
+
+
+def test_an_interrupted_stream_goes_on_and_what_is_staged_of_others_goes(
+    machine: Machine, offered: SnapshotFile
+) -> None:
+    snapshots = machine.directory.snapshots_path
+    first = Installing(machine.directory, Log("node", "storage"))
+    first.on_chunk(piece(offered, 0, 0), TERM, 0, None)
+    first.on_chunk(piece(offered, 0), TERM, 0, None)
+    assert first.progress == (CHUNK_BYTES, offered.snapshot.size)
+    first.close()
+    (snapshots / "incoming.00").write_bytes(b"of another")
+    second = Installing(machine.directory, Log("node", "storage"))
+    (answer,) = second.on_chunk(piece(offered, 0, 0), TERM, 0, None).answers
+    assert answer == InstallAnswer(TERM, offered.snapshot, CHUNK_BYTES)
+    assert len(list(snapshots.glob("incoming.*"))) == 1
+    second.close()
+
+
+def test_a_snapshot_that_was_damaged_is_removed_and_told(machine: Machine, offered: SnapshotFile) -> None:  # trap 30
+    receiver = Installing(machine.directory, Log("node", "storage"))
+    receiver.on_chunk(piece(offered, 0, 0), TERM, 0, None)
+    for offset in range(0, offered.snapshot.size, CHUNK_BYTES):
+        good = piece(offered, offset)
+        data = bytes([good.data[0] ^ 1]) + good.data[1:]
+        receiver.on_chunk(InstallSnapshot(TERM, good.snapshot, offset, google_crc32c.value(data), data), TERM, 0, None)
+    outcome = receiver.finished(TERM)
+    assert outcome.answers == [InstallAnswer(TERM, offered.snapshot, 0, reason=DAMAGED)]
+    assert outcome.ready is None
+    assert list(machine.directory.snapshots_path.iterdir()) == []
+    receiver.close()
+
+
+def test_a_sender_never_hands_a_damaged_piece_on(tmp_path: Path, offered: SnapshotFile) -> None:  # trap 30
+    path = offered._path
+    data = bytearray(path.read_bytes())
+    data[100_000] ^= 1
+    path.write_bytes(data)
+    file = SnapshotFile(path, offered.snapshot)
+    with pytest.raises(CorruptSnapshot, match="is damaged: the MiB from 0 on"):
+        file.read(0, 10)
+    file.close()
+    with pytest.raises(CorruptSnapshot, match="another snapshot"):
+        SnapshotFile(path, SnapshotId(ENTRIES, TERM, 5, b""))
+
+
+def test_a_node_that_caught_up_meanwhile_keeps_its_state(machine: Machine, offered: SnapshotFile) -> None:
+    stores = machine.open()
+    receiver = Installing(machine.directory, Log("node", "storage"))
+    receiver.on_chunk(piece(offered, 0, 0), TERM, 0, None)
+    for offset in range(0, offered.snapshot.size, CHUNK_BYTES):
+        receiver.on_chunk(piece(offered, offset), TERM, 0, None)
+    ready = receiver.finished(TERM).ready
+    assert ready is not None
+    acceptor = Acceptor(stores.log, stores.applied.index)
+    acceptor.commit = ENTRIES
+    assert receiver.take_over(stores, acceptor, ready, MAP_SIZE) is None
+    assert isinstance(stores.state, LmdbState)
+    assert stores.log.last == LAST
+    receiver.close()
+    kill(stores)
