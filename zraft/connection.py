@@ -19,6 +19,7 @@ The bound of what it receives lies beyond what correct peers have under way.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import struct
 from collections.abc import Mapping, Sequence
@@ -99,8 +100,11 @@ class Connection:
 
     def close(self) -> None:
         """Close the socket; what it has not sent yet is dropped."""
-        self.monitor.close(0)
+        # First of all: libzmq's thread waits until it can tell an event, for ever when nobody listens any more.
+        with contextlib.suppress(zmq.ContextTerminated):  # then it waits no more
+            self.socket.monitor(None, 0)
         self.socket.close(0)
+        self.monitor.close(0)
 
 
 # Not send_multipart and recv_multipart: what they do with enums and options for each frame costs as much again. Nor the

@@ -13,10 +13,10 @@ from tests.cluster.nodes import http, started
 from tests.cluster.running import WAIT_S, follower, roster, verify
 from tests.waiting import wait_until
 from zraft import Client, ResourceExhausted, Unavailable, Unknown
-from zraft.actors.gateway import NO_GROWTH, NO_SPACE
 from zraft.cluster import LocalCluster
 from zraft.store.directory import DataDirectory, runtime_directory
 from zraft.store.fault import acknowledge_sync_failure, pending_sync_failure
+from zraft.store.space import EXHAUSTED, LACKS, RESERVE
 
 pytestmark = pytest.mark.chaos
 
@@ -89,13 +89,13 @@ def test_full_disks_refuse_growth_and_at_last_all_writes_but_no_reads(
     for name, disk in disks.items():
         fill(disk, fillers[name], reserve_of(disk) + ROOM_BYTES)
     with load, Client(cluster.endpoints(), timeout=1.0) as hasty:
-        wait_until(lambda: is_refused(hasty.put, "growing", "v", why=NO_GROWTH), WAIT_S, "growth to be refused")
+        wait_until(lambda: is_refused(hasty.put, "growing", "v", why=LACKS[RESERVE]), WAIT_S, "growth to be refused")
         assert client.delete("deletable").found
         assert not client.get("deletable").found
         for name, disk in disks.items():
             exhaust(disk, fillers[name])
-        wait_until(lambda: is_refused(hasty.put, "growing", "v", why=NO_SPACE), WAIT_S, "writes to be refused")
-        with pytest.raises(ResourceExhausted, match=NO_SPACE):
+        wait_until(lambda: is_refused(hasty.put, "growing", "v", why=LACKS[EXHAUSTED]), WAIT_S, "writes to be refused")
+        with pytest.raises(ResourceExhausted, match=LACKS[EXHAUSTED]):
             hasty.delete("deletable")
         assert len(list(client.range(prefix="full/", limit=10))) == 10
         assert [http(cluster.settings(name), "/health/ready")[0] for name in cluster.names] == [200] * 3
@@ -126,7 +126,7 @@ def test_a_leader_whose_disk_is_full_refuses_writes_or_is_replaced(
         leader = cluster.leader()
         exhaust(disks[leader], fillers[leader])
         wait_until(
-            lambda: cluster.leader() != leader or is_refused(hasty.put, "k", "v", why=NO_SPACE),
+            lambda: cluster.leader() != leader or is_refused(hasty.put, "k", "v", why=LACKS[EXHAUSTED]),
             WAIT_S,
             "another leader, or a refusal",
         )

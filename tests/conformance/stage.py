@@ -13,16 +13,27 @@ storage has taken is answered when ``sync`` has made it durable. So a script can
 
 from collections import deque
 
+import google_crc32c
+
 from tests.simulation.describe import describe
 from tests.simulation.memory import MemoryLog
 from zraft.core.acceptor import Acceptor
 from zraft.core.effects import Answer, Ignored, Send, ToGateway, ToReplication, ToStorage
 from zraft.core.election import LEADER, Effect as ElectionEffect, Election, PublishRole, Timing
+from zraft.core.installation import (
+    Effect as InstallEffect,
+    Install,
+    Installation,
+    Stage as StageSnapshot,
+    Verify,
+    WriteChunk,
+)
 from zraft.core.lease import PublishLease
 from zraft.core.replication import Effect as ReplicationEffect, PublishCommit, Refuse, Replication, ToElection
-from zraft.protocol.entries import ClusterRecord, EntryKind, Member, Origin, encode_entry
-from zraft.protocol.local import Lead, LeaseGroup, Ping, Propose, ReadAnswer, Stop
-from zraft.protocol.peer import Append, AppendAnswer, Commit
+from zraft.core.streaming import SendChunk
+from zraft.protocol.entries import ClusterRecord, EntryId, EntryKind, Member, Origin, encode_entry
+from zraft.protocol.local import Keep, Lead, LeaseGroup, Ping, Propose, ReadAnswer, Stop
+from zraft.protocol.peer import Append, AppendAnswer, Commit, InstallAnswer, InstallSnapshot, SnapshotId
 
 START = 100.0
 HEARTBEAT, SHORTEST, LONGEST = 0.050, 0.150, 0.250
@@ -46,6 +57,7 @@ class Player:
         stage = self._stage
         timing = Timing(HEARTBEAT, SHORTEST, LONGEST, stall_limit=1e9, lease=stage.lease)
         self.acceptor = Acceptor(self.log, applied)
+        self.installation = Installation()
         self.replication = Replication(self.id, (stage.window, 32 << 20))
         self.election = Election(self.id, self.acceptor.status(), timing, started, stage.now, lambda: 0.5)
         self.election.tick(stage.now)  # the first pings; the next ones are due much later than any script ends
@@ -63,6 +75,13 @@ class Player:
         """Storage takes in all that waits for it; it says nothing yet."""
         while self.waiting:
             message, sender = self.waiting.popleft()
+            if isinstance(message, Keep):
+                self._stage.say(f"{self.id} takes {describe(message)}")  # the script itself says when a log is cut
+                continue
+            if isinstance(message, InstallSnapshot):
+                self._stage.say(f"{self.id} takes {describe(message)}")
+                self._take_piece(message, sender)
+                continue
             effect = self.acceptor.step(message, sender or self.id)  # type: ignore[arg-type]
             self.acceptor.check_invariants()
             self._stage.say(f"{self.id} takes {describe(message)}")
@@ -71,6 +90,33 @@ class Player:
                     self._stage.say(f"  ignored: {reason}")
                 case Answer(answer):
                     self.staged.append((answer, sender))
+
+    def _take_piece(self, message: InstallSnapshot, sender: int) -> None:
+        refused = self.acceptor.admit(message, sender)
+        if refused is not None:
+            self.staged.append((refused.message, sender))
+            return
+        self._install(self.installation.on_chunk(message, self.acceptor.term), sender)
+
+    def _install(self, effects: list[InstallEffect], sender: int) -> None:
+        """What installation wants: nothing was staged before, and every snapshot is sound."""
+        for effect in effects:
+            match effect:
+                case Answer(answer):
+                    self.staged.append((answer, sender))
+                case Ignored(reason):
+                    self._stage.say(f"  ignored: {reason}")
+                case StageSnapshot():
+                    self._install(self.installation.staged(0, self.acceptor.term), sender)
+                case WriteChunk(offset, data):
+                    self._stage.say(f"  stages {len(data)} bytes at {offset}")
+                case Verify():
+                    self._install(self.installation.verified(True, self.acceptor.term), sender)
+                case Install(snapshot):
+                    self.acceptor.install(EntryId(snapshot.index, snapshot.term), self.log.generation + 1)
+                    self._stage.say(f"  installs the snapshot of {snapshot.index}/{snapshot.term}")
+                    done = InstallAnswer(self.acceptor.term, snapshot, snapshot.size, installed=True)
+                    self.staged.append((done, sender))
 
     def sync(self) -> None:
         """What was taken is durable: storage answers it, and applies what is committed."""
@@ -92,9 +138,9 @@ class Player:
     # --- what comes from other nodes, and what the cores want
 
     def receive(self, message: object, sender: int) -> None:
-        if isinstance(message, Append | Commit):
+        if isinstance(message, Append | Commit | InstallSnapshot):
             self.waiting.append((message, sender))
-        elif isinstance(message, AppendAnswer):
+        elif isinstance(message, AppendAnswer | InstallAnswer):
             self.replicate(self.replication.step(message, self._stage.now, sender))
         else:
             self.elect(self.election.step(message, self._stage.now, sender))  # type: ignore[arg-type]
@@ -105,6 +151,10 @@ class Player:
             match effect:
                 case Send(to, message):
                     self._stage.send(self.id, to, message)
+                case SendChunk(to, term, snapshot, offset, size):
+                    data = bytes(size)
+                    piece = InstallSnapshot(term, snapshot, offset, google_crc32c.value(data), data)
+                    self._stage.send(self.id, to, piece)
                 case ToStorage(message):
                     self._stage.say(f"{self.id}->storage {describe(message)}")
                     self.waiting.append((message, self.id))
@@ -154,6 +204,7 @@ class Stage:
         self.lease = 0.0
         self.window = 64
         self._network: deque[tuple[int, int, object]] = deque()
+        self._held: list[tuple[int, int, object]] = []
         self._said: list[str] = []
         self._proposals = 0
 
@@ -235,6 +286,17 @@ class Stage:
         for sender, to, message in self._under_way(nodes):
             self.say(f"lost: {sender}->{to} {describe(message)}")
 
+    def do_hold(self, *nodes: str) -> None:
+        """What is on its way to these nodes is held up, and overtaken by what is sent later."""
+        self._held += self._under_way(nodes)
+
+    def do_release(self) -> None:
+        """What was held up goes on, as the last of all that is under way."""
+        for sender, to, message in self._held:
+            self.say(f"late: {sender}->{to} {describe(message)}")
+        self._network += self._held
+        self._held.clear()
+
     def do_take(self, *nodes: str) -> None:
         """Storages take in what waits for them, and do not answer yet."""
         for node in nodes:
@@ -282,6 +344,18 @@ class Stage:
         waits = bool(self.players[int(node)].waiting)
         return waits or any(sender == int(node) and str(to) in voters for sender, to, _ in self._network)
 
+    def do_snapshot(self, node: str, size: str) -> None:
+        """A node has a snapshot of what it has applied, of so many bytes."""
+        player = self.players[int(node)]
+        index = player.acceptor.applied
+        player.acceptor.offer = SnapshotId(index, player.log.term_at(index) or 0, int(size), bytes(32))
+
+    def do_cut(self, node: str, to: str) -> None:
+        """A node forgets its entries up to ``to``, which a snapshot of its own covers."""
+        player = self.players[int(node)]
+        player.log.cut(int(to))
+        player.log.commit()
+
     def do_crash(self, node: str) -> None:
         """A node loses what was not durable, and starts again."""
         self.players[int(node)].crash()
@@ -290,8 +364,9 @@ class Stage:
         """What is in the logs: the terms of all entries."""
         for player in [self.players[int(node)] for node in nodes] or self.players.values():
             log, acceptor = player.log, player.acceptor
-            terms = " ".join(str(log.term_at(index)) for index in range(1, log.last.index + 1))
-            self.say(f"{player.id}: t{log.term} vote {log.vote} commit {acceptor.commit} | {terms}".rstrip())
+            terms = " ".join(str(log.term_at(index)) for index in range(log.first_index, log.last.index + 1))
+            base = f" behind {log.base}" if log.base.index else ""
+            self.say(f"{player.id}: t{log.term} vote {log.vote} commit {acceptor.commit}{base} | {terms}".rstrip())
 
     def do_progress(self, node: str) -> None:
         """What a leader knows of each storage."""

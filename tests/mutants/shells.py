@@ -153,4 +153,28 @@ MUTANTS = (
         "            if False:\n",
         test="tests/unit/store/test_log.py::test_a_lost_log_is_refused_again_and_again",
     ),
+    Mutant(
+        "a pipe that is taken away",
+        "a connection that breaks between two frames of a message aborts nobody",
+        "connection.py",
+        "            self.socket.setsockopt(zmq.LINGER, 0)\n",
+        "            self.socket.setsockopt(zmq.LINGER, 0)\n            self.socket.setsockopt(zmq.IMMEDIATE, 1)\n",
+        test="tests/wire/test_torn_connections.py::test_a_message_can_be_read_to_its_end_while_its_connection_breaks",
+    ),
+    Mutant(
+        "a reader that stops reading",
+        "a connection that breaks with much unread aborts nobody",
+        "connection.py",
+        "            self.socket.setsockopt(zmq.RCVHWM, 0)\n",
+        "",
+        test="tests/wire/test_torn_connections.py::test_what_waits_to_be_read_when_its_connection_breaks_can_be_read",
+    ),
+    Mutant(
+        "peers that are not looked at",
+        "what a peer sends unasked is read and dropped, and a broken link is remade",
+        "actors/gateway_peers.py",
+        "        self._links.arrived(events)  #",
+        "        #",
+        test="tests/unit/actors/test_gateway_peers.py",
+    ),
 )

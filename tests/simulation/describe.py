@@ -3,15 +3,28 @@
 import msgspec
 
 from zraft.protocol.entries import ClusterRecord, Configuration, EntryId, Origin
-from zraft.protocol.local import Campaign, CampaignAnswer, CommitGroup, Lead, Read, ReadAnswer, RoleGroup, StorageStatus
+from zraft.protocol.local import (
+    Campaign,
+    CampaignAnswer,
+    CommitGroup,
+    Keep,
+    Lead,
+    Read,
+    ReadAnswer,
+    RoleGroup,
+    StorageStatus,
+)
 from zraft.protocol.peer import (
     Append,
     AppendAnswer,
     Commit,
     Heartbeat,
     HeartbeatAnswer,
+    InstallAnswer,
+    InstallSnapshot,
     PreVote,
     PreVoteAnswer,
+    SnapshotId,
     Vote,
     VoteAnswer,
 )
@@ -47,6 +60,15 @@ def describe(what: object) -> str:
             return f"StorageStatus t{what.term} vote {what.vote} last {what.last}"
         case Lead(term, last):
             return f"Lead t{term} behind {last}"
+        case InstallSnapshot(term, snapshot, offset, _, data):
+            return f"InstallSnapshot t{term} of {snapshot.index}/{snapshot.term} at {offset} +{len(data)}"
+        case InstallAnswer(term, snapshot, offset, installed, reason):
+            said = "installed" if installed else reason or f"holds {offset}"
+            return f"InstallAnswer t{term} of {snapshot.index}/{snapshot.term} {said}"
+        case ReadAnswer(term, peer, _, (), SnapshotId(index)):
+            return f"ReadAnswer t{term} for {peer} cut, but a snapshot of {index}"
+        case Keep(term, index):
+            return f"Keep t{term} what follows {index}"
         case Read(term, peer, first):
             return f"Read t{term} from {first} for {peer}"
         case ReadAnswer(term, peer, previous, entries):

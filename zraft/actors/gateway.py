@@ -47,7 +47,7 @@ from zraft.protocol.local import Applied, AppliedTerm, Propose, Register, Regist
 from zraft.protocol.peer import Forward, GatewayMessage, Greeting, NotProposed, ReadIndex, ReadIndexAnswer
 from zraft.store.directory import DataDirectory
 from zraft.store.page import Page
-from zraft.store.space import ENOUGH, EXHAUSTED
+from zraft.store.space import ENOUGH, EXHAUSTED, LACKS
 
 GATEWAY = 0
 """Number of this gateway within its node."""
@@ -57,8 +57,6 @@ IDLE_SECONDS = 0.100
 EXPIRE_SECONDS = 0.050
 READS_PER_SLICE = 64
 STOP_SECONDS = 1.0
-NO_GROWTH = "the disk's reserve is reached: delete keys, compact the history or make room; reads and deletes go on"
-NO_SPACE = "the disk's reserve is used up: make room; reads go on"
 
 
 def run(launch: Launch, stop: StopSignal, log: Log) -> None:
@@ -162,9 +160,9 @@ class GatewayActor:
 
     def _on_write(self, ask: Ask, now: float) -> None:
         growing = grows(ask.request)
-        lack = self._lack_of_space(growing)
-        if lack:
-            self._clients.fail(ask.caller, ResourceExhausted(lack), now)
+        fault = self._lack_of_space(growing)
+        if fault:
+            self._clients.fail(ask.caller, fault, now)
             return
         returns = isinstance(ask.request, Put | Delete) and ask.request.return_previous
         self._proposals.submit(Waiting(ask.caller, ask.body, growing, ask.deadline, returns))
@@ -178,12 +176,14 @@ class GatewayActor:
         else:
             self._clients.tell(ask.caller, codec.encode(chunk), now)
 
-    def _lack_of_space(self, growing: bool) -> str:
-        """Why this node's disk has no room for a write; empty when it has."""
-        level = self._hints.space()
-        if level == EXHAUSTED:
-            return NO_SPACE
-        return NO_GROWTH if growing and level != ENOUGH else ""
+    def _lack_of_space(self, growing: bool) -> ZraftError | None:
+        """Why a write is not taken here for want of room: the leader's decides for all, one's own only for oneself."""
+        role, level = self._hints.role(), self._hints.space()
+        if role is not None and role.leader == self._me:
+            is_refused = level == EXHAUSTED or (growing and level != ENOUGH)
+            return ResourceExhausted(LACKS[level]) if is_refused else None
+        # Our own storage takes no entry any more, so no result would ever come from it: others may do better.
+        return Unavailable(f"{self._settings.id}: {LACKS[level]}") if level == EXHAUSTED else None
 
     # --- the trio and other gateways
 
@@ -223,9 +223,9 @@ class GatewayActor:
 
     def _on_forward(self, sender: int, message: Forward) -> None:
         """Another node's proposal, for our replication to take or to refuse."""
-        lack = self._lack_of_space(message.grows)
-        if lack:
-            self._peers.send(sender, NotProposed(message.origin, ResourceExhausted.code, lack))
+        fault = self._lack_of_space(message.grows)
+        if isinstance(fault, ResourceExhausted):
+            self._peers.send(sender, NotProposed(message.origin, fault.code, fault.message))
         elif not self._trio.propose(Propose(message.term, message.origin, message.grows, message.payload)):
             self._peers.send(sender, NotProposed(message.origin, NotLeader.code, "the leader's node is restarting"))
 

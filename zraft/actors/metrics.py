@@ -167,6 +167,7 @@ commit_lag = Level("zraft_commit_lag_entries", "Entries of the log that are not 
 apply_lag = Level("zraft_apply_lag_entries", "Committed entries that are not applied yet.", "livemax")
 compacted_revision = Level("zraft_compacted_revision", "The revision up to which history was dropped.", "livemax")
 snapshot_index = Level("zraft_snapshot_index", "The last log index that the newest snapshot contains.", "livemax")
+space_level = Level("zraft_space_level", "0 enough, 1 nothing that grows is taken, 2 no writes are.", "livemax")
 log_bytes = Level("zraft_log_bytes", "Bytes of the log that are in use; its file may be larger.", "livemax")
 state_bytes = Level("zraft_state_bytes", "Bytes of the state that are in use; its file may be larger.", "livemax")
 snapshots_bytes = Level("zraft_snapshots_bytes", "Bytes of the snapshots that are kept.", "livemax")

@@ -11,6 +11,7 @@ from zraft.config import Settings
 from zraft.protocol.client import PeerInfo, StatusResult
 from zraft.protocol.local import CommitGroup, IdentityGroup, NodeGroup, RoleGroup, StorageGroup
 from zraft.store.page import Group, Page
+from zraft.store.space import LACKS
 
 _NO_ROLE = RoleGroup(term=0, role="", leader=0)
 _NO_STORAGE = StorageGroup(generation=0, term=0, first=0, last=0, commit=0, applied=0, revision=0, space=0)
@@ -19,7 +20,9 @@ T = TypeVar("T")
 
 
 def cluster_status(page: Page, settings: Settings, client_endpoints: Mapping[str, str]) -> StatusResult:
-    """This node's own view. Before the cluster has formed its fields are empty, and ``notice`` says why.
+    """This node's own view. Before the cluster has formed its fields are empty.
+
+    ``notice`` says why the node is not ready, and what to do when space is short.
 
     Args:
         page: the node's page.
@@ -56,7 +59,7 @@ def cluster_status(page: Page, settings: Settings, client_endpoints: Mapping[str
         first_log_index=storage.first,
         last_log_index=storage.last,
         revision=storage.revision,
-        notice=_notice(page),
+        notice="; ".join(part for part in (_notice(page), LACKS[storage.space]) if part),
         compacted_revision=storage.compacted,
         snapshot_index=storage.holdings.snapshot,
         log_bytes=storage.holdings.log_bytes,

@@ -27,11 +27,12 @@ from zraft.core.applier import Applier
 from zraft.core.effects import Ignored
 from zraft.errors import CorruptState, OutOfSpace, ProtocolError
 from zraft.protocol import codec
+from zraft.protocol.entries import HEAD_BYTES
 from zraft.protocol.local import IdentityGroup, Keep, Ping, Pong, Read, StorageGroup
 from zraft.protocol.peer import Append, AppendAnswer, InstallAnswer, InstallSnapshot
 from zraft.store.directory import DataDirectory, ipc_endpoint
 from zraft.store.page import Group, Page
-from zraft.store.space import Space
+from zraft.store.space import Space, Use
 
 SLICE_SECONDS = 0.005
 DRAIN_MESSAGES = 64
@@ -86,7 +87,7 @@ class StorageActor:
         self._installing = Installing(directory, log)
         self._poller.register(self._installing.fileno(), zmq.POLLIN)
         self._sender: Destination = ("", b"", b"")  # of the snapshot that is on its way in
-        self._space = Space(directory.path)
+        self._space = Space(directory.path, self._map_size, self._use)
         self._inventory = Inventory(self._log, self._state)
         self._snapshots = Snapshots(launch, self._log, log, self._poller)
         self._identity: Identity | None = None
@@ -194,7 +195,8 @@ class StorageActor:
         self, message: Question, sender: int, to: Destination, answers: list[tuple[Destination, Reply | Pong]]
     ) -> None:
         if isinstance(message, Append) and message.entries:
-            refused = self._space.exhausted()
+            # A new leader's first entry, without which it could not serve a read, takes no more room than a vote.
+            refused = self._space.exhausted() and any(len(entry) > HEAD_BYTES for entry in message.entries)
             # When nobody has room, a leader had better stay: reads go on.
             self._starved = refused and message.commit > self._log.last.index
             if refused:
@@ -321,7 +323,11 @@ class StorageActor:
             metrics.commit_lag.set(log.last.index - acceptor.commit)
             metrics.apply_lag.set(acceptor.commit - acceptor.applied)
             metrics.compacted_revision.set(compacted)
+            metrics.space_level.set(self._space.level())
             self._page.publish(Group.STORAGE, codec.encode(StorageGroup(self._stores.generation, *known, holdings)))
+
+    def _use(self) -> Use:
+        return Use(self._log.size_bytes, self._state.size_bytes, self._state.map_used_bytes)
 
     def _look_after_readers(self) -> None:
         now = clock()

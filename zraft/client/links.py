@@ -1,5 +1,7 @@
 """The synchronous link: drives calls over REQ sockets, each closed and made anew once it failed (Lazy Pirate).
 
+That a node dies in the middle of an answer harms no REQ socket that was made as ``zraft.connection`` says.
+
 A connection is used by one call at a time and then kept for the next, so threads share a link without waiting for one
 another. No policy lives here: ``zraft.client.core`` says what to send, to whom, and until when.
 """

@@ -19,7 +19,7 @@ from itertools import islice
 import msgspec
 
 from zraft.core.admission import Caller
-from zraft.errors import NotLeader, Unavailable, Unknown
+from zraft.errors import NotLeader, ResourceExhausted, Unavailable, Unknown
 from zraft.protocol.client import ErrorResult
 from zraft.protocol.codec import encode, pack_commands
 from zraft.protocol.entries import Origin
@@ -135,8 +135,14 @@ class Proposals:
             self._again(origin.number, now)
             return []
         del self._in_flight[origin.number]
+        refused = proposal.waiting()
+        if code == ResourceExhausted.code and (growing := [command for command in refused if command.grows]):
+            # What travelled with them does not grow the state, and goes on when space is short.
+            if others := [command for command in refused if not command.grows]:
+                self._returned[origin.number] = others
+            refused = growing
         body = encode(ErrorResult(code, message))
-        return [Tell(command.client, body) for command in proposal.waiting()]
+        return [Tell(command.client, body) for command in refused]
 
     def on_applied_term(self, term: int, now: float) -> None:
         """An entry of ``term`` was applied: what was proposed in an older term and has no result was never executed."""

@@ -1,7 +1,12 @@
-"""How much room is left: a reserve is kept free, so that term, vote, truncation and deletes always fit.
+"""How much room is left: a reserve is kept free, so that term, vote, truncation, deletes and compaction always fit.
 
-Below the reserve, min(10 % of the disk, 1 GiB), commands that grow the state are refused before they are proposed;
-the rest passes until a quarter of the reserve is left.
+Below the reserve, min(10 %, 1 GiB) of the disk or of a map, commands that grow the state are refused before they are
+proposed; the rest passes until a quarter of the reserve is left. Nothing is remembered: the level is that of a moment
+ago, and service comes back by itself.
+
+A file of LMDB never shrinks, but what was deleted from it is written again. So the free pages of the state count as
+room, else deletes and compaction could never bring service back. They count for half of the reserve at most: the other
+half must be on the disk, where the log grows, and where a large value goes that no gap is large enough for.
 """
 
 from __future__ import annotations
@@ -10,46 +15,83 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 RESERVE_BYTES_MAX = 1 << 30
 CHECK_SECONDS = 0.25
 
 ENOUGH, RESERVE, EXHAUSTED = 0, 1, 2
+LACKS = {
+    ENOUGH: "",
+    RESERVE: "the space that is kept in reserve is reached: delete keys and compact the history, or make room on the "
+    "disk; reads and deletes go on, and all comes back by itself",
+    EXHAUSTED: "the space that is kept in reserve is used up: make room on the disk; reads go on, and all comes back "
+    "by itself",
+}
+"""What to do about it, in words."""
 
 
-def level_of(free: int, total: int) -> int:
-    """ENOUGH, RESERVE (no growth any more) or EXHAUSTED (no entries any more) for so many bytes."""
+class Use(NamedTuple):
+    """What the stores hold, in bytes of pages; ``state_file_bytes`` counts the free ones among them as well."""
+
+    log_bytes: int
+    state_bytes: int
+    state_file_bytes: int
+
+
+def level_of(free: int, total: int, reusable: int = 0) -> int:
+    """ENOUGH, RESERVE (no growth any more) or EXHAUSTED (no entries any more) for so many bytes.
+
+    ``reusable``: free within files of ours, as far as the state may use it.
+    """
     reserve = min(total // 10, RESERVE_BYTES_MAX)
-    if free >= reserve:
+    if free + min(reusable, reserve // 2) >= reserve:
         return ENOUGH
     return RESERVE if free >= reserve // 4 else EXHAUSTED
 
 
 def has_room(directory: Path, size: int) -> bool:
-    """Whether so many bytes fit into the file system without touching the reserve."""
-    found = os.statvfs(directory)
-    free, total = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+    """Whether a file of so many bytes fits into the file system without touching the reserve."""
+    free, total = _disk(directory)
     return level_of(free - size, total) == ENOUGH
 
 
 class Space:
-    """Looks at the file system now and then, not at every write."""
+    """Looks at the file system and at the maps now and then, not at every write.
 
-    def __init__(self, directory: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    Args:
+        directory: the data directory.
+        map_size: of each map, in bytes.
+        use: looks at the stores.
+        clock: seconds.
+    """
+
+    def __init__(
+        self, directory: Path, map_size: int, use: Callable[[], Use], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._directory = directory
+        self._map_size = map_size
+        self._use = use
         self._clock = clock
         self._next = 0.0
         self._level = ENOUGH
 
     def level(self) -> int:
-        """The level of a moment ago."""
+        """The level of a moment ago: the worst of the disk's and the maps'."""
         now = self._clock()
         if now >= self._next:
             self._next = now + CHECK_SECONDS
-            found = os.statvfs(self._directory)
-            self._level = level_of(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
+            use = self._use()
+            maps = [level_of(self._map_size - used, self._map_size) for used in (use.log_bytes, use.state_bytes)]
+            self._level = max(level_of(*_disk(self._directory), use.state_file_bytes - use.state_bytes), *maps)
         return self._level
 
     def exhausted(self) -> bool:
         """Whether entries must be refused."""
         return self.level() == EXHAUSTED
+
+
+def _disk(directory: Path) -> tuple[int, int]:
+    """Bytes that are free for us, and all bytes, of the file system."""
+    found = os.statvfs(directory)
+    return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize

@@ -76,6 +76,7 @@ def test_all_names_are_there_before_anything_happened(metrics: NodeMetrics, run:
         "zraft_apply_lag_entries": 0,
         "zraft_compacted_revision": 0,
         "zraft_snapshot_index": 0,
+        "zraft_space_level": 0,
         "zraft_log_bytes": 0,
         "zraft_state_bytes": 0,
         "zraft_snapshots_bytes": 0,

@@ -229,6 +229,35 @@ def test_nothing_is_kept_for_a_peer_that_is_down(sockets: Sockets, make_resolver
     assert wait_until(again.heard, WAIT_S, "a message") == [[b"after"]]
 
 
+def test_a_link_that_broke_is_replaced_but_not_too_often(sockets: Sockets, make_resolver: MakeResolver) -> None:
+    """A peer that accepts and hangs up at once does not keep its correspondents busy."""
+    node = Node(sockets, HERE)
+    links = links_to(sockets, make_resolver(HERE)[0], b=(HERE, node.port))
+    wait_until(lambda: links.send("b", [b"1"]), WAIT_S, "the connection")
+    first = links.poller.sockets[0][0]
+    node.socket.close(0)
+    links.links.arrived(poll(links.poller, WAIT_S))
+    assert first.closed
+    assert links.links.refresh(peers.REMAKE_SECONDS / 2) <= peers.REMAKE_SECONDS
+    assert links.poller.sockets == []
+    links.links.refresh(peers.REMAKE_SECONDS)
+    assert len(links.poller.sockets) == 2
+
+
+def test_what_came_before_the_connection_broke_is_read(sockets: Sockets, make_resolver: MakeResolver) -> None:
+    node = Node(sockets, HERE)
+    links = links_to(sockets, make_resolver(HERE)[0], b=(HERE, node.port))
+    wait_until(lambda: links.send("b", [b"1"]), WAIT_S, "the connection")
+    assert node.socket.poll(WAIT_MS)
+    route, _ = node.socket.recv_multipart()
+    node.socket.setsockopt(zmq.LINGER, WAIT_MS)
+    node.socket.send_multipart([route, b"header", b"answer"])
+    node.socket.close()
+    (_, monitor) = [socket for socket, _ in links.poller.sockets]
+    assert monitor.poll(WAIT_MS)
+    assert links.links.arrived({monitor: zmq.POLLIN}) == [("b", [b"header", b"answer"])]
+
+
 def test_a_peer_that_reads_nothing_has_a_bounded_queue(sockets: Sockets, make_resolver: MakeResolver) -> None:
     node = Node(sockets, HERE)
     links = links_to(sockets, make_resolver(HERE)[0], b=(HERE, node.port))

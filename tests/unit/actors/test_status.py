@@ -30,7 +30,7 @@ HOLDINGS = Holdings(6, 100, 200, 300, installing_held_bytes=40, installing_bytes
 
 
 def storage(term: int = 5, commit: int = 9, applied: int = 8) -> bytes:
-    return encode(StorageGroup(0, term, 1, 10, commit, applied, revision=7, space=0, holdings=HOLDINGS))
+    return encode(StorageGroup(0, term, 1, 10, commit, applied, revision=7, space=0, compacted=2, holdings=HOLDINGS))
 
 
 def publish_all(page: Page) -> None:

@@ -216,6 +216,18 @@ def test_a_refusal_for_another_reason_goes_to_the_clients(proposals: Proposals) 
     assert proposals.on_results(origin(1), [b"1", b"2"]) == []
 
 
+def test_what_does_not_grow_is_proposed_again_when_growth_is_refused(proposals: Proposals) -> None:
+    """Deletes go on at the reserve, also those that travelled with a put."""
+    proposals.submit(command("delete", grows=False))
+    submit(proposals, "put")
+    proposals.flush(role(3), 0.0)
+    error = encode(ErrorResult(ResourceExhausted.code, "full"))
+    assert proposals.on_not_proposed(origin(1), ResourceExhausted.code, "full", 0.0) == [told("put", error)]
+    assert proposals.flush(role(3), 0.0) == [sent(2, 3, "delete", grows=False)]
+    assert proposals.on_not_proposed(origin(2), ResourceExhausted.code, "full", 0.0) == [told("delete", error)]
+    assert proposals.flush(role(3), 0.0) == []
+
+
 def test_an_older_terms_proposals_are_settled_by_an_applied_term(proposals: Proposals) -> None:
     """Terms in a log never go back: what was proposed in term 3 can't follow an applied entry of term 4."""
     fill(proposals, term=3)

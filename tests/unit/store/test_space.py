@@ -7,7 +7,17 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given, strategies as st
 
-from zraft.store.space import CHECK_SECONDS, ENOUGH, EXHAUSTED, RESERVE, RESERVE_BYTES_MAX, Space, level_of
+from zraft.store.space import (
+    CHECK_SECONDS,
+    ENOUGH,
+    EXHAUSTED,
+    RESERVE,
+    RESERVE_BYTES_MAX,
+    Space,
+    Use,
+    has_room,
+    level_of,
+)
 
 GIB = 1 << 30
 
@@ -36,14 +46,34 @@ def test_less_room_is_never_a_better_level(free: int, less: int, total: int) -> 
     assert level_of(RESERVE_BYTES_MAX, total) == ENOUGH
 
 
+@pytest.mark.parametrize(
+    ("free", "reusable", "level"),
+    [
+        (900, 100, ENOUGH),
+        (900, 99, RESERVE),
+        (500, 500, ENOUGH),
+        (500, 499, RESERVE),
+        (499, 10_000, RESERVE),  # half of the reserve is on the disk itself
+        (250, 10_000, RESERVE),
+        (249, 10_000, EXHAUSTED),
+    ],
+)
+def test_free_pages_of_the_state_count_for_half_of_the_reserve(free: int, reusable: int, level: int) -> None:
+    assert level_of(free, 10_000, reusable) == level
+
+
 class Disk:
-    """A disk of 1,000 blocks."""
+    """A disk of 1,000 blocks, and stores in maps of 100,000 bytes."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.free = 500
+        self.use = Use(0, 0, 0)
         self.looks = 0
         self.now = 10.0
         monkeypatch.setattr(os, "statvfs", self._statvfs)
+
+    def space(self, path: Path) -> Space:
+        return Space(path, 100_000, lambda: self.use, lambda: self.now)
 
     def _statvfs(self, path: Path) -> SimpleNamespace:
         self.looks += 1
@@ -57,7 +87,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
 
 
 def test_the_disk_is_looked_at_now_and_then(disk: Disk, tmp_path: Path) -> None:
-    space = Space(tmp_path, lambda: disk.now)
+    space = disk.space(tmp_path)
     assert (space.level(), disk.looks) == (ENOUGH, 1)
     disk.free = 50
     assert (space.level(), disk.looks) == (ENOUGH, 1)
@@ -71,5 +101,40 @@ def test_the_disk_is_looked_at_now_and_then(disk: Disk, tmp_path: Path) -> None:
     assert (space.level(), space.exhausted()) == (ENOUGH, False)
 
 
+@pytest.mark.parametrize("which", ["log_bytes", "state_bytes"])
+@pytest.mark.parametrize(
+    ("used", "level"),
+    [(90_000, ENOUGH), (90_001, RESERVE), (97_500, RESERVE), (97_501, EXHAUSTED), (100_000, EXHAUSTED)],
+)
+def test_a_map_has_a_reserve_as_the_disk_has(disk: Disk, tmp_path: Path, which: str, used: int, level: int) -> None:
+    disk.use = Use(**{"log_bytes": 0, "state_bytes": 0, "state_file_bytes": used, which: used})
+    assert disk.space(tmp_path).level() == level
+
+
+def test_a_map_whose_pages_were_freed_has_room_again(disk: Disk, tmp_path: Path) -> None:
+    space = disk.space(tmp_path)
+    disk.use = Use(0, 95_000, 95_000)
+    assert space.level() == RESERVE
+    disk.use = Use(0, 80_000, 95_000)  # the file does not shrink
+    disk.now += CHECK_SECONDS
+    assert space.level() == ENOUGH
+
+
+def test_deletes_bring_service_back_on_a_disk_at_its_reserve(disk: Disk, tmp_path: Path) -> None:
+    """A file never shrinks: if only the disk counted, the refusals would never end."""
+    space = Space(tmp_path, 1 << 40, lambda: disk.use, lambda: disk.now)
+    disk.free, disk.use = 60, Use(0, 100 * 4096, 139 * 4096)
+    assert space.level() == RESERVE
+    disk.use = Use(0, 99 * 4096, 139 * 4096)
+    disk.now += CHECK_SECONDS
+    assert space.level() == ENOUGH
+
+
+def test_a_file_has_room_above_the_reserve_or_none(disk: Disk, tmp_path: Path) -> None:
+    assert has_room(tmp_path, 400 * 4096)
+    assert not has_room(tmp_path, 400 * 4096 + 1)
+    assert disk.looks == 2
+
+
 def test_a_real_file_system_has_a_level(tmp_path: Path) -> None:
-    assert Space(tmp_path).level() in (ENOUGH, RESERVE, EXHAUSTED)
+    assert Space(tmp_path, 1 << 30, lambda: Use(0, 0, 0)).level() in (ENOUGH, RESERVE, EXHAUSTED)
