@@ -267,7 +267,9 @@ class StorageActor(Actor):
         self._tell_applied()
 
     def _apply(self) -> None:
-        if not self.syncing and self.world.chance(self._node.snapshot_chance):
+        newest = self._acceptor.offer
+        is_news = newest is None or self._node.applied().index > newest.index  # as core.log_keeping has it
+        if is_news and not self.syncing and self.world.chance(self._node.snapshot_chance):
             self._take_snapshot()
         if not self._applier.pending():
             return
