@@ -23,6 +23,8 @@ ONCE_FAILED: dict[int, str] = {
     5564: "of the simulator: a leader whose own storage follows another one was held against its log",
     6341: "of the simulator: a node that had been about to restart was no longer sick",
     5932: "of the simulator: a gateway whose deadline moved away each time it was looked at never polled",
+    947915007988: "of the simulator: a snapshot on its way was replaced by one of the same entry, again and again",
+    947915008189: "of the simulator: likewise",
 }
 """Seeds that found a bug, and which."""
 FRESH_SECONDS = 100.0
