@@ -169,6 +169,13 @@ class CorruptState(StorageFault):
 
     exit_code = 77
 
+    def within(self, data_dir: object) -> CorruptState:
+        """The same, with where it was found and the way out."""
+        return CorruptState(
+            f"the state in {data_dir} is damaged: {self}. It serves nobody any more. `zraft repair {data_dir}` sets it "
+            "aside, and at the next start it is made anew from snapshot and log"
+        )
+
 
 class CorruptSnapshot(StorageFault):
     """A snapshot is not whole, or does not match its checksums."""

@@ -1,6 +1,6 @@
 """All mutants."""
 
-from tests.mutants import elections, installing, leases, replicating, restoring, shells, snapshots
+from tests.mutants import elections, history, installing, leases, replicating, restoring, shells, snapshots
 
 MUTANTS = (
     elections.MUTANTS
@@ -10,4 +10,5 @@ MUTANTS = (
     + shells.MUTANTS
     + snapshots.MUTANTS
     + restoring.MUTANTS
+    + history.MUTANTS
 )

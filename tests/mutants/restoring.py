@@ -35,7 +35,7 @@ MUTANTS = (
         "a record that is missing is not missed",
         "the records match the digest of the state",
         "core/integrity.py",
-        "    if digest & _U64 != said.digest:\n",
+        "    if digest & U64_MASK != state.digest:\n",
         "    if False:\n",
         test="tests/unit/core/test_integrity.py",
     ),

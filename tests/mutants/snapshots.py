@@ -163,7 +163,7 @@ MUTANTS = (
         "the mark is set before the snapshot is copied",
         RECOVERY,
         "    mark.set()\n    if source:\n        _copy(source, path)\n",
-        "    if source:\n        _copy(source, path)\n    mark.set()\n",
+        "    if source:\n        _copy(source, path)\n    mark.set()\n    if source:\n",
         test=REBUILDING,
     ),
 )

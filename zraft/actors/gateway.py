@@ -29,7 +29,7 @@ from zraft.core.admission import Limits
 from zraft.core.limits import grows, is_write
 from zraft.core.proposals import Proposals, SendProposal, Tell, Waiting
 from zraft.core.reads import AnswerPeer, AskElection, AskLeader, Effect, PeerRead, Read, Reads, Serve
-from zraft.errors import InvariantViolated, NotLeader, ResourceExhausted, Unavailable, ZraftError
+from zraft.errors import CorruptState, InvariantViolated, NotLeader, ResourceExhausted, Unavailable, ZraftError
 from zraft.protocol import codec
 from zraft.protocol.client import (
     PROTOCOL_VERSION,
@@ -330,6 +330,12 @@ class GatewayActor:
         except ZraftError as error:
             for read in reads:
                 self._clients.fail(read.client, error, now)
+        except CorruptState as error:
+            # Whoever asked is told; then this process ends with the error, and the supervisor stops the node.
+            for read in serve.reads:
+                self._clients.fail(read.client, Unavailable(f"{self._settings.id}: {error}"), now)
+            self._clients.flush(self._header(), now)
+            raise
         else:
             left = unanswered + left
             if reads and not answers:

@@ -29,9 +29,10 @@ from zraft.core.acceptor import Acceptor
 from zraft.core.effects import Answer, Ignored
 from zraft.core.installation import Discard, Effect, Install, Installation, Stage, Verify, WriteChunk
 from zraft.core.records import APPLIED, read_applied
-from zraft.errors import CorruptSnapshot, InvariantViolated, StorageFault
+from zraft.errors import CorruptSnapshot, CorruptState, FatalError, InvariantViolated, StorageFault
 from zraft.protocol.entries import ClusterRecord, EntryId
 from zraft.protocol.peer import InstallAnswer, InstallSnapshot, SnapshotId
+from zraft.store.check import MAP_BYTES
 from zraft.store.directory import DataDirectory
 from zraft.store.files import make_directory, sync_directory
 from zraft.store.recovery import Stores
@@ -43,6 +44,7 @@ from zraft.store.snapshots import (
     snapshot_path,
     verify_snapshot,
 )
+from zraft.store.soundness import verify_state
 from zraft.store.state import LmdbState
 
 
@@ -199,7 +201,8 @@ class Installing:
             shutil.rmtree(state, ignore_errors=True)
             make_directory(state)
             shutil.copyfile(self._path, state / DATA_FILE)
-        except (OSError, StorageFault) as error:
+            _check_state(state)
+        except (OSError, FatalError) as error:
             self._fault = error
         finally:
             os.eventfd_write(self._done, 1)
@@ -230,6 +233,18 @@ def remove_replaced(directory: DataDirectory, generation: int, snapshot: Snapsho
                 path.unlink(missing_ok=True)
 
     threading.Thread(target=remove, name="removing", daemon=True).start()
+
+
+def _check_state(path: Path) -> None:
+    """A leader that does not know of its own damage hands on a file that is whole, but of a damaged state (trap 30).
+
+    Raises:
+        CorruptSnapshot: it is.
+    """
+    try:
+        verify_state(path, MAP_BYTES)
+    except CorruptState as error:
+        raise CorruptSnapshot(str(error)) from error
 
 
 def _check(path: Path, snapshot: SnapshotId, record: ClusterRecord | None) -> None:

@@ -13,9 +13,9 @@ import zmq
 from zraft.actors.clock import clock
 from zraft.actors.launch import Launch
 from zraft.actors.logs import Log
-from zraft.actors.snapshotter import Job
+from zraft.actors.snapshotter import STATE_DAMAGED, Job
 from zraft.core.log_keeping import LogKeeping, Sizes
-from zraft.errors import CorruptSnapshot
+from zraft.errors import CorruptSnapshot, CorruptState
 from zraft.protocol.local import Read
 from zraft.protocol.peer import SnapshotId
 from zraft.store.chunks import identify, newest_snapshot
@@ -134,6 +134,8 @@ class Snapshots:
 
     def _reap(self, sizes: Sizes, now: float) -> None:
         code = self._forget_child()
+        if code == STATE_DAMAGED:
+            raise CorruptState("a copy of it does not match its checksums").within(self._directory.path)
         try:
             found = [(path, read_manifest(path)) for path in list_snapshots(self._directory.snapshots_path)[:1]]
         except (CorruptSnapshot, OSError) as error:

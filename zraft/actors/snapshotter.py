@@ -1,7 +1,8 @@
 """The snapshotter: a process that storage, or a gateway, starts for one snapshot, so that nothing waits for the copy.
 
 ``python -m zraft.actors.snapshotter JOB``, the job as JSON. Exit code 0: the newest snapshot in the job's directory
-was made, or is sound, and every byte of it was read back. Else nothing has changed but leftovers.
+was made, or is sound, and every byte of it was read back. Else nothing has changed but leftovers; 79: the state itself
+is damaged.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ import msgspec
 
 from zraft.actors.logs import Log, set_up
 from zraft.actors.process import die_with_parent, name_process
-from zraft.errors import CorruptSnapshot, FatalError
+from zraft.errors import CorruptSnapshot, CorruptState, FatalError
 from zraft.protocol.entries import ClusterRecord
 from zraft.store.snapshots import list_snapshots, make_snapshot, verify_snapshot, write_snapshot
 
+STATE_DAMAGED = 79
+"""Exit code: a copy of the state does not match the state's checksums."""
 NICENESS = 10
 """Storage and gateways come first where processors are short."""
 
@@ -54,7 +57,7 @@ def main(job: Job) -> int:
             _read_back(path)
     except FatalError as error:
         log.error("no snapshot was made", error=type(error).__name__, message=str(error))
-        return error.exit_code
+        return STATE_DAMAGED if isinstance(error, CorruptState) else error.exit_code
     return 0
 
 

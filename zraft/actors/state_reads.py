@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+import lmdb
+
 from zraft.core.reads import Read
 from zraft.core.views import View
-from zraft.errors import InvariantViolated, Unavailable
+from zraft.errors import CorruptState, InvariantViolated, Unavailable
 from zraft.protocol import codec
 from zraft.protocol.client import Batch, Get, Range
 from zraft.store.directory import DataDirectory
@@ -32,21 +34,17 @@ class StateReads:
         """(answers, reads that are left), from one view that has applied ``index``; no answers: there is none yet.
 
         Raises:
+            CorruptState: what is to be read is damaged. None of these reads may be answered from it.
             Unavailable: the state is not there at the moment.
         """
-        answers: list[tuple[Read, bytes]] = []
-        with self._at(generation).begin() as snapshot:
-            view = View(snapshot)
-            if view.applied.index < index:
-                return answers, tuple(reads)
-            end = time.monotonic() + SLICE_SECONDS
-            for read in reads:
-                if not isinstance(read.request, Get | Range | Batch):
-                    raise InvariantViolated("only reads are read", request=type(read.request).__name__)
-                answers.append((read, codec.encode(view.answer(read.request))))
-                if time.monotonic() > end:
-                    break
-        return answers, tuple(reads[len(answers) :])
+        view = self._at(generation)
+        try:
+            with view.begin() as snapshot:
+                return _answer(View(snapshot), index, reads)
+        except CorruptState as error:
+            raise error.within(self._directory.path) from error
+        except (lmdb.CorruptedError, lmdb.PageNotFoundError) as error:
+            raise CorruptState(f"LMDB can't read it ({error})").within(self._directory.path) from error
 
     def close(self) -> None:
         """Leave the state."""
@@ -63,3 +61,17 @@ class StateReads:
             self._view = StateView(self._directory.state_path(generation), self._map_size)
             self._generation = generation
         return self._view
+
+
+def _answer(view: View, index: int, reads: Sequence[Read]) -> tuple[list[tuple[Read, bytes]], tuple[Read, ...]]:
+    answers: list[tuple[Read, bytes]] = []
+    if view.applied.index < index:
+        return answers, tuple(reads)
+    end = time.monotonic() + SLICE_SECONDS
+    for read in reads:
+        if not isinstance(read.request, Get | Range | Batch):
+            raise InvariantViolated("only reads are read", request=type(read.request).__name__)
+        answers.append((read, codec.encode(view.answer(read.request))))
+        if time.monotonic() > end:
+            break
+    return answers, tuple(reads[len(answers) :])

@@ -7,7 +7,6 @@ while a transaction of ``state/`` may be open.
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 
 import zmq
@@ -19,20 +18,20 @@ from zraft.actors.identity import Identity
 from zraft.actors.installing import Installing, Outcome, Prepared, remove_replaced
 from zraft.actors.launch import Launch, StopSignal, page_path
 from zraft.actors.logs import Log
+from zraft.actors.opening import open_for
 from zraft.actors.results import ResultLinks
 from zraft.actors.snapshots import Snapshots
 from zraft.actors.sockets import LOCAL_MESSAGES_MAX, PEER_MESSAGES_MAX, Frames, Sockets, drain, poll, send, tcp
 from zraft.core.acceptor import Acceptor, Question, Reply
 from zraft.core.applier import Applier
 from zraft.core.effects import Ignored
-from zraft.errors import OutOfSpace, ProtocolError
+from zraft.errors import CorruptState, OutOfSpace, ProtocolError
 from zraft.protocol import codec
 from zraft.protocol.entries import HEAD_BYTES
 from zraft.protocol.local import IdentityGroup, Keep, Ping, Pong, Read, StorageGroup
 from zraft.protocol.peer import Append, AppendAnswer, InstallAnswer, InstallSnapshot
 from zraft.store.directory import DataDirectory, ipc_endpoint
 from zraft.store.page import Group, Page
-from zraft.store.recovery import open_stores
 from zraft.store.space import Space, Use
 
 SLICE_SECONDS = 0.005
@@ -80,15 +79,7 @@ class StorageActor:
         self._gateways = ResultLinks(gateways, self._local)
         self._directory = directory = DataDirectory(settings.data_path())
         self._map_size = settings.map_size_gib << 30
-        self._stores = open_stores(
-            directory, secrets.randbits(64) or 1, self._map_size, metrics.log_sync_seconds.observe
-        )
-        if self._stores.rebuilt:
-            log.warning(
-                "the applied state is rebuilt from the log",
-                why=self._stores.rebuilt,
-                begins_at=self._stores.applied.index,
-            )
+        self._stores = open_for(launch, directory, log)
         self._log, self._state = self._stores.log, self._stores.state
         applied = self._stores.applied.index
         self._acceptor = Acceptor(self._log, applied)
@@ -301,6 +292,8 @@ class StorageActor:
             self._blocked_until = clock() + OUT_OF_SPACE_SECONDS
             self._logger.every(10, "apply waits for space", reason=str(error))
             return
+        except CorruptState as error:
+            raise error.within(self._directory.path) from error
         metrics.apply_seconds.observe(clock() - now)
         metrics.committed_entries.inc(self._acceptor.applied - before)
         self._gateways.tell(outcomes, self._acceptor.applied)

@@ -7,7 +7,7 @@
 A deleted key keeps its index entry with version 0, since older revisions of it can still be read; compaction
 removes both.
 
-Each record and each index entry ends with a CRC-32C over its place in the table and its own bytes, so that one that
+Each of them ends with a CRC-32C over its place in the table and its own bytes, so that one that
 stands in a wrong place is as damaged as one with a flipped bit. It is checked whenever one is taken apart. (A record's
 place is what the CRC starts from: that spares a copy of the value.)
 """
@@ -27,14 +27,17 @@ APPLIED = b"applied"
 """The name of the ``AppliedState``."""
 
 _APPLIED = struct.Struct(">QQQQQQ")
+_CHECKED_APPLIED = struct.Struct(">QQQQQQ4x")
 _META = struct.Struct(">QIQQQ")
 _CHECKED_META = struct.Struct(">QIQQQ4x")
 _RECORD = struct.Struct(">QQQIQH")
+_PREVIOUS = struct.Struct(">QI")
+_PREVIOUS_OFFSET = 16
 _AT = struct.Struct(">QI")
 _SOUND = 0x48674BC7
 """The CRC-32C of any bytes with their own CRC-32C, little-endian, behind them."""
 _U32_MASK = (1 << 32) - 1
-_U64_MASK = (1 << 64) - 1
+U64_MASK = (1 << 64) - 1
 _MIX = 0x9E3779B9
 
 record_key = _AT.pack
@@ -81,15 +84,25 @@ class Record(NamedTuple):
 
 
 def read_applied(data: bytes | None) -> AppliedState:
-    """The value of ``APPLIED``; that of an empty state if there is none."""
-    index, term, *others = _APPLIED.unpack(data) if data else (0,) * 6
+    """The value of ``APPLIED``; that of an empty state if there is none.
+
+    Raises:
+        CorruptState: it does not match its checksum.
+    """
+    if data is None:
+        return AppliedState(EntryId(0, 0), 0, 0, 0, 0)
+    if _value(data) != _SOUND or len(data) != _CHECKED_APPLIED.size:
+        raise CorruptState("what the state says of itself does not match its checksum")
+    index, term, *others = _CHECKED_APPLIED.unpack(data)
     return AppliedState(EntryId(index, term), *others)
 
 
 def pack_applied(state: AppliedState) -> bytes:
     """The bytes of it; the digest is taken modulo 2^64."""
     applied, revision, compacted, swept, digest = state
-    return _APPLIED.pack(applied.index, applied.term, revision, compacted, swept, digest & _U64_MASK)
+    data = _APPLIED.pack(applied.index, applied.term, revision, compacted, swept, digest & U64_MASK)
+    checksum: int = _value(data)
+    return data + checksum.to_bytes(4, "little")
 
 
 def pack_meta(key: bytes, mod: int, sub: int, create: int, version: int, lease: int) -> bytes:
@@ -132,6 +145,11 @@ def unpack_record(revision: int, sub: int, data: bytes) -> Record:
     create, version, previous, previous_sub, lease, length = _RECORD.unpack_from(data)
     start, end = _RECORD.size, _RECORD.size + length
     return Record(create, version, previous, previous_sub, lease, data[start:end], data[end:-4])
+
+
+def previous_of(data: bytes) -> tuple[int, int]:
+    """Where the key's record before this one stands, or stood; zeros: there was none."""
+    return _PREVIOUS.unpack_from(data, _PREVIOUS_OFFSET)
 
 
 def check_record(revision: int, sub: int, data: bytes) -> int:

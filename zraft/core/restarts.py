@@ -3,7 +3,8 @@
 Rules held here: a dead gateway is started again alone; if election, replication or storage dies, all three are
 killed, all three exits are awaited, and only then are all three started, as a new incarnation (S1: no two trios act
 on one directory). Crash loops back off. A data directory that can't be trusted or is not ours halts the trio for
-good, while the supervisor stays up to say so (S13). A wrong setting, found at the first start, stops the node.
+good, while the supervisor stays up to say so (S13); so does a state in which a gateway found damage. A wrong setting,
+found at the first start, stops the node.
 
 The supervisor calls ``step`` with each event and performs the effects in their order.
 """
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from zraft.errors import ConfigurationError, CorruptLog, IdentityRefused, InvariantViolated, SyncFailed
+from zraft.errors import ConfigurationError, CorruptLog, CorruptState, IdentityRefused, InvariantViolated, SyncFailed
 
 TRIO = ("election", "replication", "storage")
 """The actors whose volatile state refers to each other: they live and die together."""
@@ -221,12 +222,26 @@ class Restarts:
                 effects += [Withdraw(), Kill(unit.living())]
         if unit is self._trio and event.exit_code in _HALTING:
             effects += self._halt(event)
+        elif event.exit_code == CorruptState.exit_code:
+            effects += self._on_damage_read(event)
         if not unit.alive:
             effects += self._on_unit_ended(unit, now)
         # Settings that worked once are not wrong: later it is a crash like any other, such as a port taken meanwhile.
         if event.exit_code == ConfigurationError.exit_code and not self.restarts[event.actor]:
             effects += self._on_stop(now, event.exit_code)
         return effects
+
+    def _on_damage_read(self, event: Exited) -> list[Effect]:
+        """A gateway came upon damage in the state: nothing more is served from it, nor applied to it."""
+        self._halted = self._halted or event.words or _epitaph(event)
+        trio = self._trio
+        if not trio.alive:
+            trio.due = None
+            return [Halted(self._halted)]
+        if trio.ending:
+            return []
+        trio.ending, trio.epitaph = True, _epitaph(event)
+        return [Withdraw(), Kill(trio.living())]
 
     def _halt(self, event: Exited) -> list[Effect]:
         """Remember why. What a failed sync left on the disk nobody knows, so it is also put on record (S13)."""

@@ -9,18 +9,15 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import lmdb
 import msgspec
 
-from zraft.core.integrity import verify_state
-from zraft.core.records import AppliedState
-from zraft.errors import CorruptLog, CorruptSnapshot, StorageFault
+from zraft.errors import CorruptLog, CorruptSnapshot, CorruptState
 from zraft.protocol.entries import EntryId
 from zraft.store.directory import DataDirectory
 from zraft.store.dirty import DirtyMark, Mark
 from zraft.store.log import LmdbLog
 from zraft.store.snapshots import DATA_FILE, Manifest, list_snapshots, verify_snapshot
-from zraft.store.state import LmdbState
+from zraft.store.soundness import verify_state
 
 MAP_BYTES = 1 << 40
 """Address space for a map that is only looked at: LMDB takes more by itself where a file needs it."""
@@ -85,7 +82,7 @@ def check(directory: DataDirectory, report: Report = lambda what, done, whole: N
         StorageFault: something can't be read at all.
     """
     found = _with_snapshots(Findings(), directory, report)
-    return _with_log(found, directory)
+    return _with_log(found, directory, report)
 
 
 def _with_snapshots(found: Findings, directory: DataDirectory, report: Report) -> Findings:
@@ -98,7 +95,7 @@ def _with_snapshots(found: Findings, directory: DataDirectory, report: Report) -
     return msgspec.structs.replace(found, snapshots=tuple(sound), snapshot_damages=tuple(damaged))
 
 
-def _with_log(found: Findings, directory: DataDirectory) -> Findings:
+def _with_log(found: Findings, directory: DataDirectory, report: Report) -> Findings:
     if not (directory.log_path / DATA_FILE).exists():
         return msgspec.structs.replace(found, log_damage=Damage(f"the log in {directory.log_path} was lost"))
     try:
@@ -107,20 +104,19 @@ def _with_log(found: Findings, directory: DataDirectory) -> Findings:
         return msgspec.structs.replace(found, log_damage=Damage(str(error)))
     try:
         found = msgspec.structs.replace(found, base=log.base, last=log.last, generation=log.generation)
-        return _with_state(found, directory, log)
+        return _with_state(found, directory, log, report)
     finally:
         log.close()
 
 
-def _with_state(found: Findings, directory: DataDirectory, log: LmdbLog) -> Findings:
+def _with_state(found: Findings, directory: DataDirectory, log: LmdbLog, report: Report) -> Findings:
     path = directory.state_path(log.generation)
     found = msgspec.structs.replace(found, mark=DirtyMark(directory.dirty_mark).state())
     if path.exists() and found.mark is not Mark.MISMATCH:
         try:
-            state = _look_at(path)
-        except (StorageFault, lmdb.Error) as error:
-            damage = Damage(f"the state in {path} is damaged: {error}")
-            found = msgspec.structs.replace(found, state_damage=damage)
+            state = verify_state(path, MAP_BYTES, partial(report, path.name))
+        except CorruptState as error:
+            found = msgspec.structs.replace(found, state_damage=Damage(f"the state in {path} is damaged: {error}"))
         else:
             found = msgspec.structs.replace(found, applied=state.applied, revision=state.revision)
             if state.applied.index >= log.base.index:
@@ -140,12 +136,3 @@ def _compared(found: Findings, log: LmdbLog, applied: EntryId, path: Path) -> Fi
         return found
     lost = Damage(f"the state in {path} has applied {applied}, but the log ends at {log.last}: the log lost entries")
     return msgspec.structs.replace(found, log_damage=lost)
-
-
-def _look_at(path: Path) -> AppliedState:
-    state = LmdbState(path, MAP_BYTES)
-    try:
-        return verify_state(state)
-    finally:
-        state.abort()
-        state.close()

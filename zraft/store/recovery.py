@@ -4,7 +4,8 @@
 cache has lived ever since (see ``store.dirty``). Else it is given up: the next generation begins as a copy of the
 newest sound snapshot, or empty where the log reaches back to the beginning, and is filled from the log. A state that
 can be trusted and claims more than the log holds proves that the *log* lost entries: the node does not start. Nor does
-it with a gap between what can be had of the state and the first entry of the log (trap 24).
+it with a gap between what can be had of the state and the first entry of the log (trap 24). And a state that is kept,
+or was copied from a snapshot, is read from end to end before anything of it is believed (trap 29).
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from zraft.core.records import APPLIED, read_applied
-from zraft.errors import CorruptLog, CorruptSnapshot, StorageFault
+from zraft.errors import CorruptLog, CorruptSnapshot, CorruptState, StorageFault
 from zraft.protocol.entries import EntryId
 from zraft.store.directory import DataDirectory
 from zraft.store.dirty import DirtyMark, Mark
@@ -31,6 +33,7 @@ from zraft.store.snapshots import (
     remove_leftovers,
     verify_snapshot,
 )
+from zraft.store.soundness import Progress, verify_state
 from zraft.store.state import LmdbState
 
 _WAY_OUT = "Put the whole data directory back as it was, or empty it and let the node join as a new member"
@@ -60,7 +63,14 @@ class Stores(msgspec.Struct, frozen=True):
         self.mark.clear()
 
 
-def open_stores(directory: DataDirectory, member: int, map_size: int, on_commit: Callable[[float], None]) -> Stores:
+def open_stores(
+    directory: DataDirectory,
+    member: int,
+    map_size: int,
+    on_commit: Callable[[float], None],
+    verify: bool = True,
+    progress: Progress = lambda done, whole: None,
+) -> Stores:
     """Open both stores, and decide what the state is worth. The caller holds the lock on the directory.
 
     Args:
@@ -68,8 +78,12 @@ def open_stores(directory: DataDirectory, member: int, map_size: int, on_commit:
         member: 64 random bits, the member id if the log is made now.
         map_size: of both maps, in bytes.
         on_commit: is told the seconds that each commit of the log took.
+        verify: whether to read a state that is there from end to end, and not only what a read comes by. It may be
+            left out where the same has been done since the machine's last start, and no more than processes died.
+        progress: is told how far that is.
 
     Raises:
+        CorruptState: the state is damaged; says how it is made anew.
         CorruptLog: the log is damaged, or gone while its state is still there; or the state is lost, and can't be had
             from a snapshot and the log.
         IdentityRefused: a store has a format that this version does not know.
@@ -80,7 +94,7 @@ def open_stores(directory: DataDirectory, member: int, map_size: int, on_commit:
     log = LmdbLog(directory.log_path, member, map_size, on_commit, create=not states)
     _set_aside(directory, log)
     mark = DirtyMark(directory.dirty_mark)
-    doubt = _doubt(directory, log, mark, map_size)
+    doubt = _doubt(directory, log, mark, partial(_applied, directory, map_size, progress if verify else None))
     # Found before anything is given up: a node without a way to its state is left as it is.
     fresh = bool(doubt) or not directory.state_path(log.generation).exists()
     source = _source(directory, log) if fresh else None
@@ -98,6 +112,7 @@ def open_stores(directory: DataDirectory, member: int, map_size: int, on_commit:
     mark.set()
     if source:
         _copy(source, path)
+        _applied(directory, map_size, progress, path)
     state = LmdbState(path, map_size)
     sync_directory(directory.path)
     applied = read_applied(state.meta(APPLIED)).applied
@@ -118,16 +133,29 @@ def _set_aside(directory: DataDirectory, log: LmdbLog) -> None:
                 path.rename(incoming_path(directory.snapshots_path, manifest.checksum()))
 
 
-def _doubt(directory: DataDirectory, log: LmdbLog, mark: DirtyMark, map_size: int) -> str:
+def _applied(directory: DataDirectory, map_size: int, progress: Progress | None, path: Path) -> EntryId:
+    """The last entry that a state has applied; it is verified if there is a ``progress`` to tell."""
+    try:
+        if progress is not None:
+            return verify_state(path, map_size, progress).applied
+        state = LmdbState(path, map_size)
+        try:
+            return read_applied(state.meta(APPLIED)).applied
+        finally:
+            state.abort()
+            state.close()
+    except CorruptState as error:
+        raise error.within(directory.path) from error
+
+
+def _doubt(directory: DataDirectory, log: LmdbLog, mark: DirtyMark, applied_in: Callable[[Path], EntryId]) -> str:
     """Why the state on the disk can't be used; empty when it can, or when there is none."""
     path = directory.state_path(log.generation)
     if not path.exists():
         return ""
     if mark.state() is Mark.MISMATCH:
         return "the last stop was not clean, and the page cache did not live on"
-    state = LmdbState(path, map_size)
-    applied = read_applied(state.meta(APPLIED)).applied
-    state.close()
+    applied = applied_in(path)
     if applied.index < log.base.index:  # trap 24
         return f"the state has applied {applied}, and the log begins behind {log.base}"
     if log.term_at(applied.index) != applied.term:

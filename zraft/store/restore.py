@@ -11,13 +11,13 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from zraft.core.integrity import verify_state
-from zraft.core.records import APPLIED, pack_applied
-from zraft.errors import ConfigurationError, CorruptSnapshot, OutOfSpace, StorageFault
+from zraft.core.records import APPLIED, pack_applied, read_applied
+from zraft.errors import ConfigurationError, CorruptSnapshot, CorruptState, OutOfSpace, StorageFault
 from zraft.store.environment import lacks_space
 from zraft.store.files import make_directory, sync_directory
 from zraft.store.log import LmdbLog
 from zraft.store.snapshots import DATA_FILE, Manifest, Progress, make_snapshot, verify_snapshot
+from zraft.store.soundness import verify_state
 from zraft.store.state import LmdbState
 
 BUMP_MAX = 1 << 62
@@ -82,14 +82,18 @@ def restore(
 
 def _settle(path: Path, manifest: Manifest, map_size: int, bump: int) -> None:
     """Check that the copy is the state of the manifest, bump its revision, and make it durable."""
+    try:
+        facts = verify_state(path, map_size)
+    except CorruptState as error:
+        raise CorruptSnapshot(f"the snapshot was made of a damaged state: {error}") from error
+    if (facts.applied, facts.revision) != (manifest.last, manifest.revision):
+        raise CorruptSnapshot(
+            f"the snapshot holds the state of {facts.applied}, and says that it is that of {manifest.last}"
+        )
     state = LmdbState(path, map_size)
     try:
-        found = verify_state(state)
-        if (found.applied, found.revision) != (manifest.last, manifest.revision):
-            raise CorruptSnapshot(
-                f"the snapshot holds the state of {found.applied}, and says that it is that of {manifest.last}"
-            )
         if bump:
+            found = read_applied(state.meta(APPLIED))
             state.set_meta(APPLIED, pack_applied(found._replace(revision=found.revision + bump)))
         state.commit()
         state.sync()

@@ -25,13 +25,14 @@ import google_crc32c
 import lmdb
 import msgspec
 
-from zraft.core.records import APPLIED, AppliedState, read_applied
+from zraft.core.integrity import verify_checksums
 from zraft.errors import CorruptSnapshot, OutOfSpace, ProtocolError, StorageFault
 from zraft.protocol import codec
 from zraft.protocol.entries import ClusterRecord, EntryId
 from zraft.store.environment import lacks_space, open_read_only
 from zraft.store.files import make_directory, sync_directory
 from zraft.store.paced import copy_paced
+from zraft.store.state import tables_in
 
 FORMAT = 1
 CHUNK_BYTES = 1 << 20
@@ -123,6 +124,7 @@ def make_snapshot(
         The snapshot's path, and its manifest. One of the same index is replaced.
 
     Raises:
+        CorruptState: the state is damaged. Nothing is left of the copy (trap 30).
         OutOfSpace: there is no room for it. Nothing is left of it.
         StorageFault: the state can't be read, or the disk refused.
     """
@@ -148,7 +150,10 @@ def write_snapshot(
     created: float,
     progress: Progress = lambda done, whole: None,
 ) -> Manifest:
-    """As ``make_snapshot``, into a file of any name, which is durable (its name in the directory is not) on return."""
+    """As ``make_snapshot``, into a file of any name, which is durable (its name in the directory is not) on return.
+
+    The copy is checked by the checksums of the state itself: damage is not to be copied, and then to pass for sound.
+    """
     try:
         with path.open("w+b", buffering=0) as file:
             env = open_read_only(state, map_size)
@@ -156,7 +161,8 @@ def write_snapshot(
                 copy_paced(env, file.fileno())
             finally:
                 env.close()
-            applied, revision, *_ = _applied_in(path, map_size)
+            with tables_in(path, map_size) as tables:
+                applied, revision, *_ = verify_checksums(tables)
             size = file.seek(0, os.SEEK_END)
             sha256, chunks = _checksums(file, size, progress)
             manifest = Manifest(FORMAT, applied.index, applied.term, revision, record, created, size, sha256, chunks)
@@ -224,16 +230,6 @@ def _manifest_in(file: BinaryIO, path: Path) -> Manifest:
     if manifest.state_bytes + length + _END.size != size:
         raise CorruptSnapshot(f"the snapshot {path} is damaged: it has {size} bytes, and its manifest tells of others")
     return manifest
-
-
-def _applied_in(path: Path, map_size: int) -> AppliedState:
-    """What a copy says of itself: what it holds, not what the state has come to meanwhile."""
-    env = lmdb.open(str(path), map_size=map_size, subdir=False, readonly=True, lock=False, max_dbs=8)
-    try:
-        with env.begin(env.open_db(b"meta", create=False)) as txn:
-            return read_applied(txn.get(APPLIED))
-    finally:
-        env.close()
 
 
 def _checksums(file: BinaryIO, size: int, progress: Progress) -> tuple[bytes, bytes]:

@@ -11,17 +11,36 @@ killed one in the page cache (see ``store.dirty`` for the rest).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple, Self
 
 import lmdb
 
-from zraft.errors import IdentityRefused, InvariantViolated, StorageFault, Unavailable
+from zraft.errors import CorruptState, IdentityRefused, InvariantViolated, StorageFault, Unavailable
 from zraft.store.environment import map_used_bytes, open_environment, open_read_only, tables_bytes, write_fault
 
 FORMAT = 2
-_FORMAT_NAME = b"format"
+FORMAT_NAME = b"format"
+
+
+def _fault(error: lmdb.Error, path: Path) -> StorageFault:
+    if isinstance(error, lmdb.CorruptedError | lmdb.PageNotFoundError):
+        return CorruptState(f"LMDB can't read it ({error})")
+    return write_fault(error, path)
+
+
+def check_format(found: bytes, path: Path) -> None:
+    """Whether this version can read a state.
+
+    Raises:
+        IdentityRefused: it has another format.
+    """
+    if found != bytes([FORMAT]):
+        raise IdentityRefused(
+            f"the state in {path} is of format {int.from_bytes(found, 'big')}, and this version of zraft knows only "
+            f"format {FORMAT}: start the version of zraft that wrote it"
+        )
 
 
 class _Handles(NamedTuple):
@@ -30,7 +49,8 @@ class _Handles(NamedTuple):
     meta: lmdb._Database
 
 
-_TABLES = tuple(name.encode() for name in _Handles._fields)
+TABLES = tuple(name.encode() for name in _Handles._fields)
+"""The names of keys, records and meta within the environment."""
 
 
 class Snapshot:
@@ -102,6 +122,7 @@ class LmdbState:
 
     A write, or the commit, raises ``OutOfSpace`` when there is no room, and another ``StorageFault`` when it failed
     otherwise. After either, ``abort`` brings back what the last commit left, and the same writes may be tried again.
+    Reads and writes alike raise ``CorruptState`` when LMDB's own pages are damaged.
 
     Args:
         path: the directory of this generation of the state; made if it is missing.
@@ -135,7 +156,10 @@ class LmdbState:
 
     def key(self, key: bytes) -> bytes | None:
         """The index entry of a user's key (see ``core.records.KeyMeta``)."""
-        return (self._writing or self._begin()).get(key)
+        try:
+            return (self._writing or self._begin()).get(key)
+        except lmdb.Error as error:
+            raise _fault(error, self._path) from error
 
     def keys_from(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
         """(key, index entry) in order, from ``start`` on; until the next commit or abort."""
@@ -143,7 +167,10 @@ class LmdbState:
 
     def record(self, at: bytes) -> bytes | None:
         """The record of a revision."""
-        return self._current().record(at)
+        try:
+            return self._current().record(at)
+        except lmdb.Error as error:
+            raise _fault(error, self._path) from error
 
     def records_from(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
         """(where it stands, record) in the order of revisions, from ``start`` on; until the next write."""
@@ -158,21 +185,21 @@ class LmdbState:
         try:
             (self._writing or self._begin()).put(key, entry)
         except lmdb.Error as error:
-            raise write_fault(error, self._path) from error
+            raise _fault(error, self._path) from error
 
     def delete_key(self, key: bytes) -> None:
         """Remove an index entry, if there is one."""
         try:
             self._current().delete(key)
         except lmdb.Error as error:
-            raise write_fault(error, self._path) from error
+            raise _fault(error, self._path) from error
 
     def delete_record(self, at: bytes) -> bytes | None:
         """Remove the record of a revision and return it; None: there is none. No iterator may be in use."""
         try:
             return self._current().pop(at, self._handles.records)
         except lmdb.Error as error:
-            raise write_fault(error, self._path) from error
+            raise _fault(error, self._path) from error
 
     def append_records(self, records: Sequence[tuple[bytes, bytes]]) -> None:
         """Add records behind all others.
@@ -183,7 +210,7 @@ class LmdbState:
         try:
             consumed, added = self._current().append(records, append=True)
         except lmdb.Error as error:
-            raise write_fault(error, self._path) from error
+            raise _fault(error, self._path) from error
         # LMDB skips what is out of order, and says so only here.
         if not consumed == added == len(records):
             raise InvariantViolated("records ascend", first=records[0][0], consumed=consumed, added=added)
@@ -193,7 +220,7 @@ class LmdbState:
         try:
             self._current().put(name, value, db=self._handles.meta)
         except lmdb.Error as error:
-            raise write_fault(error, self._path) from error
+            raise _fault(error, self._path) from error
 
     def commit(self) -> None:
         """Publish everything since the last commit as one step. It need not be durable: the state is derived."""
@@ -202,7 +229,7 @@ class LmdbState:
             try:
                 writing.commit()
             except lmdb.Error as error:
-                raise write_fault(error, self._path) from error
+                raise _fault(error, self._path) from error
 
     def abort(self) -> None:
         """Forget everything since the last commit."""
@@ -236,25 +263,38 @@ class LmdbState:
         try:
             txn = self._env.begin(self._handles.keys, write=True)
         except lmdb.Error as error:
-            raise write_fault(error, self._path) from error
+            raise _fault(error, self._path) from error
         self._writing = _Writing(txn, self._handles)
         return self._writing
 
     def _open(self) -> _Handles:
         try:
             with self._env.begin(write=True) as txn:
-                handles = _Handles(*(self._env.open_db(name, txn=txn) for name in _TABLES))
-                found = txn.get(_FORMAT_NAME, db=handles.meta)
+                handles = _Handles(*(self._env.open_db(name, txn=txn) for name in TABLES))
+                found = txn.get(FORMAT_NAME, db=handles.meta)
                 if found is None:
-                    txn.put(_FORMAT_NAME, bytes([FORMAT]), db=handles.meta)
+                    txn.put(FORMAT_NAME, bytes([FORMAT]), db=handles.meta)
         except lmdb.Error as error:
-            raise write_fault(error, self._path) from error
-        if found not in (None, bytes([FORMAT])):
-            raise IdentityRefused(
-                f"the state in {self._path} is of format {int.from_bytes(found, 'big')}, and this version of zraft "
-                f"knows only format {FORMAT}: start the version of zraft that wrote it"
-            )
+            raise _fault(error, self._path) from error
+        if found is not None:
+            check_format(found, self._path)
         return handles
+
+
+@contextmanager
+def tables_in(path: Path, map_size: int) -> Iterator[Snapshot]:
+    """The tables in a file that nobody writes: a copy of a state.
+
+    Raises:
+        lmdb.Error: LMDB can't read it.
+    """
+    env = lmdb.open(str(path), map_size=map_size, subdir=False, readonly=True, lock=False, max_dbs=len(TABLES))
+    try:
+        handles = _Handles(*(env.open_db(name, create=False) for name in TABLES))
+        with Snapshot(env.begin(handles.keys), handles) as tables:
+            yield tables
+    finally:
+        env.close()
 
 
 class StateView:
@@ -275,7 +315,7 @@ class StateView:
             raise Unavailable(str(error)) from error
         try:
             # Without a transaction of ours: the end of a read transaction would take the handles with it.
-            self._handles = _Handles(*(self._env.open_db(name, create=False) for name in _TABLES))
+            self._handles = _Handles(*(self._env.open_db(name, create=False) for name in TABLES))
         except lmdb.Error as error:
             self._env.close()
             raise Unavailable(f"the state in {path} can't be read yet: {error}") from error

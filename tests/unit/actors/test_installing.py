@@ -23,6 +23,7 @@ from zraft.protocol.peer import DAMAGED, InstallAnswer, InstallSnapshot, Snapsho
 from zraft.store.chunks import SnapshotFile, identify, newest_snapshot
 from zraft.store.recovery import Stores
 from zraft.store.snapshots import list_snapshots, make_snapshot
+from zraft.store.soundness import scan_state
 from zraft.store.state import LmdbState
 
 ENTRIES = 40
@@ -44,6 +45,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
             """It has ended."""
 
     monkeypatch.setattr(threading, "Thread", Thread)
+    monkeypatch.setattr(installing, "verify_state", scan_state)
 
 
 @pytest.fixture
@@ -55,10 +57,11 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 
 @pytest.fixture
-def offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SnapshotFile]:
+def offered(tmp_path: Path) -> Iterator[SnapshotFile]:
     """A leader's snapshot of forty entries."""
-    leader = Machine(tmp_path / "leader", monkeypatch)
-    stores = leader.open()
+    with pytest.MonkeyPatch.context() as patch:  # its power is another one's
+        leader = Machine(tmp_path / "leader", patch)
+        stores = leader.open()
     payloads = [pack_commands([encode(Put(b"%d" % index, b"w" * 8_000))]) for index in range(1, ENTRIES + 1)]
     stores.log.append(1, [encode_entry(i, TERM, EntryKind.COMMANDS, NO_ORIGIN, p) for i, p in enumerate(payloads, 1)])
     stores.log.commit()

@@ -11,7 +11,7 @@ from tests.simulation.memory import MemoryState
 from tests.unit.store.stored import MAP, TERM, written
 from zraft.core.integrity import verify_state
 from zraft.core.keyspace import Keyspace
-from zraft.core.records import record_key
+from zraft.core.records import pack_meta, record_key
 from zraft.errors import CorruptState
 from zraft.protocol import codec
 from zraft.protocol.client import Compact, Delete, Put
@@ -51,7 +51,7 @@ def test_a_sound_state_passes(path: Path) -> None:
         (lambda txn, keys, records: txn.put(AT, flipped(txn.get(AT, db=records)), db=records), "revision 3/0"),
         (lambda txn, keys, records: txn.put(b"key 3", flipped(txn.get(b"key 3", db=keys)), db=keys), "key b'key 3'"),
         (lambda txn, keys, records: txn.delete(AT, db=records), "digest"),
-        (lambda txn, keys, records: txn.delete(b"key 3", db=keys), "index does not lead to revision 3"),
+        (lambda txn, keys, records: txn.delete(b"key 3", db=keys), "there are 4, and 5 newest records"),
         (lambda txn, keys, records: txn.put(record_key(9, 0), txn.get(AT, db=records), db=records), "revision 9/0"),
     ],
 )
@@ -61,6 +61,23 @@ def test_what_is_damaged_missing_or_misplaced_is_found(path: Path, change: Chang
         with env.begin(write=True) as txn:
             change(txn, keys, records)
     with pytest.raises(CorruptState, match=says):
+        verify(path)
+
+
+def test_an_index_entry_that_was_never_replaced_is_found(path: Path) -> None:
+    # Sound by itself: a page that the disk took, and did not write.
+    stale = pack_meta(b"key 3", 3, 0, 3, 1, 0)
+    state = LmdbState(path, MAP)
+    assert state.key(b"key 3") == stale
+    keyspace = Keyspace(state)
+    payload = codec.pack_commands([codec.encode(Put(b"key 3", b"newer"))])
+    for _ in keyspace.apply(Entry(keyspace.applied.index + 1, TERM, EntryKind.COMMANDS, NO_ORIGIN, payload)):
+        pass
+    keyspace.commit()
+    state.set_key(b"key 3", stale)
+    state.commit()
+    state.close()
+    with pytest.raises(CorruptState, match="there are 5, and 5 newest records"):
         verify(path)
 
 

@@ -26,7 +26,7 @@ from zraft.core.restarts import (
     Withdraw,
     sync_failure_reason,
 )
-from zraft.errors import ConfigurationError, CorruptLog, IdentityRefused, InvariantViolated, SyncFailed
+from zraft.errors import ConfigurationError, CorruptLog, CorruptState, IdentityRefused, InvariantViolated, SyncFailed
 
 
 @pytest.fixture
@@ -159,6 +159,20 @@ def test_a_directory_that_is_not_ours_or_is_damaged_halts_the_trio(
 
 def test_a_gateway_halts_nothing(running: Restarts) -> None:
     assert running.step(Exited("gateway", SyncFailed.exit_code), now=40.0) == [Start(("gateway",))]
+
+
+def test_damage_that_a_gateway_reads_halts_the_trio(running: Restarts) -> None:  # trap 29
+    words = "the record of revision 7/0 does not match its checksum, and the way out"
+    assert running.step(Exited("gateway", CorruptState.exit_code, words), now=40.0) == [
+        Withdraw(),
+        Kill(TRIO),
+        Start(("gateway",)),
+    ]
+    for actor in TRIO[:-1]:
+        assert running.step(Exited(actor, -9), now=40.1) == []
+    assert running.step(Exited(TRIO[-1], -9), now=40.2) == [Forget(), Halted(words)]
+    assert running.step(Tick(), now=4000.0) == []
+    assert running.problem(4000.0) == words
 
 
 def test_a_halted_node_still_restarts_its_gateway(running: Restarts) -> None:

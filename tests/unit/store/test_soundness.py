@@ -1,0 +1,117 @@
+"""A state is read from end to end before anything of it is believed: a flipped bit is found in every kind of page."""
+
+import random
+import struct
+from collections import defaultdict
+from pathlib import Path
+
+import lmdb
+import pytest
+
+from zraft.core.keyspace import Keyspace
+from zraft.core.records import APPLIED
+from zraft.errors import CorruptState, IdentityRefused
+from zraft.protocol.client import Compact, Delete, Put
+from zraft.protocol.codec import encode, pack_commands
+from zraft.protocol.entries import NO_ORIGIN, Entry, EntryId, EntryKind
+from zraft.store.soundness import NOTHING, verify_state
+from zraft.store.state import LmdbState
+
+MAP = 1 << 30
+PAGE = 4096
+BRANCH, LEAF, OVERFLOW = 1, 2, 4
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state of some hundred keys with a compacted history, large values among them."""
+    path = tmp_path_factory.mktemp("whole") / "state.0"
+    state = LmdbState(path, MAP)
+    keyspace = Keyspace(state)
+    draw = random.Random(1)
+    for index in range(1, 41):
+        key = b"key %04d" % draw.randrange(400)
+        puts = [Put(b"key %04d" % draw.randrange(400), draw.randbytes(draw.choice((20, 200, 3000)))) for _ in range(20)]
+        commands = [*puts, Delete(key), *([Compact(keyspace.revision - 50)] if index % 10 == 0 else [])]
+        payload = pack_commands([encode(command) for command in commands])
+        for _ in keyspace.apply(Entry(index, 1, EntryKind.COMMANDS, NO_ORIGIN, payload)):
+            pass
+        keyspace.commit()
+    state.sync()
+    state.close()
+    return path
+
+
+@pytest.fixture
+def path(whole: Path, tmp_path: Path) -> Path:
+    copy = tmp_path / "state.0"
+    copy.mkdir()
+    (copy / "data.mdb").write_bytes((whole / "data.mdb").read_bytes())
+    return copy
+
+
+def change(path: Path, table: bytes, key: bytes, data: bytes | None) -> None:
+    with lmdb.open(str(path), max_dbs=8, map_size=MAP) as env:
+        handle = env.open_db(table)
+        with env.begin(write=True) as txn:
+            assert txn.delete(key, db=handle) if data is None else txn.put(key, data, db=handle)
+
+
+def test_a_sound_state_passes_and_tells_what_it_holds(path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    facts = verify_state(path, MAP, lambda done, whole: told.append((done, whole)))
+    assert facts.applied == EntryId(40, 1)
+    assert facts.records >= facts.keys > 0
+
+
+def test_a_flipped_bit_is_found_in_every_kind_of_page(path: Path) -> None:  # trap 29
+    file = path / "data.mdb"
+    data = file.read_bytes()
+    pages = defaultdict(list)
+    for number in range(2, len(data) // PAGE):
+        (stored, _, flags) = struct.unpack_from("<QHH", data, number * PAGE)
+        if stored == number:
+            pages[flags & 7].append(number)
+    draw = random.Random(2)
+    found: dict[int, int] = defaultdict(int)
+    for kind in (BRANCH, LEAF, OVERFLOW):
+        for number in draw.sample(pages[kind], min(20, len(pages[kind]))):
+            (upper,) = struct.unpack_from("<H", data, number * PAGE + 14)
+            # In the midst of what the page holds; a page that is in use no more changes nothing.
+            place = number * PAGE + (20 if kind == OVERFLOW else min(upper + 12, PAGE - 1))
+            flipped = bytearray(data)
+            flipped[place] ^= 0x10
+            file.write_bytes(flipped)
+            try:
+                verify_state(path, MAP)
+            except CorruptState:
+                found[kind] += 1
+    assert found.keys() == {BRANCH, LEAF, OVERFLOW}
+
+
+@pytest.mark.parametrize(("table", "key"), [(b"meta", APPLIED), (b"meta", b"format")])
+def test_what_the_state_says_of_itself_can_not_get_lost(path: Path, table: bytes, key: bytes) -> None:
+    change(path, table, key, None)
+    with pytest.raises(CorruptState, match=r"digest|format"):
+        verify_state(path, MAP)
+
+
+def test_a_page_that_ends_lmdb_is_damage_and_not_the_end_of_the_node(path: Path) -> None:
+    file = path / "data.mdb"
+    data = file.read_bytes()
+    file.write_bytes(data[: 2 * PAGE])  # all pages that the roots point to are beyond the end
+    with pytest.raises(CorruptState, match=r"LMDB can't read it \(SIGBUS\)"):
+        verify_state(path, MAP)
+
+
+def test_another_format_is_no_damage(path: Path) -> None:
+    change(path, b"meta", b"format", b"\x09")
+    with pytest.raises(IdentityRefused, match="is of format 9"):
+        verify_state(path, MAP)
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_a_state_whose_process_died_while_it_was_made_holds_nothing(tmp_path: Path, made: bool) -> None:
+    if made:
+        (tmp_path / "data.mdb").write_bytes(b"")
+    assert verify_state(tmp_path, MAP) == NOTHING

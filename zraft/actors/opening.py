@@ -1,0 +1,48 @@
+"""Storage's first act: opening the stores. Once in the life of a node, it verifies what it finds in them."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from zraft.actors import metrics
+from zraft.actors.clock import clock
+from zraft.actors.launch import Launch
+from zraft.actors.logs import Log
+from zraft.store.directory import DataDirectory
+from zraft.store.recovery import Stores, open_stores
+
+TELL_SECONDS = 5.0
+"""Between two lines of the log about how far the verification is."""
+
+
+def open_for(launch: Launch, directory: DataDirectory, log: Log) -> Stores:
+    """The stores of the node. When the trio is started again, only processes died: nothing need be verified anew.
+
+    Raises:
+        CorruptLog: the log is damaged.
+        CorruptState: the state is damaged; says how it is made anew.
+        IdentityRefused: a store has a format that this version does not know.
+        StorageFault: the disk refused.
+    """
+    begun = clock()
+    # The supervisor empties the runtime directory when the node starts.
+    verified = Path(launch.runtime) / "verified"
+
+    def tell(done: int, whole: int) -> None:
+        if clock() - begun >= TELL_SECONDS:
+            log.every(TELL_SECONDS, "the state is being verified", bytes=done, of=whole)
+
+    stores = open_stores(
+        directory,
+        secrets.randbits(64) or 1,
+        launch.settings.map_size_gib << 30,
+        metrics.log_sync_seconds.observe,
+        verify=not verified.exists(),
+        progress=tell,
+    )
+    verified.touch()
+    if stores.rebuilt:
+        log.warning("the applied state is rebuilt from the log", why=stores.rebuilt, begins_at=stores.applied.index)
+    log.info("stores opened", applied=stores.applied.index, seconds=round(clock() - begun, 3))
+    return stores
