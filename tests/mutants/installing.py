@@ -9,6 +9,7 @@ REPLICATION = "core/replication.py"
 STREAMING = "core/streaming.py"
 RECEIVING = "tests/unit/core/test_installation.py"
 SENDING = "tests/unit/core/test_streaming.py"
+FILES = "tests/unit/actors/test_installing.py"
 
 MUTANTS = (
     Mutant(
@@ -169,5 +170,29 @@ MUTANTS = (
         "        while self._has_more() and now >= self._free_at:\n",
         "        while self._has_more():\n",
         test=SENDING,
+    ),
+    Mutant(
+        "an interrupted installation passes for a rebuilt state",
+        "a state that is made anew begins in an empty directory",
+        "store/recovery.py",
+        "    if doubt:\n        _clear(path)\n",
+        "",
+        test=FILES,
+    ),
+    Mutant(
+        "a part of a state is left where the next one is opened",
+        "a state that could not be made leaves nothing behind",
+        "actors/installing.py",
+        "            shutil.rmtree(state, ignore_errors=True)  # a part",
+        "            pass  # a part",
+        test=FILES,
+    ),
+    Mutant(
+        "a snapshot is received into the reserve",
+        "a snapshot is received only where there is room for it, and for its state",
+        "actors/installing.py",
+        "        if not has_room(self._directory.path, 2 * snapshot.size - held):\n",
+        "        if False:\n",
+        test=FILES,
     ),
 )

@@ -16,6 +16,7 @@ Checking and copying is done by a thread, since a vote must not wait for it; the
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import threading
@@ -45,6 +46,7 @@ from zraft.store.snapshots import (
     verify_snapshot,
 )
 from zraft.store.soundness import verify_state
+from zraft.store.space import has_room
 from zraft.store.state import LmdbState
 
 
@@ -119,6 +121,7 @@ class Installing:
         """
         entry = EntryId(ready.snapshot.index, ready.snapshot.term)
         if entry.index <= acceptor.commit:
+            _remove_behind(self._directory.state_path(ready.generation), self._path)
             return None
         state = LmdbState(self._directory.state_path(ready.generation), map_size)
         applied = read_applied(state.meta(APPLIED)).applied
@@ -181,6 +184,9 @@ class Installing:
         for other in list_incoming(directory):
             if other != self._path:
                 other.unlink()
+        held = self._path.stat().st_size if self._path.exists() else 0
+        if not has_room(self._directory.path, 2 * snapshot.size - held):
+            raise OSError(errno.ENOSPC, "no room for it and for the state that is made of it")
         self._staged = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         size = os.fstat(self._staged).st_size
         if size > snapshot.size:
@@ -195,15 +201,16 @@ class Installing:
 
     def _prepare(self, snapshot: SnapshotId) -> None:
         """In the thread: check all of it, make it durable, copy it to where the next state is opened."""
+        state = self._directory.state_path(self._generation)
         try:
             _check(self._path, snapshot, self._record)
-            state = self._directory.state_path(self._generation)
             shutil.rmtree(state, ignore_errors=True)
             make_directory(state)
             shutil.copyfile(self._path, state / DATA_FILE)
             _check_state(state)
         except (OSError, FatalError) as error:
             self._fault = error
+            shutil.rmtree(state, ignore_errors=True)  # a part of it must never pass for the next generation
         finally:
             os.eventfd_write(self._done, 1)
 
@@ -220,17 +227,19 @@ class Installing:
 
 
 def remove_replaced(directory: DataDirectory, generation: int, snapshot: SnapshotId) -> None:
-    """Remove, in the background, the state and the snapshots from before an installation.
+    """Remove the state and the snapshots from before an installation."""
+    newest = snapshot_path(directory.snapshots_path, snapshot.index)
+    older = [path for path in list_snapshots(directory.snapshots_path) if path < newest]
+    _remove_behind(directory.state_path(generation), *older)
 
-    What is left of them when the process dies, the next start removes.
-    """
+
+def _remove_behind(state: Path, *files: Path) -> None:
+    """In the background: a large file takes its time. What is left when the process dies, the next start removes."""
 
     def remove() -> None:
-        shutil.rmtree(directory.state_path(generation), ignore_errors=True)
-        newest = snapshot_path(directory.snapshots_path, snapshot.index)
-        for path in list_snapshots(directory.snapshots_path):
-            if path < newest:
-                path.unlink(missing_ok=True)
+        shutil.rmtree(state, ignore_errors=True)
+        for file in files:
+            file.unlink(missing_ok=True)
 
     threading.Thread(target=remove, name="removing", daemon=True).start()
 

@@ -131,10 +131,8 @@ class Replication:
         match message:
             case Propose():
                 return self.on_propose(message)
-            case AppendAnswer():
-                return self.on_append_answer(message, sender, now)
-            case InstallAnswer():
-                return self.on_install_answer(message, sender, now)
+            case AppendAnswer() | InstallAnswer():
+                return self.on_answer(message, sender, now)
             case ReadAnswer():
                 return self.on_read_answer(message, now)
             case Lead():
@@ -177,21 +175,11 @@ class Replication:
         self._append(lead, EntryKind.COMMANDS, message.origin, message.payload)
         return []
 
-    def on_append_answer(self, message: AppendAnswer, member: int, now: float) -> list[Effect]:
-        """A storage answered; only answers of our term say anything of our log (traps 14, 18)."""
-        lead = self._lead
-        progress = lead.progress.get(member) if lead else None
-        if lead is None or progress is None:
-            return [Ignored(f"answer of {member:016x}, whose storage is not fed")]
-        if message.term > lead.term:
-            return [ToElection(Deposed(message.term))]
-        if message.term < lead.term:
-            return [Ignored(f"answer of term {message.term}")]
-        ignored = progress.answered(message, lead.tail.last, now)
-        return [ignored] if ignored else []
+    def on_answer(self, message: AppendAnswer | InstallAnswer, member: int, now: float) -> list[Effect]:
+        """A storage answered an Append, or told how far it is with the snapshot that is on its way to it.
 
-    def on_install_answer(self, message: InstallAnswer, member: int, now: float) -> list[Effect]:
-        """A storage told how far it is with the snapshot that is on its way to it."""
+        Only answers of our term say anything of our log (traps 14, 18).
+        """
         lead = self._lead
         progress = lead.progress.get(member) if lead else None
         if lead is None or progress is None:
@@ -200,7 +188,10 @@ class Replication:
             return [ToElection(Deposed(message.term))]
         if message.term < lead.term:
             return [Ignored(f"answer of term {message.term}")]
-        ignored = progress.snapshot_answered(message, now)
+        if isinstance(message, InstallAnswer):
+            ignored = progress.snapshot_answered(message, now)
+        else:
+            ignored = progress.answered(message, lead.tail.last, now)
         return [ignored] if ignored else []
 
     def on_damaged(self, member: int, checksum: bytes) -> None:

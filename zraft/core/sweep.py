@@ -71,7 +71,6 @@ class Sweep:
 
     def _remove(self, revision: int, sub: int) -> None:
         data = self._tables.delete_record(record_key(revision, sub))
-        if (
-            data is not None
-        ):  # else it went with an earlier sweep: a deletion, or what the record at ``swept`` points to
+        # None: it went with an earlier sweep, as a deletion, or as what the record at ``swept`` points to.
+        if data is not None:
             self.removed += digest_of(revision, check_record(revision, sub, data))

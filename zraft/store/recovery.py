@@ -107,6 +107,8 @@ def open_stores(
     for old in states:
         if old != path:
             shutil.rmtree(old, ignore_errors=True)
+    if doubt:
+        _clear(path)
     remove_leftovers(directory.snapshots_path)
     # Before the copy, which is not synced: a power cut finds the mark of a life that has ended.
     mark.set()
@@ -189,6 +191,15 @@ def _source(directory: DataDirectory, log: LmdbLog) -> Path | None:
         f"the applied state is lost, and the log in {directory.log_path} begins behind {log.base} only: "
         f"{'; '.join(reasons) or 'there is no snapshot'}. {_WAY_OUT}"
     )
+
+
+def _clear(state: Path) -> None:
+    """What stands where the next generation is to be made was left by an interrupted installation: torn, perhaps."""
+    try:
+        if state.exists():
+            shutil.rmtree(state)
+    except OSError as error:
+        raise StorageFault(f"{state} is left of an interrupted installation, and can't be removed: {error}") from error
 
 
 def _copy(snapshot: Path, state: Path) -> None:

@@ -1,5 +1,7 @@
 """A snapshot that comes in, on a real disk: pieces, checks, the one step that counts, and a kill at any line of it."""
 
+import errno
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -120,9 +122,13 @@ def test_a_snapshot_takes_the_place_of_log_and_state(machine: Machine, offered: 
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize(("power", "lines"), [(False, 2), (True, 3)], ids=["kill", "power cut"])
+@pytest.mark.parametrize(
+    ("written", "lines"),
+    [(None, 2), (0.0, 3), (0.5, 6), (1.0, 6)],
+    ids=["kill", "power cut, state not written", "power cut, state half written", "power cut, state written"],
+)
 def test_a_kill_at_any_moment_leaves_all_of_it_or_nothing(
-    machine: Machine, offered: SnapshotFile, power: bool, lines: int
+    machine: Machine, offered: SnapshotFile, written: float | None, lines: int
 ) -> None:
     data, template = machine.directory.path, machine.directory.path.with_name("template")
     data.rename(template)
@@ -135,9 +141,9 @@ def test_a_kill_at_any_moment_leaves_all_of_it_or_nothing(
         killed = run_killed_at(moment * lines, lambda: receive(machine, stores, offered), installing)
         if killed:
             kill(stores)
-        if power:
-            for state in data.glob("state.[1-9]*"):  # not durable, and so torn
-                (state / "data.mdb").write_bytes(b"")
+        if written is not None:
+            for state in data.glob("state.[1-9]*/data.mdb"):  # not durable: so much of it happened to get to the disk
+                os.truncate(state, int(state.stat().st_size * written))
             machine.boot += 1
         stores = machine.open()
         done = is_installed(stores, offered.snapshot)
@@ -210,5 +216,44 @@ def test_a_node_that_caught_up_meanwhile_keeps_its_state(machine: Machine, offer
     assert receiver.take_over(stores, acceptor, ready, MAP_SIZE) is None
     assert isinstance(stores.state, LmdbState)
     assert stores.log.last == LAST
+    assert machine.states() == ["state.0"]
+    assert list(machine.directory.snapshots_path.iterdir()) == []
     receiver.close()
     kill(stores)
+
+
+def test_nothing_is_received_into_the_reserve_of_the_disk(
+    machine: Machine, offered: SnapshotFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    free = False
+
+    def has_room(_: Path, size: int) -> bool:
+        asked.append(size)
+        return free
+
+    monkeypatch.setattr(installing, "has_room", has_room)
+    receiver = Installing(machine.directory, Log("node", "storage"))
+    assert receiver.on_chunk(piece(offered, 0, 0), TERM, 0, None).answers == []
+    assert asked == [2 * offered.snapshot.size]  # the file, and the state that is made of it
+    free = True
+    (answer,) = receiver.on_chunk(piece(offered, 0, 0), TERM, 0, None).answers
+    assert answer == InstallAnswer(TERM, offered.snapshot, 0)
+    receiver.close()
+
+
+def test_a_state_that_could_not_be_made_leaves_nothing_behind(
+    machine: Machine, offered: SnapshotFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Path, to: Path) -> None:
+        to.write_bytes(b"a part of it")
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(shutil, "copyfile", fail)
+    receiver = Installing(machine.directory, Log("node", "storage"))
+    receiver.on_chunk(piece(offered, 0, 0), TERM, 0, None)
+    for offset in range(0, offered.snapshot.size, CHUNK_BYTES):
+        receiver.on_chunk(piece(offered, offset), TERM, 0, None)
+    assert receiver.finished(TERM) == ([], None)
+    assert machine.states() == ["state.0"]
+    receiver.close()
