@@ -1,7 +1,8 @@
 """An actor that does what the tests of the supervisor tell it, by files in the data directory.
 
 It publishes what the real actor of its name would, so that the node becomes ready; a file ``<actor>.<order>`` makes it
-end in a certain way, and goes away with the order.
+end in a certain way, and goes away with the order. The order ``deaf`` stays, and ``<actor>.deafened`` says that it is
+obeyed.
 """
 
 import os
@@ -34,7 +35,10 @@ def run(launch: Launch, stop: StopSignal, log: Log) -> None:
             if (data / f"{log.actor}.{order}").exists():
                 (data / f"{log.actor}.{order}").unlink()
                 raise error
-        readable = [] if (data / f"{log.actor}.deaf").exists() else [stop]
+        readable = [stop]
+        if (data / f"{log.actor}.deaf").exists():
+            (data / f"{log.actor}.deafened").touch()
+            readable = []
         select.select(readable, [], [], 0.02)
         stop.requested = stop.requested and bool(readable)
     with (data / "stopped").open("a") as stopped:

@@ -324,6 +324,7 @@ def test_sigint_to_the_whole_group_stops_in_order_too(running: Node) -> None:
 
 def test_an_actor_that_does_not_stop_is_killed(running: Node) -> None:
     running.order("storage", "deaf")
+    wait_until((running.data / "storage.deafened").exists, WAIT_S, "the actor to stop listening")
     running.supervisor.terminate()
     assert running.supervisor.wait(WAIT_S) == 0
     assert sorted((running.data / "stopped").read_text().split()) == sorted({*ACTORS} - {"storage"})
