@@ -13,6 +13,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 LEASE = "lease"
 QUORUM = "quorum"
 READ_MODES = (LEASE, QUORUM)
+WILDCARDS = ("0.0.0.0", "::", "*")
 _BOUNDS: dict[str, tuple[int, int]] = {
     # setting: (least, most), both allowed
     "port": (1, 65535),
@@ -137,6 +138,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def peer_addresses(self) -> dict[str, tuple[str, int]]:
         """The other members' (host, control port) by name."""
         return {name: split_address(address) for name, address in self.peers.items() if name != self.id}
+
+    def member_addresses(self) -> dict[str, str]:
+        """``host:port`` of the first members' peer ports by name, this node's among them if others can use it."""
+        own = self.peer_endpoint()
+        return self.peers | ({self.id: own} if own else {})
+
+    def peer_endpoint(self) -> str:
+        """``host:port`` at which other nodes reach this one; empty if it only knows that it listens everywhere."""
+        if self.id in self.peers:
+            return self.peers[self.id]
+        host = split_address(self.client_endpoint())[0]
+        if host in WILDCARDS:
+            return ""
+        return f"[{host}]:{self.peer_port}" if ":" in host else f"{host}:{self.peer_port}"
 
     def client_endpoint(self) -> str:
         """``host:port`` that clients are told to use for this node."""

@@ -11,7 +11,8 @@
     ├── Rejected                 the answer is final: repeating it gives the same answer
     │   ├── InvalidArgument
     │   ├── PreconditionFailed
-    │   └── Compacted
+    │   ├── Compacted
+    │   └── MembershipRefused    this change of members means nobody, or would do harm
     ├── ProtocolError            the two sides do not speak the same protocol, or not of the same cluster
     └── ClientClosed             the client was closed by its own program
 
@@ -86,6 +87,10 @@ class Compacted(Rejected):
     """The revision asked for has been compacted away."""
 
 
+class MembershipRefused(Rejected):
+    """A change of members that means nobody, or would leave no majority; the message says what to do."""
+
+
 class ProtocolError(ZraftError):
     """The other side speaks another protocol version, belongs to another cluster, or sent nonsense."""
 
@@ -106,6 +111,7 @@ _BY_CODE: dict[str, type[ZraftError]] = {
         InvalidArgument,
         PreconditionFailed,
         Compacted,
+        MembershipRefused,
         ProtocolError,
         ClientClosed,
     )

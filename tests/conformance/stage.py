@@ -113,7 +113,7 @@ class Player:
                 case Verify():
                     self._install(self.installation.verified(True, self.acceptor.term), sender)
                 case Install(snapshot):
-                    self.acceptor.install(EntryId(snapshot.index, snapshot.term), self.log.generation + 1)
+                    self.acceptor.install(EntryId(snapshot.index, snapshot.term), self.log.generation + 1, None)
                     self._stage.say(f"  installs the snapshot of {snapshot.index}/{snapshot.term}")
                     done = InstallAnswer(self.acceptor.term, snapshot, snapshot.size, installed=True)
                     self.staged.append((done, sender))

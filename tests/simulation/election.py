@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from tests.simulation.actors import Actor
 from tests.simulation.invariants import require
 from tests.simulation.network import Plane
-from zraft.core.effects import Ignored, Send, ToGateway, ToReplication, ToStorage
+from zraft.core.effects import Ignored, Notice, Send, ToGateway, ToReplication, ToStorage
 from zraft.core.election import LEADER, REPLICATION, STORAGE, Effect, Election, PublishRole
 from zraft.core.lease import PublishLease
 from zraft.protocol.local import (
@@ -140,5 +140,7 @@ class ElectionActor(Actor):
                         above = [grant for grant in self._granted if grant[0] > role.term]
                         require(not above, "S7: who leads has granted nothing above", term=role.term, granted=above)
                         node.cluster.invariants.elected(node.id, role.term, self.world.now)
+                case Notice(text):
+                    self.world.note(self.name, f"  tells: {text}")
                 case Ignored(reason):
                     self.world.note(self.name, f"  ignored: {reason}")

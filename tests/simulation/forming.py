@@ -6,8 +6,8 @@ from tests.simulation.invariants import require
 from tests.simulation.memory import MemoryLog
 from tests.simulation.world import World
 from zraft.core.acceptor import Acceptor
-from zraft.core.effects import Answer, ToStorage
-from zraft.core.formation import Effect, Formation, Formed, Notice, Own, SayHello
+from zraft.core.effects import Answer, Notice, ToStorage
+from zraft.core.formation import Effect, Formation, Formed, Own, SayHello
 from zraft.protocol import codec
 from zraft.protocol.entries import ClusterRecord
 from zraft.protocol.local import StorageStatus, StoreRecord

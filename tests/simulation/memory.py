@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from zraft.errors import CorruptLog, InvariantViolated
-from zraft.protocol.entries import ClusterRecord, EntryId, entry_is_sound, entry_term
+from zraft.protocol.entries import ClusterRecord, Configuration, EntryId, entry_is_sound, entry_term
 
 
 class _HardState(NamedTuple):
@@ -15,6 +15,7 @@ class _HardState(NamedTuple):
     formed: bool = False
     base: EntryId = EntryId(0, 0)
     generation: int = 0
+    configurations: tuple[Configuration, ...] = ()
 
 
 class MemoryLog:
@@ -71,6 +72,13 @@ class MemoryLog:
     @property
     def generation(self) -> int:
         return self._hard.generation
+
+    @property
+    def configurations(self) -> tuple[Configuration, ...]:
+        return self._hard.configurations
+
+    def keep_configurations(self, configurations: tuple[Configuration, ...]) -> None:
+        self._hard = self._hard._replace(configurations=configurations)
 
     def set_term(self, term: int, vote: int) -> None:
         self._hard = self._hard._replace(term=term, vote=vote)

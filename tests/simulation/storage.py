@@ -11,6 +11,8 @@ from zraft.core.acceptor import Acceptor, Reply
 from zraft.core.applier import Applier, Outcome
 from zraft.core.effects import Answer, Ignored
 from zraft.core.installation import Discard, Effect, Install, Installation, Stage, Verify, WriteChunk
+from zraft.core.records import CONFIGURATION, read_configuration
+from zraft.protocol.entries import Configuration
 from zraft.protocol.local import (
     Applied,
     AppliedTerm,
@@ -56,6 +58,7 @@ class StorageActor(Actor):
         self._acceptor = Acceptor(node.log, node.applied().index)
         self._acceptor.offer = node.snapshots.newest()
         self._applier = Applier(node.log, node.state, self._acceptor)
+        self._members = self._in_force()
 
     def receive(self, message: object, sender: int, incarnation: int = 0) -> None:
         """From replication (sender 0) or, for another incarnation of its own, from a peer's."""
@@ -154,6 +157,7 @@ class StorageActor(Actor):
             old = node.log.term_at(matches[-1].match) != matches[-1].term
             node.cluster.happened("caught up" if old else "stored", node)
         self._apply()
+        self._follow_members()
 
     def _send(self, sender: int, incarnation: int, answer: Reply | Pong) -> None:
         if not isinstance(answer, Pong):
@@ -242,7 +246,9 @@ class StorageActor(Actor):
             self.survive()
             node.snapshots.adopt(snapshot)
             self.survive()
-            self._acceptor.install(entry_of(snapshot), node.generation + 1)
+            state = node.next_state
+            configuration = read_configuration(state.meta(CONFIGURATION)) if state else None
+            self._acceptor.install(entry_of(snapshot), node.generation + 1, configuration)
             self._installing = snapshot
         self._staged.append(
             (*self._sender, InstallAnswer(self._acceptor.term, snapshot, snapshot.size, installed=True))
@@ -265,6 +271,17 @@ class StorageActor(Actor):
         if self._gateway:
             self._trio.storage_to_gateway.send(Registered(True))
         self._tell_applied()
+
+    def _in_force(self) -> tuple[Configuration, bool]:
+        """The configuration, and whether it is committed."""
+        configuration = self._acceptor.configuration()
+        return configuration, configuration.index <= self._acceptor.commit
+
+    def _follow_members(self) -> None:
+        """Election hears of each change, once it is durable."""
+        if self._in_force() != self._members:
+            self._members = self._in_force()
+            self._trio.storage_to_election.send(self._acceptor.status())
 
     def _apply(self) -> None:
         newest = self._acceptor.offer

@@ -14,17 +14,17 @@ from zraft.actors.clock import clock
 from zraft.actors.identity import Identity, check_hello
 from zraft.actors.launch import Launch, StopSignal, page_path
 from zraft.actors.logs import Log
-from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, Resolver
+from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, Resolver, peers_of
 from zraft.actors.sockets import LOCAL_MESSAGES_MAX, PEER_MESSAGES_MAX, Frames, Sockets, drain, poll, send, tcp
 from zraft.config import LEASE
 from zraft.core import election, formation
-from zraft.core.effects import Ignored, Send, ToGateway, ToReplication, ToStorage
+from zraft.core.effects import Ignored, Notice, Send, ToGateway, ToReplication, ToStorage
 from zraft.core.election import LEADER, REPLICATION, STORAGE, Election, PublishRole, Timing
-from zraft.core.formation import Formation, Formed, Notice, Own, SayHello
+from zraft.core.formation import Formation, Formed, Own, SayHello
 from zraft.core.lease import PublishLease, lease_seconds
 from zraft.errors import InvariantViolated, ProtocolError
 from zraft.protocol import codec
-from zraft.protocol.entries import ClusterRecord
+from zraft.protocol.entries import ClusterRecord, Configuration
 from zraft.protocol.local import (
     Campaign,
     Ping,
@@ -90,6 +90,7 @@ class ElectionActor:
         peers = settings.peer_addresses()
         self._resolver = Resolver(host for host, _ in peers.values())
         self._links = PeerLinks(self._sockets, self._poller, peers, 0, self._resolver)
+        self._configuration: Configuration | None = None  # whose members the links lead to
         self._routes: dict[int, tuple[bytes, int]] = {}  # member -> where its last request came from, its incarnation
         self._gateway_routes: dict[int, bytes] = {}
         self._formation: Formation | None = None
@@ -146,6 +147,8 @@ class ElectionActor:
             self._do(self._election.tick(now))
             if self._election.role == LEADER:
                 metrics.last_heartbeat.set(time.time())
+        if self._election is not None and self._election.configuration is not self._configuration:
+            self._meet_members(self._election.configuration)
         metrics.reporter.tick(now)
 
     def _of_incarnation(self, socket: zmq.Socket[bytes]) -> list[bytes]:
@@ -245,9 +248,17 @@ class ElectionActor:
             settings.stall_limit_ms / 1000,
             lease_seconds(settings.election_timeout_min_ms / 1000) if settings.read_mode == LEASE else 0.0,
         )
-        self._identity = Identity(status.member, record.cluster_id(), record.configuration(), self._incarnation)
+        self._identity = Identity(status.member, record.cluster_id(), status.configuration, self._incarnation)
         self._election = Election(status.member, status, timing, self._started, clock(), random.random)
         self._log.info("formed", cluster=record.cluster_id().hex(), member=f"{status.member:016x}")
+
+    def _meet_members(self, configuration: Configuration) -> None:
+        """Follow a change of members: links, names, and who may say hello."""
+        self._configuration = configuration
+        if self._identity is not None and self._formation is not None:
+            self._identity.meet(configuration)
+            self._formation.meet(configuration)
+            self._links.follow(peers_of(self._settings, configuration))
 
     def _do(self, effects: list[election.Effect]) -> None:
         for effect in effects:
@@ -265,6 +276,8 @@ class ElectionActor:
                     self._publish_lease(effect)
                 case PublishRole():
                     self._publish(effect)
+                case Notice():
+                    self._notice(effect.text)
                 case Ignored():
                     pass
 

@@ -23,7 +23,7 @@ from zraft.actors.launch import Launch, StopSignal, page_path
 from zraft.actors.logs import Log
 from zraft.actors.sockets import Sockets, poll
 from zraft.actors.state_reads import SLICE_SECONDS, StateReads
-from zraft.actors.status import cluster_status
+from zraft.actors.status import cluster_status, member_list
 from zraft.actors.trio import Message, Trio
 from zraft.core.admission import Limits
 from zraft.core.limits import grows, is_write
@@ -34,15 +34,18 @@ from zraft.protocol import codec
 from zraft.protocol.client import (
     PROTOCOL_VERSION,
     Batch,
+    ChangeMember,
     ClusterStatus,
     Delete,
     Get,
+    ListMembers,
     Put,
     Range,
     ReadBackup,
     Request,
     ResponseHeader,
 )
+from zraft.protocol.entries import Configuration, EntryKind
 from zraft.protocol.local import Applied, AppliedTerm, Propose, Register, Registered, Results, RoundAnswer
 from zraft.protocol.peer import Forward, GatewayMessage, Greeting, NotProposed, ReadIndex, ReadIndexAnswer
 from zraft.store.directory import DataDirectory
@@ -96,6 +99,7 @@ class GatewayActor:
         self._state = StateReads(DataDirectory(settings.data_path()), settings.map_size_gib << 30)
         self._backups = Backups(settings)
         self._me = 0
+        self._configuration: Configuration | None = None
         self._proposals = Proposals(0, GATEWAY, self._nonce)
         self._reads = Reads(0, GATEWAY, self._nonce)
         self._compaction = Compaction(settings)
@@ -143,6 +147,9 @@ class GatewayActor:
         if isinstance(request, ClusterStatus):
             status = cluster_status(self._page, self._settings, self._peers.endpoints)
             self._clients.tell(ask.caller, codec.encode(status), now)
+        elif isinstance(request, ListMembers) and (identity := self._hints.identity()) is not None:
+            members = member_list(identity, self._settings, self._peers.endpoints)
+            self._clients.tell(ask.caller, codec.encode(members), now)
         elif not (self._me and self._trio.incarnation):
             # Nothing is served beside a trio that does not run: its storage may have been stopped for a reason (S13).
             notice = self._hints.notice() or "the node is starting"
@@ -165,7 +172,8 @@ class GatewayActor:
             self._clients.fail(ask.caller, fault, now)
             return
         returns = isinstance(ask.request, Put | Delete) and ask.request.return_previous
-        self._proposals.submit(Waiting(ask.caller, ask.body, growing, ask.deadline, returns))
+        kind = EntryKind.CONFIGURATION if isinstance(ask.request, ChangeMember) else EntryKind.COMMANDS
+        self._proposals.submit(Waiting(ask.caller, ask.body, growing, ask.deadline, returns, kind))
 
     def _on_backup(self, ask: Ask, request: ReadBackup, now: float) -> None:
         identity = self._hints.identity()
@@ -226,7 +234,9 @@ class GatewayActor:
         fault = self._lack_of_space(message.grows)
         if isinstance(fault, ResourceExhausted):
             self._peers.send(sender, NotProposed(message.origin, fault.code, fault.message))
-        elif not self._trio.propose(Propose(message.term, message.origin, message.grows, message.payload)):
+        elif not self._trio.propose(
+            Propose(message.term, message.origin, message.grows, message.payload, message.kind)
+        ):
             self._peers.send(sender, NotProposed(message.origin, NotLeader.code, "the leader's node is restarting"))
 
     def _on_not_proposed(self, message: NotProposed, now: float) -> None:
@@ -242,10 +252,12 @@ class GatewayActor:
         """Roles, terms and incarnations change without a message."""
         self._hints.refresh()
         identity = self._hints.identity()
+        if identity is not None and identity.configuration != self._configuration:
+            self._configuration = identity.configuration
+            self._peers.meet(identity)
         if identity is not None and not self._me:
             self._me = identity.member
             self._clients.cluster = identity.cluster
-            self._peers.meet(identity)
             self._proposals = Proposals(self._me, GATEWAY, self._nonce)
             self._reads = Reads(self._me, GATEWAY, self._nonce)
         if self._trio.follow(self._hints.incarnation(), now):
@@ -281,7 +293,7 @@ class GatewayActor:
         if send.leader == self._me:
             left = self._trio.propose(proposal)
         else:
-            forward = Forward(proposal.term, proposal.origin, proposal.grows, proposal.payload)
+            forward = Forward(proposal.term, proposal.origin, proposal.grows, proposal.payload, proposal.kind)
             left = self._peers.send(send.leader, forward)
         if not left:
             self._proposals.unsent(proposal.origin, now)

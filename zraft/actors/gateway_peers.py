@@ -8,7 +8,7 @@ import zmq
 
 from zraft.actors.identity import Identity
 from zraft.actors.logs import Log
-from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, Resolver
+from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, Resolver, peers_of
 from zraft.actors.sockets import PEER_MESSAGES_MAX, Frames, Sockets, drain, tcp
 from zraft.config import Settings
 from zraft.errors import ProtocolError
@@ -25,32 +25,35 @@ class GatewayPeers:
     def __init__(self, sockets: Sockets, poller: zmq.Poller, settings: Settings, nonce: int, log: Log) -> None:
         self._log = log
         self._nonce = nonce
+        self._settings = settings
         self._greeting = Greeting(settings.id, settings.client_endpoint())
         self._router = sockets.bind_router(tcp(settings.host, settings.peer_port + 2), PEER_MESSAGES_MAX)
         poller.register(self._router, zmq.POLLIN)
         peers = settings.peer_addresses()
-        self._names = tuple(peers)
         self._resolver = Resolver(host for host, _ in peers.values())
         self._links = PeerLinks(sockets, poller, peers, 2, self._resolver)
         self._identity: Identity | None = None
-        self._members: dict[str, int] = {}
+        self._others: tuple[int, ...] = ()
         self._next_greeting = 0.0
         self.endpoints: dict[str, str] = {settings.id: self._greeting.client_endpoint}
         """Where clients of a member connect, by its name."""
 
     def meet(self, group: IdentityGroup) -> None:
-        """The cluster has formed: from now on its members are spoken to, and nobody else."""
-        self._identity = Identity(group.member, group.cluster, group.configuration, self._nonce)
-        self._members = {member.name: member.id for member in group.configuration.members}
+        """The cluster has formed, or its members have changed: these are spoken to from now on, and nobody else."""
+        configuration = group.configuration
+        if self._identity is None:
+            self._identity = Identity(group.member, group.cluster, configuration, self._nonce)
+        self._identity.meet(configuration)
+        self._others = tuple(member.id for member in configuration.members if member.id != group.member)
+        self._links.follow(peers_of(self._settings, configuration))
 
     def tick(self, now: float) -> None:
         """Follow addresses; greet, since a gateway that was restarted has forgotten us."""
         self._links.refresh(now)
         if self._identity is not None and now >= self._next_greeting:
             self._next_greeting = now + GREET_SECONDS
-            for name in self._names:
-                if name in self._members:
-                    self.send(self._members[name], self._greeting)
+            for member in self._others:
+                self.send(member, self._greeting)
 
     def send(self, member: int, message: GatewayMessage) -> bool:
         """Send to a member's gateway; False: it certainly did not leave."""

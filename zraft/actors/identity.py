@@ -15,9 +15,14 @@ class Identity:
         self.me = me
         self.incarnation = incarnation
         self._cluster = cluster
-        self._names = {member.id: member.name for member in configuration.members}
+        self._names: dict[int, str] = {}
+        self.meet(configuration)
         self._headers: dict[tuple[int, int], bytes] = {}
         self._known: dict[bytes, PeerHeader] = {}
+
+    def meet(self, configuration: Configuration) -> None:
+        """The members have changed."""
+        self._names = {member.id: member.name for member in configuration.members}
 
     def name_of(self, member: int) -> str:
         """The name under which a member's address is known; empty for a stranger."""
@@ -34,10 +39,13 @@ class Identity:
         return header
 
     def check(self, frame: bytes) -> PeerHeader:
-        """The header in ``frame``, if it comes from a member of this cluster and is meant for this node.
+        """The header in ``frame``, if it comes from a node of this cluster and is meant for this node.
+
+        The sender need not be in the configuration that this node knows: a new leader may be one that was added while
+        this node was away, and nobody else could tell it so. Votes, acknowledgements and copies count only if it is.
 
         Raises:
-            ProtocolError: another version or cluster, a stranger, or a message for somebody else; says which.
+            ProtocolError: another version or cluster, or a message for somebody else; says which.
         """
         header = self._known.get(frame)
         if header is None:
@@ -61,8 +69,6 @@ class Identity:
             raise ProtocolError(f"message of cluster {header.cluster.hex()}, this is {self._cluster.hex()}")
         if header.target != self.me:
             raise ProtocolError(f"message for member {header.target:016x}, this is {self.me:016x}")
-        if header.sender not in self._names:
-            raise ProtocolError(f"message of {header.sender:016x}, which is no member (counted only if it is)")
 
 
 def check_hello(frame: bytes) -> PeerHeader:

@@ -29,7 +29,7 @@ from zraft.actors.logs import Log
 from zraft.core.acceptor import Acceptor
 from zraft.core.effects import Answer, Ignored
 from zraft.core.installation import Discard, Effect, Install, Installation, Stage, Verify, WriteChunk
-from zraft.core.records import APPLIED, read_applied
+from zraft.core.records import APPLIED, CONFIGURATION, read_applied, read_configuration
 from zraft.errors import CorruptSnapshot, CorruptState, FatalError, InvariantViolated, StorageFault
 from zraft.protocol.entries import ClusterRecord, EntryId
 from zraft.protocol.peer import InstallAnswer, InstallSnapshot, SnapshotId
@@ -125,11 +125,12 @@ class Installing:
             return None
         state = LmdbState(self._directory.state_path(ready.generation), map_size)
         applied = read_applied(state.meta(APPLIED)).applied
+        configuration = read_configuration(state.meta(CONFIGURATION))
         state.abort()
         if applied != entry:
             raise InvariantViolated("a snapshot holds what it says", snapshot=entry, applied=applied)
         self._adopt(ready.snapshot)
-        acceptor.install(entry, ready.generation)
+        acceptor.install(entry, ready.generation, configuration)
         stores.log.commit()
         stores.state.close()
         return msgspec.structs.replace(stores, state=state, generation=ready.generation, applied=entry)

@@ -16,7 +16,9 @@ from typing import NamedTuple
 import zmq
 
 from zraft.actors.sockets import Frames, Sockets, drain, send
+from zraft.config import Settings, split_address
 from zraft.connection import Connection
+from zraft.protocol.entries import Configuration
 
 RESOLVE_SECONDS = 2.0
 REMAKE_SECONDS = 0.1
@@ -35,6 +37,13 @@ def look_up(host: str) -> str | None:
     return str(found[0][4][0])
 
 
+def peers_of(settings: Settings, configuration: Configuration) -> dict[str, tuple[str, int]]:
+    """The other members' (host, control port) by name: as the configuration has it, else as the settings have it."""
+    told = {name: split_address(address) for name, address in configuration.addresses().items()}
+    known = settings.peer_addresses() | told
+    return {one.name: known[one.name] for one in configuration.members if one.name in known and one.name != settings.id}
+
+
 class Resolver:
     """Keeps the numeric addresses of some hosts up to date; numeric hosts need no looking up.
 
@@ -45,7 +54,13 @@ class Resolver:
         self._look_up = look_up
         self._stop = threading.Event()
         self._addresses: dict[str, str] = {}
-        for host in set(hosts):
+        self._watched: set[str] = set()
+        self.watch(hosts)
+
+    def watch(self, hosts: Iterable[str]) -> None:
+        """Look up these as well, if they are not looked up yet."""
+        for host in set(hosts) - self._watched:
+            self._watched.add(host)
             try:
                 self._addresses[host] = str(ipaddress.ip_address(host))
             except ValueError:
@@ -80,10 +95,21 @@ class PeerLinks:
     ) -> None:
         self._sockets = sockets
         self._poller = poller
+        self._offset = offset
         self._peers = {name: (host, port + offset) for name, (host, port) in peers.items()}
         self._resolver = resolver
         self._links: dict[str, _Link] = {}
         self._not_before: dict[str, float] = {}
+        self._next_refresh = 0.0
+
+    def follow(self, peers: Mapping[str, tuple[str, int]]) -> None:
+        """The members have changed: link to these, and to nobody else."""
+        now = {name: (host, port + self._offset) for name, (host, port) in peers.items()}
+        self._resolver.watch(host for host, _ in now.values())
+        for name in list(self._links):
+            if now.get(name) != self._peers[name]:
+                self._close(name)
+        self._peers = now
         self._next_refresh = 0.0
 
     def refresh(self, now: float) -> float:

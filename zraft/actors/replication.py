@@ -11,7 +11,7 @@ from zraft.actors.clock import clock
 from zraft.actors.identity import Identity
 from zraft.actors.launch import Launch, StopSignal, page_path
 from zraft.actors.logs import Log
-from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, Resolver
+from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, Resolver, peers_of
 from zraft.actors.snapshot_source import SnapshotSource
 from zraft.actors.sockets import LOCAL_MESSAGES_MAX, Frames, Sockets, drain, poll, send
 from zraft.core.effects import Ignored, Send, ToStorage
@@ -19,7 +19,8 @@ from zraft.core.replication import Effect, Message, PublishCommit, Refuse, Repli
 from zraft.core.streaming import SendChunk
 from zraft.errors import CorruptSnapshot, ProtocolError
 from zraft.protocol import codec
-from zraft.protocol.local import Lead, Ping, Pong
+from zraft.protocol.entries import Configuration, Member
+from zraft.protocol.local import Lead, Members, Ping, Pong
 from zraft.protocol.peer import Append, AppendAnswer, Commit, InstallAnswer, InstallSnapshot
 from zraft.store.directory import DataDirectory, ipc_endpoint
 from zraft.store.page import Group, Page
@@ -54,11 +55,13 @@ class ReplicationActor:
         )
         for socket in (self._election, self._storage, self._gateways):
             self._poller.register(socket, zmq.POLLIN)
+        self._settings = settings
         peers = settings.peer_addresses()
         self._resolver = Resolver(host for host, _ in peers.values())
         self._links = PeerLinks(self._sockets, self._poller, peers, 1, self._resolver)
         self._rate = settings.snapshot_rate_mib << 20
         self._core = Replication(0, self._window, self._rate)
+        self._members: tuple[Member, ...] = ()  # to whom the links lead
         self._source = SnapshotSource(DataDirectory(settings.data_path()).snapshots_path)
         self._identity: Identity | None = None
         self._proposer = b""
@@ -110,18 +113,32 @@ class ReplicationActor:
             pong = Pong(message.number, self._steps, False, self._core.term)
             send(self._election, [self._local, codec.encode(pong)])
             return
-        if isinstance(message, Lead) and self._identity is None:
-            self._meet_members(message)
+        if isinstance(message, Lead):
+            if self._identity is None:
+                self._meet_cluster(message)
+            self._members = ()
+            self._meet_members(message.configuration)
         self._step(message, clock(), self._core.me)
 
-    def _meet_members(self, message: Lead) -> None:
+    def _meet_members(self, configuration: Configuration) -> None:
+        """Follow a change of members. Those of before are still linked to: who was removed is to hear of it."""
+        if self._identity is None:
+            return
+        stay = [one for one in self._members if not (configuration.member(one.id) or configuration.named(one.name))]
+        linked = Configuration(configuration.index, (*configuration.members, *stay))
+        self._members = configuration.members
+        self._identity.meet(linked)
+        self._links.follow(peers_of(self._settings, linked))
+
+    def _meet_cluster(self, message: Lead) -> None:
         """Who this node is stands on the page since storage opened the log; a leader has been through that."""
         page = self._page.load(Group.IDENTITY)
         if page is None:
             raise ProtocolError("elected before storage published who this node is")
         identity = codec.identity_group.decode(page)
         self._identity = Identity(identity.member, identity.cluster, message.configuration, self._incarnation)
-        self._core = Replication(identity.member, self._window, self._rate)
+        addresses = self._settings.member_addresses()
+        self._core = Replication(identity.member, self._window, self._rate, addresses)
 
     def _on_answer(self, frames: Frames, now: float) -> None:
         try:
@@ -153,6 +170,8 @@ class ReplicationActor:
                 case Refuse():
                     send(self._gateways, [self._proposer, self._local, codec.encode(effect.message)])
                 case ToElection():
+                    if isinstance(effect.message, Members):
+                        self._meet_members(effect.message.configuration)
                     send(self._election, [self._local, codec.encode(effect.message)])
                 case Ignored():
                     pass

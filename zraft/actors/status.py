@@ -8,7 +8,8 @@ from typing import TypeVar
 import msgspec
 
 from zraft.config import Settings
-from zraft.protocol.client import PeerInfo, StatusResult
+from zraft.protocol import codec
+from zraft.protocol.client import MemberInfo, MembersResult, PeerInfo, StatusResult
 from zraft.protocol.local import CommitGroup, IdentityGroup, NodeGroup, RoleGroup, StorageGroup
 from zraft.store.page import Group, Page
 from zraft.store.space import LACKS
@@ -44,7 +45,7 @@ def cluster_status(page: Page, settings: Settings, client_endpoints: Mapping[str
             PeerInfo(
                 member.name,
                 f"{member.id:016x}",
-                settings.peers.get(member.name, ""),
+                member.address or settings.peers.get(member.name, ""),
                 client_endpoints.get(member.name, ""),
                 member.voter,
             )
@@ -68,6 +69,17 @@ def cluster_status(page: Page, settings: Settings, client_endpoints: Mapping[str
         installing_held_bytes=storage.holdings.installing_held_bytes,
         installing_bytes=storage.holdings.installing_bytes,
     )
+
+
+def member_list(identity: IdentityGroup, settings: Settings, client_endpoints: Mapping[str, str]) -> MembersResult:
+    """The members as this node knows them, each with an address if it was ever told one."""
+    known = settings.member_addresses() | identity.configuration.addresses()
+    members = tuple(
+        MemberInfo(one.name, one.id, one.voter, known.get(one.name, ""), client_endpoints.get(one.name, ""))
+        for one in identity.configuration.members
+    )
+    record = codec.encode(identity.record) if identity.record else b""
+    return MembersResult(identity.configuration.index, members, record)
 
 
 def named_fields(status: StatusResult) -> dict[str, object]:

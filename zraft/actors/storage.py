@@ -27,7 +27,7 @@ from zraft.core.applier import Applier
 from zraft.core.effects import Ignored
 from zraft.errors import CorruptState, OutOfSpace, ProtocolError
 from zraft.protocol import codec
-from zraft.protocol.entries import HEAD_BYTES
+from zraft.protocol.entries import HEAD_BYTES, Configuration
 from zraft.protocol.local import IdentityGroup, Keep, Ping, Pong, Read, StorageGroup
 from zraft.protocol.peer import Append, AppendAnswer, InstallAnswer, InstallSnapshot
 from zraft.store.directory import DataDirectory, ipc_endpoint
@@ -91,6 +91,7 @@ class StorageActor:
         self._inventory = Inventory(self._log, self._state)
         self._snapshots = Snapshots(launch, self._log, log, self._poller)
         self._identity: Identity | None = None
+        self._members: tuple[Configuration, bool] | None = None  # in force, and whether it is committed
         self._published: tuple[object, ...] = ()
         self._handled = 0
         self._starved = False  # the others committed entries that there is no room for here
@@ -110,6 +111,7 @@ class StorageActor:
                 self._on_prepared(self._installing.finished(self._acceptor.term))
             self._gateways.take(events, self._acceptor.applied)
             self._apply()
+            self._follow_members()
             self._publish()
             self._look_after_readers()
             metrics.reporter.tick(clock())
@@ -170,7 +172,7 @@ class StorageActor:
             answers.append((destination, pong))
             return
         self._step(message, self._log.member, destination, answers)
-        if self._identity is None and self._log.record is not None:
+        if self._identity is None:
             self._meet_members()
 
     def _on_peer(self, route: bytes, frames: Frames, answers: list[tuple[Destination, Reply | Pong]]) -> None:
@@ -305,9 +307,18 @@ class StorageActor:
         if record is None:
             return
         configuration = self._acceptor.configuration()
+        self._members = configuration, configuration.index <= self._acceptor.commit
         self._identity = Identity(self._log.member, record.cluster_id(), configuration, self._incarnation)
         group = IdentityGroup(self._log.member, record.cluster_id(), configuration, record)
         self._page.publish(Group.IDENTITY, codec.encode(group))
+
+    def _follow_members(self) -> None:
+        """A configuration was appended, committed or truncated: the other actors must hear of it."""
+        acceptor, before = self._acceptor, self._members
+        configuration = acceptor.configuration()
+        if before is not None and (configuration, configuration.index <= acceptor.commit) != before:
+            self._meet_members()
+            send(self._election, [self._local, codec.encode(acceptor.status())])
 
     def _publish(self) -> None:
         log, acceptor = self._log, self._acceptor

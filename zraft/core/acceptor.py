@@ -3,7 +3,8 @@
 Rules held here: a vote and a term are durable before they are told (trap 1), one vote a term (trap 3), an answer to
 an Append never claims more than that Append carried (S2, trap 15), a commit index is followed only as far as the log
 was verified in the same term (S3, trap 16), reads for the leader are checked against the term in the same step (S4),
-and nothing at or below the applied index is ever truncated.
+and nothing at or below the applied index is ever truncated. A configuration is in force from the moment on in which
+its entry is appended, and no longer once that entry is truncated (S14, [D] 4.1).
 
 The caller steps any number of messages, then commits the log once, then sends the answers: group commit. What
 ``step`` changes in memory may be told to nobody before that commit.
@@ -14,7 +15,16 @@ from __future__ import annotations
 from zraft.core.durable import Log
 from zraft.core.effects import Answer, Ignored
 from zraft.errors import InvariantViolated
-from zraft.protocol.entries import Configuration, EntryId, entry_is_sound, entry_term
+from zraft.protocol.codec import configuration_of
+from zraft.protocol.entries import (
+    Configuration,
+    EntryId,
+    EntryKind,
+    decode_entry,
+    entry_is_sound,
+    entry_kind,
+    entry_term,
+)
 from zraft.protocol.local import (
     Campaign,
     CampaignAnswer,
@@ -57,14 +67,25 @@ class Acceptor:
 
     def configuration(self) -> Configuration:
         """The configuration in force at the end of the log."""
-        record = self._log.record
+        configurations, record = self._log.configurations, self._log.record
+        if configurations:
+            return configurations[-1]
         return record.configuration() if record else NO_CONFIGURATION
 
     def status(self) -> StorageStatus:
         """What the log holds, for election."""
         log = self._log
-        configuration, initial = self.configuration(), log.initial_state
-        return StorageStatus(log.member, log.term, log.vote, log.last, log.record, log.formed, configuration, initial)
+        return StorageStatus(
+            log.member,
+            log.term,
+            log.vote,
+            log.last,
+            log.record,
+            log.formed,
+            self.configuration(),
+            log.initial_state,
+            self.commit,
+        )
 
     def applied_to(self, index: int) -> None:
         """Storage has applied everything up to ``index``."""
@@ -167,11 +188,11 @@ class Acceptor:
             return Answer(InstallAnswer(log.term, message.snapshot, message.snapshot.size, installed=True))
         return None
 
-    def install(self, snapshot: EntryId, generation: int) -> None:
+    def install(self, snapshot: EntryId, generation: int, configuration: Configuration | None) -> None:
         """Let a whole and sound snapshot stand for all entries up to ``snapshot``, with the state of ``generation``.
 
         The caller commits the log before anything is answered or read of it. The term stays: a snapshot says nothing
-        of it (trap 26).
+        of it (trap 26). ``configuration`` is the one in force at its end; None: the record's.
 
         Raises:
             InvariantViolated: what the snapshot covers is committed here: it would take the state back.
@@ -179,6 +200,8 @@ class Acceptor:
         if snapshot.index <= self.commit:
             raise InvariantViolated("a snapshot is ahead of what is committed", snapshot=snapshot, commit=self.commit)
         self._log.install(snapshot, generation)
+        kept = [one for one in self._log.configurations if snapshot.index < one.index <= self._log.last.index]
+        self._log.keep_configurations((configuration, *kept) if configuration else tuple(kept))
         self._verified = max(self._verified, snapshot.index)  # committed: every leader from now on has it
         self.commit = self.applied = snapshot.index
 
@@ -236,7 +259,22 @@ class Acceptor:
                     raise InvariantViolated("committed entries stay", index=index, commit=self.commit, term=here)
                 log.truncate(index)
             log.append(index, message.entries[position:])
+            self._configure(index, message.entries[position:])
             return
+
+    def _configure(self, first: int, entries: tuple[bytes, ...]) -> None:
+        """Keep the configurations that entries from ``first`` on bring; those that stood there are gone (S14)."""
+        known = self._log.configurations
+        kept = [one for one in known if one.index < first]
+        for index, data in enumerate(entries, first):
+            if entry_kind(data) == EntryKind.CONFIGURATION:
+                configuration = configuration_of(decode_entry(index, data))
+                kept += [configuration] if configuration else []
+        # Of those that are committed only the newest can ever be in force again.
+        committed = [one for one in kept if one.index <= self.commit]
+        kept = [*committed[-1:], *(one for one in kept if one.index > self.commit)]
+        if tuple(kept) != known:
+            self._log.keep_configurations(tuple(kept))
 
     def _known(self, message: Append) -> Answer[Reply]:
         """An Append that begins before the log does: all up to ``base`` is committed, so every leader has the same.

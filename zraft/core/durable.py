@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from zraft.protocol.entries import ClusterRecord, EntryId
+from zraft.protocol.entries import ClusterRecord, Configuration, EntryId
 
 
 class Log(Protocol):
@@ -58,6 +58,13 @@ class Log(Protocol):
     @property
     def generation(self) -> int:
         """The number of the applied state that belongs to this log."""
+
+    @property
+    def configurations(self) -> tuple[Configuration, ...]:
+        """What ``keep_configurations`` stored last; empty in a log that had none but the record's."""
+
+    def keep_configurations(self, configurations: tuple[Configuration, ...]) -> None:
+        """Store which configurations entries of the log, or of the snapshot before it, brought; ascending by index."""
 
     def set_term(self, term: int, vote: int) -> None:
         """Store term and vote together."""

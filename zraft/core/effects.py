@@ -15,6 +15,12 @@ class Ignored(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Notice(msgspec.Struct, frozen=True):
+    """Tell people why the node is not ready; empty when it is."""
+
+    text: str
+
+
 class Answer(msgspec.Struct, Generic[M], frozen=True):
     """Send ``message`` to whoever asked, once the log has been committed."""
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 import msgspec
 
 from zraft.core.ballot import Ballot, Phase
-from zraft.core.effects import Ignored, Send, ToGateway, ToReplication, ToStorage
+from zraft.core.effects import Ignored, Notice, Send, ToGateway, ToReplication, ToStorage
 from zraft.core.lease import Lease, PublishLease
 from zraft.core.promise import Promise
 from zraft.core.quorum import Quorum
@@ -28,10 +28,13 @@ from zraft.protocol.entries import Configuration
 from zraft.protocol.local import (
     Campaign,
     CampaignAnswer,
+    Counted,
     Deposed,
     Lead,
+    Members,
     Ping,
     Pong,
+    Removed,
     RoleGroup,
     RoundAnswer,
     RoundRequest,
@@ -69,14 +72,15 @@ class Timing(msgspec.Struct, frozen=True):
 
 
 PeerMessage = PreVote | PreVoteAnswer | Vote | VoteAnswer | Heartbeat | HeartbeatAnswer
-LocalMessage = StorageStatus | CampaignAnswer | VoteQueryAnswer | Deposed | RoundRequest
+LocalMessage = StorageStatus | CampaignAnswer | VoteQueryAnswer | Deposed | Members | Removed | RoundRequest
 Effect = (
     Send[PeerMessage]
     | ToStorage[StatusQuery | Campaign | VoteQuery | Ping]
-    | ToReplication[Lead | Stop | Ping]
+    | ToReplication[Lead | Stop | Counted | Ping]
     | ToGateway[RoundAnswer]
     | PublishRole
     | PublishLease
+    | Notice
     | Ignored
 )
 
@@ -91,6 +95,9 @@ class Election:
         self.role = FOLLOWER
         self.leader = 0
         self.configuration = status.configuration
+        self._uncounted = 0, 0  # the round that must be confirmed, to say that a configuration (its index) is counted
+        self._committed_members = 0  # index of the configuration if it is known to be committed
+        self._out = 0  # index of the committed configuration that this node was seen not to be in
         self._published: RoleGroup | None = None
         self._timing = timing
         self._jitter = jitter
@@ -156,6 +163,10 @@ class Election:
                 return self.on_campaign_answer(message, now)
             case Deposed():
                 return self._meet(message.term, now, "replication met a higher term")
+            case Members():
+                return self.on_members(message, now)
+            case Removed():
+                return self.on_removed(message, now)
 
     # --- following
 
@@ -179,7 +190,8 @@ class Election:
         durable = isinstance(message, Vote)
         if message.term < self.term or not self._promise.may_grant(now) or self._rounds is not None:
             answer = VoteAnswer if durable else PreVoteAnswer
-            return [Send(candidate, answer(message.term, message.ballot, False, self.term))]
+            removed = self._removed(candidate, message.last.index)
+            return [Send(candidate, answer(message.term, message.ballot, False, self.term, removed))]
         if durable:
             self._promise.grant(message.term, candidate)
         return [ToStorage(VoteQuery(message.term, candidate, message.ballot, message.last, durable))]
@@ -205,19 +217,22 @@ class Election:
     def on_storage_status(self, message: StorageStatus, now: float) -> list[Effect]:
         """Storage told what it holds: ask the others whether a campaign has a chance."""
         self._promise.learn(message.term)
+        told: list[Effect] = []
+        if self._rounds is None:  # a leader counts what its replication says (S14)
+            told = self._meet_members(message)
         ballot = self._ballot
         if ballot is None or ballot.phase is not Phase.ASKING_STORAGE:
-            return [Ignored("no ballot waits for storage's status")]
-        self.configuration = message.configuration
+            return told or [Ignored("no ballot waits for storage's status")]
         if self.me not in message.configuration.voters():
             self._ballot = None
-            return [Ignored("not a voter")]
+            return [*told, Ignored("not a voter")]
         ballot.term = max(self._seen_term, message.term) + 1
         ballot.enter(Phase.PRE_VOTE, message.last, message.configuration)
         if ballot.count(self.me):
-            return self._campaign(ballot, now)
+            return [*told, *self._campaign(ballot, now)]
         request = PreVote(ballot.term, ballot.number, ballot.last)
-        return [Send(voter, request) for voter in self._others(ballot.configuration)]
+        told += [Send(voter, request) for voter in self._others(ballot.configuration)]
+        return told
 
     def on_campaign_answer(self, message: CampaignAnswer, now: float) -> list[Effect]:
         """Our own storage voted for us: now votes may be asked for, and counted (S7)."""
@@ -242,6 +257,8 @@ class Election:
         ballot = self._ballot
         if ballot is None or not ballot.accepts(phase, message.term, message.ballot):
             return [Ignored(f"answer to ballot {message.ballot} of term {message.term}, which is closed")]
+        if message.removed:
+            return [_no_member(message.removed, self.configuration.name_of(voter))]
         if not message.granted:
             return [Ignored(f"refused by {voter:016x} in term {message.storage_term}")]
         if not ballot.count(voter):
@@ -256,8 +273,9 @@ class Election:
         self._ballots += 1
         self._ballot = Ballot(self._ballots, 0)  # closes the one before (S7)
         effects: list[Effect] = [ToStorage(StatusQuery())]
-        if self.role != CANDIDATE:
-            self.role, self.leader = CANDIDATE, 0
+        role = CANDIDATE if self.me in self.configuration.voters() else FOLLOWER
+        if (self.role, self.leader) != (role, 0):
+            self.role, self.leader = role, 0
             effects.append(self._publish("no leader was heard"))
         return effects
 
@@ -274,6 +292,7 @@ class Election:
             return self._follow(0, self.term, now)
         self.role, self.leader = LEADER, self.me
         self._rounds = Rounds(ballot.term, self.me, Quorum(ballot.configuration.voters()), now)
+        self._uncounted = 0, 0
         self._vitality[REPLICATION] = Vitality(now, self._timing.stall_limit)
         return [
             self._publish(f"elected by ballot {ballot.number}"),
@@ -282,6 +301,25 @@ class Election:
         ]
 
     # --- leading
+
+    def on_members(self, message: Members, now: float) -> list[Effect]:
+        """Our replication appended a configuration: rounds count it from now on (S14).
+
+        A lease that rests on the one before is still out there. So replication is told only when a round that began
+        after this was confirmed: then the lease rests on this one.
+        """
+        if self._rounds is None or message.term != self._rounds.term:
+            return [Ignored(f"members of term {message.term}, which is not led")]
+        self.configuration = message.configuration
+        self._rounds.count(Quorum(message.configuration.voters()))
+        self._uncounted = self._rounds.number + 1, message.configuration.index
+        return self._begin_round(self._rounds, now)
+
+    def on_removed(self, message: Removed, now: float) -> list[Effect]:
+        """The configuration without us is committed: the others go on by themselves ([D] 4.2.2)."""
+        if self._rounds is None or message.term != self._rounds.term:
+            return [Ignored(f"removed in term {message.term}, which is not led")]
+        return self._follow(0, self.term, now, "removed from the cluster")
 
     def on_heartbeat_answer(self, message: HeartbeatAnswer, member: int, now: float) -> list[Effect]:
         """A member acknowledged a round of ours, or knows a higher term."""
@@ -312,6 +350,10 @@ class Election:
         done: list[Effect] = []
         if rounds.confirmed > before:
             done += self._lease.extend(rounds.term, rounds.confirmed_sent)
+            number, index = self._uncounted
+            if index and rounds.confirmed >= number:
+                self._uncounted = 0, 0
+                done.append(ToReplication(Counted(rounds.term, index)))
         done += confirmed
         return done + self._begin_round(rounds, now) if rounds.wanted() else done
 
@@ -361,6 +403,22 @@ class Election:
         told = why or ("follows" if leader else "votes or waits")
         return [*cleared, self._publish(told), *stopped]
 
+    def _meet_members(self, status: StorageStatus) -> list[Effect]:
+        """Take over the configuration that storage has; tell people if it is committed and goes on without us."""
+        configuration = self.configuration = status.configuration
+        is_out = 0 < configuration.index <= status.commit and configuration.member(self.me) is None
+        was_out, self._out = self._out, configuration.index if is_out else 0
+        self._committed_members = configuration.index if configuration.index <= status.commit else 0
+        if self._out == was_out:
+            return []
+        return [_no_member(self._out, "") if self._out else Notice("")]
+
+    def _removed(self, candidate: int, last: int) -> int:
+        """Index of a committed configuration, behind the candidate's log, that does not have it; 0: there is none."""
+        index = self._committed_members
+        is_out = last < index == self.configuration.index and self.configuration.member(candidate) is None
+        return index if is_out else 0
+
     def _knows_leader_of(self, term: int) -> bool:
         return self.leader != 0 and self._published is not None and self._published.term == term
 
@@ -374,3 +432,11 @@ class Election:
     def _reset_timeout(self, now: float) -> None:
         low, high = self._timing.election_min, self._timing.election_max
         self._timeout = now + low + self._jitter() * (high - low)
+
+
+def _no_member(index: int, by: str) -> Notice:
+    source = f", says {by}" if by else ""
+    return Notice(
+        f"this node is not in the configuration of log index {index}{source}: it was removed from the cluster, or is "
+        "catching up after it joined. A removed one can be stopped; with an empty data directory it may join anew"
+    )

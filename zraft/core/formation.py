@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import msgspec
 
-from zraft.core.effects import Ignored, ToStorage
-from zraft.protocol.entries import ClusterRecord, Member
+from zraft.core.effects import Ignored, Notice, ToStorage
+from zraft.protocol.entries import ClusterRecord, Configuration, Member
 from zraft.protocol.local import StorageStatus, StoreRecord
 from zraft.protocol.peer import Hello
 
@@ -30,12 +30,6 @@ class SayHello(msgspec.Struct, frozen=True):
 
     name: str
     message: Hello
-
-
-class Notice(msgspec.Struct, frozen=True):
-    """Tell people why the node is not ready; empty when it is."""
-
-    text: str
 
 
 class Formed(msgspec.Struct, frozen=True):
@@ -63,6 +57,7 @@ class Formation:
         self._own = own
         self._me = status.member
         self._record = status.record
+        self._members = status.configuration.members
         self._formed = status.formed
         self._storing = False
         self._heard: dict[str, Hello] = {}
@@ -86,6 +81,10 @@ class Formation:
     def next_deadline(self) -> float | None:
         """When ``tick`` must be called next; None once formed."""
         return None if self._formed else self._next_hello
+
+    def meet(self, configuration: Configuration) -> None:
+        """The members have changed since the cluster was formed."""
+        self._members = configuration.members
 
     def tick(self, now: float) -> list[Effect]:
         """Say hello to everybody until the cluster is formed: a message may be lost, a node may start late."""
@@ -117,6 +116,7 @@ class Formation:
         """Storage made the record durable."""
         self._storing = False
         self._record = status.record
+        self._members = status.configuration.members
         if status.formed and not self._formed and status.record is not None:
             self._formed = True
             return [Notice(""), Formed(status.record)]
@@ -160,7 +160,7 @@ class Formation:
 
     def _names(self) -> tuple[str, ...]:
         """Whose hello matters: the members', once there is a record, whatever the list of peers says by now."""
-        return tuple(member.name for member in self._record.members) if self._record else self._own.names
+        return tuple(member.name for member in self._members) if self._record else self._own.names
 
     def _lists_me(self, hello: Hello) -> bool:
         return Member(self._me, self._own.name) in hello.members
@@ -198,15 +198,18 @@ class Formation:
                 f"{self._record.cluster_id().hex()}: one of them is another cluster's disk"
             )
         if self._record is not None:
-            return _stranger(hello.name, hello.member, self._record.members, own.name)
+            return _stranger(hello.name, hello.member, self._members, own.name)
         return _stranger(own.name, self._me, hello.members, hello.name)
 
     def _contradiction(self, record: ClusterRecord) -> str:
-        """Why this node can't serve with the record that it stored; empty when it can."""
-        names = {member.name: member.id for member in record.members}
-        if names.get(self._own.name) != self._me:
+        """Why this node can't serve with the record that it stored; empty when it can.
+
+        One that joined later is not in the record, and in a configuration only once the leader has sent it that.
+        """
+        owner = next((one.name for one in (*self._members, *record.members) if one.id == self._me), self._own.name)
+        if owner != self._own.name:
             return (
-                f"this data directory belongs to another node of cluster {record.cluster_id().hex()}, not to "
+                f"this data directory belongs to another node of cluster {record.cluster_id().hex()}, {owner}, not to "
                 f"{self._own.name}: start it under its own name, or with its own directory"
             )
         if record.election_timeout_min_ms != self._own.election_timeout_min_ms:
@@ -250,8 +253,10 @@ def _stranger(name: str, member: int, members: tuple[Member, ...], by: str) -> s
                 return ""
             return (
                 f"{name} has a new or wiped data directory (member {member:016x}), but the cluster knows {name} as "
-                f"{listed.id:016x}: give it its old directory back, or let it join as a new member"
+                f"{listed.id:016x}: give it its old directory back; or run zraft member remove {name}, then start it "
+                "with --join"
             )
-    return f"{name} is no member of the cluster that {by} belongs to: its members are " + ", ".join(
-        listed.name for listed in members
+    names = ", ".join(listed.name for listed in members)
+    return (
+        f"{name} is no member of the cluster that {by} belongs to: its members are {names}. With --join it becomes one"
     )

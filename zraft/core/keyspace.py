@@ -13,10 +13,12 @@ from zraft.core.durable import WritableTables
 from zraft.core.limits import fault_of, is_write
 from zraft.core.records import (
     APPLIED,
+    CONFIGURATION,
     AppliedState,
     digest_of,
     key_value,
     pack_applied,
+    pack_configuration,
     pack_meta,
     pack_record,
     read_applied,
@@ -37,11 +39,13 @@ from zraft.protocol.client import (
     ErrorInfo,
     ErrorResult,
     KeyValue,
+    MemberInfo,
+    MembersResult,
     Put,
     PutResult,
 )
-from zraft.protocol.codec import encode, unpack_commands
-from zraft.protocol.entries import Entry, EntryId, EntryKind
+from zraft.protocol.codec import configuration_of, encode, unpack_commands
+from zraft.protocol.entries import Configuration, Entry, EntryId, EntryKind
 
 RECORDS_MAX = 1024
 """So many records are gathered, and appended together."""
@@ -78,6 +82,8 @@ class Keyspace:
             yield from self._apply_commands(entry, answers)
             if results is not None:
                 results.append(encode(answers))
+        elif entry.kind == EntryKind.CONFIGURATION:
+            self._apply_configuration(entry, results)
         self.applied = EntryId(entry.index, entry.term)
 
     def commit(self) -> None:
@@ -112,6 +118,16 @@ class Keyspace:
                 steps += 1
                 if steps % OPERATIONS_PER_STEP == 0:
                     yield
+
+    def _apply_configuration(self, entry: Entry, results: list[bytes] | None) -> None:
+        """It has been in force since it was appended; from now on snapshots of the state carry it."""
+        configuration = configuration_of(entry)
+        if configuration is not None:
+            self._tables.set_meta(CONFIGURATION, pack_configuration(configuration))
+        if results is not None:
+            text = "the entry holds members of another version"
+            answer = members_result(configuration) if configuration else ErrorResult(InvalidArgument.code, text)
+            results.append(encode([answer]))
 
     def _apply_one(self, operation: Put | Delete, index: int) -> PutResult | DeleteResult:
         meta = self._tables.key(operation.key)
@@ -182,6 +198,12 @@ class Keyspace:
         if self._records:
             self._tables.append_records(self._records)
             self._records = []
+
+
+def members_result(configuration: Configuration) -> MembersResult:
+    """What a client is told of a configuration."""
+    members = [MemberInfo(one.name, one.id, one.voter, one.address) for one in configuration.members]
+    return MembersResult(configuration.index, tuple(members))
 
 
 def _fault(command: Command) -> ErrorResult | None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from zraft.config import NAME, split_address
+from zraft.errors import ConfigurationError
 from zraft.protocol.client import (
     BACKUP_NAME_BYTES_MAX,
     BATCH_OPERATIONS_MAX,
     KEY_BYTES_MAX,
     RANGE_ITEMS_MAX,
     Batch,
+    ChangeMember,
     ClusterStatus,
     Compact,
     Delete,
     Get,
+    ListMembers,
     Put,
     Range,
     ReadBackup,
@@ -38,14 +42,16 @@ def fault_of(request: Request) -> str:
             return _fault_of_range(request)
         case ReadBackup():
             return _fault_of_backup(request)
-        case ClusterStatus():
+        case ChangeMember():
+            return _fault_of_change(request)
+        case ClusterStatus() | ListMembers():
             return ""
 
 
 def is_write(request: Request) -> bool:
     """Whether the request must go through the log."""
     match request:
-        case Put() | Delete() | Compact():
+        case Put() | Delete() | Compact() | ChangeMember():
             return True
         case Batch():
             return not isinstance(request.operations[0], Get)
@@ -120,4 +126,17 @@ def _fault_of_backup(request: ReadBackup) -> str:
         return f"the name of a backup has 1 to {BACKUP_NAME_BYTES_MAX} bytes, this one has {len(request.backup)}"
     if not 0 <= request.offset <= REVISION_MAX:
         return f"an offset is within 0..2^63-1, this one is {request.offset}"
+    return ""
+
+
+def _fault_of_change(change: ChangeMember) -> str:
+    if not NAME.fullmatch(change.name):
+        return f"a member's name is 1 to 63 letters, digits, '.', '_' or '-'; this one is {change.name!r}"
+    if not 0 <= change.member < 1 << 64:
+        return f"a member id is within 0..2^64-1, this one is {change.member}"
+    if change.address:
+        try:
+            split_address(change.address)
+        except ConfigurationError as error:
+            return str(error)
     return ""

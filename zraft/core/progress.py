@@ -72,6 +72,8 @@ class Progress:
         """Entries for it were asked of the own storage and have not come yet."""
         self.asking = False
         """It is to be asked whether what was sent has arrived."""
+        self.heard = -math.inf
+        """When it answered last, in whatever way."""
         self.stream: SnapshotStream | None = None
         """In mode SNAPSHOT, and only then."""
         self.damaged = b""

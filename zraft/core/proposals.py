@@ -22,7 +22,7 @@ from zraft.core.admission import Caller
 from zraft.errors import NotLeader, ResourceExhausted, Unavailable, Unknown
 from zraft.protocol.client import ErrorResult
 from zraft.protocol.codec import encode, pack_commands
-from zraft.protocol.entries import Origin
+from zraft.protocol.entries import EntryKind, Origin
 from zraft.protocol.local import Propose, RoleGroup
 
 IN_FLIGHT_MAX = 4
@@ -38,7 +38,8 @@ RETRY_SECONDS = 0.010
 class Waiting(msgspec.Struct, frozen=True):
     """A command and who waits for its result, until ``deadline`` (seconds).
 
-    ``returns``: its result may hold a value, so that fewer such commands fit in one proposal.
+    ``returns``: its result may hold a value, so that fewer such commands fit in one proposal. ``kind``: of the entry
+    that it is to become; a change of members is a proposal by itself.
     """
 
     client: Caller
@@ -46,6 +47,7 @@ class Waiting(msgspec.Struct, frozen=True):
     grows: bool
     deadline: float
     returns: bool = False
+    kind: EntryKind = EntryKind.COMMANDS
 
 
 class Tell(msgspec.Struct, frozen=True):
@@ -106,9 +108,11 @@ class Proposals:
         while len(self._in_flight) < IN_FLIGHT_MAX and (commands := self._gather()):
             self._number += 1
             self._in_flight[self._number] = _InFlight(role.term, [*commands])
-            payload = pack_commands([command.body for command in commands])
+            kind = commands[0].kind
+            bodies = [command.body for command in commands]
+            payload = pack_commands(bodies) if kind == EntryKind.COMMANDS else bodies[0]
             grows = any(command.grows for command in commands)
-            proposal = Propose(role.term, Origin(*self._origin, self._number), grows, payload)
+            proposal = Propose(role.term, Origin(*self._origin, self._number), grows, payload, kind)
             sends.append(SendProposal(role.leader, proposal, commands[0].client.arrived))
         return sends
 
@@ -187,9 +191,12 @@ class Proposals:
         size = count = 0
         for command in islice(self._queue, PROPOSAL_COMMANDS_MAX):
             size += len(command.body) + (RETURNED_BYTES if command.returns else 0)
-            if count and size > PROPOSAL_BYTES_MAX:
+            alone = command.kind != EntryKind.COMMANDS
+            if count and (alone or size > PROPOSAL_BYTES_MAX):
                 break
             count += 1
+            if alone:
+                break
         return [self._queue.popleft() for _ in range(count)]
 
     def _again(self, number: int, now: float) -> None:

@@ -3,6 +3,7 @@
 ``keys``     user's key -> KeyMeta: where its newest record is, and what a write must know without reading that
 ``records``  revision (u64), sub number (u32) -> Record; each points back to the key's record before it
 ``applied``  one value about the whole: AppliedState
+``configuration``  the members of the cluster, if an entry ever changed them
 
 A deleted key keeps its index entry with version 0, since older revisions of it can still be read; compaction
 removes both.
@@ -20,11 +21,14 @@ from typing import NamedTuple
 import google_crc32c
 
 from zraft.errors import CorruptState
+from zraft.protocol import codec
 from zraft.protocol.client import KeyValue
-from zraft.protocol.entries import EntryId
+from zraft.protocol.entries import Configuration, EntryId
 
 APPLIED = b"applied"
 """The name of the ``AppliedState``."""
+CONFIGURATION = b"configuration"
+"""The name of the configuration that was applied last."""
 
 _APPLIED = struct.Struct(">QQQQQQ")
 _CHECKED_APPLIED = struct.Struct(">QQQQQQ4x")
@@ -101,6 +105,26 @@ def pack_applied(state: AppliedState) -> bytes:
     """The bytes of it; the digest is taken modulo 2^64."""
     applied, revision, compacted, swept, digest = state
     data = _APPLIED.pack(applied.index, applied.term, revision, compacted, swept, digest & U64_MASK)
+    checksum: int = _value(data)
+    return data + checksum.to_bytes(4, "little")
+
+
+def read_configuration(data: bytes | None) -> Configuration | None:
+    """The value of ``CONFIGURATION``; None in a state whose cluster has the members that it began with.
+
+    Raises:
+        CorruptState: it does not match its checksum.
+    """
+    if not data:
+        return None
+    if _value(data) != _SOUND:
+        raise CorruptState("the configuration in the state does not match its checksum")
+    return codec.configuration.decode(data[:-4])
+
+
+def pack_configuration(configuration: Configuration) -> bytes:
+    """The bytes of it."""
+    data = codec.encode(configuration)
     checksum: int = _value(data)
     return data + checksum.to_bytes(4, "little")
 

@@ -9,16 +9,33 @@ The caller steps what has come, then calls ``flush`` once: so all that waits for
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from zraft.core.effects import Ignored, Send, ToStorage
+from zraft.core.membership import Membership, promoted, with_addresses
 from zraft.core.progress import Mode, Progress
 from zraft.core.quorum import Quorum
 from zraft.core.streaming import RATE_BYTES, SendChunk, SnapshotStream
 from zraft.core.tail import Tail
-from zraft.errors import NotLeader, ResourceExhausted
-from zraft.protocol.entries import NO_ORIGIN, EntryId, EntryKind, Origin, encode_entry
-from zraft.protocol.local import CommitGroup, Deposed, Keep, Lead, Propose, Read, ReadAnswer, Stop
+from zraft.errors import InvalidArgument, NotLeader, ResourceExhausted, ZraftError
+from zraft.protocol.client import ChangeMember
+from zraft.protocol.codec import decode_request, encode
+from zraft.protocol.entries import NO_ORIGIN, Configuration, EntryId, EntryKind, Member, Origin, encode_entry
+from zraft.protocol.local import (
+    CommitGroup,
+    Counted,
+    Deposed,
+    Keep,
+    Lead,
+    Members,
+    Propose,
+    Read,
+    ReadAnswer,
+    Removed,
+    Stop,
+)
 from zraft.protocol.peer import Append, AppendAnswer, Commit, InstallAnswer, NotProposed
 
 APPEND_BYTES_MAX = 1 << 20
@@ -29,6 +46,10 @@ GATEWAYS_MAX = 1_024
 RETRANSMIT_SECONDS = 0.2
 KEEP_SECONDS = 2.0
 """While a snapshot is on its way, the own storage is reminded so often to keep the entries behind it."""
+HEALTHY_SECONDS = 3.0
+"""A storage that has not answered for so long is not counted on when members are changed."""
+LEAVE_SECONDS = 10.0
+"""So long is a removed member fed on, so that it hears of its removal."""
 COMMIT_SECONDS = 0.005
 """So long may the news of a commit wait for an Append that takes it along. It does not wait where a client waits for
 it: at the own storage, and at the node whose gateway made the proposal."""
@@ -43,7 +64,7 @@ class PublishCommit(msgspec.Struct, frozen=True):
 class ToElection(msgspec.Struct, frozen=True):
     """Send ``message`` to the election actor of this node."""
 
-    message: Deposed
+    message: Deposed | Members | Removed
 
 
 class Refuse(msgspec.Struct, frozen=True):
@@ -52,7 +73,7 @@ class Refuse(msgspec.Struct, frozen=True):
     message: NotProposed
 
 
-Message = Lead | Stop | Propose | AppendAnswer | InstallAnswer | ReadAnswer
+Message = Lead | Stop | Counted | Propose | AppendAnswer | InstallAnswer | ReadAnswer
 Effect = (
     Send[Append | Commit]
     | SendChunk
@@ -70,6 +91,7 @@ class _Leadership:
     def __init__(self, lead: Lead, window: tuple[int, int]) -> None:
         self.term = lead.term
         self.before = lead.last.index  # entries behind it are of our term
+        self.membership = Membership(lead.configuration, lead.last.index)
         self.quorum = Quorum(lead.configuration.voters())
         self.tail = Tail(lead.last)
         self.commit = 0
@@ -80,6 +102,19 @@ class _Leadership:
         self.progress = {
             member.id: Progress(member.id, lead.last.index, window) for member in lead.configuration.members
         }
+        self.leaving: dict[int, float] = {}  # members that a configuration left out are fed until then all the same
+
+    def healthy(self, me: int, now: float) -> set[int]:
+        """Whose storage answered lately."""
+        return {me} | {id for id, progress in self.progress.items() if now - progress.heard <= HEALTHY_SECONDS}
+
+    def ready(self) -> set[int]:
+        """Whose storage has all that is committed."""
+        return {
+            id
+            for id, progress in self.progress.items()
+            if progress.mode is Mode.REPLICATE and progress.match >= self.commit
+        }
 
 
 class Replication:
@@ -89,12 +124,20 @@ class Replication:
         me: the member's id.
         window: how many Appends, and how many bytes, may be under way to one storage.
         rate: bytes a second of a snapshot to one storage.
+        addresses: ``host:port`` of the first members' peer ports by name, for the configurations to come.
     """
 
-    def __init__(self, me: int, window: tuple[int, int] = (64, 32 << 20), rate: int = RATE_BYTES) -> None:
+    def __init__(
+        self,
+        me: int,
+        window: tuple[int, int] = (64, 32 << 20),
+        rate: int = RATE_BYTES,
+        addresses: Mapping[str, str] | None = None,
+    ) -> None:
         self.me = me
         self._window = window
         self._rate = rate
+        self._addresses = addresses or {}
         self._lead: _Leadership | None = None
         self._stopped = 0
         self._next_check = 0.0
@@ -130,7 +173,7 @@ class Replication:
         """One message; ``sender`` is the member whose storage answered."""
         match message:
             case Propose():
-                return self.on_propose(message)
+                return self.on_propose(message, now)
             case AppendAnswer() | InstallAnswer():
                 return self.on_answer(message, sender, now)
             case ReadAnswer():
@@ -139,6 +182,8 @@ class Replication:
                 return self.on_lead(message, now)
             case Stop():
                 return self.on_stop(message)
+            case Counted():
+                return self.on_counted(message)
 
     def on_lead(self, message: Lead, now: float) -> list[Effect]:
         """The ballot is won: append an empty entry of the term at once ([R] section 8, S5)."""
@@ -157,8 +202,15 @@ class Replication:
         self._lead = None
         return []
 
-    def on_propose(self, message: Propose) -> list[Effect]:
-        """Append a batch of commands, in the term that it names and at most once (S9)."""
+    def on_counted(self, message: Counted) -> list[Effect]:
+        """Election's rounds and leases count a configuration of ours (S14)."""
+        if self._lead is None or self._lead.term != message.term:
+            return [Ignored(f"rounds of term {message.term}, which is not led")]
+        self._lead.membership.counted(message.index)
+        return []
+
+    def on_propose(self, message: Propose, now: float) -> list[Effect]:
+        """Append a batch of commands, or a change of members, in the term that it names and at most once (S9)."""
         lead = self._lead
         if lead is None or lead.term != message.term:
             led = f"leads term {lead.term}" if lead else "does not lead"
@@ -172,8 +224,38 @@ class Replication:
         lead.seen[nonce] = number
         if len(lead.seen) > GATEWAYS_MAX:
             del lead.seen[next(iter(lead.seen))]  # of the gateway start that has been silent for longest
+        if message.kind == EntryKind.CONFIGURATION:
+            return self._on_change(lead, message, now)
         self._append(lead, EntryKind.COMMANDS, message.origin, message.payload)
         return []
+
+    def _on_change(self, lead: _Leadership, message: Propose, now: float) -> list[Effect]:
+        try:
+            change = decode_request(message.payload)
+            if not isinstance(change, ChangeMember):
+                raise InvalidArgument("this is no change of members")
+            members = lead.membership.change(change, lead.commit, lead.healthy(self.me, now), lead.ready())
+        except ZraftError as error:
+            return [_refuse(message.origin, error.code, error.message)]
+        return self._configure(lead, members, now, message.origin)
+
+    def _configure(
+        self, lead: _Leadership, members: tuple[Member, ...], now: float, origin: Origin = NO_ORIGIN
+    ) -> list[Effect]:
+        """Append a configuration; it is in force from now on ([D] 4.1)."""
+        members = with_addresses(members, self._addresses)
+        self._append(lead, EntryKind.CONFIGURATION, origin, encode(members))
+        configuration = Configuration(lead.tail.last, members)
+        lead.membership.appended(configuration)
+        lead.quorum = Quorum(configuration.voters())
+        staying = {member.id for member in members}
+        for member in staying:
+            lead.leaving.pop(member, None)
+            if member not in lead.progress:
+                lead.progress[member] = Progress(member, lead.tail.last, self._window)
+        for member in lead.progress.keys() - staying:
+            lead.leaving.setdefault(member, now + LEAVE_SECONDS)
+        return [ToElection(Members(lead.term, configuration))]
 
     def on_answer(self, message: AppendAnswer | InstallAnswer, member: int, now: float) -> list[Effect]:
         """A storage answered an Append, or told how far it is with the snapshot that is on its way to it.
@@ -188,6 +270,7 @@ class Replication:
             return [ToElection(Deposed(message.term))]
         if message.term < lead.term:
             return [Ignored(f"answer of term {message.term}")]
+        progress.heard = now
         if isinstance(message, InstallAnswer):
             ignored = progress.snapshot_answered(message, now)
         else:
@@ -224,7 +307,9 @@ class Replication:
         for progress in lead.progress.values():
             if progress.overdue(lead.tail.last, lead.commit, now, RETRANSMIT_SECONDS):
                 progress.retry(now, lead.tail.holds(progress.next))
-        return []
+        self._let_go(lead, now)
+        learner = lead.membership.promotable(lead.ready(), lead.healthy(self.me, now), lead.commit, now)
+        return self._configure(lead, promoted(lead.membership.configuration, learner), now) if learner else []
 
     def flush(self, now: float) -> list[Effect]:
         """All that follows from the steps before: commit first, then what each storage lacks."""
@@ -288,7 +373,17 @@ class Replication:
         lead.commit = reached
         for member, progress in lead.progress.items():
             progress.tell_by(now if member in waiting else now + COMMIT_SECONDS)
-        return [PublishCommit(CommitGroup(lead.term, reached))]
+        published: list[Effect] = [PublishCommit(CommitGroup(lead.term, reached))]
+        if self.me in lead.leaving and lead.membership.configuration.index <= reached:
+            published.append(ToElection(Removed(lead.term)))
+        return published
+
+    def _let_go(self, lead: _Leadership, now: float) -> None:
+        """Feed those no longer who know by now that they were removed, or can't be reached."""
+        removal = lead.membership.configuration.index
+        for member, end in list(lead.leaving.items()):
+            if member != self.me and (now >= end or lead.progress[member].commit >= removal):
+                del lead.leaving[member], lead.progress[member]
 
     def _feed(self, lead: _Leadership, progress: Progress, now: float) -> list[Effect]:
         """Appends as far as the window allows, else the bare commit index if it is news, and due."""

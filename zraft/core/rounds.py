@@ -23,6 +23,10 @@ class Rounds:
         self.confirmed = 0
         self.confirmed_sent = now  # the election itself was a round of its kind
 
+    def count(self, quorum: Quorum) -> None:
+        """Confirm with another quorum from now on: the members have changed."""
+        self._quorum = quorum
+
     def begin(self, now: float) -> int:
         """Start the next round; returns its number."""
         self.number += 1

@@ -14,6 +14,8 @@ Structs are arrays led by an integer tag; fields are only ever appended, with de
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 PROTOCOL_VERSION = 1
@@ -166,7 +168,26 @@ class ReadBackup(_Request, tag=9, frozen=True):
     offset: int = 0
 
 
-Request = Put | Delete | Batch | Get | Range | ClusterStatus | Compact | ReadBackup
+class ChangeMember(_Request, tag=11, frozen=True):
+    """Change the members of the cluster by one: ``add`` a learner, ``promote`` it to a voter, or ``remove`` a member.
+
+    A node that was started to join adds itself, with its ``member`` id and the ``host:port`` of its peer port; without
+    an id, an ``add`` confirms that the member is there already. A learner that has caught up is promoted without being
+    asked for. ``force`` takes a change that would leave no majority of voters that answer.
+    """
+
+    action: Literal["add", "promote", "remove"]
+    name: str
+    member: int = 0
+    address: str = ""
+    force: bool = False
+
+
+class ListMembers(_Request, tag=12, frozen=True):
+    """Ask a node for the members of its cluster, as it knows them, and for what a new one must store first."""
+
+
+Request = Put | Delete | Batch | Get | Range | ClusterStatus | Compact | ReadBackup | ChangeMember | ListMembers
 Command = Put | Delete | Batch | Compact
 """What may stand in the log."""
 
@@ -301,6 +322,27 @@ class BackupChunk(_Answer, tag=9, frozen=True):
     data: bytes
 
 
+class MemberInfo(msgspec.Struct, array_like=True, frozen=True):
+    """A member of the cluster. What is not known is empty."""
+
+    name: str
+    member: int
+    voter: bool
+    peer_address: str
+    client_endpoint: str = ""
+
+
+class MembersResult(_Answer, tag=11, frozen=True):
+    """The members from the log entry at ``index`` on (0: since the cluster was formed).
+
+    ``record``: the index-0 record that the cluster began with, as msgpack; the answer to a change leaves it empty.
+    """
+
+    index: int
+    members: tuple[MemberInfo, ...]
+    record: bytes = b""
+
+
 Response = (
     PutResult
     | DeleteResult
@@ -311,4 +353,5 @@ Response = (
     | ErrorResult
     | CompactResult
     | BackupChunk
+    | MembersResult
 )

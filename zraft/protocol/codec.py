@@ -9,7 +9,7 @@ import msgspec
 
 from zraft.errors import InvalidArgument, ProtocolError
 from zraft.protocol import client, local, peer
-from zraft.protocol.entries import ClusterRecord
+from zraft.protocol.entries import ClusterRecord, Configuration, Entry, Member
 
 _encoder = msgspec.msgpack.Encoder()
 encode = _encoder.encode
@@ -47,6 +47,9 @@ response: Channel[client.Response] = Channel(client.Response)
 request_header: Channel[client.RequestHeader] = Channel(client.RequestHeader)
 cluster_record: Channel[ClusterRecord] = Channel(ClusterRecord)
 _request: Channel[client.Request] = Channel(client.Request)
+_members: Channel[tuple[Member, ...]] = Channel(tuple[Member, ...])
+configurations: Channel[tuple[Configuration, ...]] = Channel(tuple[Configuration, ...])
+configuration: Channel[Configuration] = Channel(Configuration)
 _commands: Channel[list[client.Command]] = Channel(list[client.Command])
 _raw_list: Channel[list[msgspec.Raw]] = Channel(list[msgspec.Raw])
 
@@ -94,6 +97,14 @@ def unpack_commands(payload: bytes) -> list[client.Command] | None:
     """The commands of an entry, or None when the payload is none that this version can read."""
     try:
         return _commands.decode(payload)
+    except ProtocolError:
+        return None
+
+
+def configuration_of(entry: Entry) -> Configuration | None:
+    """The configuration that an entry of that kind brings, or None when it is none that this version can read."""
+    try:
+        return Configuration(entry.index, _members.decode(entry.payload))
     except ProtocolError:
         return None
 

@@ -22,6 +22,7 @@ import msgspec
 _HEAD = struct.Struct(">IQBQHQQ")
 _U64 = struct.Struct(">Q")
 _TERM = struct.Struct(">Q")
+_KIND_OFFSET = 12
 HEAD_BYTES = _HEAD.size
 RECORD_VERSION = 1
 
@@ -33,6 +34,8 @@ class EntryKind(enum.IntEnum):
     """The entry that a new leader appends at once ([R] section 8). No payload."""
     COMMANDS = 1
     """A msgpack array of client commands, each as its client sent it."""
+    CONFIGURATION = 2
+    """A msgpack array of the cluster's members, in force from this entry on ([D] 4.1)."""
 
 
 class EntryId(msgspec.Struct, array_like=True, frozen=True):
@@ -86,6 +89,11 @@ def entry_term(data: bytes) -> int:
     return term
 
 
+def entry_kind(data: bytes) -> int:
+    """The kind of an encoded entry."""
+    return data[_KIND_OFFSET]
+
+
 def entry_is_sound(index: int, data: bytes) -> bool:
     """Whether the bytes are a whole entry, made for this index."""
     if len(data) < HEAD_BYTES:
@@ -105,11 +113,16 @@ def _checksum(index: int, data: bytes, payload: bytes = b"") -> int:
 
 
 class Member(msgspec.Struct, array_like=True, frozen=True):
-    """One member of a configuration. ``id`` is 64 random bits, made with its data directory, never used again."""
+    """One member of a configuration. ``id`` is 64 random bits, made with its data directory, never used again.
+
+    A member that is no ``voter`` is a learner: it gets all entries and counts nowhere. ``address``: ``host:port`` of
+    its peer port; empty while the others know it only from their own settings.
+    """
 
     id: int
     name: str
     voter: bool = True
+    address: str = ""
 
 
 class Configuration(msgspec.Struct, array_like=True, frozen=True):
@@ -124,10 +137,20 @@ class Configuration(msgspec.Struct, array_like=True, frozen=True):
 
     def name_of(self, member_id: int) -> str:
         """The member's name, or its id in hex when it is none of ours."""
-        for member in self.members:
-            if member.id == member_id:
-                return member.name
-        return f"{member_id:016x}"
+        member = self.member(member_id)
+        return member.name if member else f"{member_id:016x}"
+
+    def member(self, member_id: int) -> Member | None:
+        """The member of that id, if it is one of ours."""
+        return next((member for member in self.members if member.id == member_id), None)
+
+    def named(self, name: str) -> Member | None:
+        """The member of that name, if there is one."""
+        return next((member for member in self.members if member.name == name), None)
+
+    def addresses(self) -> dict[str, str]:
+        """``host:port`` of the members' peer ports, by name, as far as the configuration tells them."""
+        return {member.name: member.address for member in self.members if member.address}
 
 
 class ClusterRecord(msgspec.Struct, array_like=True, frozen=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from zraft.protocol.entries import ClusterRecord, Configuration, EntryId, Origin
+from zraft.protocol.entries import ClusterRecord, Configuration, EntryId, EntryKind, Origin
 from zraft.protocol.peer import Append, AppendAnswer, Commit, NotProposed, SnapshotId
 
 
@@ -24,9 +24,10 @@ class StatusQuery(_Message, tag=10, frozen=True):
 
 
 class StorageStatus(_Message, tag=11, frozen=True):
-    """Answer to ``StatusQuery``. ``record`` is None, and ``configuration`` empty, before the cluster has formed.
+    """Answer to ``StatusQuery``, and sent unasked when the configuration changes, or is committed.
 
-    ``initial_state``: see ``Log.initial_state``.
+    ``record`` is None, and ``configuration`` empty, before the cluster has formed. ``initial_state``: see
+    ``Log.initial_state``.
     """
 
     member: int
@@ -37,6 +38,7 @@ class StorageStatus(_Message, tag=11, frozen=True):
     formed: bool
     configuration: Configuration
     initial_state: bytes = b""
+    commit: int = 0
 
 
 class StoreRecord(_Message, tag=12, frozen=True):
@@ -123,6 +125,26 @@ class Deposed(_Message, tag=22, frozen=True):
     term: int
 
 
+class Members(_Message, tag=23, frozen=True):
+    """The leader of ``term`` appended a configuration: from now on rounds and leases count it. Answer: ``Counted``."""
+
+    term: int
+    configuration: Configuration
+
+
+class Counted(_Message, tag=24, frozen=True):
+    """Election's rounds and leases of ``term`` count the configuration at ``index`` (S14)."""
+
+    term: int
+    index: int
+
+
+class Removed(_Message, tag=25, frozen=True):
+    """The configuration without this node, which led ``term``, is committed: it must step down ([D] 4.2.2)."""
+
+    term: int
+
+
 # --- replication -> own storage
 
 
@@ -163,12 +185,17 @@ class Keep(_Message, tag=32, frozen=True):
 
 
 class Propose(_Message, tag=40, frozen=True):
-    """A batch of commands for the leader of ``term``: sent at most once (S9). ``grows``: it may grow the state."""
+    """A batch of commands for the leader of ``term``: sent at most once (S9). ``grows``: it may grow the state.
+
+    ``kind`` is the entry's: a proposal of a configuration holds one encoded ``ChangeMember``, of which the leader makes
+    the members to come.
+    """
 
     term: int
     origin: Origin
     grows: bool
     payload: bytes
+    kind: int = EntryKind.COMMANDS
 
 
 class RoundRequest(_Message, tag=41, frozen=True):
@@ -226,8 +253,8 @@ class Registered(_Message, tag=55, frozen=True):
 
 ElectionToStorage = StatusQuery | StoreRecord | Campaign | VoteQuery | Ping
 StorageToElection = StorageStatus | CampaignAnswer | VoteQueryAnswer | Pong
-ElectionToReplication = Lead | Stop | Ping
-ReplicationToElection = Deposed | Pong
+ElectionToReplication = Lead | Stop | Counted | Ping
+ReplicationToElection = Deposed | Members | Removed | Pong
 ReplicationToStorage = Append | Commit | Read | Keep
 StorageToReplication = AppendAnswer | ReadAnswer
 GatewayToReplication = Propose

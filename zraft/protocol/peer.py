@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import msgspec
 
-from zraft.protocol.entries import EntryId, Member, Origin
+from zraft.protocol.entries import EntryId, EntryKind, Member, Origin
 
 PEER_VERSION = 1
 MESSAGE_BYTES_MAX = 64 << 20
@@ -69,12 +69,16 @@ class PreVote(_Message, tag=2, frozen=True):
 
 
 class PreVoteAnswer(_Message, tag=3, frozen=True):
-    """``term`` and ``ballot`` are the request's; ``storage_term`` is what the answering storage holds."""
+    """``term`` and ``ballot`` are the request's; ``storage_term`` is what the answering storage holds.
+
+    ``removed``: index of a committed configuration, behind the asker's log, that does not have it any more; else 0.
+    """
 
     term: int
     ballot: int
     granted: bool
     storage_term: int
+    removed: int = 0
 
 
 class Vote(_Message, tag=4, frozen=True):
@@ -92,6 +96,7 @@ class VoteAnswer(_Message, tag=5, frozen=True):
     ballot: int
     granted: bool
     storage_term: int
+    removed: int = 0
 
 
 class Heartbeat(_Message, tag=6, frozen=True):
@@ -203,12 +208,16 @@ class Greeting(_Message, tag=1, frozen=True):
 
 
 class Forward(_Message, tag=2, frozen=True):
-    """A proposal for the leader of ``term``, passed on as it is. ``grows``: it may grow the state."""
+    """A proposal for the leader of ``term``, passed on as it is.
+
+    ``grows``: it may grow the state. ``kind``: of the entry that it becomes.
+    """
 
     term: int
     origin: Origin
     grows: bool
     payload: bytes
+    kind: int = EntryKind.COMMANDS
 
 
 class NotProposed(_Message, tag=3, frozen=True):

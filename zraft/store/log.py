@@ -21,7 +21,7 @@ import lmdb
 
 from zraft.errors import CorruptLog, IdentityRefused, InvariantViolated, ProtocolError, SyncFailed
 from zraft.protocol import codec
-from zraft.protocol.entries import ClusterRecord, EntryId, entry_is_sound, entry_term
+from zraft.protocol.entries import ClusterRecord, Configuration, EntryId, entry_is_sound, entry_term
 from zraft.store.environment import extend_file, lacks_space, open_environment, tables_bytes, write_fault
 from zraft.store.files import sync_directory
 from zraft.store.recent import Recent, as_fits
@@ -39,6 +39,7 @@ _HARD_NAME = b"hard"
 _RECORD_NAME = b"record"
 _GENERATION_NAME = b"generation"
 _INITIAL_NAME = b"initial"
+_CONFIGURATIONS_NAME = b"configurations"
 
 
 class LmdbLog:
@@ -83,6 +84,7 @@ class LmdbLog:
         self._record: ClusterRecord | None = None
         self._formed = False
         self._generation = 0
+        self._configurations: tuple[Configuration, ...] = ()
         self.initial_state = initial_state
         self._base = self._last = EntryId(0, 0)
         self._recent = Recent()
@@ -153,6 +155,17 @@ class LmdbLog:
         with self._writing() as txn:
             self._put(txn, _RECORD_NAME, bytes([formed]) + codec.encode(record))
         self._record, self._formed = record, formed
+
+    @property
+    def configurations(self) -> tuple[Configuration, ...]:
+        """What ``keep_configurations`` stored last."""
+        return self._configurations
+
+    def keep_configurations(self, configurations: tuple[Configuration, ...]) -> None:
+        """Store which configurations entries brought."""
+        with self._writing() as txn:
+            self._put(txn, _CONFIGURATIONS_NAME, codec.encode(configurations))
+        self._configurations = configurations
 
     @property
     def generation(self) -> int:
@@ -320,11 +333,13 @@ class LmdbLog:
         self._base, self._last = EntryId(*reach[:2]), EntryId(*reach[2:])
         self._generation = int.from_bytes(self._get(txn, _GENERATION_NAME, optional=True), "big")
         self.initial_state = self._get(txn, _INITIAL_NAME, optional=True)
-        if record := self._get(txn, _RECORD_NAME, optional=True):
-            try:
+        try:
+            if record := self._get(txn, _RECORD_NAME, optional=True):
                 self._formed, self._record = bool(record[0]), codec.cluster_record.decode(record[1:])
-            except ProtocolError as error:
-                raise self._corrupt(None, f"has an unreadable index-0 record: {error}") from error
+            if configurations := self._get(txn, _CONFIGURATIONS_NAME, optional=True):
+                self._configurations = codec.configurations.decode(configurations)
+        except ProtocolError as error:
+            raise self._corrupt(None, f"has an unreadable record of the cluster's members: {error}") from error
 
     def _verify(self, txn: lmdb.Transaction[bytes]) -> None:
         """Every entry from the first to the last is there and sound, and there is no other one (trap 24)."""

@@ -11,7 +11,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from zraft.core.records import APPLIED, pack_applied, read_applied
+from zraft.core.records import APPLIED, CONFIGURATION, pack_applied, read_applied
 from zraft.errors import ConfigurationError, CorruptSnapshot, CorruptState, OutOfSpace, StorageFault
 from zraft.store.environment import lacks_space
 from zraft.store.files import make_directory, sync_directory
@@ -92,6 +92,8 @@ def _settle(path: Path, manifest: Manifest, map_size: int, bump: int) -> None:
         )
     state = LmdbState(path, map_size)
     try:
+        if state.meta(CONFIGURATION):
+            state.set_meta(CONFIGURATION, b"")  # the new cluster has members of its own
         if bump:
             found = read_applied(state.meta(APPLIED))
             state.set_meta(APPLIED, pack_applied(found._replace(revision=found.revision + bump)))

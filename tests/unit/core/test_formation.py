@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from tests.unit.core.cast import NOBODY, A, B, C, D
 from zraft.core.acceptor import NO_CONFIGURATION
-from zraft.core.effects import Ignored, ToStorage
+from zraft.core.effects import Ignored, Notice, ToStorage
 from zraft.core.formation import (
     CONFLICT_SECONDS,
     HELLO_SECONDS,
@@ -13,7 +13,6 @@ from zraft.core.formation import (
     Effect,
     Formation,
     Formed,
-    Notice,
     Own,
     SayHello,
 )
@@ -165,7 +164,7 @@ def test_a_wiped_disk_is_refused_under_its_old_name() -> None:  # trap 36
     formation = node(RECORD, formed=True)
     reason = (
         f"c has a new or wiped data directory (member {D:016x}), but the cluster knows c as {C:016x}: give it its old "
-        "directory back, or let it join as a new member"
+        "directory back; or run zraft member remove c, then start it with --join"
     )
     assert refused(formation, hello("c", D)) == reason
 
@@ -190,7 +189,7 @@ def test_a_node_of_another_cluster_is_refused() -> None:  # trap 36
 
 def test_a_stranger_is_refused_and_stops_nobody() -> None:
     formation = node(RECORD)
-    reason = "d is no member of the cluster that a belongs to: its members are a, b, c"
+    reason = "d is no member of the cluster that a belongs to: its members are a, b, c. With --join it becomes one"
     assert refused(formation, hello("d", D)) == reason
     assert formation.on_hello(hello("d", D)) == ([Ignored("hello of d, which is not in the list of peers")], None)
     formation.on_hello(hello("b", B, RECORD))
@@ -252,7 +251,7 @@ def test_a_node_does_not_serve_with_another_time_out_than_it_formed_with(formed:
 def test_a_node_does_not_serve_with_another_nodes_disk(formed: bool) -> None:  # trap 36
     formation = Formation(Own("a", NAMES, 150), status(RECORD, formed, member=B), 10.0)
     fault = (
-        f"this data directory belongs to another node of cluster {RECORD.cluster_id().hex()}, not to a: start it under "
+        f"this data directory belongs to another node of cluster {RECORD.cluster_id().hex()}, b, not to a: start it under "
         "its own name, or with its own directory"
     )
     assert formation.begin() == [Notice(fault)]

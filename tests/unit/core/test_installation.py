@@ -67,7 +67,7 @@ def test_a_snapshot_raises_the_term_to_its_senders_and_no_further() -> None:  # 
     log = log_of(1, 1)
     acceptor = Acceptor(log)
     assert acceptor.admit(question(SnapshotId(9, 2, 6, b""), term=7), B) is None
-    acceptor.install(EntryId(9, 2), 1)
+    acceptor.install(EntryId(9, 2), 1, None)
     assert (log.term, log.last) == (7, EntryId(9, 2))
 
 
@@ -148,7 +148,7 @@ def test_what_a_power_cut_left_of_a_staging_file_does_not_speak_against_the_snap
 def test_a_log_without_the_snapshots_last_entry_is_emptied() -> None:  # [R] section 7
     log = log_of(1, 1, 1, term=TERM)
     acceptor = Acceptor(log, applied=1)
-    acceptor.install(EntryId(9, 3), 1)
+    acceptor.install(EntryId(9, 3), 1, None)
     log.commit()
     assert (log.base, log.last, log.generation) == (EntryId(9, 3), EntryId(9, 3), 1)
     assert (acceptor.commit, acceptor.applied) == (9, 9)
@@ -157,20 +157,20 @@ def test_a_log_without_the_snapshots_last_entry_is_emptied() -> None:  # [R] sec
 
 def test_a_log_with_the_snapshots_last_entry_keeps_what_follows_it() -> None:  # [R] section 7, rule 6
     log = log_of(1, 1, 3, 3)
-    Acceptor(log, applied=1).install(EntryId(3, 3), 1)
+    Acceptor(log, applied=1).install(EntryId(3, 3), 1, None)
     assert (log.last, log.generation) == (EntryId(4, 3), 1)
 
 
 def test_behind_a_snapshot_the_log_goes_on() -> None:
     acceptor = Acceptor(log_of(1, term=TERM))
-    acceptor.install(EntryId(9, 3), 1)
+    acceptor.install(EntryId(9, 3), 1, None)
     message = Append(TERM, EntryId(9, 3), entries(10, TERM), 10)
     assert acceptor.step(message, B) == Answer(AppendAnswer(TERM, True, 10, 10, 9))
 
 
 def test_a_snapshot_never_takes_back_what_is_committed() -> None:
     with pytest.raises(InvariantViolated, match="ahead of what is committed"):
-        Acceptor(log_of(1, 1, 3, 3), applied=3).install(EntryId(3, 3), 1)
+        Acceptor(log_of(1, 1, 3, 3), applied=3).install(EntryId(3, 3), 1, None)
 
 
 # --- offering one
