@@ -53,6 +53,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     peer_port: int = 7080
     data_dir: str = "zraft-data/node-1"
     peers: dict[str, str] = {}
+    join: str = ""
+    """Client endpoints of some members of a running cluster: on an empty data directory the node joins that one."""
 
     heartbeat_ms: int = 50
     election_timeout_min_ms: int = 150
@@ -119,6 +121,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             taken[port] = what
         for name, address in self.peers.items():
             split_address(address, f"the address of peer {name}")
+        for endpoint in self.join_endpoints():
+            split_address(endpoint, "an endpoint to join")
+        if self.join and not self.peer_endpoint():
+            raise ConfigurationError(
+                f"to join a cluster, the others must know where to reach this node, which only knows that it listens "
+                f"on {self.host}: set advertise to its address"
+            )
         return self
 
     def ports(self) -> dict[str, int]:
@@ -130,6 +139,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "peer_port + 1 (data)": self.peer_port + 1,
             "peer_port + 2 (gateways)": self.peer_port + 2,
         }
+
+    def join_endpoints(self) -> tuple[str, ...]:
+        """The endpoints in ``join``."""
+        return tuple(part.strip() for part in self.join.split(",") if part.strip())
 
     def names(self) -> tuple[str, ...]:
         """The names of the cluster's first members, sorted, this node's among them."""

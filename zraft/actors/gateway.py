@@ -154,6 +154,9 @@ class GatewayActor:
             # Nothing is served beside a trio that does not run: its storage may have been stopped for a reason (S13).
             notice = self._hints.notice() or "the node is starting"
             self._clients.fail(ask.caller, Unavailable(f"{self._settings.id}: {notice}"), now)
+        elif self._configuration is None or self._configuration.member(self._me) is None:
+            # It has been removed, or does not know yet that it was added: it can't serve, and others can.
+            self._clients.fail(ask.caller, Unavailable(f"{self._settings.id} is no member of the cluster"), now)
         elif is_write(request):
             self._on_write(ask, now)
         elif isinstance(request, ReadBackup):

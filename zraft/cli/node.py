@@ -22,6 +22,7 @@ _HELP = {
     "http_port": "Port for health, status and metrics.",
     "peer_port": "Port for the other nodes, and the two ports after it.",
     "data_dir": "Directory of the node's data. [default: zraft-data/<id>]",
+    "join": "Clients' endpoints of some members of a running cluster, which a node with an empty directory joins.",
     "peers": "The cluster's first members, by their peer ports; this node may be among them. [default: it is alone]",
     "heartbeat_ms": "Time between the leader's heartbeats.",
     "election_timeout_min_ms": "Shortest time without a leader before an election; the same on every node.",
@@ -41,7 +42,7 @@ _HELP = {
     "gateway_bytes_max": "Bytes in flight of one gateway.",
     "snapshot_log_mib": "Size of the log from which on a snapshot is made, unless half the state is more.",
 }
-_METAVARS = {"peers": "NAME=HOST:PORT,..."}
+_METAVARS = {"peers": "NAME=HOST:PORT,...", "join": "HOST:PORT,..."}
 
 
 def _options(command: click.Command) -> click.Command:
@@ -68,6 +69,7 @@ def _options(command: click.Command) -> click.Command:
         "zraft node # a cluster of one",
         "zraft node --config zraft.toml",
         "zraft node --id node-1 --host 10.0.0.1 --peers node-1=10.0.0.1:7080,node-2=10.0.0.2:7080,node-3=10.0.0.3:7080",
+        "zraft node --id node-4 --host 10.0.0.4 --join 10.0.0.1:8080,10.0.0.2:8080 # a new member",
         "ZRAFT_PORT=8081 zraft node",
     ],
     ends=[MACHINE, DataDirectoryInUse.exit_code, StorageFault.exit_code],
@@ -82,12 +84,18 @@ def _options(command: click.Command) -> click.Command:
 def node(config: Path | None, **given: Any) -> int:
     """Run one node until SIGTERM or Ctrl-C. Without options: a cluster of one.
 
-    On an empty data directory the nodes of --peers form a new cluster when all of them have answered. A node whose disk
-    or identity can't be trusted serves nothing, but stays up and says why: in its log, on /health, in `zraft status`.
+    On an empty data directory the nodes of --peers form a new cluster when all of them have answered; with --join the
+    node becomes a member of one that runs: first a learner, and a voter by itself when it has caught up. A node whose
+    disk or identity can't be trusted serves nothing, but stays up and says why: in its log, on /health, in
+    `zraft status`.
     """
     settings = settings_of(config, given)
     from zraft.actors.supervisor import run
 
+    if settings.join:
+        from zraft.cluster.joining import join
+
+        join(settings)
     return run(settings)
 
 

@@ -30,6 +30,7 @@ from zraft.errors import InvalidArgument
 from zraft.protocol.client import (
     RANGE_ITEMS_MAX,
     BatchResult,
+    ChangeMember,
     ClusterStatus,
     Compact,
     CompactResult,
@@ -38,6 +39,8 @@ from zraft.protocol.client import (
     Get,
     GetResult,
     KeyValue,
+    ListMembers,
+    MembersResult,
     Put,
     PutResult,
     Range,
@@ -211,6 +214,42 @@ class Client:
                 outcomes = pipeline.execute()  # results and errors, in the order of the queue
         """
         return Pipeline(self._core, self._link, self._timeout)
+
+    def members(self) -> MembersResult:
+        """The members of the cluster, as the first node that answers knows them."""
+        return self._run(ListMembers(), MembersResult)
+
+    def add_member(self, name: str, address: str = "", *, member: int = 0) -> MembersResult:
+        """Adds a member, as a learner; or tells a member's new address.
+
+        A node that was started with ``--join`` does so by itself. To add one that is a member already is no error.
+
+        Args:
+            name: of the node.
+            address: ``host:port`` of its peer port; empty: as it is known.
+            member: the id in its data directory; 0: the member of that name, which must be there.
+
+        Raises:
+            MembershipRefused: the name is known with another id, or nobody has announced it.
+        """
+        return self._run(ChangeMember("add", name, member, address), MembersResult)
+
+    def promote_member(self, name: str, *, force: bool = False) -> MembersResult:
+        """Makes a learner a voter. The leader does so by itself with one that has kept up for a while.
+
+        Raises:
+            MembershipRefused: it has not caught up, or too few voters would answer; ``force`` does it all the same.
+        """
+        return self._run(ChangeMember("promote", name, force=force), MembersResult)
+
+    def remove_member(self, name: str, *, force: bool = False) -> MembersResult:
+        """Removes a member; with its data it never comes back.
+
+        Raises:
+            MembershipRefused: too few of the voters that are left answer (``force`` does it all the same), it is the
+                only voter, or there is no such member.
+        """
+        return self._run(ChangeMember("remove", name, force=force), MembersResult)
 
     def status(self, endpoint: str | None = None) -> StatusResult:
         """What one node knows of itself and of its cluster: this one, asked once; or the first that answers."""

@@ -39,6 +39,7 @@ from zraft.protocol.client import (
     ErrorResult,
     Get,
     GetResult,
+    ListMembers,
     PutResult,
     Range,
     ReadBackup,
@@ -365,7 +366,7 @@ def _is_local(request: Request) -> bool:
             return request.serializable
         case Batch():
             return all(isinstance(operation, Get) and operation.serializable for operation in request.operations)
-    return isinstance(request, ClusterStatus | ReadBackup)
+    return isinstance(request, ClusterStatus | ListMembers | ReadBackup)
 
 
 def _error_in(response: Response) -> ZraftError | None:

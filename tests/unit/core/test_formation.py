@@ -251,8 +251,8 @@ def test_a_node_does_not_serve_with_another_time_out_than_it_formed_with(formed:
 def test_a_node_does_not_serve_with_another_nodes_disk(formed: bool) -> None:  # trap 36
     formation = Formation(Own("a", NAMES, 150), status(RECORD, formed, member=B), 10.0)
     fault = (
-        f"this data directory belongs to another node of cluster {RECORD.cluster_id().hex()}, b, not to a: start it under "
-        "its own name, or with its own directory"
+        f"this data directory belongs to another node of cluster {RECORD.cluster_id().hex()}, b, not to a: start it "
+        "under its own name, or with its own directory"
     )
     assert formation.begin() == [Notice(fault)]
 

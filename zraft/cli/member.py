@@ -1,0 +1,160 @@
+"""``zraft member``: who belongs to the cluster, and who is to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import click
+
+from zraft.cli.connection import connect, connection_options
+from zraft.cli.manual import ManualGroup
+from zraft.cli.members import Member, leader_of, members_of
+from zraft.cli.outcomes import REJECTED, UNAVAILABLE, UNKNOWN, Failure
+from zraft.cli.output import as_json, output_option
+from zraft.cli.tables import table
+from zraft.client import Client
+from zraft.protocol.client import MemberInfo, MembersResult
+
+HEAD = ("NAME", "MEMBER ID", "PEER ADDRESS", "ROLE", "HEALTH", "LAG")
+POLL_S = 0.2
+
+_ends = (UNAVAILABLE, UNKNOWN, REJECTED)
+_force = click.option("--force", is_flag=True, help="Even if no majority of the voters answers afterwards.")
+_within = click.option(
+    "--within",
+    type=click.FloatRange(min=0, max=86_400),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for the new node to be started, and to catch up.",
+)
+
+
+@click.group(cls=ManualGroup)
+def member() -> None:
+    """The members of the cluster: list them, and change them by one at a time, while it serves.
+
+    A new node adds itself: `zraft node --id NAME --join HOST:PORT,...`. It is a learner first, which counts nowhere,
+    and becomes a voter by itself when it has caught up.
+    """
+
+
+@member.command("list", examples=["zraft member list", "zraft member list --output json"], ends=(UNAVAILABLE,))
+@output_option("table", "json", text="table: for people; json: all that is known of each member.")
+@connection_options
+def list_members(output: str, endpoints: tuple[str, ...] | None, timeout: float) -> None:
+    """Show the members: voter or learner, whether each answers, and how many log entries it lags behind the leader."""
+    with connect(endpoints, timeout) as client:
+        known = client.members()
+    asked = {one.name: one for one in members_of(endpoints, timeout)}
+    lags = _lags(list(asked.values()))
+    if output == "json":
+        documents = [_document(one, asked.get(one.name), lags.get(one.name)) for one in known.members]
+        click.echo(as_json({"index": known.index, "members": documents}))
+    else:
+        rows = [_document(one, asked.get(one.name), lags.get(one.name)) for one in known.members]
+        click.echo(table([HEAD, *(tuple("-" if cell is None else cell for cell in row.values()) for row in rows)]))
+
+
+@member.command(
+    examples=["zraft member add node-4 10.0.0.4:7080 # returns when node-4 has announced itself"], ends=_ends
+)
+@click.argument("name")
+@click.argument("address", metavar="HOST:PEERPORT")
+@_within
+@connection_options
+def add(name: str, address: str, within: float, endpoints: tuple[str, ...] | None, timeout: float) -> None:
+    """Wait for the node NAME to announce itself (see --join of `zraft node`), and have it known under this address.
+
+    For one that is a member already, it changes the address.
+    """
+    with connect(endpoints, timeout) as client:
+        _wait(client, name, within, lambda found: found is not None, "has not announced itself")
+        result = client.add_member(name, address)
+    _tell(result, name)
+
+
+@member.command(examples=["zraft member promote node-4"], ends=_ends)
+@click.argument("name")
+@_force
+@connection_options
+def promote(name: str, force: bool, endpoints: tuple[str, ...] | None, timeout: float) -> None:
+    """Make the learner NAME a voter now. It becomes one by itself when it has caught up and answered for a while."""
+    with connect(endpoints, timeout) as client:
+        result = client.promote_member(name, force=force)
+    _tell(result, name)
+
+
+@member.command(examples=["zraft member remove node-2"], ends=_ends)
+@click.argument("name")
+@_force
+@connection_options
+def remove(name: str, force: bool, endpoints: tuple[str, ...] | None, timeout: float) -> None:
+    """Remove the member NAME. Its data is of no use to the cluster any more: the node can be stopped."""
+    with connect(endpoints, timeout) as client:
+        client.remove_member(name, force=force)
+    click.echo(f"{name} is no member any more")
+
+
+@member.command(
+    examples=["zraft member replace node-2 node-4 10.0.0.4:7080 # while node-4 is started with --join"], ends=_ends
+)
+@click.argument("old")
+@click.argument("new")
+@click.argument("address", metavar="HOST:PEERPORT")
+@_within
+@_force
+@connection_options
+def replace(
+    old: str, new: str, address: str, within: float, force: bool, endpoints: tuple[str, ...] | None, timeout: float
+) -> None:
+    """Let the node NEW take the place of OLD: wait until it has joined and become a voter, then remove OLD.
+
+    It may be repeated at any point. Where OLD is the dead one of three, the other two and NEW stay a majority all the
+    time.
+    """
+    with connect(endpoints, timeout) as client:
+        deadline = time.monotonic() + within
+        _wait(client, new, within, lambda found: found is not None, "has not announced itself")
+        client.add_member(new, address)
+        left = max(0.0, deadline - time.monotonic())
+        _wait(client, new, left, lambda found: found is not None and found.voter, "has not caught up")
+        if any(one.name == old for one in client.members().members):
+            client.remove_member(old, force=force)
+    click.echo(f"{new} has taken the place of {old}")
+
+
+def _wait(client: Client, name: str, within: float, is_met: Callable[[MemberInfo | None], bool], lacking: str) -> None:
+    deadline = time.monotonic() + within
+    while not is_met(next((one for one in client.members().members if one.name == name), None)):
+        if time.monotonic() >= deadline:
+            join = f"start it with: zraft node --id {name} --join {','.join(client.endpoints)}"
+            raise Failure(f"{name} {lacking} within {within:g} s; {join}", UNAVAILABLE)
+        time.sleep(POLL_S)
+
+
+def _tell(result: MembersResult, name: str) -> None:
+    found = next(one for one in result.members if one.name == name)
+    click.echo(f"{name} is a {'voter' if found.voter else 'learner'}")
+
+
+def _lags(members: list[Member]) -> dict[str, int]:
+    """How many entries each member that answers is behind the leader, as far as that is known."""
+    statuses = {one.name: one.status for one in members if one.status}
+    leader = statuses.get(leader_of(members) or "")
+    if leader is None:
+        return {}
+    return {name: max(0, leader.last_log_index - status.last_applied) for name, status in statuses.items()}
+
+
+def _document(one: MemberInfo, asked: Member | None, lag: int | None) -> dict[str, object]:
+    answers = asked is not None and asked.status is not None
+    return {
+        "name": one.name,
+        "member_id": f"{one.member:016x}",
+        "peer_address": one.peer_address or None,
+        "role": "voter" if one.voter else "learner",
+        "health": "answers" if answers else "silent",
+        "lag": lag,
+    }
