@@ -1,5 +1,6 @@
 """The adversary: strikes at random, and at the worst moments. Each run has an adversary with habits of its own."""
 
+import random
 from collections.abc import Callable
 
 from tests.simulation.cluster import Cluster
@@ -38,11 +39,12 @@ class Adversary:
         self._interval = world.between(0.1, 1.0)
         self._react = {event: world.random.choice(REACTIONS) for event in EVENTS}
         # Most runs keep their disks: whoever is out does nothing wrong any more.
-        self._wiping = 0.05 if world.chance(0.2) else 0.0
+        self._wiping = 0.05 if world.chance(0.2) and not cluster.operators.active else 0.0
         self._strikes = self._repertoire()
         self._weights = [world.random.choice((0, 1, 1, 3)) or 0.05 for _ in self._strikes]
         if world.chance(0.5):  # a favourite
             self._weights[world.random.randrange(len(self._strikes))] += 10
+        self._react["configured"] = random.Random(f"configured {world.seed}").choice(REACTIONS)
         self._worst = self._reactions()
         cluster.listeners.append(self._on_event)
         self._schedule()
@@ -112,6 +114,14 @@ class Adversary:
             "staging": [faults.restart, faults.crash, faults.damage_snapshot, faults.kill_actor, faults.isolate],
             "installing": [faults.restart, faults.crash, faults.kill_actor, faults.stall_storage],
             "installed": [faults.restart, faults.crash, faults.kill_actor, faults.isolate],
+            "configured": [
+                plots.change_elsewhere,
+                plots.change_elsewhere,
+                faults.isolate,
+                faults.crash,
+                faults.kill_actor,
+                faults.pause,
+            ],
         }
 
     @property

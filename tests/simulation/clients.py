@@ -77,6 +77,9 @@ class Clients:
     def told(self, caller: Caller, body: bytes, applied: int = 0) -> None:
         """The answer to an operation; ``applied`` is the index of the view that a read was answered from."""
         number = int(caller.request)
+        if number < 0:
+            self._cluster.operators.told(body)
+            return
         asked = self._operations[number]
         if asked.done:
             return
@@ -109,7 +112,7 @@ class Clients:
         request = self._choose(number)
         values = tuple(put.value for put in _operations_of(request) if isinstance(put, Put))
         self._operations[number] = operation = Operation(request, client, self._floor, values)
-        node = world.random.choice([node for node in cluster.members() if node is not self.avoided])
+        node = world.random.choice([node for node in cluster.serving() if node is not self.avoided])
         deadline = node.clock.now() + REQUEST_SECONDS
         caller = Caller(b"%d" % client, b"%d" % number, 0)
         world.note(f"client {client}", f"#{number} asks {node.id}: {request}")

@@ -6,6 +6,7 @@ from tests.simulation.clients import Clients
 from tests.simulation.invariants import Invariants, require
 from tests.simulation.network import Network, Parcel, Plane
 from tests.simulation.node import Node
+from tests.simulation.operators import Operators
 from tests.simulation.world import World
 from zraft.protocol.entries import ClusterRecord, Member
 
@@ -20,21 +21,28 @@ class Cluster:
         ids = range(1, size + 1)
         self.record = ClusterRecord(tuple(Member(id, f"node-{id}") for id in ids), 150)
         self.id = self.record.cluster_id()
-        self.invariants = Invariants(frozenset(ids))
+        self.invariants = Invariants(self.record.configuration())
         self.network = Network(world, self._deliver)
         self.listeners: list[Callable[[str, Node], None]] = []
         self.refused_values: set[bytes] = set()
         self.retain = world.random.choice(((0, 0.0), (3, 0.0), (40, 1.0), (0, 0.5)))
         """(revisions, seconds) that the nodes' gateways keep of the history."""
-        self.nodes = {id: Node(self, id) for id in ids}
+        self.operators = Operators(self, size)
+        self.nodes = {id: Node(self, id) for id in (*ids, *self.operators.spares)}
         self.clients = Clients(self, CLIENTS)
         self.leaders_elected = 0
         self.installs = 0
-        for node in self.nodes.values():
+        for node in self.members():
             world.after(world.between(0, 0.1), node.start)
+        self.operators.begin()
 
     def members(self) -> list[Node]:
-        return list(self.nodes.values())
+        """All nodes that are, or were, members."""
+        return [node for node in self.nodes.values() if node.id not in self.operators.spares]
+
+    def serving(self) -> list[Node]:
+        """Those that are members now: whoever is not refuses all requests at once."""
+        return [node for node in self.members() if self.invariants.configuration.member(node.id)]
 
     def leader(self) -> Node | None:
         """The node that leads the newest term, if it lives and knows it."""
@@ -56,6 +64,8 @@ class Cluster:
             if node.newcomer is not None:
                 continue
             applied = node.applied().index
+            if invariants.configuration.member(node.id) is None:
+                continue  # it was removed, and nobody feeds it
             require(applied == invariants.commit, "all apply all", node=node.id, applied=applied, of=invariants.commit)
             invariants.same_state(node.id, node.state)
         for revision, put in self.clients.acknowledged.items():

@@ -148,10 +148,10 @@ class GatewayActor(Actor):
 
     def _on_peer(self, message: object, sender: int, incarnation: int, now: float) -> None:
         match message:
-            case Forward(term, origin, grows, payload):
+            case Forward(term, origin, grows, payload, kind):
                 trio = self._node.trio
                 if trio is not None:
-                    trio.gateway_to_replication.send(Propose(term, origin, grows, payload))
+                    trio.gateway_to_replication.send(Propose(term, origin, grows, payload, kind))
             case ReadIndex(request):
                 self._reads.submit(PeerRead(sender, request))
                 self._open.add((sender, request))
@@ -185,7 +185,7 @@ class GatewayActor(Actor):
         trio = self._node.trio
         self.world.note(self.name, f"proposes #{proposal.origin.number} in t{proposal.term} to {send.leader}")
         if send.leader != self._node.id:
-            forward = Forward(proposal.term, proposal.origin, proposal.grows, proposal.payload)
+            forward = Forward(proposal.term, proposal.origin, proposal.grows, proposal.payload, proposal.kind)
             self._node.send_of_gateway(send.leader, forward, self._nonce)
         elif trio is not None:
             trio.gateway_to_replication.send(proposal)

@@ -13,8 +13,17 @@ from zraft.core.keyspace import Keyspace
 from zraft.core.quorum import Quorum
 from zraft.core.records import APPLIED, AppliedState, check_record, digest_of, read_applied, read_record_key
 from zraft.protocol.client import Batch, Put
-from zraft.protocol.codec import unpack_commands
-from zraft.protocol.entries import NO_ORIGIN, EntryId, EntryKind, Origin, decode_entry, entry_term
+from zraft.protocol.codec import configuration_of, unpack_commands
+from zraft.protocol.entries import (
+    NO_ORIGIN,
+    Configuration,
+    Entry,
+    EntryId,
+    EntryKind,
+    Origin,
+    decode_entry,
+    entry_term,
+)
 from zraft.protocol.local import CampaignAnswer, VoteQueryAnswer
 
 
@@ -40,8 +49,9 @@ class _Committed(NamedTuple):
 class Invariants:
     """Told of everything that happens, in the order in which it happens."""
 
-    def __init__(self, voters: frozenset[int]) -> None:
-        self._quorum = Quorum(voters)
+    def __init__(self, configuration: Configuration) -> None:
+        self.configuration = configuration
+        """The newest that is committed."""
         self.logs: dict[int, WatchedLog] = {}
         self.leaders: dict[int, int] = {}
         self._grants: dict[tuple[int, int], int] = {}
@@ -101,7 +111,8 @@ class Invariants:
         other = self.leaders.setdefault(term, leader)
         require(other == leader, "election safety", term=term, leaders=(other, leader))
         voters = [voter for (voter, voted), candidate in self._grants.items() if (voted, candidate) == (term, leader)]
-        require(self._quorum.reached(voters), "a majority voted for the leader", term=term, leader=leader, by=voters)
+        quorum = Quorum(self._in_force(leader).voters())
+        require(quorum.reached(voters), "a majority voted for the leader", term=term, leader=leader, by=voters)
         held = max((until for older, until in self._leases.items() if older < term), default=0.0)
         require(now >= held, "S7: a promise was kept", term=term, leader=leader, until=held)
         older = [index for index, entry in enumerate(self._committed, 1) if entry.by < term]
@@ -129,7 +140,7 @@ class Invariants:
         leads = self.leaders.get(log.term) == node
         require(not leads, "leader append-only", node=node, term=log.term, first=first)
 
-    def committed(self, leader: int, term: int, before: int, commit: int) -> None:
+    def committed(self, leader: int, term: int, before: int, commit: int, voters: frozenset[int]) -> None:
         """Replication found that ``commit`` is committed; its entries behind ``before`` are of its own term."""
         require(commit > self._published.get(term, 0), "commit is monotonic", term=term, commit=commit)
         require(commit > before, "S5: only entries of the leader's own term are counted", term=term, commit=commit)
@@ -140,7 +151,8 @@ class Invariants:
             self._take(index, entry or 0, term)
         entry = term if commit > before else own.term_at(commit)
         copies = [node for node in self.logs if self._durable_term_in(node, commit) == entry]
-        require(self._quorum.reached(copies), "a majority holds what is committed", index=commit, copies=copies)
+        majority = Quorum(voters).reached(copies)
+        require(majority, "a majority holds what is committed", index=commit, copies=copies, voters=voters)
 
     def matched(self, leader: int, term: int, before: int, follower: int, match: int) -> None:
         """A leader believes that a storage holds its log up to ``match`` (S2, traps 14, 18)."""
@@ -209,6 +221,23 @@ class Invariants:
         ):
             require(list(mine) == list(others), "equal states at the end", node=node)
 
+    def _in_force(self, node: int) -> Configuration:
+        log = self.logs[node]
+        if log.configurations:
+            return log.configurations[-1]
+        if log.record is None:
+            raise Violation(f"a node that takes part has a record: node={node}")
+        return log.record.configuration()
+
+    def _follow_members(self, entry: Entry) -> None:
+        """Members change by one voter at most (S14)."""
+        configuration = configuration_of(entry)
+        if configuration is None:
+            raise Violation(f"a committed configuration can be read: index={entry.index}")
+        changed = configuration.voters() ^ self.configuration.voters()
+        require(len(changed) <= 1, "S14: one change at a time", index=entry.index, changed=changed)
+        self.configuration = configuration
+
     def _term_in(self, node: int, index: int) -> int | None:
         """The term of an entry of a log; what was cut is committed, so it is known."""
         log = self.logs[node]
@@ -223,6 +252,8 @@ class Invariants:
         known = self._entries.get((index, term))
         require(known is not None, "committed entries exist", index=index, term=term)
         entry = decode_entry(index, known[0] if known else b"")
+        if entry.kind == EntryKind.CONFIGURATION:
+            self._follow_members(entry)
         if entry.origin != NO_ORIGIN:
             first = self._origins.setdefault(entry.origin, index)
             require(first == index, "S9: a proposal is in the log once", origin=entry.origin, indexes=(first, index))
@@ -272,6 +303,10 @@ class WatchedLog(MemoryLog):
         require(term >= self.term, "term never goes back", member=self.member, before=self.term, after=term)
         self.dirty = True
         super().set_term(term, vote)
+
+    def keep_configurations(self, configurations: tuple[Configuration, ...]) -> None:
+        self.dirty = True
+        super().keep_configurations(configurations)
 
     def append(self, first: int, entries: Sequence[bytes]) -> None:
         self.dirty = True

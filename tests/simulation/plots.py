@@ -87,7 +87,7 @@ class Plots:
     def tempt_voters(self) -> None:
         """One member does not hear the leader, and campaigns; the others forget, or hear too late, whom they follow."""
         leader = self._cluster.leader()
-        if leader is None or len(self._cluster.nodes) < 3:
+        if leader is None or len(self._cluster.members()) < 3:
             return
         world, network = self._world, self._cluster.network
         candidate, *voters = world.random.sample([node for node in self._cluster.members() if node is not leader], 2)
@@ -105,7 +105,7 @@ class Plots:
     def tire_leader(self) -> None:
         """A leader is heard by a majority and can't work; whoever does not hear it campaigns when it gives up."""
         leader = self._cluster.leader()
-        if leader is None or leader.trio is None or len(self._cluster.nodes) < 3:
+        if leader is None or leader.trio is None or len(self._cluster.members()) < 3:
             return
         other = self._world.random.choice([node.id for node in self._cluster.members() if node is not leader])
         self._faults.noted(leader.id, f"can't work, and {other} does not hear it")
@@ -247,3 +247,37 @@ class Plots:
                 network.cut({other.id}, {node.id})
                 network.cut({node.id}, {other.id})
                 network.cut({other.id}, set(self._cluster.nodes), (Plane.DATA,))
+
+    def change_elsewhere(self, node: Node) -> None:
+        """A leader appended a configuration: it is cut off, alone or with one other, and others change another one.
+
+        Then it comes back, perhaps to lead (the known bug of single-server changes).
+        """
+        world, network = self._world, self._cluster.network
+        others = [other for other in self._cluster.nodes if other != node.id]
+        company = {node.id} | set(world.random.sample(others, min(len(others), world.random.choice((0, 1, 1, 2)))))
+        rest = set(others) - company
+        self._faults.noted("network", f"{sorted(company)} are cut off, and the others change members")
+        network.heal()
+        network.cut(company, rest)
+        network.cut(rest, company)
+        far = [self._cluster.nodes[other] for other in sorted(rest)]
+        for after in (0.35, 0.5, 0.7):
+            world.after(after, self._cluster.operators.change_somewhere, [one for one in far if one.trio])
+        world.after(world.between(0.6, 1.2), self._return_with, company)
+
+    def _return_with(self, company: set[int]) -> None:
+        """Who was cut off comes back; most of the others are out of reach for a moment."""
+        if not self._faults.on:
+            return
+        world, network = self._world, self._cluster.network
+        network.heal()
+        rest = [other for other in self._cluster.nodes if other not in company]
+        away = set(world.random.sample(rest, len(rest) * 2 // 3))
+        network.cut(away, set(self._cluster.nodes))
+        network.cut(set(self._cluster.nodes), away)
+        world.after(world.between(0.3, 0.8), self._heal)
+
+    def _heal(self) -> None:
+        if self._faults.on:
+            self._cluster.network.heal()

@@ -10,7 +10,7 @@ from tests.simulation.network import Plane
 from zraft.core.effects import Ignored, Send, ToStorage
 from zraft.core.replication import Effect, PublishCommit, Refuse, Replication, ToElection
 from zraft.core.streaming import SendChunk
-from zraft.protocol.local import CommitGroup, Lead, Ping, Pong
+from zraft.protocol.local import CommitGroup, Lead, Members, Ping, Pong
 from zraft.protocol.peer import Append, AppendAnswer, Commit, InstallAnswer, InstallSnapshot
 
 if TYPE_CHECKING:
@@ -75,11 +75,16 @@ class ReplicationActor(Actor):
                     trio.replication_to_storage.send(message)
                 case PublishCommit(group):
                     self.world.note(self.name, group)
-                    node.cluster.invariants.committed(node.id, group.term, self._before, group.commit)
+                    lead = self._core._lead
+                    voters = lead.quorum.voters if lead else frozenset()
+                    node.cluster.invariants.committed(node.id, group.term, self._before, group.commit, voters)
                     node.page.commit = group
                     node.cluster.happened("committed", node)
                 case ToElection(message):
+                    self.world.note(self.name, message)
                     trio.replication_to_election.send(message)
+                    if isinstance(message, Members):
+                        node.cluster.happened("configured", node)
                 case Refuse(message):
                     trio.replication_to_gateway.send(message)
                 case Ignored(reason):

@@ -18,6 +18,8 @@ RECOVERY_SECONDS = 5.0
 """Virtual seconds after which a healed majority must serve again: a stalled actor alone takes 2 to be noticed."""
 PATIENCE_SECONDS = 2.5
 """After which a leader that can't work has noticed."""
+SETTLE_SECONDS = 4.0
+"""So long after the last change of members, all learners that keep up are voters, and all knows of it."""
 QUIET_SECONDS = 2.0
 """And after which, left alone, all nodes must have applied the same."""
 
@@ -37,6 +39,7 @@ class Report(msgspec.Struct, frozen=True):
     unknown: int
     refused: int
     installs: int = 0
+    changes: int = 0
 
 
 class Failure(Exception):
@@ -86,6 +89,10 @@ def _run(world: World) -> Report:
     cluster = Cluster(world, world.random.choice(SIZES))
     adversary = Adversary(cluster)
     world.run_until(STORM_SECONDS)
+    cluster.operators.stop()
+    if cluster.operators.active:
+        adversary.heal()
+        world.run_until(world.now + SETTLE_SECONDS)
     if _majority_without_one(cluster) and world.chance(0.5):
         sick = (adversary.behead() if world.chance(0.2) else None) or adversary.spare_one()
         cluster.clients.avoided = sick.node
@@ -99,7 +106,7 @@ def _run(world: World) -> Report:
     _require_service(cluster, "all are well")
     clients = cluster.clients
     clients.stop()
-    world.run_until(world.now + QUIET_SECONDS)
+    world.run_until(world.now + (SETTLE_SECONDS if cluster.operators.active else QUIET_SECONDS))
     cluster.check_end()
     adversary.restart_one()  # while nobody writes, it must find out by itself what it has forgotten
     world.run_until(world.now + QUIET_SECONDS)
@@ -117,13 +124,14 @@ def _run(world: World) -> Report:
         unknown=clients.unknown,
         refused=clients.refused,
         installs=cluster.installs,
+        changes=cluster.operators.changes,
     )
 
 
 def _majority_without_one(cluster: Cluster) -> bool:
     """Whether the members that have their disks are a majority even when one of them is sick."""
-    members = cluster.members()
-    return 2 * (sum(node.newcomer is None for node in members) - 1) > len(members)
+    voters = [cluster.nodes[voter] for voter in cluster.invariants.configuration.voters()]
+    return 2 * (sum(node.newcomer is None for node in voters) - 1) > len(voters)
 
 
 def _require_service(cluster: Cluster, why: str) -> None:

@@ -72,6 +72,18 @@ class Acceptor:
             return configurations[-1]
         return record.configuration() if record else NO_CONFIGURATION
 
+    def may_campaign(self) -> bool:
+        """Whether this node votes in the newest configuration committed here, or in one behind it (trap 11).
+
+        "A server that is not part of its own latest configuration should still start new elections, as it might still
+        be needed until the Cnew entry is committed" ([D] 4.2.2): where a leader of two removes itself, the other one
+        can't do without it. Its own vote counts only if it is in the latest.
+        """
+        log = self._log
+        known = (log.record.configuration() if log.record else NO_CONFIGURATION, *log.configurations)
+        committed = max(one.index for one in known if one.index <= self.commit)
+        return any(log.member in one.voters() for one in known if one.index >= committed)
+
     def status(self) -> StorageStatus:
         """What the log holds, for election."""
         log = self._log
@@ -85,6 +97,7 @@ class Acceptor:
             self.configuration(),
             log.initial_state,
             self.commit,
+            self.may_campaign(),
         )
 
     def applied_to(self, index: int) -> None:
@@ -112,9 +125,8 @@ class Acceptor:
                 return self.on_store_record(message)
 
     def on_campaign(self, message: Campaign) -> Answer[Reply]:
-        """Take the next term and vote for ourselves, if we count at all (trap 11)."""
-        voter = self._log.member in self.configuration().voters()
-        granted = message.term > self._log.term and voter
+        """Take the next term and vote for ourselves, if we may lead at all (trap 11)."""
+        granted = message.term > self._log.term and self.may_campaign()
         if granted:
             self._enter(message.term, vote=self._log.member)
         log = self._log

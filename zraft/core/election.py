@@ -95,6 +95,7 @@ class Election:
         self.role = FOLLOWER
         self.leader = 0
         self.configuration = status.configuration
+        self._may_campaign = status.may_campaign
         self._uncounted = 0, 0  # the round that must be confirmed, to say that a configuration (its index) is counted
         self._committed_members = 0  # index of the configuration if it is known to be committed
         self._out = 0  # index of the committed configuration that this node was seen not to be in
@@ -223,7 +224,7 @@ class Election:
         ballot = self._ballot
         if ballot is None or ballot.phase is not Phase.ASKING_STORAGE:
             return told or [Ignored("no ballot waits for storage's status")]
-        if self.me not in message.configuration.voters():
+        if not message.may_campaign:
             self._ballot = None
             return [*told, Ignored("not a voter")]
         ballot.term = max(self._seen_term, message.term) + 1
@@ -273,7 +274,7 @@ class Election:
         self._ballots += 1
         self._ballot = Ballot(self._ballots, 0)  # closes the one before (S7)
         effects: list[Effect] = [ToStorage(StatusQuery())]
-        role = CANDIDATE if self.me in self.configuration.voters() else FOLLOWER
+        role = CANDIDATE if self._may_campaign else FOLLOWER
         if (self.role, self.leader) != (role, 0):
             self.role, self.leader = role, 0
             effects.append(self._publish("no leader was heard"))
@@ -405,6 +406,7 @@ class Election:
 
     def _meet_members(self, status: StorageStatus) -> list[Effect]:
         """Take over the configuration that storage has; tell people if it is committed and goes on without us."""
+        self._may_campaign = status.may_campaign
         configuration = self.configuration = status.configuration
         is_out = 0 < configuration.index <= status.commit and configuration.member(self.me) is None
         was_out, self._out = self._out, configuration.index if is_out else 0

@@ -9,6 +9,7 @@ The caller steps what has come, then calls ``flush`` once: so all that waits for
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import msgspec
@@ -88,7 +89,7 @@ Effect = (
 class _Leadership:
     """All that replication knows while it leads one term."""
 
-    def __init__(self, lead: Lead, window: tuple[int, int]) -> None:
+    def __init__(self, me: int, lead: Lead, window: tuple[int, int]) -> None:
         self.term = lead.term
         self.before = lead.last.index  # entries behind it are of our term
         self.membership = Membership(lead.configuration, lead.last.index)
@@ -99,10 +100,10 @@ class _Leadership:
         self.uncommitted: dict[int, tuple[int, int]] = {}  # by index: bytes, and the member whose gateway proposed it
         self.keep_due = 0.0
         self.seen: dict[int, int] = {}  # S9: the highest number of each gateway start, by its nonce
-        self.progress = {
-            member.id: Progress(member.id, lead.last.index, window) for member in lead.configuration.members
-        }
-        self.leaving: dict[int, float] = {}  # members that a configuration left out are fed until then all the same
+        members = {member.id for member in lead.configuration.members}
+        self.progress = {member: Progress(member, lead.last.index, window) for member in members | {me}}
+        # Whom a configuration left out is fed until then all the same; the leader itself as long as it leads.
+        self.leaving: dict[int, float] = {} if me in members else {me: math.inf}
 
     def healthy(self, me: int, now: float) -> set[int]:
         """Whose storage answered lately."""
@@ -140,6 +141,7 @@ class Replication:
         self._addresses = addresses or {}
         self._lead: _Leadership | None = None
         self._stopped = 0
+        self._seen_before: tuple[int, dict[int, int]] = 0, {}  # the term that was led last, and what it had seen (S9)
         self._next_check = 0.0
 
     @property
@@ -189,7 +191,9 @@ class Replication:
         """The ballot is won: append an empty entry of the term at once ([R] section 8, S5)."""
         if message.term <= max(self._stopped, self.term):
             return [Ignored(f"lead term {message.term}, but {max(self._stopped, self.term)} came before")]
-        self._lead = _Leadership(message, self._window)
+        if self._lead is not None:
+            self._seen_before = self._lead.term, self._lead.seen
+        self._lead = _Leadership(self.me, message, self._window)
         self._next_check = now + RETRANSMIT_SECONDS / 4
         self._append(self._lead, EntryKind.EMPTY)
         return []
@@ -199,6 +203,7 @@ class Replication:
         self._stopped = max(self._stopped, message.term)
         if self._lead is None or self._lead.term > message.term:
             return [Ignored(f"stop term {message.term}, which is not led")]
+        self._seen_before = self._lead.term, self._lead.seen
         self._lead = None
         return []
 
@@ -212,10 +217,14 @@ class Replication:
     def on_propose(self, message: Propose, now: float) -> list[Effect]:
         """Append a batch of commands, or a change of members, in the term that it names and at most once (S9)."""
         lead = self._lead
+        nonce, number = message.origin.nonce, message.origin.number
         if lead is None or lead.term != message.term:
+            term, seen = self._seen_before
+            if message.term == term and number <= seen.get(nonce, 0):
+                # A second copy, after the term is led no more: to refuse it would be to say that the first is nowhere.
+                return [Ignored(f"proposal {number} of gateway {nonce:016x} was seen in term {term}")]
             led = f"leads term {lead.term}" if lead else "does not lead"
             return [_refuse(message.origin, NotLeader.code, f"not proposed in term {message.term}: this node {led}")]
-        nonce, number = message.origin.nonce, message.origin.number
         if number <= lead.seen.get(nonce, 0):
             return [Ignored(f"proposal {number} of gateway {nonce:016x} was seen in this term")]
         if lead.uncommitted_bytes >= UNCOMMITTED_BYTES_MAX:

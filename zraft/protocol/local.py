@@ -39,6 +39,7 @@ class StorageStatus(_Message, tag=11, frozen=True):
     configuration: Configuration
     initial_state: bytes = b""
     commit: int = 0
+    may_campaign: bool = True
 
 
 class StoreRecord(_Message, tag=12, frozen=True):

@@ -366,7 +366,9 @@ def test_what_the_log_does_not_hold_can_not_be_read() -> None:
 def test_the_record_is_stored_once_and_marked_as_formed_later() -> None:  # trap 36
     log = MemoryLog(A)
     acceptor = Acceptor(log)
-    assert acceptor.step(StatusQuery(), A) == Answer(StorageStatus(A, 0, 0, NOBODY, None, False, NO_CONFIGURATION))
+    assert acceptor.step(StatusQuery(), A) == Answer(
+        StorageStatus(A, 0, 0, NOBODY, None, False, NO_CONFIGURATION, may_campaign=False)
+    )
     stored = StorageStatus(A, 0, 0, NOBODY, THREE, False, CONFIGURATION)
     assert acceptor.step(StoreRecord(THREE, formed=False), A) == Answer(stored)
     formed = StorageStatus(A, 0, 0, NOBODY, THREE, True, CONFIGURATION)

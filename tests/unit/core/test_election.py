@@ -3,6 +3,7 @@
 from functools import partial
 
 import pytest
+from msgspec.structs import replace
 
 from tests.unit.core.cast import CONFIGURATION, A, B, C, D, record_of
 from tests.unit.core.electing import LAST, TIME_OUT, TIMING, leading, new, role, status, to_others
@@ -74,9 +75,10 @@ def test_a_single_node_elects_itself() -> None:
 
 def test_who_does_not_vote_does_not_campaign() -> None:  # trap 11
     record = record_of(A, B, C, learners=(A,))
+    learner = replace(status(record=record), may_campaign=False)
     election = new(record=record)
     election.tick(11.0)
-    assert election.step(status(record=record), 11.0) == [Ignored("not a voter")]
+    assert election.step(learner, 11.0) == [Ignored("not a voter")]
 
 
 def test_a_ballot_counts_the_configuration_that_its_campaign_brought(election: Election) -> None:  # S7, trap 32
