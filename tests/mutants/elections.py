@@ -49,8 +49,8 @@ MUTANTS = (
         "a Campaign in the current term",
         "a Campaign needs T > term",
         ACCEPTOR,
-        "granted = message.term > self._log.term and voter",
-        "granted = message.term >= self._log.term and voter",
+        "granted = message.term > self._log.term and self",
+        "granted = message.term >= self._log.term and self",
     ),
     Mutant(
         "half is a majority",

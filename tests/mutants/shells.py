@@ -43,10 +43,10 @@ MUTANTS = (
     Mutant(
         "a stranger's message counts",
         "a member id is counted only if it is in the configuration (trap 36)",
-        "actors/identity.py",
-        "        if header.sender not in self._names:\n",
-        "        if False:\n",
-        test="tests/unit/actors/test_identity.py::test_any_other_message_is_refused_with_the_reason",
+        "core/ballot.py",
+        "        return Quorum(self.configuration.voters()).reached(self._granted)\n",
+        "        return len(self._granted) >= Quorum(self.configuration.voters()).size\n",
+        test="tests/unit/core/test_ballot.py",
     ),
     Mutant(
         "a wiped disk is taken back",
@@ -92,7 +92,7 @@ MUTANTS = (
         "a non-voter campaigns",
         "who is no voter does not campaign (trap 11)",
         "core/acceptor.py",
-        "        granted = message.term > self._log.term and voter\n",
+        "        granted = message.term > self._log.term and self.may_campaign()\n",
         "        granted = message.term > self._log.term\n",
         test="tests/unit/core/test_acceptor.py",
     ),

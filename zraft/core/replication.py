@@ -275,11 +275,11 @@ class Replication:
         progress = lead.progress.get(member) if lead else None
         if lead is None or progress is None:
             return [Ignored(f"answer of {member:016x}, whose storage is not fed")]
+        progress.heard = now
         if message.term > lead.term:
             return [ToElection(Deposed(message.term))]
         if message.term < lead.term:
             return [Ignored(f"answer of term {message.term}")]
-        progress.heard = now
         if isinstance(message, InstallAnswer):
             ignored = progress.snapshot_answered(message, now)
         else:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import lmdb
 
-from zraft.errors import OutOfSpace, StorageFault
+from zraft.errors import CorruptLog, OutOfSpace, StorageFault
 from zraft.store.files import make_directory
 
 TABLES_MAX = 8
@@ -112,3 +112,22 @@ def _open(
 def _free_bytes(path: Path) -> int:
     found = os.statvfs(path)
     return found.f_bavail * found.f_frsize
+
+
+def sync_failure(error: lmdb.Error | OSError, log: Path) -> str:
+    """What is said of a commit of the log that failed, and what to do.
+
+    Lack of space is no exception: LMDB reports a short write and a failed fdatasync alike.
+    """
+    full = " (the file system is full)" if lacks_space(error, log) else ""
+    return (
+        f"the log in {log} could not be made durable: {error}{full}. What the disk holds is unknown now. "
+        f"An operator must look at it, then run: zraft repair {log.parent} --acknowledge-fsync-failure"
+    )
+
+
+def corrupt_log(log: Path, index: int | None, what: str) -> CorruptLog:
+    """The error of a log that can't be trusted, or of its entry at ``index``."""
+    where = f"the log in {log}" if index is None else f"entry {index} of the log in {log}"
+    way_out = f"zraft repair {log.parent}"
+    return CorruptLog(f"{where} {what}. The node must not vote or serve with it; the way out is: {way_out}")

@@ -16,15 +16,22 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
-import google_crc32c
 import lmdb
 
 from zraft.errors import CorruptLog, IdentityRefused, InvariantViolated, ProtocolError, SyncFailed
 from zraft.protocol import codec
 from zraft.protocol.entries import ClusterRecord, Configuration, EntryId, entry_is_sound, entry_term
-from zraft.store.environment import extend_file, lacks_space, open_environment, tables_bytes, write_fault
+from zraft.store.environment import (
+    corrupt_log,
+    extend_file,
+    open_environment,
+    sync_failure,
+    tables_bytes,
+    write_fault,
+)
 from zraft.store.files import sync_directory
 from zraft.store.recent import Recent, as_fits
+from zraft.store.sealed import seal, unseal
 
 FORMAT = 2
 
@@ -386,30 +393,21 @@ class LmdbLog:
                 cursor.next()
 
     def _put(self, txn: lmdb.Transaction[bytes], name: bytes, value: bytes) -> None:
-        txn.put(name, _U32.pack(google_crc32c.value(name + value)) + value, db=self._meta)
+        txn.put(name, seal(name, value), db=self._meta)
 
     def _get(self, txn: lmdb.Transaction[bytes], name: bytes, optional: bool = False) -> bytes:
         sealed = txn.get(name, b"", self._meta)
         if optional and not sealed:
             return b""
-        value = sealed[_U32.size :]
-        if sealed[: _U32.size] != _U32.pack(google_crc32c.value(name + value)):
+        value = unseal(name, sealed)
+        if value is None:
             raise self._corrupt(None, f"has a damaged {name.decode()} in its table 'meta'")
         return value
 
     def _sync_failed(self, error: lmdb.Error | OSError) -> SyncFailed:
-        """S13: LMDB's next commit would succeed, with this one lost (trap 30a). So there is no next one.
-
-        Lack of space is no exception: LMDB reports a short write and a failed fdatasync alike.
-        """
-        full = " (the file system is full)" if lacks_space(error, self._path) else ""
-        self._failure = (
-            f"the log in {self._path} could not be made durable: {error}{full}. What the disk holds is unknown now. "
-            f"An operator must look at it, then run: zraft repair {self._path.parent} --acknowledge-fsync-failure"
-        )
+        """S13: LMDB's next commit would succeed, with this one lost (trap 30a). So there is no next one."""
+        self._failure = sync_failure(error, self._path)
         return SyncFailed(self._failure)
 
     def _corrupt(self, index: int | None, what: str) -> CorruptLog:
-        where = f"the log in {self._path}" if index is None else f"entry {index} of the log in {self._path}"
-        way_out = f"zraft repair {self._path.parent}"
-        return CorruptLog(f"{where} {what}. The node must not vote or serve with it; the way out is: {way_out}")
+        return corrupt_log(self._path, index, what)

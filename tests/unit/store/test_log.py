@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from zraft.errors import CorruptLog, IdentityRefused, InvariantViolated, OutOfSpace, StorageFault, SyncFailed
-from zraft.protocol.entries import NO_ORIGIN, ClusterRecord, EntryId, EntryKind, Member, encode_entry
+from zraft.protocol.entries import NO_ORIGIN, ClusterRecord, Configuration, EntryId, EntryKind, Member, encode_entry
 from zraft.store import environment
 from zraft.store.log import LmdbLog
 
@@ -73,6 +73,21 @@ def test_a_new_log_takes_the_id_that_it_is_given_and_keeps_it(path: Path) -> Non
     log.close()
     log = LmdbLog(path, 99, MAP_SIZE)
     assert (log.member, log.created) == (MEMBER, False)
+    log.close()
+
+
+def test_the_members_that_entries_brought_are_kept(written: Path) -> None:  # trap 33
+    learned = (
+        Configuration(2, RECORD.members),
+        Configuration(5, (*RECORD.members, Member(7, "node-2", False, "two:1"))),
+    )
+    log = LmdbLog(written, MEMBER, MAP_SIZE)
+    assert log.configurations == ()
+    log.keep_configurations(learned)
+    log.commit()
+    log.close()
+    log = LmdbLog(written, MEMBER, MAP_SIZE)
+    assert log.configurations == learned
     log.close()
 
 

@@ -1,0 +1,169 @@
+"""Defects of membership at run time (S14, [D] 4.1 to 4.2): when a change may come, and who counts from then on."""
+
+from tests.mutants.mutant import Mutant
+
+ACCEPTOR = "core/acceptor.py"
+ELECTION = "core/election.py"
+MEMBERSHIP = "core/membership.py"
+REPLICATION = "core/replication.py"
+CHANGES = "tests/unit/core/test_membership.py"
+LEADING = "tests/unit/core/test_leading_members.py"
+STORED = "tests/unit/core/test_configurations.py"
+
+MUTANTS = (
+    Mutant(
+        "members change before the term's first commit",
+        "S14 (a): an entry of the leader's term is committed before it appends a configuration (trap 31)",
+        MEMBERSHIP,
+        "        if commit <= self._before:\n",
+        "        if False:\n",
+    ),
+    Mutant(
+        "a change upon a change",
+        "S14 (b): the configuration before is committed (trap 32)",
+        MEMBERSHIP,
+        "        if self.configuration.index > commit:\n",
+        "        if False:\n",
+        test=CHANGES,
+    ),
+    Mutant(
+        "a change that the rounds do not count",
+        "S14 (c): rounds and leases count the configuration before",
+        MEMBERSHIP,
+        "        if self.configuration.index != self._counted:\n",
+        "        if False:\n",
+        test=CHANGES,
+    ),
+    Mutant(
+        "counted at once",
+        "S14 (c): a lease rests on the new configuration only when a later round was confirmed by it",
+        ELECTION,
+        "            if index and rounds.confirmed >= number:\n",
+        "            if index:\n",
+        test=LEADING,
+    ),
+    Mutant(
+        "rounds count the old members",
+        "S14 (c): rounds and leases count the configuration that was appended",
+        ELECTION,
+        "        self._rounds.count(Quorum(message.configuration.voters()))\n",
+        "",
+    ),
+    Mutant(
+        "commits count the old members",
+        "a configuration is in force from the moment on in which it is appended",
+        REPLICATION,
+        "        lead.quorum = Quorum(configuration.voters())\n",
+        "",
+    ),
+    Mutant(
+        "a configuration counts when it is committed",
+        "a configuration is in force from the moment on in which it is appended (trap 32)",
+        ACCEPTOR,
+        "            return configurations[-1]\n",
+        "            return next((c for c in reversed(configurations) if c.index <= self.commit), configurations[0])\n",
+    ),
+    Mutant(
+        "a truncated configuration stays in force",
+        "a configuration reverts when its entry is truncated",
+        ACCEPTOR,
+        "        kept = [one for one in known if one.index < first]\n",
+        "        kept = [*known]\n",
+        test=STORED,
+    ),
+    Mutant(
+        "a snapshot has no members",
+        "a snapshot brings the configuration in force at its end",
+        ACCEPTOR,
+        "        self._log.keep_configurations((configuration, *kept) if configuration else tuple(kept))\n",
+        "        self._log.keep_configurations(tuple(kept))\n",
+        test=STORED,
+    ),
+    Mutant(
+        "a restart forgets the members",
+        "an uncommitted configuration outlives a restart (trap 33)",
+        "store/log.py",
+        "                self._configurations = codec.configurations.decode(configurations)\n",
+        "                codec.configurations.decode(configurations)\n",
+        test="tests/unit/store/test_log.py",
+    ),
+    Mutant(
+        "a leader that is no voter counts itself",
+        "a leader that is not in the configuration does not count itself (trap 34)",
+        REPLICATION,
+        "        lead.quorum = Quorum(configuration.voters())\n",
+        "        lead.quorum = Quorum(configuration.voters() | {self.me})\n",
+        test=LEADING,
+    ),
+    Mutant(
+        "a removed leader stays",
+        "a removed leader steps down when the configuration is committed ([D] 4.2.2)",
+        REPLICATION,
+        "        if self.me in lead.leaving and lead.membership.configuration.index <= reached:\n",
+        "        if False:\n",
+        test=LEADING,
+    ),
+    Mutant(
+        "a removed leader leaves at once",
+        "a removed leader goes on until the configuration is committed ([D] 4.2.2)",
+        REPLICATION,
+        "        if self.me in lead.leaving and lead.membership.configuration.index <= reached:\n",
+        "        if self.me in lead.leaving:\n",
+        test=LEADING,
+    ),
+    Mutant(
+        "who has left campaigns",
+        "a node campaigns only if it votes in the newest committed configuration, or a later one (traps 11, 39)",
+        ACCEPTOR,
+        "        return any(log.member in one.voters() for one in known if one.index >= committed)\n",
+        "        return any(log.member in one.voters() for one in known)\n",
+        test=STORED,
+    ),
+    Mutant(
+        "who is still needed does not campaign",
+        "who is not in its latest configuration may be needed until that is committed ([D] 4.2.2)",
+        ACCEPTOR,
+        "        return any(log.member in one.voters() for one in known if one.index >= committed)\n",
+        "        return log.member in self.configuration().voters()\n",
+    ),
+    Mutant(
+        "the quorum is given away",
+        "a change that would lose the quorum of healthy voters is refused (trap 38)",
+        MEMBERSHIP,
+        " and not change.force and not Quorum(voters).reached(healthy):\n",
+        " and False:\n",
+        test=CHANGES,
+    ),
+    Mutant(
+        "an id is used again",
+        "a name that is known with another id is refused (trap 36)",
+        MEMBERSHIP,
+        "    if known is not None and change.member not in (0, known.id):\n",
+        "    if False:\n",
+        test=CHANGES,
+    ),
+    Mutant(
+        "a learner is promoted unripe",
+        "a learner is promoted when it has caught up and stayed healthy",
+        MEMBERSHIP,
+        "            patient = now - self._ready_since.setdefault(learner.id, now) >= READY_SECONDS\n",
+        "            patient = True\n",
+        test=CHANGES,
+    ),
+    Mutant(
+        "a leader takes members from its log",
+        "while leading T, election takes configurations only from messages of T",
+        ELECTION,
+        "        if self._rounds is None:  # a leader counts what its replication says (S14)\n",
+        "        if True:\n",
+        test=LEADING,
+    ),
+    Mutant(
+        "a second copy is refused when the term is over",
+        "an origin seen in a term is dropped, also when the term is led no more (S9)",
+        REPLICATION,
+        "            if message.term == term and number <= seen.get(nonce, 0):\n",
+        "            if False:\n",
+        test=LEADING,
+    ),
+)
