@@ -177,8 +177,8 @@ MUTANTS = (
         "S7: only a granted Campaign opens the vote",
         ELECTION,
         "        if not message.granted:\n            return self._follow(0, self.term, now)\n"
-        "        self.configuration",
-        "        self.configuration",
+        "        self._belonging.configuration",
+        "        self._belonging.configuration",
         covered_by="storage answers in order: the vote that it gave to another closes the ballot before; and who meets"
         " a higher term by the refusal does not lead below it",
     ),

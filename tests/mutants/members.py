@@ -5,6 +5,7 @@ from tests.mutants.mutant import Mutant
 ACCEPTOR = "core/acceptor.py"
 ELECTION = "core/election.py"
 MEMBERSHIP = "core/membership.py"
+LEADERSHIP = "core/leadership.py"
 REPLICATION = "core/replication.py"
 CHANGES = "tests/unit/core/test_membership.py"
 LEADING = "tests/unit/core/test_leading_members.py"
@@ -52,8 +53,8 @@ MUTANTS = (
     Mutant(
         "commits count the old members",
         "a configuration is in force from the moment on in which it is appended",
-        REPLICATION,
-        "        lead.quorum = Quorum(configuration.voters())\n",
+        LEADERSHIP,
+        "        self.quorum = Quorum(configuration.voters())\n",
         "",
     ),
     Mutant(
@@ -83,32 +84,32 @@ MUTANTS = (
         "a restart forgets the members",
         "an uncommitted configuration outlives a restart (trap 33)",
         "store/log.py",
-        "                self._configurations = codec.configurations.decode(configurations)\n",
+        "                self.configurations = codec.configurations.decode(configurations)\n",
         "                codec.configurations.decode(configurations)\n",
         test="tests/unit/store/test_log.py",
     ),
     Mutant(
         "a leader that is no voter counts itself",
         "a leader that is not in the configuration does not count itself (trap 34)",
-        REPLICATION,
-        "        lead.quorum = Quorum(configuration.voters())\n",
-        "        lead.quorum = Quorum(configuration.voters() | {self.me})\n",
+        LEADERSHIP,
+        "        self.quorum = Quorum(configuration.voters())\n",
+        "        self.quorum = Quorum(configuration.voters() | {self._me})\n",
         test=LEADING,
     ),
     Mutant(
         "a removed leader stays",
         "a removed leader steps down when the configuration is committed ([D] 4.2.2)",
-        REPLICATION,
-        "        if self.me in lead.leaving and lead.membership.configuration.index <= reached:\n",
-        "        if False:\n",
+        LEADERSHIP,
+        "        return self._me in self.leaving and self.membership.configuration.index <= self.commit\n",
+        "        return False\n",
         test=LEADING,
     ),
     Mutant(
         "a removed leader leaves at once",
         "a removed leader goes on until the configuration is committed ([D] 4.2.2)",
-        REPLICATION,
-        "        if self.me in lead.leaving and lead.membership.configuration.index <= reached:\n",
-        "        if self.me in lead.leaving:\n",
+        LEADERSHIP,
+        "        return self._me in self.leaving and self.membership.configuration.index <= self.commit\n",
+        "        return self._me in self.leaving\n",
         test=LEADING,
     ),
     Mutant(

@@ -126,7 +126,7 @@ MUTANTS = (
         "no empty entry at first",
         "S5: a leader appends an empty entry of its term at once",
         REPLICATION,
-        "        self._append(self._lead, EntryKind.EMPTY)\n",
+        "        self._lead.append(EntryKind.EMPTY)\n",
         "",
     ),
     Mutant(

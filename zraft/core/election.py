@@ -17,6 +17,7 @@ from collections.abc import Callable
 import msgspec
 
 from zraft.core.ballot import Ballot, Phase
+from zraft.core.belonging import Belonging, no_member
 from zraft.core.effects import Ignored, Notice, Send, ToGateway, ToReplication, ToStorage
 from zraft.core.lease import Lease, PublishLease
 from zraft.core.promise import Promise
@@ -94,11 +95,8 @@ class Election:
         self.me = me
         self.role = FOLLOWER
         self.leader = 0
-        self.configuration = status.configuration
-        self._may_campaign = status.may_campaign
+        self._belonging = Belonging(me, status)
         self._uncounted = 0, 0  # the round that must be confirmed, to say that a configuration (its index) is counted
-        self._committed_members = 0  # index of the configuration if it is known to be committed
-        self._out = 0  # index of the committed configuration that this node was seen not to be in
         self._published: RoleGroup | None = None
         self._timing = timing
         self._jitter = jitter
@@ -120,6 +118,11 @@ class Election:
     def term(self) -> int:
         """The term that storage is known to hold."""
         return self._promise.term
+
+    @property
+    def configuration(self) -> Configuration:
+        """The newest configuration that this actor heard of."""
+        return self._belonging.configuration
 
     def next_deadline(self) -> float:
         """When ``tick`` must be called next."""
@@ -191,7 +194,7 @@ class Election:
         durable = isinstance(message, Vote)
         if message.term < self.term or not self._promise.may_grant(now) or self._rounds is not None:
             answer = VoteAnswer if durable else PreVoteAnswer
-            removed = self._removed(candidate, message.last.index)
+            removed = self._belonging.removed(candidate, message.last.index)
             return [Send(candidate, answer(message.term, message.ballot, False, self.term, removed))]
         if durable:
             self._promise.grant(message.term, candidate)
@@ -220,7 +223,7 @@ class Election:
         self._promise.learn(message.term)
         told: list[Effect] = []
         if self._rounds is None:  # a leader counts what its replication says (S14)
-            told = self._meet_members(message)
+            told += self._belonging.learn(message)
         ballot = self._ballot
         if ballot is None or ballot.phase is not Phase.ASKING_STORAGE:
             return told or [Ignored("no ballot waits for storage's status")]
@@ -244,7 +247,7 @@ class Election:
             return [Ignored(f"answer to the campaign of closed ballot {message.ballot}")]
         if not message.granted:
             return self._follow(0, self.term, now)
-        self.configuration = message.configuration
+        self._belonging.configuration = message.configuration
         ballot.enter(Phase.VOTE, message.last, message.configuration)
         if ballot.count(self.me):
             return self._lead(ballot, now)
@@ -259,7 +262,7 @@ class Election:
         if ballot is None or not ballot.accepts(phase, message.term, message.ballot):
             return [Ignored(f"answer to ballot {message.ballot} of term {message.term}, which is closed")]
         if message.removed:
-            return [_no_member(message.removed, self.configuration.name_of(voter))]
+            return [no_member(message.removed, self.configuration.name_of(voter))]
         if not message.granted:
             return [Ignored(f"refused by {voter:016x} in term {message.storage_term}")]
         if not ballot.count(voter):
@@ -274,7 +277,7 @@ class Election:
         self._ballots += 1
         self._ballot = Ballot(self._ballots, 0)  # closes the one before (S7)
         effects: list[Effect] = [ToStorage(StatusQuery())]
-        role = CANDIDATE if self._may_campaign else FOLLOWER
+        role = CANDIDATE if self._belonging.may_campaign else FOLLOWER
         if (self.role, self.leader) != (role, 0):
             self.role, self.leader = role, 0
             effects.append(self._publish("no leader was heard"))
@@ -311,7 +314,7 @@ class Election:
         """
         if self._rounds is None or message.term != self._rounds.term:
             return [Ignored(f"members of term {message.term}, which is not led")]
-        self.configuration = message.configuration
+        self._belonging.configuration = message.configuration
         self._rounds.count(Quorum(message.configuration.voters()))
         self._uncounted = self._rounds.number + 1, message.configuration.index
         return self._begin_round(self._rounds, now)
@@ -404,23 +407,6 @@ class Election:
         told = why or ("follows" if leader else "votes or waits")
         return [*cleared, self._publish(told), *stopped]
 
-    def _meet_members(self, status: StorageStatus) -> list[Effect]:
-        """Take over the configuration that storage has; tell people if it is committed and goes on without us."""
-        self._may_campaign = status.may_campaign
-        configuration = self.configuration = status.configuration
-        is_out = 0 < configuration.index <= status.commit and configuration.member(self.me) is None
-        was_out, self._out = self._out, configuration.index if is_out else 0
-        self._committed_members = configuration.index if configuration.index <= status.commit else 0
-        if self._out == was_out:
-            return []
-        return [_no_member(self._out, "") if self._out else Notice("")]
-
-    def _removed(self, candidate: int, last: int) -> int:
-        """Index of a committed configuration, behind the candidate's log, that does not have it; 0: there is none."""
-        index = self._committed_members
-        is_out = last < index == self.configuration.index and self.configuration.member(candidate) is None
-        return index if is_out else 0
-
     def _knows_leader_of(self, term: int) -> bool:
         return self.leader != 0 and self._published is not None and self._published.term == term
 
@@ -434,11 +420,3 @@ class Election:
     def _reset_timeout(self, now: float) -> None:
         low, high = self._timing.election_min, self._timing.election_max
         self._timeout = now + low + self._jitter() * (high - low)
-
-
-def _no_member(index: int, by: str) -> Notice:
-    source = f", says {by}" if by else ""
-    return Notice(
-        f"this node is not in the configuration of log index {index}{source}: it was removed from the cluster, or is "
-        "catching up after it joined. A removed one can be stopped; with an empty data directory it may join anew"
-    )

@@ -9,21 +9,19 @@ The caller steps what has come, then calls ``flush`` once: so all that waits for
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import msgspec
 
 from zraft.core.effects import Ignored, Send, ToStorage
-from zraft.core.membership import Membership, promoted, with_addresses
+from zraft.core.leadership import Leadership
+from zraft.core.membership import promoted, with_addresses
 from zraft.core.progress import Mode, Progress
-from zraft.core.quorum import Quorum
 from zraft.core.streaming import RATE_BYTES, SendChunk, SnapshotStream
-from zraft.core.tail import Tail
 from zraft.errors import InvalidArgument, NotLeader, ResourceExhausted, ZraftError
 from zraft.protocol.client import ChangeMember
-from zraft.protocol.codec import decode_request, encode
-from zraft.protocol.entries import NO_ORIGIN, Configuration, EntryId, EntryKind, Member, Origin, encode_entry
+from zraft.protocol.codec import decode_request
+from zraft.protocol.entries import NO_ORIGIN, EntryId, EntryKind, Member, Origin
 from zraft.protocol.local import (
     CommitGroup,
     Counted,
@@ -47,10 +45,6 @@ GATEWAYS_MAX = 1_024
 RETRANSMIT_SECONDS = 0.2
 KEEP_SECONDS = 2.0
 """While a snapshot is on its way, the own storage is reminded so often to keep the entries behind it."""
-HEALTHY_SECONDS = 3.0
-"""A storage that has not answered for so long is not counted on when members are changed."""
-LEAVE_SECONDS = 10.0
-"""So long is a removed member fed on, so that it hears of its removal."""
 COMMIT_SECONDS = 0.005
 """So long may the news of a commit wait for an Append that takes it along. It does not wait where a client waits for
 it: at the own storage, and at the node whose gateway made the proposal."""
@@ -86,38 +80,6 @@ Effect = (
 )
 
 
-class _Leadership:
-    """All that replication knows while it leads one term."""
-
-    def __init__(self, me: int, lead: Lead, window: tuple[int, int]) -> None:
-        self.term = lead.term
-        self.before = lead.last.index  # entries behind it are of our term
-        self.membership = Membership(lead.configuration, lead.last.index)
-        self.quorum = Quorum(lead.configuration.voters())
-        self.tail = Tail(lead.last)
-        self.commit = 0
-        self.uncommitted_bytes = 0
-        self.uncommitted: dict[int, tuple[int, int]] = {}  # by index: bytes, and the member whose gateway proposed it
-        self.keep_due = 0.0
-        self.seen: dict[int, int] = {}  # S9: the highest number of each gateway start, by its nonce
-        members = {member.id for member in lead.configuration.members}
-        self.progress = {member: Progress(member, lead.last.index, window) for member in members | {me}}
-        # Whom a configuration left out is fed until then all the same; the leader itself as long as it leads.
-        self.leaving: dict[int, float] = {} if me in members else {me: math.inf}
-
-    def healthy(self, me: int, now: float) -> set[int]:
-        """Whose storage answered lately."""
-        return {me} | {id for id, progress in self.progress.items() if now - progress.heard <= HEALTHY_SECONDS}
-
-    def ready(self) -> set[int]:
-        """Whose storage has all that is committed."""
-        return {
-            id
-            for id, progress in self.progress.items()
-            if progress.mode is Mode.REPLICATE and progress.match >= self.commit
-        }
-
-
 class Replication:
     """The replication core of one member; ``now`` is in seconds.
 
@@ -139,7 +101,7 @@ class Replication:
         self._window = window
         self._rate = rate
         self._addresses = addresses or {}
-        self._lead: _Leadership | None = None
+        self._lead: Leadership | None = None
         self._stopped = 0
         self._seen_before: tuple[int, dict[int, int]] = 0, {}  # the term that was led last, and what it had seen (S9)
         self._next_check = 0.0
@@ -193,9 +155,9 @@ class Replication:
             return [Ignored(f"lead term {message.term}, but {max(self._stopped, self.term)} came before")]
         if self._lead is not None:
             self._seen_before = self._lead.term, self._lead.seen
-        self._lead = _Leadership(self.me, message, self._window)
+        self._lead = Leadership(self.me, message, self._window)
         self._next_check = now + RETRANSMIT_SECONDS / 4
-        self._append(self._lead, EntryKind.EMPTY)
+        self._lead.append(EntryKind.EMPTY)
         return []
 
     def on_stop(self, message: Stop) -> list[Effect]:
@@ -235,36 +197,24 @@ class Replication:
             del lead.seen[next(iter(lead.seen))]  # of the gateway start that has been silent for longest
         if message.kind == EntryKind.CONFIGURATION:
             return self._on_change(lead, message, now)
-        self._append(lead, EntryKind.COMMANDS, message.origin, message.payload)
+        lead.append(EntryKind.COMMANDS, message.origin, message.payload)
         return []
 
-    def _on_change(self, lead: _Leadership, message: Propose, now: float) -> list[Effect]:
+    def _on_change(self, lead: Leadership, message: Propose, now: float) -> list[Effect]:
         try:
             change = decode_request(message.payload)
             if not isinstance(change, ChangeMember):
                 raise InvalidArgument("this is no change of members")
-            members = lead.membership.change(change, lead.commit, lead.healthy(self.me, now), lead.ready())
+            members = lead.membership.change(change, lead.commit, lead.healthy(now), lead.ready())
         except ZraftError as error:
             return [_refuse(message.origin, error.code, error.message)]
-        return self._configure(lead, members, now, message.origin)
+        return [self._configure(lead, members, now, message.origin)]
 
     def _configure(
-        self, lead: _Leadership, members: tuple[Member, ...], now: float, origin: Origin = NO_ORIGIN
-    ) -> list[Effect]:
-        """Append a configuration; it is in force from now on ([D] 4.1)."""
-        members = with_addresses(members, self._addresses)
-        self._append(lead, EntryKind.CONFIGURATION, origin, encode(members))
-        configuration = Configuration(lead.tail.last, members)
-        lead.membership.appended(configuration)
-        lead.quorum = Quorum(configuration.voters())
-        staying = {member.id for member in members}
-        for member in staying:
-            lead.leaving.pop(member, None)
-            if member not in lead.progress:
-                lead.progress[member] = Progress(member, lead.tail.last, self._window)
-        for member in lead.progress.keys() - staying:
-            lead.leaving.setdefault(member, now + LEAVE_SECONDS)
-        return [ToElection(Members(lead.term, configuration))]
+        self, lead: Leadership, members: tuple[Member, ...], now: float, origin: Origin = NO_ORIGIN
+    ) -> ToElection:
+        configuration = lead.configure(with_addresses(members, self._addresses), now, origin)
+        return ToElection(Members(lead.term, configuration))
 
     def on_answer(self, message: AppendAnswer | InstallAnswer, member: int, now: float) -> list[Effect]:
         """A storage answered an Append, or told how far it is with the snapshot that is on its way to it.
@@ -316,9 +266,9 @@ class Replication:
         for progress in lead.progress.values():
             if progress.overdue(lead.tail.last, lead.commit, now, RETRANSMIT_SECONDS):
                 progress.retry(now, lead.tail.holds(progress.next))
-        self._let_go(lead, now)
-        learner = lead.membership.promotable(lead.ready(), lead.healthy(self.me, now), lead.commit, now)
-        return self._configure(lead, promoted(lead.membership.configuration, learner), now) if learner else []
+        lead.let_go(now)
+        learner = lead.membership.promotable(lead.ready(), lead.healthy(now), lead.commit, now)
+        return [self._configure(lead, promoted(lead.membership.configuration, learner), now)] if learner else []
 
     def flush(self, now: float) -> list[Effect]:
         """All that follows from the steps before: commit first, then what each storage lacks."""
@@ -348,24 +298,17 @@ class Replication:
         progress.send_snapshot(SnapshotStream(progress.member, snapshot, self._rate), now)
         return []
 
-    def _keep(self, lead: _Leadership, now: float) -> list[Effect]:
+    def _keep(self, lead: Leadership, now: float) -> list[Effect]:
         streams = self._streams(lead)
         if not streams or now < lead.keep_due:
             return []
         lead.keep_due = now + KEEP_SECONDS
         return [ToStorage(Keep(lead.term, min(stream.snapshot.index for stream in streams)))]
 
-    def _streams(self, lead: _Leadership) -> list[SnapshotStream]:
+    def _streams(self, lead: Leadership) -> list[SnapshotStream]:
         return [progress.stream for progress in lead.progress.values() if progress.stream is not None]
 
-    def _append(self, lead: _Leadership, kind: EntryKind, origin: Origin = NO_ORIGIN, payload: bytes = b"") -> None:
-        index = lead.tail.last + 1
-        data = encode_entry(index, lead.term, kind, origin, payload)
-        lead.tail.append(data)
-        lead.uncommitted[index] = len(data), origin.member
-        lead.uncommitted_bytes += len(data)
-
-    def _advance_commit(self, lead: _Leadership, now: float) -> list[Effect]:
+    def _advance_commit(self, lead: Leadership, now: float) -> list[Effect]:
         """The commit rule ([R] 5.3, 5.4.2).
 
         "If there exists an N such that N > commitIndex, a majority of matchIndex[i] >= N, and log[N].term ==
@@ -383,18 +326,11 @@ class Replication:
         for member, progress in lead.progress.items():
             progress.tell_by(now if member in waiting else now + COMMIT_SECONDS)
         published: list[Effect] = [PublishCommit(CommitGroup(lead.term, reached))]
-        if self.me in lead.leaving and lead.membership.configuration.index <= reached:
+        if lead.is_left():
             published.append(ToElection(Removed(lead.term)))
         return published
 
-    def _let_go(self, lead: _Leadership, now: float) -> None:
-        """Feed those no longer who know by now that they were removed, or can't be reached."""
-        removal = lead.membership.configuration.index
-        for member, end in list(lead.leaving.items()):
-            if member != self.me and (now >= end or lead.progress[member].commit >= removal):
-                del lead.leaving[member], lead.progress[member]
-
-    def _feed(self, lead: _Leadership, progress: Progress, now: float) -> list[Effect]:
+    def _feed(self, lead: Leadership, progress: Progress, now: float) -> list[Effect]:
         """Appends as far as the window allows, else the bare commit index if it is news, and due."""
         effects: list[Effect] = []
         probe = progress.mode is Mode.PROBE
@@ -412,14 +348,14 @@ class Replication:
             effects.append(self._to(progress.member, Commit(lead.term, lead.commit)))
         return effects
 
-    def _read_for(self, lead: _Leadership, progress: Progress) -> list[Effect]:
+    def _read_for(self, lead: Leadership, progress: Progress) -> list[Effect]:
         if progress.reading:
             return []
         progress.reading = True
         return [ToStorage(Read(lead.term, progress.member, progress.next, APPEND_BYTES_MAX, progress.damaged))]
 
     def _append_to(
-        self, lead: _Leadership, progress: Progress, previous: EntryId, entries: tuple[bytes, ...], now: float
+        self, lead: Leadership, progress: Progress, previous: EntryId, entries: tuple[bytes, ...], now: float
     ) -> Effect:
         progress.sent(previous.index + len(entries), sum(map(len, entries)), lead.commit, now)
         return self._to(progress.member, Append(lead.term, previous, entries, lead.commit))
@@ -427,7 +363,7 @@ class Replication:
     def _to(self, member: int, message: Append | Commit) -> Effect:
         return ToStorage(message) if member == self.me else Send(member, message)
 
-    def _trim(self, lead: _Leadership) -> None:
+    def _trim(self, lead: Leadership) -> None:
         needed = min(progress.match for progress in lead.progress.values()) + 1
         lead.tail.cut(needed, lead.progress[self.me].match + 1, TAIL_BYTES_MAX)
 

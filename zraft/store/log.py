@@ -62,6 +62,7 @@ class LmdbLog:
 
     Attributes:
         created: whether there was no log here before.
+        record, formed, configurations, generation: as in ``core.durable``; changed by their methods only.
         initial_state: as given when the log was made; empty if it began with nothing.
 
     Raises:
@@ -88,10 +89,10 @@ class LmdbLog:
         self._failure: str | None = None
         self._txn: lmdb.Transaction[bytes] | None = None
         self._member, self._term, self._vote = member, 0, 0
-        self._record: ClusterRecord | None = None
-        self._formed = False
-        self._generation = 0
-        self._configurations: tuple[Configuration, ...] = ()
+        self.record: ClusterRecord | None = None
+        self.formed = False
+        self.generation = 0
+        self.configurations: tuple[Configuration, ...] = ()
         self.initial_state = initial_state
         self._base = self._last = EntryId(0, 0)
         self._recent = Recent()
@@ -120,16 +121,6 @@ class LmdbLog:
     def vote(self) -> int:
         """The member voted for in ``term``, 0 for none ([R] votedFor)."""
         return self._vote
-
-    @property
-    def record(self) -> ClusterRecord | None:
-        """The index-0 record, once the cluster's members agreed on one."""
-        return self._record
-
-    @property
-    def formed(self) -> bool:
-        """Whether every first member is known to have stored the same record."""
-        return self._formed
 
     @property
     def base(self) -> EntryId:
@@ -161,29 +152,19 @@ class LmdbLog:
         """Store the index-0 record, or mark it as formed."""
         with self._writing() as txn:
             self._put(txn, _RECORD_NAME, bytes([formed]) + codec.encode(record))
-        self._record, self._formed = record, formed
-
-    @property
-    def configurations(self) -> tuple[Configuration, ...]:
-        """What ``keep_configurations`` stored last."""
-        return self._configurations
+        self.record, self.formed = record, formed
 
     def keep_configurations(self, configurations: tuple[Configuration, ...]) -> None:
         """Store which configurations entries brought."""
         with self._writing() as txn:
             self._put(txn, _CONFIGURATIONS_NAME, codec.encode(configurations))
-        self._configurations = configurations
-
-    @property
-    def generation(self) -> int:
-        """The number of the ``state.<generation>/`` that belongs to this log."""
-        return self._generation
+        self.configurations = configurations
 
     def set_generation(self, generation: int) -> None:
         """Give up the applied state for one of another number."""
         with self._writing() as txn:
             self._put(txn, _GENERATION_NAME, _U64.pack(generation))
-        self._generation = generation
+        self.generation = generation
 
     def term_at(self, index: int) -> int | None:
         """The term of the entry at ``index``, also at ``base``; None when the log does not know that entry."""
@@ -338,13 +319,13 @@ class LmdbLog:
         (self._member,) = _U64.unpack(self._get(txn, _MEMBER_NAME))
         self._term, self._vote, *reach = _HARD.unpack(self._get(txn, _HARD_NAME))
         self._base, self._last = EntryId(*reach[:2]), EntryId(*reach[2:])
-        self._generation = int.from_bytes(self._get(txn, _GENERATION_NAME, optional=True), "big")
+        self.generation = int.from_bytes(self._get(txn, _GENERATION_NAME, optional=True), "big")
         self.initial_state = self._get(txn, _INITIAL_NAME, optional=True)
         try:
             if record := self._get(txn, _RECORD_NAME, optional=True):
-                self._formed, self._record = bool(record[0]), codec.cluster_record.decode(record[1:])
+                self.formed, self.record = bool(record[0]), codec.cluster_record.decode(record[1:])
             if configurations := self._get(txn, _CONFIGURATIONS_NAME, optional=True):
-                self._configurations = codec.configurations.decode(configurations)
+                self.configurations = codec.configurations.decode(configurations)
         except ProtocolError as error:
             raise self._corrupt(None, f"has an unreadable record of the cluster's members: {error}") from error
 

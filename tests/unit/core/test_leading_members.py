@@ -7,8 +7,9 @@ from tests.unit.core.electing import TIMING, leading, new, status
 from tests.unit.core.replicating import LAST, TERM, accepted, lead, leader, propose, published
 from zraft.core.effects import Ignored, Notice, Send, ToReplication, ToStorage
 from zraft.core.election import FOLLOWER, Election
+from zraft.core.leadership import LEAVE_SECONDS
 from zraft.core.membership import READY_SECONDS
-from zraft.core.replication import LEAVE_SECONDS, Refuse, Replication, ToElection
+from zraft.core.replication import Refuse, Replication, ToElection
 from zraft.protocol.client import ChangeMember
 from zraft.protocol.codec import encode
 from zraft.protocol.entries import Configuration, EntryId, EntryKind, Member, Origin, encode_entry

@@ -1,0 +1,51 @@
+"""What an election actor knows of the members, and of its own place among them, while it does not lead.
+
+It comes from storage, which says so whenever the configuration in its log changes, or is committed. A leader counts
+what its replication tells it (S14).
+"""
+
+from __future__ import annotations
+
+from zraft.core.effects import Notice
+from zraft.protocol.local import StorageStatus
+
+
+class Belonging:
+    """The configuration in force, as far as it was heard of. ``may_campaign``: see ``Acceptor``."""
+
+    def __init__(self, me: int, status: StorageStatus) -> None:
+        self._me = me
+        self.configuration = status.configuration
+        self.may_campaign = status.may_campaign
+        self._committed = 0  # index of the configuration if it is known to be committed
+        self._out = 0  # index of the committed configuration that this node was seen not to be in
+
+    def learn(self, status: StorageStatus) -> list[Notice]:
+        """Take over what storage has; tells people when a committed configuration goes on without this node."""
+        self.may_campaign = status.may_campaign
+        configuration = self.configuration = status.configuration
+        is_committed = configuration.index <= status.commit
+        self._committed = configuration.index if is_committed else 0
+        before = self._out
+        self._out = self._committed if configuration.member(self._me) is None else 0
+        if self._out == before:
+            return []
+        return [no_member(self._out, "") if self._out else Notice("")]
+
+    def removed(self, candidate: int, last: int) -> int:
+        """Index of a committed configuration behind ``last``, the end of the candidate's log, without it; 0: none.
+
+        One that goes further may know of a later configuration, which has the candidate.
+        """
+        index = self._committed
+        is_out = last < index == self.configuration.index and self.configuration.member(candidate) is None
+        return index if is_out else 0
+
+
+def no_member(index: int, by: str) -> Notice:
+    """What people are told of a node that the configuration at ``index`` does not have; ``by``: who says so."""
+    source = f", says {by}" if by else ""
+    return Notice(
+        f"this node is not in the configuration of log index {index}{source}: it was removed from the cluster, or is "
+        "catching up after it joined. A removed one can be stopped; with an empty data directory it may join anew"
+    )

@@ -1,0 +1,87 @@
+"""One term of one leader: its entries, what it knows of each storage, and who counts."""
+
+from __future__ import annotations
+
+import math
+
+from zraft.core.membership import Membership
+from zraft.core.progress import Mode, Progress
+from zraft.core.quorum import Quorum
+from zraft.core.tail import Tail
+from zraft.protocol.codec import encode
+from zraft.protocol.entries import NO_ORIGIN, Configuration, EntryKind, Member, Origin, encode_entry
+from zraft.protocol.local import Lead
+
+HEALTHY_SECONDS = 3.0
+"""A storage that has not answered for so long is not counted on when members are changed."""
+LEAVE_SECONDS = 10.0
+"""So long is a removed member fed on, so that it hears of its removal."""
+
+
+class Leadership:
+    """All that replication knows while it leads one term."""
+
+    def __init__(self, me: int, lead: Lead, window: tuple[int, int]) -> None:
+        self._me = me
+        self._window = window
+        self.term = lead.term
+        self.before = lead.last.index  # entries behind it are of our term
+        self.membership = Membership(lead.configuration, lead.last.index)
+        self.quorum = Quorum(lead.configuration.voters())
+        self.tail = Tail(lead.last)
+        self.commit = 0
+        self.uncommitted_bytes = 0
+        self.uncommitted: dict[int, tuple[int, int]] = {}  # by index: bytes, and the member whose gateway proposed it
+        self.keep_due = 0.0
+        self.seen: dict[int, int] = {}  # S9: the highest number of each gateway start, by its nonce
+        members = {member.id for member in lead.configuration.members}
+        self.progress = {member: Progress(member, lead.last.index, window) for member in members | {me}}
+        # Whom a configuration left out is fed until then all the same; the leader itself as long as it leads.
+        self.leaving: dict[int, float] = {} if me in members else {me: math.inf}
+
+    def append(self, kind: EntryKind, origin: Origin = NO_ORIGIN, payload: bytes = b"") -> None:
+        """The next entry of the term."""
+        index = self.tail.last + 1
+        data = encode_entry(index, self.term, kind, origin, payload)
+        self.tail.append(data)
+        self.uncommitted[index] = len(data), origin.member
+        self.uncommitted_bytes += len(data)
+
+    def configure(self, members: tuple[Member, ...], now: float, origin: Origin = NO_ORIGIN) -> Configuration:
+        """Append a configuration; it is in force from now on ([D] 4.1)."""
+        self.append(EntryKind.CONFIGURATION, origin, encode(members))
+        configuration = Configuration(self.tail.last, members)
+        self.membership.appended(configuration)
+        self.quorum = Quorum(configuration.voters())
+        staying = {member.id for member in members}
+        for member in staying:
+            self.leaving.pop(member, None)
+            if member not in self.progress:
+                self.progress[member] = Progress(member, self.tail.last, self._window)
+        for member in self.progress.keys() - staying:
+            self.leaving.setdefault(member, math.inf if member == self._me else now + LEAVE_SECONDS)
+        return configuration
+
+    def let_go(self, now: float) -> None:
+        """Feed those no longer who know by now that they were removed, or can't be reached."""
+        removal = self.membership.configuration.index
+        for member, end in list(self.leaving.items()):
+            if now >= end or (end < math.inf and self.progress[member].commit >= removal):
+                del self.leaving[member], self.progress[member]
+
+    def is_left(self) -> bool:
+        """Whether a committed configuration goes on without this leader ([D] 4.2.2)."""
+        return self._me in self.leaving and self.membership.configuration.index <= self.commit
+
+    def healthy(self, now: float) -> set[int]:
+        """Whose storage answered lately."""
+        lately = {member for member, progress in self.progress.items() if now - progress.heard <= HEALTHY_SECONDS}
+        return lately | {self._me}
+
+    def ready(self) -> set[int]:
+        """Whose storage has all that is committed."""
+        return {
+            member
+            for member, progress in self.progress.items()
+            if progress.mode is Mode.REPLICATE and progress.match >= self.commit
+        }
