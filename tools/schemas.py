@@ -42,7 +42,10 @@ CLIENT_MESSAGES: list[tuple[str, str, Any]] = [
     ("header", TO_CLIENT, client.ResponseHeader),
     *(("request", TO_GATEWAY, message) for message in get_args(client.Request)),
     *(("response", TO_CLIENT, message) for message in get_args(client.Response)),
-    *(("part", PARTS, message) for message in (client.ErrorInfo, client.KeyValue, client.PeerInfo)),
+    *(
+        ("part", PARTS, message)
+        for message in (client.ErrorInfo, client.KeyValue, client.PeerInfo, client.MemberInfo)
+    ),
 ]
 PEER_MESSAGES: list[tuple[str, str, Any]] = [
     ("header", "node to node", peer.PeerHeader),
@@ -132,6 +135,7 @@ def type_of(info: msgspec.inspect.Type) -> list[Any]:
         msgspec.inspect.IntType: "int",
         msgspec.inspect.BytesType: "bytes",
         msgspec.inspect.StrType: "str",
+        msgspec.inspect.LiteralType: "str",  # which ones, the meaning tells
         msgspec.inspect.BoolType: "bool",
         msgspec.inspect.NoneType: "nil",
     }
