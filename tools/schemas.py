@@ -42,10 +42,7 @@ CLIENT_MESSAGES: list[tuple[str, str, Any]] = [
     ("header", TO_CLIENT, client.ResponseHeader),
     *(("request", TO_GATEWAY, message) for message in get_args(client.Request)),
     *(("response", TO_CLIENT, message) for message in get_args(client.Response)),
-    *(
-        ("part", PARTS, message)
-        for message in (client.ErrorInfo, client.KeyValue, client.PeerInfo, client.MemberInfo)
-    ),
+    *(("part", PARTS, message) for message in (client.ErrorInfo, client.KeyValue, client.PeerInfo, client.MemberInfo)),
 ]
 PEER_MESSAGES: list[tuple[str, str, Any]] = [
     ("header", "node to node", peer.PeerHeader),

@@ -14,6 +14,8 @@ from zraft.protocol.local import Lead
 
 HEALTHY_SECONDS = 3.0
 """A storage that has not answered for so long is not counted on when members are changed."""
+READY_LAG_SECONDS = 0.5
+"""A storage that has all that was committed so long ago keeps up; it never has all of now while writes go on."""
 LEAVE_SECONDS = 10.0
 """So long is a removed member fed on, so that it hears of its removal."""
 
@@ -33,6 +35,7 @@ class Leadership:
         self.uncommitted_bytes = 0
         self.uncommitted: dict[int, tuple[int, int]] = {}  # by index: bytes, and the member whose gateway proposed it
         self.keep_due = 0.0
+        self._committed = lead.last.index, -math.inf  # a commit index of a while ago, and since when it is one
         self.seen: dict[int, int] = {}  # S9: the highest number of each gateway start, by its nonce
         members = {member.id for member in lead.configuration.members}
         self.progress = {member: Progress(member, lead.last.index, window) for member in members | {me}}
@@ -78,10 +81,13 @@ class Leadership:
         lately = {member for member, progress in self.progress.items() if now - progress.heard <= HEALTHY_SECONDS}
         return lately | {self._me}
 
-    def ready(self) -> set[int]:
-        """Whose storage has all that is committed."""
+    def ready(self, now: float) -> set[int]:
+        """Whose storage keeps up with what is committed."""
+        committed, since = self._committed
+        if now - since >= READY_LAG_SECONDS:
+            self._committed = self.commit, now
         return {
             member
             for member, progress in self.progress.items()
-            if progress.mode is Mode.REPLICATE and progress.match >= self.commit
+            if progress.mode is Mode.REPLICATE and progress.match >= committed
         }

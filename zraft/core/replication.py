@@ -205,7 +205,7 @@ class Replication:
             change = decode_request(message.payload)
             if not isinstance(change, ChangeMember):
                 raise InvalidArgument("this is no change of members")
-            members = lead.membership.change(change, lead.commit, lead.healthy(now), lead.ready())
+            members = lead.membership.change(change, lead.commit, lead.healthy(now), lead.ready(now))
         except ZraftError as error:
             return [_refuse(message.origin, error.code, error.message)]
         return [self._configure(lead, members, now, message.origin)]
@@ -267,7 +267,7 @@ class Replication:
             if progress.overdue(lead.tail.last, lead.commit, now, RETRANSMIT_SECONDS):
                 progress.retry(now, lead.tail.holds(progress.next))
         lead.let_go(now)
-        learner = lead.membership.promotable(lead.ready(), lead.healthy(now), lead.commit, now)
+        learner = lead.membership.promotable(lead.ready(now), lead.healthy(now), lead.commit, now)
         return [self._configure(lead, promoted(lead.membership.configuration, learner), now)] if learner else []
 
     def flush(self, now: float) -> list[Effect]:

@@ -1,0 +1,199 @@
+"""Members come and go while clients write: joined, replaced, removed, killed at the worst moment (S14, traps 31-39)."""
+
+import contextlib
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from msgspec.structs import replace
+
+from tests.cluster.load import Load
+from tests.cluster.nodes import ROOT, Node, command, started
+from tests.cluster.running import NODES, WAIT_S, free_ports, own_runtime
+from tests.waiting import wait_until
+from zraft import Client
+from zraft.cluster import LocalCluster
+from zraft.config import Settings
+from zraft.errors import IdentityRefused, ZraftError
+from zraft.protocol.client import MemberInfo
+
+pytestmark = pytest.mark.cluster
+
+SPARES = 3
+
+T = TypeVar("T")
+
+
+class Stage:
+    """A cluster of three, settings for nodes that may join it, and clients of all of them."""
+
+    def __init__(self, home: Path, cluster: LocalCluster, spares: list[Settings], exits: contextlib.ExitStack) -> None:
+        self.home = home
+        self.cluster = cluster
+        self.spares = spares
+        self.endpoints = [*cluster.endpoints(), *(one.client_endpoint() for one in spares)]
+        self.client = exits.enter_context(Client(self.endpoints, timeout=WAIT_S))
+        self._exits = exits
+
+    def start(self, settings: Settings) -> Node:
+        """A node that runs until the end of the test, unless that ends it."""
+        return self._exits.enter_context(started(settings, self.home))
+
+    def ask(self, question: Callable[[Client], T]) -> list[T]:
+        """What the nodes that answer say."""
+        told = []
+        for endpoint in self.endpoints:
+            with contextlib.suppress(ZraftError), Client(endpoint, timeout=1.0) as client:
+                told.append(question(client))
+        return told
+
+    def members(self) -> dict[str, MemberInfo]:
+        """Those of the newest configuration that any node tells."""
+        newest = max(self.ask(Client.members), key=lambda one: one.index)
+        return {member.name: member for member in newest.members}
+
+    def leader(self) -> str:
+        """Who leads the newest term, once somebody does."""
+
+        def newest() -> str:
+            leaders = [one for one in self.ask(Client.status) if one.state == "leader"]
+            return max(leaders, key=lambda one: one.current_term).node_id if leaders else ""
+
+        return wait_until(newest, WAIT_S, "a leader")
+
+    def wait_for_voter(self, name: str) -> None:
+        wait_until(lambda: name in (now := self.members()) and now[name].voter, WAIT_S, f"{name} to be a voter")
+
+    def equal(self, names: set[str]) -> None:
+        """Returns when these nodes follow one leader and have applied the same; all of them must hold the same then."""
+
+        def applied() -> bool:
+            told = [one for one in self.ask(Client.status) if one.node_id in names]
+            return len(told) == len(names) and len({(one.leader_id, one.last_applied) for one in told}) == 1
+
+        wait_until(applied, WAIT_S, f"{sorted(names)} to be equal")
+        contents = self.ask(lambda client: (client.status().node_id, list(client.range(consistency="serializable"))))
+        first, *others = [content for name, content in contents if name in names]
+        assert all(other == first for other in others)
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    with own_runtime():
+        ports = free_ports(NODES + SPARES)
+        planned = LocalCluster(tmp_path, NODES + SPARES, ports=ports)
+        cluster = LocalCluster(tmp_path, NODES, ports=ports)
+        join = ",".join(cluster.endpoints())
+        spares = [replace(planned.settings(name), peers={}, join=join) for name in planned.names[NODES:]]
+        cluster.up()
+        try:
+            with contextlib.ExitStack() as exits:
+                yield Stage(tmp_path, cluster, spares, exits)
+        finally:
+            cluster.down()
+
+
+def test_all_members_are_replaced_one_by_one_under_load(stage: Stage) -> None:
+    load = Load(stage.endpoints)
+    with load:
+        for old, new in zip(stage.cluster.names, stage.spares, strict=True):
+            stage.start(new)
+            stage.wait_for_voter(new.id)
+            stage.client.remove_member(old)
+            load.wait_for_progress()
+            stage.cluster.kill(old)
+            load.wait_for_progress()
+    members = stage.members()
+    assert {name for name, one in members.items() if one.voter} == {one.id for one in stage.spares} == members.keys()
+    load.verify()
+    stage.equal({one.id for one in stage.spares})
+
+
+def test_a_dead_member_is_replaced_by_one_command(stage: Stage) -> None:
+    dead, (new, *_) = "node-2", stage.spares
+    load = Load(stage.endpoints)
+    with load:
+        stage.cluster.kill(dead)
+        stage.start(new)
+        endpoints = ",".join(stage.endpoints)
+        line = [
+            sys.executable,
+            "-m",
+            "zraft.cli",
+            "member",
+            "replace",
+            dead,
+            new.id,
+            new.peer_endpoint(),
+            "--endpoints",
+            endpoints,
+        ]
+        done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=90, check=False)
+        assert (done.returncode, done.stdout) == (0, f"{new.id} has taken the place of {dead}\n"), done.stderr
+        load.wait_for_progress()
+    assert stage.members().keys() == {"node-1", "node-3", new.id}
+    load.verify()
+
+
+def test_leader_and_newcomer_die_in_the_middle_of_a_change(stage: Stage) -> None:
+    new = stage.spares[0]
+    load = Load(stage.endpoints)
+    with load:
+        newcomer = stage.start(new)
+        wait_until(lambda: new.id in stage.members(), WAIT_S, "the newcomer to be known")
+        newcomer.kill()
+        leader = stage.leader()
+        stage.cluster.kill(leader)
+        load.wait_for_progress()
+        stage.cluster.restart(leader)
+        stage.start(new)
+        stage.wait_for_voter(new.id)
+        leaver = stage.leader()
+        stage.client.remove_member(leaver)
+        load.wait_for_progress()
+    load.verify()
+
+
+def test_a_wiped_node_comes_back_under_its_old_name_once_the_old_member_is_removed(stage: Stage) -> None:  # trap 36
+    leader = stage.cluster.leader()
+    name = next(name for name in stage.cluster.names if name != leader)
+    settings = stage.cluster.settings(name)
+    stage.cluster.kill(name)
+    shutil.rmtree(settings.data_path())
+    again = replace(settings, peers={}, join=",".join(stage.cluster.endpoints()))
+    done = subprocess.run(command(again), cwd=ROOT, capture_output=True, text=True, timeout=WAIT_S, check=False)
+    assert done.returncode == IdentityRefused.exit_code
+    assert f"run: zraft member remove {name}" in done.stderr
+    with Client(stage.cluster.settings(leader).client_endpoint(), timeout=WAIT_S) as client:
+        client.remove_member(name)
+    stage.start(again)
+    stage.wait_for_voter(name)
+    stage.equal(set(stage.cluster.names))
+
+
+def test_who_was_removed_while_it_was_away_says_so_and_disturbs_nobody(stage: Stage) -> None:  # trap 39
+    leader = stage.cluster.leader()
+    name = next(name for name in stage.cluster.names if name != leader)
+    stage.cluster.kill(name)
+    with Client(stage.cluster.settings(leader).client_endpoint(), timeout=WAIT_S) as client:
+        client.remove_member(name)
+        for number in range(20):
+            client.put("k", str(number))
+        before = client.status()
+        node = stage.start(stage.cluster.settings(name))
+        node.wait_for_reason("it was removed from the cluster")
+        after = client.status()
+    assert (before.current_term, before.leader_id) == (after.current_term, after.leader_id)
+
+
+def test_a_joining_node_can_be_stopped_and_waits_for_its_cluster(stage: Stage) -> None:
+    new = replace(stage.spares[0], join="127.0.0.1:1")
+    node = stage.start(new)
+    wait_until(lambda: "waiting for the cluster to join" in node.log(), WAIT_S, "the node to wait")
+    node.process.send_signal(signal.SIGTERM)
+    node.process.wait(WAIT_S)
