@@ -1,6 +1,16 @@
 """All mutants."""
 
-from tests.mutants import elections, history, installing, leases, replicating, restoring, shells, snapshots
+from tests.mutants import (
+    elections,
+    history,
+    installing,
+    leases,
+    replicating,
+    restoring,
+    shells,
+    snapshots,
+    transferring,
+)
 
 MUTANTS = (
     elections.MUTANTS
@@ -11,4 +21,5 @@ MUTANTS = (
     + snapshots.MUTANTS
     + restoring.MUTANTS
     + history.MUTANTS
+    + transferring.MUTANTS
 )

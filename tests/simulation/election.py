@@ -7,8 +7,9 @@ from tests.simulation.actors import Actor
 from tests.simulation.invariants import require
 from tests.simulation.network import Plane
 from zraft.core.effects import Ignored, Send, ToGateway, ToReplication, ToStorage
-from zraft.core.election import LEADER, REPLICATION, STORAGE, Effect, Election, PublishRole
+from zraft.core.election import Election
 from zraft.core.lease import PublishLease
+from zraft.core.roles import LEADER, REPLICATION, STORAGE, Effect, PublishRole
 from zraft.protocol.local import (
     Campaign,
     CampaignAnswer,

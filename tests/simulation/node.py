@@ -10,9 +10,9 @@ from tests.simulation.newcomer import Newcomer, formation_of
 from tests.simulation.page import Page
 from tests.simulation.snapshots import Snapshots, unpack
 from tests.simulation.trio import Trio
-from zraft.core.election import Timing
 from zraft.core.lease import lease_seconds
 from zraft.core.records import APPLIED, AppliedState, read_applied
+from zraft.core.roles import Timing
 from zraft.protocol import codec
 from zraft.protocol.entries import EntryId
 from zraft.protocol.peer import (

@@ -4,7 +4,7 @@ from tests.simulation.cluster import Cluster
 from tests.simulation.faults import PLANES, Faults
 from tests.simulation.network import Plane
 from tests.simulation.node import Node
-from zraft.core.election import LEADER
+from zraft.core.roles import LEADER
 
 
 class Plots:

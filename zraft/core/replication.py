@@ -18,7 +18,19 @@ from zraft.core.streaming import RATE_BYTES, SendChunk, SnapshotStream
 from zraft.core.tail import Tail
 from zraft.errors import NotLeader, ResourceExhausted
 from zraft.protocol.entries import NO_ORIGIN, EntryId, EntryKind, Origin, encode_entry
-from zraft.protocol.local import CommitGroup, Deposed, Keep, Lead, Propose, Read, ReadAnswer, Stop
+from zraft.protocol.local import (
+    CommitGroup,
+    Deposed,
+    HandOver,
+    Keep,
+    Lead,
+    Propose,
+    Read,
+    ReadAnswer,
+    Ready,
+    Resume,
+    Stop,
+)
 from zraft.protocol.peer import Append, AppendAnswer, Commit, InstallAnswer, NotProposed
 
 APPEND_BYTES_MAX = 1 << 20
@@ -43,7 +55,7 @@ class PublishCommit(msgspec.Struct, frozen=True):
 class ToElection(msgspec.Struct, frozen=True):
     """Send ``message`` to the election actor of this node."""
 
-    message: Deposed
+    message: Deposed | Ready
 
 
 class Refuse(msgspec.Struct, frozen=True):
@@ -52,7 +64,7 @@ class Refuse(msgspec.Struct, frozen=True):
     message: NotProposed
 
 
-Message = Lead | Stop | Propose | AppendAnswer | InstallAnswer | ReadAnswer
+Message = Lead | Stop | HandOver | Resume | Propose | AppendAnswer | InstallAnswer | ReadAnswer
 Effect = (
     Send[Append | Commit]
     | SendChunk
@@ -76,6 +88,8 @@ class _Leadership:
         self.uncommitted_bytes = 0
         self.uncommitted: dict[int, tuple[int, int]] = {}  # by index: bytes, and the member whose gateway proposed it
         self.keep_due = 0.0
+        self.hand_over: HandOver | None = None
+        self.ready_told = False
         self.seen: dict[int, int] = {}  # S9: the highest number of each gateway start, by its nonce
         self.progress = {
             member.id: Progress(member.id, lead.last.index, window) for member in lead.configuration.members
@@ -139,6 +153,8 @@ class Replication:
                 return self.on_lead(message, now)
             case Stop():
                 return self.on_stop(message)
+            case HandOver() | Resume():
+                return self.on_hand_over(message)
 
     def on_lead(self, message: Lead, now: float) -> list[Effect]:
         """The ballot is won: append an empty entry of the term at once ([R] section 8, S5)."""
@@ -157,12 +173,25 @@ class Replication:
         self._lead = None
         return []
 
+    def on_hand_over(self, message: HandOver | Resume) -> list[Effect]:
+        """Take no proposals until the leadership is handed over ([D] 3.10), or nobody took it.
+
+        So the last index stands still, and a member that has all up to it stays worthy of every vote (trap 10).
+        """
+        if self._lead is None or self._lead.term != message.term:
+            return [Ignored(f"a hand-over of term {message.term}, which is not led")]
+        self._lead.hand_over = message if isinstance(message, HandOver) else None
+        self._lead.ready_told = False
+        return []
+
     def on_propose(self, message: Propose) -> list[Effect]:
         """Append a batch of commands, in the term that it names and at most once (S9)."""
         lead = self._lead
         if lead is None or lead.term != message.term:
             led = f"leads term {lead.term}" if lead else "does not lead"
             return [_refuse(message.origin, NotLeader.code, f"not proposed in term {message.term}: this node {led}")]
+        if lead.hand_over is not None:
+            return [_refuse(message.origin, NotLeader.code, "not proposed: the leadership is being handed over")]
         nonce, number = message.origin.nonce, message.origin.number
         if number <= lead.seen.get(nonce, 0):
             return [Ignored(f"proposal {number} of gateway {nonce:016x} was seen in this term")]
@@ -237,8 +266,21 @@ class Replication:
             if progress.stream is not None:
                 effects += progress.stream.send(lead.term, now)
         effects += self._keep(lead, now)
+        effects += self._ready(lead)
         self._trim(lead)
         return effects
+
+    def _ready(self, lead: _Leadership) -> list[Effect]:
+        """Whether somebody may take over: the first candidate that has every entry."""
+        order = lead.hand_over
+        if order is None or lead.ready_told:
+            return []
+        fed = [one for one in order.candidates if one in lead.progress]
+        matching = [one for one in fed if lead.progress[one].match == lead.tail.last]
+        if not matching:
+            return []
+        lead.ready_told = True
+        return [ToElection(Ready(order.term, order.number, matching[0]))]
 
     def _on_cut(self, message: ReadAnswer, progress: Progress, now: float) -> list[Effect]:
         """What a peer lacks was cut from the log ([R] section 7): a snapshot takes its place, once there is one.
