@@ -19,6 +19,7 @@ _COMMANDS = {
     "dev": "dev.dev",
     "get": "kv.get",
     "health": "health.health",
+    "leader": "leader.leader",
     "node": "node.node",
     "put": "kv.put",
     "range": "ranges.range_of_keys",

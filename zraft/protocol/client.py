@@ -24,6 +24,7 @@ KEY_BYTES_MAX = 400
 """LMDB takes keys of 511 bytes; the rest is room for what zraft may put around a key."""
 BATCH_OPERATIONS_MAX = 10_000
 RANGE_ITEMS_MAX = 10_000
+MEMBER_NAME_BYTES_MAX = 63
 BACKUP_NAME_BYTES_MAX = 16
 BACKUP_CHUNK_BYTES = 1 << 20
 REPLY_BYTES_MAX = 4 << 20
@@ -166,7 +167,13 @@ class ReadBackup(_Request, tag=9, frozen=True):
     offset: int = 0
 
 
-Request = Put | Delete | Batch | Get | Range | ClusterStatus | Compact | ReadBackup
+class TransferLeadership(_Request, tag=10, frozen=True):
+    """Have the leader hand over to the member named ``to``; empty: to one that is ready. Only the leader takes it."""
+
+    to: str = ""
+
+
+Request = Put | Delete | Batch | Get | Range | ClusterStatus | Compact | ReadBackup | TransferLeadership
 Command = Put | Delete | Batch | Compact
 """What may stand in the log."""
 
@@ -301,6 +308,13 @@ class BackupChunk(_Answer, tag=9, frozen=True):
     data: bytes
 
 
+class TransferResult(_Answer, tag=10, frozen=True):
+    """The member named ``leader`` leads now, in ``term``."""
+
+    leader: str
+    term: int
+
+
 Response = (
     PutResult
     | DeleteResult
@@ -311,4 +325,5 @@ Response = (
     | ErrorResult
     | CompactResult
     | BackupChunk
+    | TransferResult
 )
