@@ -19,7 +19,7 @@ from tests.simulation.describe import describe
 from tests.simulation.memory import MemoryLog
 from zraft.core.acceptor import Acceptor
 from zraft.core.effects import Answer, Ignored, Send, ToGateway, ToReplication, ToStorage
-from zraft.core.election import LEADER, Effect as ElectionEffect, Election, PublishRole, Timing
+from zraft.core.election import Election
 from zraft.core.installation import (
     Effect as InstallEffect,
     Install,
@@ -30,6 +30,7 @@ from zraft.core.installation import (
 )
 from zraft.core.lease import PublishLease
 from zraft.core.replication import Effect as ReplicationEffect, PublishCommit, Refuse, Replication, ToElection
+from zraft.core.roles import LEADER, Effect as ElectionEffect, PublishRole, Timing
 from zraft.core.streaming import SendChunk
 from zraft.protocol.entries import ClusterRecord, EntryId, EntryKind, Member, Origin, encode_entry
 from zraft.protocol.local import Keep, Lead, LeaseGroup, Ping, Propose, ReadAnswer, Stop

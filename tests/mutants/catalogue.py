@@ -10,6 +10,7 @@ from tests.mutants import (
     restoring,
     shells,
     snapshots,
+    transferring,
 )
 
 MUTANTS = (
@@ -22,4 +23,5 @@ MUTANTS = (
     + restoring.MUTANTS
     + history.MUTANTS
     + members.MUTANTS
+    + transferring.MUTANTS
 )

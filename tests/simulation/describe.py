@@ -7,10 +7,13 @@ from zraft.protocol.local import (
     Campaign,
     CampaignAnswer,
     CommitGroup,
+    HandOver,
     Keep,
     Lead,
     Read,
     ReadAnswer,
+    Ready,
+    Resume,
     RoleGroup,
     StorageStatus,
 )
@@ -25,6 +28,7 @@ from zraft.protocol.peer import (
     PreVote,
     PreVoteAnswer,
     SnapshotId,
+    TimeoutNow,
     Vote,
     VoteAnswer,
 )
@@ -47,7 +51,14 @@ def describe(what: object) -> str:
         case HeartbeatAnswer(term, number, acknowledged, current):
             return f"HeartbeatAnswer t{term} round {number}" + ("" if acknowledged else f" refused, t{current}")
         case PreVote(term, ballot, last) | Vote(term, ballot, last):
-            return f"{type(what).__name__} t{term} ballot {ballot} last {last}"
+            asked = " by transfer" if isinstance(what, Vote) and what.transfer else ""
+            return f"{type(what).__name__} t{term} ballot {ballot} last {last}{asked}"
+        case TimeoutNow(term) | Resume(term):
+            return f"{type(what).__name__} t{term}"
+        case HandOver(term, number, candidates):
+            return f"HandOver #{number} t{term} to {' or '.join(map(str, candidates))}"
+        case Ready(term, number, target):
+            return f"Ready #{number} t{term} {target}"
         case PreVoteAnswer() | VoteAnswer():
             granted = "granted" if what.granted else f"refused, t{what.storage_term}"
             return f"{type(what).__name__} t{what.term} ballot {what.ballot} {granted}"

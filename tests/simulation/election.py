@@ -7,8 +7,9 @@ from tests.simulation.actors import Actor
 from tests.simulation.invariants import require
 from tests.simulation.network import Plane
 from zraft.core.effects import Ignored, Notice, Send, ToGateway, ToReplication, ToStorage
-from zraft.core.election import LEADER, REPLICATION, STORAGE, Effect, Election, PublishRole
+from zraft.core.election import Election
 from zraft.core.lease import PublishLease
+from zraft.core.roles import LEADER, REPLICATION, STORAGE, Effect, PublishRole
 from zraft.protocol.local import (
     Campaign,
     CampaignAnswer,
@@ -19,7 +20,7 @@ from zraft.protocol.local import (
     VoteQuery,
     VoteQueryAnswer,
 )
-from zraft.protocol.peer import HeartbeatAnswer, PreVote, PreVoteAnswer, Vote, VoteAnswer
+from zraft.protocol.peer import HeartbeatAnswer, PreVote, PreVoteAnswer, TimeoutNow, Vote, VoteAnswer
 
 if TYPE_CHECKING:
     from tests.simulation.node import Node
@@ -97,6 +98,16 @@ class ElectionActor(Actor):
                 self._told = what, message.ballot
                 self._node.cluster.happened(what, self._node)
 
+    def _check_transfer(self, to: int, message: object) -> None:
+        node, invariants = self._node, self._node.cluster.invariants
+        if isinstance(message, TimeoutNow):
+            require(node.page.lease is None, "S8: who hands over has cleared its lease", node=node.id)
+            invariants.handed_over(message.term, to)
+            node.successor = to
+            node.cluster.happened("handing over", node)
+        elif isinstance(message, Vote) and message.transfer:
+            invariants.asked_by_transfer(node.id, message.term)
+
     def _note_decision(self, message: object) -> None:
         """Only a refusal takes a grant back (S7)."""
         match message:
@@ -116,6 +127,7 @@ class ElectionActor(Actor):
             match effect:
                 case Send(to, message):
                     self._tell_of_ballot(message)
+                    self._check_transfer(to, message)
                     answers = self._routes.get(to, 0) if isinstance(message, ANSWERS) else None
                     node.send(Plane.CONTROL, to, message, answers)
                 case ToStorage(message):

@@ -3,6 +3,7 @@
 from tests.simulation.cluster import Cluster
 from tests.simulation.network import CALM, Plane, Weather
 from tests.simulation.node import Node
+from zraft.protocol.local import TransferRequest
 
 PLANES = tuple(Plane)
 SYNC_SECONDS = (0.000_5, 0.005, 0.05, 0.2)
@@ -46,6 +47,20 @@ class Faults:
         """Unless the storm is over, when everybody was started anyway."""
         if self.on:
             node.start()
+
+    def hand_over(self, node: Node) -> None:
+        """It is told to hand over, if it leads: to somebody whom it may choose, or to any name, even its own."""
+        if node.trio is not None:
+            to = self._world.random.choice(("", "", *(f"node-{one}" for one in self._cluster.nodes)))
+            self.noted(node.id, f"is to hand over to {to or 'anybody'}")
+            node.trio.gateway_to_election.send(TransferRequest(0, 0, to))
+
+    def stop(self, node: Node) -> None:
+        """A graceful stop: it hands over first, and is back soon."""
+        if node.trio is not None:
+            self.noted(node.id, "is stopped in order")
+            node.trio.gateway_to_election.send(TransferRequest(0, 0, ""))
+            self._world.after(self._world.seldom_long(0.02, 0.8), self.restart, node)
 
     def kill_actor(self, node: Node) -> None:
         """One actor dies a few steps from now, within a turn or between two."""

@@ -56,6 +56,7 @@ class Invariants:
         self.leaders: dict[int, int] = {}
         self._grants: dict[tuple[int, int], int] = {}
         self._leases: dict[int, float] = {}
+        self._successors: dict[int, set[int]] = {}
         self._entries: dict[tuple[int, int], tuple[bytes, int]] = {}
         self._committed: list[_Committed] = []
         self._published: dict[int, int] = {}
@@ -104,7 +105,18 @@ class Invariants:
 
     def leased(self, term: int, until: float) -> None:
         """A majority answered a round: nobody else may lead before ``until``, were leases in use (S7)."""
+        require(term not in self._successors, "S8: a surrendered lease is none in its term", term=term)
         self._leases[term] = max(until, self._leases.get(term, until))
+
+    def handed_over(self, term: int, successor: int) -> None:
+        """The leader of ``term`` gave up its lease, and asked for a campaign (S8)."""
+        self._leases.pop(term, None)
+        self._successors.setdefault(term, set()).add(successor)
+
+    def asked_by_transfer(self, candidate: int, term: int) -> None:
+        """A candidate asks for votes that by-pass stickiness (S8)."""
+        asked = candidate in self._successors.get(term - 1, ())
+        require(asked, "S8: only whom the leader asked by-passes stickiness", candidate=candidate, term=term)
 
     def elected(self, leader: int, term: int, now: float) -> None:
         """Election safety, leader completeness, and that no older leader could still believe in a lease."""

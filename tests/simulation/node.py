@@ -10,9 +10,9 @@ from tests.simulation.newcomer import Newcomer, formation_of
 from tests.simulation.page import Page
 from tests.simulation.snapshots import Snapshots, unpack
 from tests.simulation.trio import Trio
-from zraft.core.election import Timing
 from zraft.core.lease import lease_seconds
 from zraft.core.records import APPLIED, AppliedState, read_applied
+from zraft.core.roles import Timing
 from zraft.protocol import codec
 from zraft.protocol.entries import EntryId
 from zraft.protocol.peer import (
@@ -29,6 +29,7 @@ from zraft.protocol.peer import (
     PreVote,
     PreVoteAnswer,
     ReadIndexAnswer,
+    TimeoutNow,
     Vote,
     VoteAnswer,
 )
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
 
 KINDS: dict[type, Kind] = {Forward: Kind.ONCE} | dict.fromkeys(
-    (Vote, VoteAnswer, PreVoteAnswer, ReadIndexAnswer, AppendAnswer, InstallAnswer), Kind.RARE
+    (TimeoutNow, Vote, VoteAnswer, PreVoteAnswer, ReadIndexAnswer, AppendAnswer, InstallAnswer), Kind.RARE
 )
 CHANNELS: dict[Plane, codec.Channel[Any]] = {
     Plane.CONTROL: codec.control,
@@ -74,6 +75,8 @@ class Node:
         self.snapshot_chance = world.random.choice((0.0, 0.002, 0.02, 0.1))
         self.trio: Trio | None = None
         self.incarnations = 0
+        self.successor = 0
+        """Whom it asked last to take over."""
         self.gateways = 1
         self.gateway = GatewayActor(self, self.gateways)
 
@@ -194,7 +197,7 @@ class Node:
         trio = self.trio
         if trio is None:
             return
-        if isinstance(message, PreVote | Vote | Heartbeat):
+        if isinstance(message, PreVote | Vote | Heartbeat | TimeoutNow):
             trio.election.receive(message, header.sender, header.incarnation)
         elif isinstance(message, Append | Commit | InstallSnapshot):
             trio.storage.receive(message, header.sender, header.incarnation)

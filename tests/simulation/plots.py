@@ -4,7 +4,7 @@ from tests.simulation.cluster import Cluster
 from tests.simulation.faults import PLANES, Faults
 from tests.simulation.network import Plane
 from tests.simulation.node import Node
-from zraft.core.election import LEADER
+from zraft.core.roles import LEADER
 
 
 class Plots:
@@ -187,6 +187,22 @@ class Plots:
         leader = self._cluster.leader()
         if leader is not None:
             self._world.random.choice((self._faults.isolate, self._faults.isolate, self._faults.hold))(leader)
+
+    def lose_successor(self, leader: Node) -> None:
+        """Just when it was told to campaign, the successor is cut off, restarts or stands still."""
+        successor = self._cluster.nodes.get(leader.successor)
+        if successor is not None:
+            faults = self._faults
+            self._world.random.choice((faults.isolate, faults.restart, faults.pause, faults.hold))(successor)
+
+    def hear_late_of_successor(self, leader: Node) -> None:
+        """The leader that handed over does not hear what comes of it, goes on for a while, and is heard by all."""
+        network, others = self._cluster.network, set(self._cluster.nodes) - {leader.id}
+        self._faults.noted("network", f"{leader.id} hears nothing of its successor")
+        network.cut({leader.successor}, {leader.id}, (Plane.CONTROL,))
+        if self._world.chance(0.5):
+            network.cut(others, {leader.id}, (Plane.CONTROL,))
+        self._world.after(self._world.between(0.1, 0.5), self._mend, leader.id, others)
 
     def hesitate(self, node: Node) -> None:
         """While its storage thinks about a vote, a member hears its old leader again, and votes for itself arrive."""

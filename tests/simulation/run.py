@@ -20,6 +20,8 @@ PATIENCE_SECONDS = 2.5
 """After which a leader that can't work has noticed."""
 SETTLE_SECONDS = 4.0
 """So long after the last change of members, all learners that keep up are voters, and all knows of it."""
+PATIENCE_SECONDS = 3.2
+"""After which a leader that can't work has noticed, and has handed over or stepped down."""
 QUIET_SECONDS = 2.0
 """And after which, left alone, all nodes must have applied the same."""
 

@@ -37,6 +37,7 @@ SAFETY_RULES = {
     "S5": "only entries of the leader's own term are counted for commit",
     "S6": "a copy counts when its storage has answered, the leader's own too",
     "S7": "the promise: what an election actor granted, it never takes back",
+    "S8": "before a leader hands over it gives up its lease, only its ballot by-passes stickiness",
     "S9": "a proposal is made at most once, in the term that it names",
     "S10": "a commit index is on the page before anyone is told",
     "S11": "one revision per command that changed a key, in batch order",
@@ -44,7 +45,6 @@ SAFETY_RULES = {
     "S13": "after a failed fsync of the log nothing is answered until an operator acts",
 }
 RULES_TO_COME = {
-    "S8": "arrives with leadership transfer",
     "S14": "arrives with membership change",
 }
 RULES_ENFORCED_IN = ("core", "actors", "store")

@@ -6,6 +6,7 @@ kept up to a bound, and is refused more; a client that is gone is forgotten with
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -85,6 +86,7 @@ class Clients:
         self._connections: set[int] = set()
         self._headers: dict[bytes, RequestHeader] = {}
         self._outbox: dict[bytes, _Unsent] = {}
+        self._asked = -math.inf
 
     def report(self) -> None:
         """Tell how many requests and connections there are."""
@@ -101,6 +103,7 @@ class Clients:
         if self.monitor in events:
             self._watch_connections()
         if self.socket in events:
+            self._asked = now
             for message in drain(self.socket, DRAIN_MESSAGES):
                 self._on_message(message, now)
 
@@ -113,6 +116,10 @@ class Clients:
     def fail(self, caller: Caller, error: ZraftError, now: float) -> None:
         """Have an error sent with the next ``flush``."""
         self.tell(caller, codec.encode(ErrorResult(error.code, error.message)), now)
+
+    def is_calm(self, since: float) -> bool:
+        """Whether nobody waits for an answer, or has asked since then, or is connected at all."""
+        return not self._admission.requests and (self._asked < since or not self._connections)
 
     def is_full(self, route: bytes) -> bool:
         """Whether a client has so many unread answers that it gets no more of what would be large."""

@@ -17,11 +17,12 @@ from zraft.actors.logs import Log
 from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, Resolver, peers_of
 from zraft.actors.sockets import LOCAL_MESSAGES_MAX, PEER_MESSAGES_MAX, Frames, Sockets, drain, poll, send, tcp
 from zraft.config import LEASE
-from zraft.core import election, formation
+from zraft.core import formation
 from zraft.core.effects import Ignored, Notice, Send, ToGateway, ToReplication, ToStorage
-from zraft.core.election import LEADER, REPLICATION, STORAGE, Election, PublishRole, Timing
+from zraft.core.election import Election
 from zraft.core.formation import Formation, Formed, Own, SayHello
 from zraft.core.lease import PublishLease, lease_seconds
+from zraft.core.roles import LEADER, REPLICATION, STORAGE, Effect, LocalMessage, PeerMessage, PublishRole, Timing
 from zraft.errors import InvariantViolated, ProtocolError
 from zraft.protocol import codec
 from zraft.protocol.entries import ClusterRecord, Configuration
@@ -33,6 +34,7 @@ from zraft.protocol.local import (
     StatusQuery,
     StorageStatus,
     StoreRecord,
+    TransferRequest,
     VoteQuery,
 )
 from zraft.protocol.peer import (
@@ -43,6 +45,7 @@ from zraft.protocol.peer import (
     PeerHeader,
     PreVote,
     PreVoteAnswer,
+    TimeoutNow,
     Vote,
     VoteAnswer,
 )
@@ -164,7 +167,7 @@ class ElectionActor:
 
     # --- what comes in
 
-    def _on_storage(self, message: election.LocalMessage | Pong) -> None:
+    def _on_storage(self, message: LocalMessage | Pong) -> None:
         now = clock()
         if isinstance(message, StorageStatus) and self._formation is None:
             self._begin(message, now)
@@ -189,7 +192,7 @@ class ElectionActor:
         self._routes[header.sender] = (route, header.incarnation)
         if isinstance(message, Heartbeat):
             metrics.last_heartbeat.set(time.time())
-        if isinstance(message, Heartbeat | PreVote | Vote):
+        if isinstance(message, Heartbeat | PreVote | Vote | TimeoutNow):
             self._do(self._election.step(message, clock(), header.sender))
 
     def _on_answer(self, _: bytes, frames: Frames) -> None:
@@ -209,7 +212,7 @@ class ElectionActor:
             send(self._control, [route, self._hello_header(header.incarnation), codec.encode(answer)])
         self._form(effects)
 
-    def _on_gateway(self, route: bytes, message: RoundRequest) -> None:
+    def _on_gateway(self, route: bytes, message: RoundRequest | TransferRequest) -> None:
         self._gateway_routes[message.gateway] = route
         if self._election is not None:
             self._do(self._election.step(message, clock()))
@@ -260,7 +263,7 @@ class ElectionActor:
             self._formation.meet(configuration)
             self._links.follow(peers_of(self._settings, configuration))
 
-    def _do(self, effects: list[election.Effect]) -> None:
+    def _do(self, effects: list[Effect]) -> None:
         for effect in effects:
             match effect:
                 case Send():
@@ -281,7 +284,7 @@ class ElectionActor:
                 case Ignored():
                     pass
 
-    def _send(self, member: int, message: election.PeerMessage) -> None:
+    def _send(self, member: int, message: PeerMessage) -> None:
         """A request over our own link; an answer the way that the request came. What can't leave is lost."""
         identity = self._identity
         if identity is None:

@@ -18,6 +18,7 @@ from zraft.actors.clients import UNREAD, Ask, Clients
 from zraft.actors.clock import clock
 from zraft.actors.compaction import Compaction
 from zraft.actors.gateway_peers import GatewayPeers
+from zraft.actors.hand_over import HandOver
 from zraft.actors.hints import Hints
 from zraft.actors.launch import Launch, StopSignal, page_path
 from zraft.actors.logs import Log
@@ -44,9 +45,19 @@ from zraft.protocol.client import (
     ReadBackup,
     Request,
     ResponseHeader,
+    TransferLeadership,
 )
 from zraft.protocol.entries import Configuration, EntryKind
-from zraft.protocol.local import Applied, AppliedTerm, Propose, Register, Registered, Results, RoundAnswer
+from zraft.protocol.local import (
+    Applied,
+    AppliedTerm,
+    Propose,
+    Register,
+    Registered,
+    Results,
+    RoundAnswer,
+    TransferAnswer,
+)
 from zraft.protocol.peer import Forward, GatewayMessage, Greeting, NotProposed, ReadIndex, ReadIndexAnswer
 from zraft.store.directory import DataDirectory
 from zraft.store.page import Page
@@ -59,7 +70,6 @@ TURN_SECONDS = 0.010
 IDLE_SECONDS = 0.100
 EXPIRE_SECONDS = 0.050
 READS_PER_SLICE = 64
-STOP_SECONDS = 1.0
 
 
 def run(launch: Launch, stop: StopSignal, log: Log) -> None:
@@ -103,27 +113,25 @@ class GatewayActor:
         self._proposals = Proposals(0, GATEWAY, self._nonce)
         self._reads = Reads(0, GATEWAY, self._nonce)
         self._compaction = Compaction(settings)
+        self._hand_over = HandOver(self._clients, self._trio, GATEWAY, self._nonce)
         self._serializable: list[Read] = []
         self._ready: deque[Serve] = deque()
         self._next_expiry = 0.0
 
     def run(self, stop: StopSignal) -> None:
-        """Work until asked to stop; then answer what is in flight, within a second."""
+        """Work until asked to stop; then hand over, and answer what is in flight, within two seconds."""
         self._poller.register(stop.fileno(), zmq.POLLIN)
-        stop_at = 0.0
-        kept = False
-        while not stop_at or (self._clients.in_flight and clock() < stop_at):
-            busy = kept or self._clients.in_flight
+        stopping = kept = False
+        while not (stopping and self._hand_over.is_stopped(clock())):
+            busy = kept or stopping or self._clients.in_flight
             events = poll(self._poller, 0.0 if self._ready else TURN_SECONDS if busy else IDLE_SECONDS)
             now = clock()
             self._look_at_page(now)
-            if not stop.requested:
-                self._clients.take(events, now)
-            elif not stop_at:
-                stop_at = now + STOP_SECONDS
+            if stop.requested and not stopping:
+                stopping = True
                 self._poller.unregister(stop.fileno())
-                for socket in (self._clients.socket, self._clients.monitor):
-                    self._poller.unregister(socket)
+                self._hand_over.begin_stop(self._me, self._hints.role(), now)
+            self._clients.take(events, now)
             for message in self._trio.arrived(events):
                 self._on_trio(message, now)
             for sender, peer_message in self._peers.arrived(events):
@@ -150,6 +158,8 @@ class GatewayActor:
         elif isinstance(request, ListMembers) and (identity := self._hints.identity()) is not None:
             members = member_list(identity, self._settings, self._peers.endpoints)
             self._clients.tell(ask.caller, codec.encode(members), now)
+        elif self._hand_over.refuses():
+            self._clients.fail(ask.caller, Unavailable(f"{self._settings.id}: the node is stopping"), now)
         elif not (self._me and self._trio.incarnation):
             # Nothing is served beside a trio that does not run: its storage may have been stopped for a reason (S13).
             notice = self._hints.notice() or "the node is starting"
@@ -161,6 +171,8 @@ class GatewayActor:
             self._on_write(ask, now)
         elif isinstance(request, ReadBackup):
             self._on_backup(ask, request, now)
+        elif isinstance(request, TransferLeadership):
+            self._hand_over.ask(ask, request, now)
         else:
             read = Read(ask.caller, request, ask.deadline)
             if _is_serializable(request):
@@ -211,6 +223,8 @@ class GatewayActor:
                     self._on_forgotten(now)
             case RoundAnswer():
                 self._do(self._reads.on_round(message, self._hints.commit(), now), now)
+            case TransferAnswer():
+                self._hand_over.on_answer(message, now)
             case NotProposed():
                 self._on_not_proposed(message, now)
 
@@ -265,6 +279,7 @@ class GatewayActor:
             self._reads = Reads(self._me, GATEWAY, self._nonce)
         if self._trio.follow(self._hints.incarnation(), now):
             self._on_forgotten(now)
+            self._hand_over.expire(now, trio_restarted=True)
         self._peers.tick(now)
 
     def _work(self, now: float) -> None:
@@ -286,6 +301,7 @@ class GatewayActor:
             self._tell(self._proposals.expire(now), now)
             self._do(self._reads.expire(now), now)
             self._backups.tick(now)
+            self._hand_over.expire(now)
         self._clients.report()
         metrics.reporter.tick(now)
 

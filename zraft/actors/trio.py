@@ -16,6 +16,7 @@ from zraft.protocol.local import (
     Registered,
     RoundRequest,
     StorageToGateway,
+    TransferRequest,
     WaitApplied,
 )
 from zraft.protocol.peer import NotProposed
@@ -71,6 +72,10 @@ class Trio:
         """Ask election for a round."""
         return self._send("election", message)
 
+    def ask_transfer(self, message: TransferRequest) -> bool:
+        """Ask election to hand the leadership over."""
+        return self._send("election", message)
+
     def wait_applied(self, index: int) -> bool:
         """Ask storage to tell when ``index`` is applied."""
         return self._send("storage", WaitApplied(index))
@@ -88,7 +93,7 @@ class Trio:
             self.registered = True
         return messages
 
-    def _send(self, part: str, message: Register | Propose | RoundRequest | WaitApplied) -> bool:
+    def _send(self, part: str, message: Register | Propose | RoundRequest | TransferRequest | WaitApplied) -> bool:
         link = self._links.get(part)
         return link is not None and send(link, [self._frame, codec.encode(message)])
 

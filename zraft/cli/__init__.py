@@ -20,6 +20,7 @@ _COMMANDS = {
     "get": "kv.get",
     "health": "health.health",
     "member": "member.member",
+    "leader": "leader.leader",
     "node": "node.node",
     "put": "kv.put",
     "range": "ranges.range_of_keys",

@@ -145,6 +145,17 @@ def restart(node: str, directory: Path) -> None:
     click.echo(f"restarted {name}")
 
 
+@dev.command("rolling-restart", examples=["zraft dev rolling-restart"], ends=_ENDS)
+@_directory
+def rolling_restart(directory: Path) -> None:
+    """Restart one node after the other, the leader last; each has caught up before the next one stops.
+
+    Clients see no error: a node that stops hands the leadership over first.
+    """
+    for name in LocalCluster.load(directory).rolling_restart():
+        click.echo(f"restarted {name}")
+
+
 def _named(cluster: LocalCluster, node: str) -> str:
     if node == "leader":
         return cluster.leader()

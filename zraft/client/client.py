@@ -48,6 +48,8 @@ from zraft.protocol.client import (
     Request,
     Response,
     StatusResult,
+    TransferLeadership,
+    TransferResult,
 )
 
 if TYPE_CHECKING:
@@ -202,6 +204,22 @@ class Client:
             InvalidArgument: it is in the future.
         """
         return self._run(Compact(revision, resume), CompactResult)
+
+    def transfer_leadership(self, to: str | None = None) -> TransferResult:
+        """Has the leader hand over, so that its node can be stopped without a pause; returns who leads now.
+
+        Writes that are in flight are answered: the nodes hold them for the new leader. The leader waits for its
+        successor to have every entry, and for its election, up to the largest election time-out each.
+
+        Args:
+            to: the name of the member that shall lead; None: one that is ready.
+
+        Raises:
+            InvalidArgument: that member leads already, is a learner, or there is none of that name, or no other one.
+            Unavailable: it does not answer.
+            Unknown: nobody took over in time. The leader leads on; nothing else has changed.
+        """
+        return self._run(TransferLeadership(to or ""), TransferResult)
 
     def pipeline(self) -> Pipeline:
         """A queue of operations that are in flight together, each with an outcome of its own: faster than one by one.

@@ -47,6 +47,7 @@ from zraft.protocol.client import (
     RequestHeader,
     Response,
     ResponseHeader,
+    TransferLeadership,
 )
 
 CONNECT_S_MAX = 1.0
@@ -250,7 +251,7 @@ class Call(Generic[R]):
         self._timeout = timeout
         self._deadline = self._last_send = now + timeout
         self._only = only
-        self._is_write = is_write(request)
+        self._is_write = is_write(request) or isinstance(request, TransferLeadership)  # it has an effect
         self._follows_leader = not _is_local(request)
         self._endpoint = ""
         self._asked: set[str] = set()

@@ -14,6 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -221,6 +222,28 @@ class LocalCluster:
             return answer is not None and (answer.leader_id != "" or not has_leader)
 
         self._wait_for_nodes([name], is_back, timeout, f"an answer of {name}")
+
+    def rolling_restart(self, timeout: float = READY_S_MAX) -> Iterator[str]:
+        """Restarts one node after the other, the leader last, and gives the name of each that is back.
+
+        The next one is stopped only when the last one has caught up: so a majority serves all the time.
+
+        Raises:
+            ClusterError: as ``restart``, or a node does not catch up in time.
+        """
+        left = list(self.names)
+        while left:
+            leader = self.leader()
+            name = next((one for one in left if one != leader), leader)
+            self.restart(name, timeout)
+            goal = max((answer.commit_index for answer in self.status().values() if answer), default=0)
+            self._wait_for_nodes([name], partial(self._has_caught_up, name, goal), timeout, f"a {name} that caught up")
+            left.remove(name)
+            yield name
+
+    def _has_caught_up(self, name: str, index: int) -> bool:
+        answer = self.status()[name]
+        return answer is not None and answer.leader_id != "" and answer.last_applied >= index
 
     def wait_until_ready(self, timeout: float = READY_S_MAX) -> None:
         """Returns when every node answers and knows the leader, and that leader is ready to write.

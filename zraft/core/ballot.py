@@ -20,9 +20,11 @@ class Phase(enum.Enum):
 class Ballot:
     """Counts the votes of one ballot, with the configuration that storage's answer carried."""
 
-    def __init__(self, number: int, term: int) -> None:
+    def __init__(self, number: int, term: int, transfer: bool = False) -> None:
         self.number = number
         self.term = term
+        self.transfer = transfer
+        """Whether the leader asked for it (S8)."""
         self.phase = Phase.ASKING_STORAGE
         self.last = EntryId(0, 0)
         self.configuration = Configuration(0, ())

@@ -14,15 +14,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import msgspec
-
 from zraft.core.ballot import Ballot, Phase
 from zraft.core.belonging import Belonging, no_member
-from zraft.core.effects import Ignored, Notice, Send, ToGateway, ToReplication, ToStorage
-from zraft.core.lease import Lease, PublishLease
+from zraft.core.effects import Ignored, Send, ToGateway, ToReplication, ToStorage
+from zraft.core.lease import Lease
 from zraft.core.promise import Promise
 from zraft.core.quorum import Quorum
+from zraft.core.roles import (
+    CANDIDATE,
+    FOLLOWER,
+    LEADER,
+    REPLICATION,
+    STORAGE,
+    Effect,
+    LocalMessage,
+    PeerMessage,
+    PublishRole,
+    Timing,
+)
 from zraft.core.rounds import Rounds
+from zraft.core.transfer import Transfer
 from zraft.core.vitality import Vitality
 from zraft.errors import InvariantViolated
 from zraft.protocol.entries import Configuration
@@ -35,6 +46,7 @@ from zraft.protocol.local import (
     Members,
     Ping,
     Pong,
+    Ready,
     Removed,
     RoleGroup,
     RoundAnswer,
@@ -42,48 +54,11 @@ from zraft.protocol.local import (
     StatusQuery,
     Stop,
     StorageStatus,
+    TransferRequest,
     VoteQuery,
     VoteQueryAnswer,
 )
-from zraft.protocol.peer import Heartbeat, HeartbeatAnswer, PreVote, PreVoteAnswer, Vote, VoteAnswer
-
-FOLLOWER = "follower"
-CANDIDATE = "candidate"
-LEADER = "leader"
-STORAGE = "storage"
-REPLICATION = "replication"
-
-
-class PublishRole(msgspec.Struct, frozen=True):
-    """Publish this on the page; ``why`` is for the log line, empty when there is nothing new to say."""
-
-    role: RoleGroup
-    why: str
-
-
-class Timing(msgspec.Struct, frozen=True):
-    """Seconds. See ``Settings`` for meaning and bounds."""
-
-    heartbeat: float = 0.050
-    election_min: float = 0.150
-    election_max: float = 0.300
-    stall_limit: float = 2.0
-    lease: float = 0.0
-    """How long a majority's acknowledgement of a round lasts as a lease; 0: there are none."""
-
-
-PeerMessage = PreVote | PreVoteAnswer | Vote | VoteAnswer | Heartbeat | HeartbeatAnswer
-LocalMessage = StorageStatus | CampaignAnswer | VoteQueryAnswer | Deposed | Members | Removed | RoundRequest
-Effect = (
-    Send[PeerMessage]
-    | ToStorage[StatusQuery | Campaign | VoteQuery | Ping]
-    | ToReplication[Lead | Stop | Counted | Ping]
-    | ToGateway[RoundAnswer]
-    | PublishRole
-    | PublishLease
-    | Notice
-    | Ignored
-)
+from zraft.protocol.peer import Heartbeat, HeartbeatAnswer, PreVote, PreVoteAnswer, TimeoutNow, Vote, VoteAnswer
 
 
 class Election:
@@ -107,6 +82,7 @@ class Election:
         self._ballots = 0
         self._rounds: Rounds | None = None
         self._lease = Lease(timing.lease)
+        self._transfer = Transfer(me, timing.election_max)
         self._next_round = now
         self._vitality = {name: Vitality(now, timing.stall_limit) for name in (STORAGE, REPLICATION)}
         self._pings = 0
@@ -126,13 +102,16 @@ class Election:
 
     def next_deadline(self) -> float:
         """When ``tick`` must be called next."""
-        return min(self._next_ping, self._next_round if self._rounds else self._timeout)
+        return min(self._next_ping, self._next_round if self._rounds else self._timeout, self._transfer.deadline())
 
     def tick(self, now: float) -> list[Effect]:
         """Time has passed."""
         effects: list[Effect] = []
         if now >= self._next_ping:
             effects += self._ping(now)
+        if now >= self._transfer.deadline():
+            told, leaves = self._transfer.give_up(self._rounds is not None, self.configuration)
+            effects += [*told, *(self._leave_office("it can't work, and nobody takes over", now) if leaves else [])]
         if self._rounds is not None:
             return effects + self._tick_leader(self._rounds, now)
         if now >= self._timeout:
@@ -171,6 +150,13 @@ class Election:
                 return self.on_members(message, now)
             case Removed():
                 return self.on_removed(message, now)
+            case TransferRequest():
+                term = self._rounds.term if self._rounds else 0
+                return self._transfer.ask(message, term, self.configuration, now)
+            case Ready():
+                return self.on_ready(message, now)
+            case TimeoutNow():
+                return self.on_timeout_now(message, sender, now)
 
     # --- following
 
@@ -184,6 +170,7 @@ class Election:
             raise InvariantViolated("election safety", term=message.term, leader=leader, me=self.me)
         effects = self._follow(leader, message.term, now)
         self._promise.heard(now)
+        effects += self._transfer.done(self.configuration.name_of(leader), message.term)
         self._reset_timeout(now)
         if self._vitality[STORAGE].stalled(now):
             return [*effects, Ignored("no acknowledgement: storage makes no progress")]
@@ -191,14 +178,17 @@ class Election:
 
     def on_vote(self, message: PreVote | Vote, candidate: int, now: float) -> list[Effect]:
         """Hand a (pre-)vote to storage, unless a leader was heard lately: this node's own leadership counts (S7)."""
-        durable = isinstance(message, Vote)
-        if message.term < self.term or not self._promise.may_grant(now) or self._rounds is not None:
+        durable, effects = isinstance(message, Vote), list[Effect]()
+        transfer = isinstance(message, Vote) and message.transfer
+        if transfer and self._rounds is not None and self._lease.is_surrendered(self._rounds.term):
+            effects = self._meet(message.term, now, "hands over")  # who asked for this ballot leads no more (S8)
+        if message.term < self.term or not self._promise.may_grant(now, transfer) or self._rounds is not None:
             answer = VoteAnswer if durable else PreVoteAnswer
             removed = self._belonging.removed(candidate, message.last.index)
-            return [Send(candidate, answer(message.term, message.ballot, False, self.term, removed))]
+            return [*effects, Send(candidate, answer(message.term, message.ballot, False, self.term, removed))]
         if durable:
             self._promise.grant(message.term, candidate)
-        return [ToStorage(VoteQuery(message.term, candidate, message.ballot, message.last, durable))]
+        return [*effects, ToStorage(VoteQuery(message.term, candidate, message.ballot, message.last, durable))]
 
     def on_vote_query_answer(self, message: VoteQueryAnswer, now: float) -> list[Effect]:
         """Storage decided: tell the candidate."""
@@ -215,6 +205,23 @@ class Election:
             *effects,
             Send(message.candidate, answer(message.term, message.ballot, message.granted, message.storage_term)),
         ]
+
+    def on_timeout_now(self, message: TimeoutNow, leader: int, now: float) -> list[Effect]:
+        """The leader asks us to take its place: one campaign in the next term, without a pre-vote (S8).
+
+        Only of the leader that we follow, in the term that storage is known to hold, and once; what was promised to
+        others holds. Whatever becomes of it, the next ballot is an ordinary one.
+        """
+        follows = (leader, message.term) == (self.leader, self.term) and self._promise.acknowledges(message.term)
+        if not follows or any(vitality.stalled(now) for vitality in self._vitality.values()):
+            return [Ignored(f"{leader:016x} of term {message.term} is not followed, or this node can't work")]
+        if not self._transfer.takes_over(message.term):
+            return [Ignored(f"it has asked for a campaign in term {message.term} before")]
+        self._reset_timeout(now)
+        self._ballots += 1
+        self._ballot = Ballot(self._ballots, message.term + 1, transfer=True)
+        self.role, self.leader = CANDIDATE, 0
+        return [self._publish("the leader hands over"), *self._campaign(self._ballot, now)]
 
     # --- the ballot
 
@@ -251,7 +258,7 @@ class Election:
         ballot.enter(Phase.VOTE, message.last, message.configuration)
         if ballot.count(self.me):
             return self._lead(ballot, now)
-        request = Vote(ballot.term, ballot.number, ballot.last)
+        request = Vote(ballot.term, ballot.number, ballot.last, ballot.transfer)
         return [Send(voter, request) for voter in self._others(ballot.configuration)]
 
     def on_vote_answer(self, message: PreVoteAnswer | VoteAnswer, voter: int, now: float) -> list[Effect]:
@@ -284,7 +291,7 @@ class Election:
         return effects
 
     def _campaign(self, ballot: Ballot, now: float) -> list[Effect]:
-        if not self._promise.may_grant(now):
+        if not self._promise.may_grant(now, ballot.transfer):
             return [Ignored("no campaign: a leader was heard meanwhile, or this actor has only just started")]
         ballot.phase = Phase.CAMPAIGN
         self._promise.grant(ballot.term, self.me)  # a Campaign is a grant to ourselves (S7)
@@ -332,6 +339,7 @@ class Election:
         if self._rounds is None or message.term != self._rounds.term:
             return [Ignored(f"acknowledgement of term {message.term}")]
         self._rounds.answered(member, message.round)
+        self._transfer.acknowledged(member, now)
         return self._confirm(self._rounds, now)
 
     def on_round_request(self, message: RoundRequest, now: float) -> list[Effect]:
@@ -340,6 +348,12 @@ class Election:
             return [ToGateway(message.gateway, RoundAnswer(message.request, 0))]
         self._rounds.wait(message.gateway, message.request)
         return self._begin_round(self._rounds, now) if self._rounds.wanted() else []
+
+    def on_ready(self, message: Ready, now: float) -> list[Effect]:
+        """A candidate has every entry: it shall campaign, and no lease of this term stands in its way (S8)."""
+        if self._rounds is None or not self._transfer.ready(message, self._rounds.term, now):
+            return [Ignored(f"hand-over {message.number} of term {message.term} is not under way")]
+        return [*self._lease.surrender(message.term), Send(message.target, TimeoutNow(message.term))]
 
     def _begin_round(self, rounds: Rounds, now: float) -> list[Effect]:
         number = rounds.begin(now)
@@ -350,26 +364,39 @@ class Election:
 
     def _confirm(self, rounds: Rounds, now: float) -> list[Effect]:
         before = rounds.confirmed
-        confirmed = [ToGateway(gateway, RoundAnswer(request, rounds.term)) for gateway, request in rounds.confirm()]
-        done: list[Effect] = []
+        done: list[Effect] = [
+            ToGateway(gateway, RoundAnswer(asked, rounds.term)) for gateway, asked in rounds.confirm()
+        ]
         if rounds.confirmed > before:
-            done += self._lease.extend(rounds.term, rounds.confirmed_sent)
-            number, index = self._uncounted
-            if index and rounds.confirmed >= number:
-                self._uncounted = 0, 0
-                done.append(ToReplication(Counted(rounds.term, index)))
-        done += confirmed
+            counted = self._counted(rounds)
+            done = [*self._lease.extend(rounds.term, rounds.confirmed_sent), *counted, *done]
         return done + self._begin_round(rounds, now) if rounds.wanted() else done
 
+    def _counted(self, rounds: Rounds) -> list[Effect]:
+        """Tell replication once rounds and leases rest on the newest configuration (S14)."""
+        number, index = self._uncounted
+        if not index or rounds.confirmed < number:
+            return []
+        self._uncounted = 0, 0
+        return [ToReplication(Counted(rounds.term, index))]
+
     def _tick_leader(self, rounds: Rounds, now: float) -> list[Effect]:
+        effects: list[Effect] = []
         for name, vitality in self._vitality.items():
             if vitality.stalled(now):
-                stopped = self._follow(0, self.term, now, f"{name} makes no progress")
-                self._timeout += self._timing.election_max  # the others are first: else it might be elected again
-                return stopped
+                # A stuck replication can hand nothing over.
+                handed = self._transfer.leave(rounds.term, self.configuration, now) if name == STORAGE else None
+                if handed is None:
+                    return self._leave_office(f"{name} makes no progress", now)
+                effects += handed
         if now - rounds.confirmed_sent > self._timing.election_max:
             return self._follow(0, self.term, now, "no majority answers")  # check-quorum ([D] 6.2)
-        return self._begin_round(rounds, now) if now >= self._next_round else []
+        return effects + (self._begin_round(rounds, now) if now >= self._next_round else [])
+
+    def _leave_office(self, why: str, now: float) -> list[Effect]:
+        stopped = self._follow(0, self.term, now, why)
+        self._timeout += self._timing.election_max  # the others are first: else it might be elected again
+        return stopped
 
     # --- common
 

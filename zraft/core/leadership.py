@@ -10,7 +10,7 @@ from zraft.core.quorum import Quorum
 from zraft.core.tail import Tail
 from zraft.protocol.codec import encode
 from zraft.protocol.entries import NO_ORIGIN, Configuration, EntryKind, Member, Origin, encode_entry
-from zraft.protocol.local import Lead
+from zraft.protocol.local import HandOver, Lead
 
 HEALTHY_SECONDS = 3.0
 """A storage that has not answered for so long is not counted on when members are changed."""
@@ -36,6 +36,8 @@ class Leadership:
         self.uncommitted: dict[int, tuple[int, int]] = {}  # by index: bytes, and the member whose gateway proposed it
         self.keep_due = 0.0
         self._committed = lead.last.index, -math.inf  # a commit index of a while ago, and since when it is one
+        self.hand_over: HandOver | None = None
+        self.ready_told = False
         self.seen: dict[int, int] = {}  # S9: the highest number of each gateway start, by its nonce
         members = {member.id for member in lead.configuration.members}
         self.progress = {member: Progress(member, lead.last.index, window) for member in members | {me}}

@@ -45,10 +45,11 @@ class Lease:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._published = False
+        self._surrendered = 0
 
     def extend(self, term: int, sent: float) -> list[PublishLease]:
         """A majority acknowledged the round of ``term`` whose first message was sent at ``sent`` (S12)."""
-        if not self._seconds:
+        if not self._seconds or self.is_surrendered(term):
             return []
         self._published = True
         return [PublishLease(LeaseGroup(term, sent + self._seconds))]
@@ -57,6 +58,19 @@ class Lease:
         """The leader steps down: only after this may it grant a vote (S7)."""
         published, self._published = self._published, False
         return [PublishLease(None)] if published else []
+
+    def surrender(self, term: int) -> list[PublishLease]:
+        """The leader of ``term`` is about to ask for its successor's campaign: it never has a lease in it again (S8).
+
+        Who loaded the lease before it was cleared may still answer reads under it: they had arrived by then, and
+        nobody else could lead yet.
+        """
+        self._surrendered = term
+        return self.clear()
+
+    def is_surrendered(self, term: int) -> bool:
+        """Whether the lease of ``term`` was surrendered, so that others may vote as if this leader were silent."""
+        return term == self._surrendered
 
 
 class Published(Protocol):

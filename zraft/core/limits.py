@@ -8,6 +8,7 @@ from zraft.protocol.client import (
     BACKUP_NAME_BYTES_MAX,
     BATCH_OPERATIONS_MAX,
     KEY_BYTES_MAX,
+    MEMBER_NAME_BYTES_MAX,
     RANGE_ITEMS_MAX,
     Batch,
     ChangeMember,
@@ -20,6 +21,7 @@ from zraft.protocol.client import (
     Range,
     ReadBackup,
     Request,
+    TransferLeadership,
 )
 
 REVISION_MAX = (1 << 63) - 1
@@ -42,6 +44,8 @@ def fault_of(request: Request) -> str:
             return _fault_of_range(request)
         case ReadBackup():
             return _fault_of_backup(request)
+        case TransferLeadership():
+            return _fault_of_name(request.to)
         case ChangeMember():
             return _fault_of_change(request)
         case ClusterStatus() | ListMembers():
@@ -119,6 +123,12 @@ def _fault_of_range(request: Range) -> str:
         if len(key) > KEY_BYTES_MAX + 1:
             return f"the bounds of a range have up to {KEY_BYTES_MAX + 1} bytes, one here has {len(key)}"
     return _fault_of_revision(request.revision)
+
+
+def _fault_of_name(name: str) -> str:
+    if len(name.encode()) <= MEMBER_NAME_BYTES_MAX:
+        return ""
+    return f"the name of a member has up to {MEMBER_NAME_BYTES_MAX} bytes, this one has {len(name.encode())}"
 
 
 def _fault_of_backup(request: ReadBackup) -> str:

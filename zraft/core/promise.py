@@ -13,6 +13,7 @@ class Promise:
 
     def __init__(self, started: float, election_timeout_min: float) -> None:
         self._quiet_until = started + election_timeout_min  # a dead incarnation may have promised just before its end
+        self._start_over = self._quiet_until
         self._timeout = election_timeout_min
         self._grants: list[tuple[int, int]] = []  # a request that came twice is with storage twice
         self.term = 0
@@ -21,12 +22,15 @@ class Promise:
         """A leader was heard (the leader hears itself with each round): stay with it for one minimum time-out."""
         self._quiet_until = max(self._quiet_until, now + self._timeout)
 
-    def may_grant(self, now: float) -> bool:
+    def may_grant(self, now: float, transfer: bool = False) -> bool:
         """Whether stickiness allows a grant ([D] 4.2.3, traps 8, 39).
 
         None is given within one minimum election time-out of having heard a leader, nor of this actor's own start,
-        since it does not remember whom it heard before.
+        since it does not remember whom it heard before. ``transfer``: the leader that was heard gave up its lease and
+        asked for this ballot, so only the own start counts (S8).
         """
+        if transfer:
+            return now >= self._start_over
         return now >= self._quiet_until
 
     def grant(self, term: int, candidate: int) -> None:

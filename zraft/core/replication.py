@@ -26,13 +26,16 @@ from zraft.protocol.local import (
     CommitGroup,
     Counted,
     Deposed,
+    HandOver,
     Keep,
     Lead,
     Members,
     Propose,
     Read,
     ReadAnswer,
+    Ready,
     Removed,
+    Resume,
     Stop,
 )
 from zraft.protocol.peer import Append, AppendAnswer, Commit, InstallAnswer, NotProposed
@@ -59,7 +62,7 @@ class PublishCommit(msgspec.Struct, frozen=True):
 class ToElection(msgspec.Struct, frozen=True):
     """Send ``message`` to the election actor of this node."""
 
-    message: Deposed | Members | Removed
+    message: Deposed | Ready | Members | Removed
 
 
 class Refuse(msgspec.Struct, frozen=True):
@@ -68,7 +71,7 @@ class Refuse(msgspec.Struct, frozen=True):
     message: NotProposed
 
 
-Message = Lead | Stop | Counted | Propose | AppendAnswer | InstallAnswer | ReadAnswer
+Message = Lead | Stop | HandOver | Resume | Counted | Propose | AppendAnswer | InstallAnswer | ReadAnswer
 Effect = (
     Send[Append | Commit]
     | SendChunk
@@ -146,6 +149,8 @@ class Replication:
                 return self.on_lead(message, now)
             case Stop():
                 return self.on_stop(message)
+            case HandOver() | Resume():
+                return self.on_hand_over(message)
             case Counted():
                 return self.on_counted(message)
 
@@ -169,6 +174,17 @@ class Replication:
         self._lead = None
         return []
 
+    def on_hand_over(self, message: HandOver | Resume) -> list[Effect]:
+        """Take no proposals until the leadership is handed over ([D] 3.10), or nobody took it.
+
+        So the last index stands still, and a member that has all up to it stays worthy of every vote (trap 10).
+        """
+        if self._lead is None or self._lead.term != message.term:
+            return [Ignored(f"a hand-over of term {message.term}, which is not led")]
+        self._lead.hand_over = message if isinstance(message, HandOver) else None
+        self._lead.ready_told = False
+        return []
+
     def on_counted(self, message: Counted) -> list[Effect]:
         """Election's rounds and leases count a configuration of ours (S14)."""
         if self._lead is None or self._lead.term != message.term:
@@ -189,6 +205,8 @@ class Replication:
             return [_refuse(message.origin, NotLeader.code, f"not proposed in term {message.term}: this node {led}")]
         if number <= lead.seen.get(nonce, 0):
             return [Ignored(f"proposal {number} of gateway {nonce:016x} was seen in this term")]
+        if lead.hand_over is not None:
+            return [_refuse(message.origin, NotLeader.code, "not proposed: the leadership is being handed over")]
         if lead.uncommitted_bytes >= UNCOMMITTED_BYTES_MAX:
             return [_refuse(message.origin, ResourceExhausted.code, "too much waits for commitment; try again later")]
         lead.seen.pop(nonce, None)  # the newest stands last
@@ -267,6 +285,8 @@ class Replication:
             if progress.overdue(lead.tail.last, lead.commit, now, RETRANSMIT_SECONDS):
                 progress.retry(now, lead.tail.holds(progress.next))
         lead.let_go(now)
+        if lead.hand_over is not None:
+            return []  # the last index stands still
         learner = lead.membership.promotable(lead.ready(now), lead.healthy(now), lead.commit, now)
         return [self._configure(lead, promoted(lead.membership.configuration, learner), now)] if learner else []
 
@@ -281,8 +301,21 @@ class Replication:
             if progress.stream is not None:
                 effects += progress.stream.send(lead.term, now)
         effects += self._keep(lead, now)
+        effects += self._ready(lead)
         self._trim(lead)
         return effects
+
+    def _ready(self, lead: Leadership) -> list[Effect]:
+        """Whether somebody may take over: the first candidate that has every entry."""
+        order = lead.hand_over
+        if order is None or lead.ready_told:
+            return []
+        fed = [one for one in order.candidates if one in lead.progress]
+        matching = [one for one in fed if lead.progress[one].match == lead.tail.last]
+        if not matching:
+            return []
+        lead.ready_told = True
+        return [ToElection(Ready(order.term, order.number, matching[0]))]
 
     def _on_cut(self, message: ReadAnswer, progress: Progress, now: float) -> list[Effect]:
         """What a peer lacks was cut from the log ([R] section 7): a snapshot takes its place, once there is one.

@@ -26,6 +26,7 @@ KEY_BYTES_MAX = 400
 """LMDB takes keys of 511 bytes; the rest is room for what zraft may put around a key."""
 BATCH_OPERATIONS_MAX = 10_000
 RANGE_ITEMS_MAX = 10_000
+MEMBER_NAME_BYTES_MAX = 63
 BACKUP_NAME_BYTES_MAX = 16
 BACKUP_CHUNK_BYTES = 1 << 20
 REPLY_BYTES_MAX = 4 << 20
@@ -168,6 +169,12 @@ class ReadBackup(_Request, tag=9, frozen=True):
     offset: int = 0
 
 
+class TransferLeadership(_Request, tag=10, frozen=True):
+    """Have the leader hand over to the member named ``to``; empty: to one that is ready. Only the leader takes it."""
+
+    to: str = ""
+
+
 class ChangeMember(_Request, tag=11, frozen=True):
     """Change the members of the cluster by one: ``add`` a learner, ``promote`` it to a voter, or ``remove`` a member.
 
@@ -187,7 +194,19 @@ class ListMembers(_Request, tag=12, frozen=True):
     """Ask a node for the members of its cluster, as it knows them, and for what a new one must store first."""
 
 
-Request = Put | Delete | Batch | Get | Range | ClusterStatus | Compact | ReadBackup | ChangeMember | ListMembers
+Request = (
+    Put
+    | Delete
+    | Batch
+    | Get
+    | Range
+    | ClusterStatus
+    | Compact
+    | ReadBackup
+    | TransferLeadership
+    | ChangeMember
+    | ListMembers
+)
 Command = Put | Delete | Batch | Compact
 """What may stand in the log."""
 
@@ -322,6 +341,13 @@ class BackupChunk(_Answer, tag=9, frozen=True):
     data: bytes
 
 
+class TransferResult(_Answer, tag=10, frozen=True):
+    """The member named ``leader`` leads now, in ``term``."""
+
+    leader: str
+    term: int
+
+
 class MemberInfo(msgspec.Struct, array_like=True, frozen=True):
     """A member of the cluster. What is not known is empty."""
 
@@ -353,5 +379,6 @@ Response = (
     | ErrorResult
     | CompactResult
     | BackupChunk
+    | TransferResult
     | MembersResult
 )

@@ -146,6 +146,31 @@ class Removed(_Message, tag=25, frozen=True):
     term: int
 
 
+class HandOver(_Message, tag=26, frozen=True):
+    """Take no proposals in ``term`` until ``Resume``, and say when one of ``candidates`` has all entries.
+
+    ``number`` tells one hand-over of a term from the next.
+    """
+
+    term: int
+    number: int
+    candidates: tuple[int, ...]
+
+
+class Ready(_Message, tag=27, frozen=True):
+    """Answers ``HandOver``: ``target`` has every entry that there is in ``term``."""
+
+    term: int
+    number: int
+    target: int
+
+
+class Resume(_Message, tag=28, frozen=True):
+    """Nobody took over: take proposals in ``term`` again."""
+
+    term: int
+
+
 # --- replication -> own storage
 
 
@@ -213,6 +238,24 @@ class RoundAnswer(_Message, tag=42, frozen=True):
     term: int
 
 
+class TransferRequest(_Message, tag=45, frozen=True):
+    """Hand the leadership over to the member named ``to``; empty: to whoever is ready first."""
+
+    gateway: int
+    request: int
+    to: str
+
+
+class TransferAnswer(_Message, tag=46, frozen=True):
+    """The member named ``leader`` leads ``term`` now; or an error, when ``code`` is not empty."""
+
+    request: int
+    leader: str
+    term: int
+    code: str = ""
+    message: str = ""
+
+
 class Register(_Message, tag=50, frozen=True):
     """A gateway makes itself known to storage: at its start, with each incarnation, and from time to time."""
 
@@ -254,14 +297,14 @@ class Registered(_Message, tag=55, frozen=True):
 
 ElectionToStorage = StatusQuery | StoreRecord | Campaign | VoteQuery | Ping
 StorageToElection = StorageStatus | CampaignAnswer | VoteQueryAnswer | Pong
-ElectionToReplication = Lead | Stop | Counted | Ping
-ReplicationToElection = Deposed | Members | Removed | Pong
+ElectionToReplication = Lead | Stop | HandOver | Resume | Counted | Ping
+ReplicationToElection = Deposed | Ready | Members | Removed | Pong
 ReplicationToStorage = Append | Commit | Read | Keep
 StorageToReplication = AppendAnswer | ReadAnswer
 GatewayToReplication = Propose
 ReplicationToGateway = NotProposed
-GatewayToElection = RoundRequest
-ElectionToGateway = RoundAnswer
+GatewayToElection = RoundRequest | TransferRequest
+ElectionToGateway = RoundAnswer | TransferAnswer
 GatewayToStorage = Register | WaitApplied
 StorageToGateway = Results | AppliedTerm | Applied | Registered
 

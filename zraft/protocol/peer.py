@@ -1,6 +1,6 @@
 """What nodes say to each other, on three planes of their own ports.
 
-control (P)       election  <-> election     Hello, PreVote, Vote, Heartbeat and their answers
+control (P)       election  <-> election     Hello, PreVote, Vote, Heartbeat and their answers; TimeoutNow
 data (P + 1)      replication -> storage     Append, Commit, InstallSnapshot and their answers
 gateways (P + 2)  gateway   <-> gateway      Greeting, Forward, NotProposed, ReadIndex and its answer
 
@@ -82,11 +82,15 @@ class PreVoteAnswer(_Message, tag=3, frozen=True):
 
 
 class Vote(_Message, tag=4, frozen=True):
-    """RequestVote ([R] 5.2, 5.4): the candidate is the sender."""
+    """RequestVote ([R] 5.2, 5.4): the candidate is the sender.
+
+    ``transfer``: the leader of the term before asked for this very ballot (S8), so nobody need stay with it.
+    """
 
     term: int
     ballot: int
     last: EntryId
+    transfer: bool = False
 
 
 class VoteAnswer(_Message, tag=5, frozen=True):
@@ -115,7 +119,13 @@ class HeartbeatAnswer(_Message, tag=7, frozen=True):
     current_term: int
 
 
-ControlMessage = Hello | PreVote | PreVoteAnswer | Vote | VoteAnswer | Heartbeat | HeartbeatAnswer
+class TimeoutNow(_Message, tag=8, frozen=True):
+    """The leader of ``term`` asks for a campaign in the next term, at once ([D] 3.10). It has no answer."""
+
+    term: int
+
+
+ControlMessage = Hello | PreVote | PreVoteAnswer | Vote | VoteAnswer | Heartbeat | HeartbeatAnswer | TimeoutNow
 
 # --- data plane
 

@@ -2,12 +2,8 @@
 
 from tests.unit.core.cast import THREE, A, B, C
 from zraft.core.effects import Send
-from zraft.core.election import (
-    LEADER,
-    Election,
-    PublishRole,
-    Timing,
-)
+from zraft.core.election import Election
+from zraft.core.roles import LEADER, PublishRole, Timing
 from zraft.protocol.entries import ClusterRecord, EntryId
 from zraft.protocol.local import (
     CampaignAnswer,

@@ -8,12 +8,8 @@ from msgspec.structs import replace
 from tests.unit.core.cast import CONFIGURATION, A, B, C, D, record_of
 from tests.unit.core.electing import LAST, TIME_OUT, TIMING, leading, new, role, status, to_others
 from zraft.core.effects import Ignored, Send, ToReplication, ToStorage
-from zraft.core.election import (
-    CANDIDATE,
-    FOLLOWER,
-    LEADER,
-    Election,
-)
+from zraft.core.election import Election
+from zraft.core.roles import CANDIDATE, FOLLOWER, LEADER
 from zraft.errors import InvariantViolated
 from zraft.protocol.entries import EntryId
 from zraft.protocol.local import (

@@ -6,22 +6,16 @@ import pytest
 from tests.unit.core.cast import CONFIGURATION, THREE, A, B, C, D, record_of
 from tests.unit.core.electing import GATEWAY, LAST, TIME_OUT, TIMING, leading, new, role, status, to_others
 from zraft.core.effects import Ignored, Send, ToGateway, ToReplication, ToStorage
-from zraft.core.election import (
-    FOLLOWER,
-    LEADER,
-    REPLICATION,
-    STORAGE,
-    Effect,
-    Election,
-    Timing,
-)
+from zraft.core.election import Election
 from zraft.core.lease import PublishLease
+from zraft.core.roles import FOLLOWER, LEADER, REPLICATION, STORAGE, Effect, Timing
 from zraft.protocol.local import (
     CampaignAnswer,
     Deposed,
     LeaseGroup,
     Ping,
     Pong,
+    Resume,
     RoundAnswer,
     RoundRequest,
     Stop,
@@ -235,21 +229,36 @@ def keep_leading(election: Election, until: float, well: tuple[str, ...]) -> lis
     return effects
 
 
-@pytest.mark.parametrize(("stuck", "well"), [(STORAGE, REPLICATION), (REPLICATION, STORAGE)])
-def test_a_leader_with_a_stuck_actor_steps_down(stuck: str, well: str) -> None:
+def test_a_leader_with_a_stuck_replication_steps_down() -> None:
     election = leading(timing=SHORT)
-    effects = keep_leading(election, 20.0, (well,))
-    assert effects[-2:] == [role(4, FOLLOWER, 0, f"{stuck} makes no progress"), ToReplication(Stop(4))]
+    effects = keep_leading(election, 20.0, (STORAGE,))
+    assert effects[-2:] == [role(4, FOLLOWER, 0, "replication makes no progress"), ToReplication(Stop(4))]
+
+
+def test_a_leader_with_a_stuck_storage_steps_down_when_nobody_takes_over() -> None:
+    election = leading(timing=SHORT)
+    effects = keep_leading(election, 20.0, (REPLICATION,))
+    assert effects[-3:] == [
+        ToReplication(Resume(4)),
+        role(4, FOLLOWER, 0, "it can't work, and nobody takes over"),
+        ToReplication(Stop(4)),
+    ]
+
+
+def test_a_leader_with_a_stuck_storage_steps_down_at_once_when_nobody_could_take_over() -> None:
+    election = leading(timing=SHORT)
+    election.pong(REPLICATION, Pong(1, 0, False, 4), 12.1)
+    assert election.tick(12.1)[-2:] == [role(4, FOLLOWER, 0, "storage makes no progress"), ToReplication(Stop(4))]
 
 
 def test_a_leader_that_could_not_work_leaves_the_next_ballot_to_the_others() -> None:
     # Their patience ends first. Else it might win again, and the cluster stand still for one more limit.
     election = leading(timing=SHORT)
-    keep_leading(election, 11.93, (REPLICATION,))
+    keep_leading(election, 12.93, (STORAGE,))
     assert election.role == LEADER
-    election.tick(12.03)
+    election.tick(13.03)
     assert election.role == FOLLOWER
-    assert election._timeout == pytest.approx(12.03 + TIME_OUT + SHORT.election_max)
+    assert election._timeout == pytest.approx(13.03 + TIME_OUT + SHORT.election_max)
 
 
 def test_a_leader_whose_actors_are_well_goes_on() -> None:

@@ -6,10 +6,11 @@ from tests.unit.core.cast import A, B, C, D, record_of
 from tests.unit.core.electing import TIMING, leading, new, status
 from tests.unit.core.replicating import LAST, TERM, accepted, lead, leader, propose, published
 from zraft.core.effects import Ignored, Notice, Send, ToReplication, ToStorage
-from zraft.core.election import FOLLOWER, Election
+from zraft.core.election import Election
 from zraft.core.leadership import LEAVE_SECONDS
 from zraft.core.membership import READY_SECONDS
 from zraft.core.replication import Refuse, Replication, ToElection
+from zraft.core.roles import FOLLOWER
 from zraft.protocol.client import ChangeMember
 from zraft.protocol.codec import encode
 from zraft.protocol.entries import Configuration, EntryId, EntryKind, Member, Origin, encode_entry

@@ -1,0 +1,75 @@
+"""Leadership transfer, graceful stops and a rolling restart of real nodes, under load that must see no error."""
+
+import pytest
+
+from tests.cluster.load import Load
+from tests.cluster.running import follower, verify
+from tests.waiting import wait_until
+from zraft import Client, InvalidArgument, Unavailable, Unknown
+from zraft.cluster import LocalCluster
+
+pytestmark = pytest.mark.cluster
+
+TRANSFERS = 5
+STOPS = 2
+
+
+def require_no_error(load: Load) -> None:
+    """A failed precondition is an answer: somebody else had written meanwhile."""
+    assert [operation.error for operation in load.history if operation.error] == []
+
+
+def test_a_transfer_under_load_costs_nobody_an_error(cluster: LocalCluster, client: Client, load: Load) -> None:
+    with load:
+        for _ in range(TRANSFERS):
+            name = follower(cluster)
+            assert client.transfer_leadership(name).leader == name
+            load.wait_for_progress()
+    require_no_error(load)
+    verify(cluster, load)
+
+
+def test_the_leader_chooses_when_nobody_is_named(cluster: LocalCluster, client: Client) -> None:
+    before = cluster.leader()
+    result = client.transfer_leadership()
+    assert result.leader != before
+    wait_until(lambda: cluster.leader() == result.leader, 10, "the others to know the new leader")
+
+
+def test_a_stop_of_the_leader_under_load_costs_nobody_an_error(cluster: LocalCluster, load: Load) -> None:
+    with load:
+        for _ in range(STOPS):
+            before = cluster.leader()
+            cluster.restart(before)
+            cluster.wait_until_ready()
+            load.wait_for_progress()
+    require_no_error(load)
+    verify(cluster, load)
+
+
+def test_a_rolling_restart_under_load_costs_nobody_an_error(cluster: LocalCluster, load: Load) -> None:
+    with load:
+        leader = cluster.leader()
+        assert sorted(order := list(cluster.rolling_restart())) == cluster.names
+        assert order[-1] == leader
+        load.wait_for_progress()
+    require_no_error(load)
+    verify(cluster, load)
+
+
+def says_that_it_is_silent(client: Client, name: str) -> bool:
+    """Until the leader has noticed, it asks a dead node to take over, and says that nothing came of it."""
+    with pytest.raises((Unavailable, Unknown)) as raised:
+        client.transfer_leadership(name)
+    return f"{name} has not answered" in str(raised.value)
+
+
+def test_who_can_not_take_over_is_said_with_what_to_do(cluster: LocalCluster, client: Client) -> None:
+    leader, other = cluster.leader(), follower(cluster)
+    with pytest.raises(InvalidArgument, match=f"{leader} leads already: name one of"):
+        client.transfer_leadership(leader)
+    with pytest.raises(InvalidArgument, match="there is no member 'nobody': name one of"):
+        client.transfer_leadership("nobody")
+    cluster.kill(other)
+    with Client(cluster.endpoints(), timeout=0.5) as hasty:
+        wait_until(lambda: says_that_it_is_silent(hasty, other), 10, f"the leader to notice that {other} is silent")
