@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 ELECTION = "core/election.py"
+OFFICE = "core/office.py"
 PROMISE = "core/promise.py"
 ROUNDS = "core/rounds.py"
 READS = "core/reads.py"
@@ -91,7 +92,7 @@ MUTANTS = (
     Mutant(
         "a leader does not hear itself",
         "S7: a leader counts as hearing itself",
-        ELECTION,
+        OFFICE,
         "        self._promise.heard(now)  # a leader counts as hearing itself (S7)\n",
         "",
     ),
@@ -99,15 +100,15 @@ MUTANTS = (
         "a leader grants while it leads",
         "S7: a leader grants only after it stepped down",
         ELECTION,
-        "or not self._promise.may_grant(now, transfer) or self._rounds is not None:",
+        "or not self._promise.may_grant(now, transfer) or self._office is not None:",
         "or not self._promise.may_grant(now, transfer):",
     ),
     Mutant(
         "neither quiet nor leading keeps a leader from granting",
         "S7: a leader counts as hearing itself, and grants only after it stepped down",
         ELECTION,
-        "or not self._promise.may_grant(now, transfer) or self._rounds is not None:",
-        "or (not self._promise.may_grant(now, transfer) and self._rounds is None):",
+        "or not self._promise.may_grant(now, transfer) or self._office is not None:",
+        "or (not self._promise.may_grant(now, transfer) and self._office is None):",
     ),
     Mutant(
         "a grant is no promise",
@@ -200,7 +201,7 @@ MUTANTS = (
         "leads on when storage moved on",
         "never lead below the term of the own storage (trap 17)",
         ELECTION,
-        "if self._rounds is not None and self._rounds.term < self.term:",
+        "if self._office is not None and self._office.term < self.term:",
         "if False:",
         covered_by="whatever raises the known term (a vote, a heartbeat, a refusal) ends the leadership by itself",
     ),
@@ -215,15 +216,15 @@ MUTANTS = (
         "no check-quorum",
         "a leader that no majority answers steps down ([D] 6.2)",
         ELECTION,
-        "if now - rounds.confirmed_sent > self._timing.election_max:",
+        "if now - office.rounds.confirmed_sent > self._timing.election_max:",
         "if False:",
     ),
     Mutant(
         "a stuck storage goes on leading",
         "a leader must be able to work",
         ELECTION,
-        "            if vitality.stalled(now):\n",
-        "            if False:\n",
+        "        for name in self._pulse.stalled(now):\n            # A stuck",
+        "        for name in ():\n            # A stuck",
     ),
     Mutant(
         "a stuck leader is elected again",
@@ -237,7 +238,7 @@ MUTANTS = (
         "a higher term is not met",
         "who meets a higher term steps down ([R] 5.1)",
         ELECTION,
-        "        if self._rounds is None or term <= self._rounds.term:\n"
+        "        if self._office is None or term <= self._office.term:\n"
         '            return [Ignored(f"term {term} is met',
         '        if True:\n            return [Ignored(f"term {term} is met',
     ),
@@ -272,9 +273,9 @@ MUTANTS = (
     Mutant(
         "a deposed leader confirms reads",
         "rounds that are dropped confirm nothing (trap 65)",
-        ELECTION,
-        "RoundAnswer(request, 0)) for gateway, request in self._rounds.drop()]",
-        "RoundAnswer(request, self._rounds.term)) for gateway, request in self._rounds.drop()]",
+        OFFICE,
+        "RoundAnswer(request, 0)) for gateway, request in self.rounds.drop()]",
+        "RoundAnswer(request, self.term)) for gateway, request in self.rounds.drop()]",
     ),
     Mutant(
         "an old answer to another question",

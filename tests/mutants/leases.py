@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 ELECTION = "core/election.py"
+OFFICE = "core/office.py"
 LEASE = "core/lease.py"
 HINTS = "actors/hints.py"
 LOOKS = "tests/unit/core/test_lease.py::test_the_clock_is_looked_at_last"
@@ -13,7 +14,7 @@ MUTANTS = (
     Mutant(
         "a lease counts from the answers",
         "S12: a lease lasts from the sending of a round that a majority answered",
-        ELECTION,
+        OFFICE,
         "self._lease.extend(rounds.term, rounds.confirmed_sent)",
         "self._lease.extend(rounds.term, now)",
     ),
@@ -27,14 +28,14 @@ MUTANTS = (
     Mutant(
         "a lease without an answer",
         "S12: a majority answered the round",
-        ELECTION,
-        "return beats + self._confirm(rounds, now)",
-        "return [*beats, *self._lease.extend(rounds.term, now), *self._confirm(rounds, now)]",
+        OFFICE,
+        "return beats + self._confirm(now)",
+        "return [*beats, *self._lease.extend(self.term, now), *self._confirm(now)]",
     ),
     Mutant(
         "an election is a lease",
         "S7: who voted has promised nothing to whom it elected",
-        ELECTION,
+        OFFICE,
         "        if rounds.confirmed > before:\n",
         "        if True:\n",
         test="tests/unit/core/test_leading.py::test_an_election_is_no_lease",

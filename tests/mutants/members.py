@@ -4,6 +4,7 @@ from tests.mutants.mutant import Mutant
 
 ACCEPTOR = "core/acceptor.py"
 ELECTION = "core/election.py"
+OFFICE = "core/office.py"
 MEMBERSHIP = "core/membership.py"
 LEADERSHIP = "core/leadership.py"
 REPLICATION = "core/replication.py"
@@ -38,16 +39,16 @@ MUTANTS = (
     Mutant(
         "counted at once",
         "S14 (c): a lease rests on the new configuration only when a later round was confirmed by it",
-        ELECTION,
-        "            if index and rounds.confirmed >= number:\n",
-        "            if index:\n",
+        OFFICE,
+        "        if not index or self.rounds.confirmed < number:\n",
+        "        if not index:\n",
         test=LEADING,
     ),
     Mutant(
         "rounds count the old members",
         "S14 (c): rounds and leases count the configuration that was appended",
-        ELECTION,
-        "        self._rounds.count(Quorum(message.configuration.voters()))\n",
+        OFFICE,
+        "        self.rounds.count(Quorum(configuration.voters()))\n",
         "",
     ),
     Mutant(
@@ -155,7 +156,7 @@ MUTANTS = (
         "a leader takes members from its log",
         "while leading T, election takes configurations only from messages of T",
         ELECTION,
-        "        if self._rounds is None:  # a leader counts what its replication says (S14)\n",
+        "        if self._office is None:  # a leader counts what its replication says (S14)\n",
         "        if True:\n",
         test=LEADING,
     ),

@@ -73,8 +73,8 @@ MUTANTS = (
         "a leader votes with its lease valid",
         "S8: a leader steps down for a transfer only once it has surrendered its lease",
         ELECTION,
-        "and self._lease.is_surrendered(self._rounds.term):",
-        "and message.term > self._rounds.term:",
+        "and self._lease.is_surrendered(self._office.term):",
+        "and message.term > self._office.term:",
         test=TESTS,
     ),
     Mutant(
@@ -90,8 +90,8 @@ MUTANTS = (
         "proposals are taken during a hand-over",
         "the last index stands still until somebody took over (trap 10)",
         REPLICATION,
-        "        if lead.hand_over is not None:\n",
-        "        if False:\n",
+        "        if lead.hand_over is not None:\n            return [_refuse",
+        "        if False:\n            return [_refuse",
         test=TESTS,
     ),
     Mutant(
@@ -104,8 +104,8 @@ MUTANTS = (
     Mutant(
         "whoever is behind takes over",
         "a target has every entry of the leader ([D] 3.10)",
-        REPLICATION,
-        "matching = [one for one in fed if lead.progress[one].match == lead.tail.last]",
+        "core/leadership.py",
+        "matching = [one for one in fed if self.progress[one].match == self.tail.last]",
         "matching = fed",
         test=TESTS,
     ),

@@ -9,7 +9,8 @@ from tests.simulation.network import Plane
 from zraft.core.effects import Ignored, Notice, Send, ToGateway, ToReplication, ToStorage
 from zraft.core.election import Election
 from zraft.core.lease import PublishLease
-from zraft.core.roles import LEADER, REPLICATION, STORAGE, Effect, PublishRole
+from zraft.core.roles import LEADER, Effect, PublishRole
+from zraft.core.vitality import REPLICATION, STORAGE
 from zraft.protocol.local import (
     Campaign,
     CampaignAnswer,
@@ -70,7 +71,7 @@ class ElectionActor(Actor):
 
     def in_round(self) -> bool:
         """Whether it leads and waits for answers to its heartbeats."""
-        rounds = self._core._rounds if self._core else None
+        rounds = self._core._office.rounds if self._core and self._core._office else None
         return rounds is not None and rounds.confirmed < rounds.number
 
     def _handle(self, message: object, sender: int, incarnation: int) -> None:

@@ -22,7 +22,8 @@ from zraft.core.effects import Ignored, Notice, Send, ToGateway, ToReplication, 
 from zraft.core.election import Election
 from zraft.core.formation import Formation, Formed, Own, SayHello
 from zraft.core.lease import PublishLease, lease_seconds
-from zraft.core.roles import LEADER, REPLICATION, STORAGE, Effect, LocalMessage, PeerMessage, PublishRole, Timing
+from zraft.core.roles import LEADER, Effect, LocalMessage, PeerMessage, PublishRole, Timing
+from zraft.core.vitality import REPLICATION, STORAGE
 from zraft.errors import InvariantViolated, ProtocolError
 from zraft.protocol import codec
 from zraft.protocol.entries import ClusterRecord, Configuration

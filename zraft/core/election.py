@@ -18,33 +18,28 @@ from zraft.core.ballot import Ballot, Phase
 from zraft.core.belonging import Belonging, no_member
 from zraft.core.effects import Ignored, Send, ToGateway, ToReplication, ToStorage
 from zraft.core.lease import Lease
+from zraft.core.office import Office
 from zraft.core.promise import Promise
-from zraft.core.quorum import Quorum
 from zraft.core.roles import (
     CANDIDATE,
     FOLLOWER,
     LEADER,
-    REPLICATION,
-    STORAGE,
     Effect,
     LocalMessage,
     PeerMessage,
     PublishRole,
     Timing,
 )
-from zraft.core.rounds import Rounds
 from zraft.core.transfer import Transfer
-from zraft.core.vitality import Vitality
+from zraft.core.vitality import REPLICATION, STORAGE, Pulse
 from zraft.errors import InvariantViolated
 from zraft.protocol.entries import Configuration
 from zraft.protocol.local import (
     Campaign,
     CampaignAnswer,
-    Counted,
     Deposed,
     Lead,
     Members,
-    Ping,
     Pong,
     Ready,
     Removed,
@@ -71,7 +66,6 @@ class Election:
         self.role = FOLLOWER
         self.leader = 0
         self._belonging = Belonging(me, status)
-        self._uncounted = 0, 0  # the round that must be confirmed, to say that a configuration (its index) is counted
         self._published: RoleGroup | None = None
         self._timing = timing
         self._jitter = jitter
@@ -80,13 +74,10 @@ class Election:
         self._seen_term = status.term  # the highest term met anywhere; the next ballot goes above it (trap 4)
         self._ballot: Ballot | None = None
         self._ballots = 0
-        self._rounds: Rounds | None = None
+        self._office: Office | None = None
         self._lease = Lease(timing.lease)
         self._transfer = Transfer(me, timing.election_max)
-        self._next_round = now
-        self._vitality = {name: Vitality(now, timing.stall_limit) for name in (STORAGE, REPLICATION)}
-        self._pings = 0
-        self._next_ping = now
+        self._pulse = Pulse(now, timing.stall_limit)
         self._timeout = 0.0
         self._reset_timeout(now)
 
@@ -102,18 +93,21 @@ class Election:
 
     def next_deadline(self) -> float:
         """When ``tick`` must be called next."""
-        return min(self._next_ping, self._next_round if self._rounds else self._timeout, self._transfer.deadline())
+        return min(
+            self._pulse.next_ping, self._office.next_round if self._office else self._timeout, self._transfer.deadline()
+        )
 
     def tick(self, now: float) -> list[Effect]:
         """Time has passed."""
         effects: list[Effect] = []
-        if now >= self._next_ping:
-            effects += self._ping(now)
+        if now >= self._pulse.next_ping:
+            ping = self._pulse.ping(now)
+            effects += [ToStorage(ping), ToReplication(ping)]
         if now >= self._transfer.deadline():
-            told, leaves = self._transfer.give_up(self._rounds is not None, self.configuration)
+            told, leaves = self._transfer.give_up(self._office is not None, self.configuration)
             effects += [*told, *(self._leave_office("it can't work, and nobody takes over", now) if leaves else [])]
-        if self._rounds is not None:
-            return effects + self._tick_leader(self._rounds, now)
+        if self._office is not None:
+            return effects + self._tick_leader(self._office, now)
         if now >= self._timeout:
             effects += self._start_ballot(now)
         return effects
@@ -121,7 +115,7 @@ class Election:
     def step(self, message: PeerMessage | LocalMessage, now: float, sender: int = 0) -> list[Effect]:
         """One message: from member ``sender``, or from an actor of this node."""
         effects = self._dispatch(message, now, sender)
-        if self._rounds is not None and self._rounds.term < self.term:
+        if self._office is not None and self._office.term < self.term:
             # Storage moved on by a vote or an Append that this actor did not decide: never lead below it.
             effects += self._follow(0, self.term, now, "storage is at a higher term")
         return effects
@@ -151,7 +145,7 @@ class Election:
             case Removed():
                 return self.on_removed(message, now)
             case TransferRequest():
-                term = self._rounds.term if self._rounds else 0
+                term = self._office.term if self._office else 0
                 return self._transfer.ask(message, term, self.configuration, now)
             case Ready():
                 return self.on_ready(message, now)
@@ -166,13 +160,13 @@ class Election:
             return [Send(leader, HeartbeatAnswer(message.term, message.round, False, self.term))]
         if not self._promise.acknowledges(message.term):
             return [Ignored(f"heartbeat of term {message.term}, but a vote above it is with storage")]
-        if self._rounds is not None and message.term == self._rounds.term:
+        if self._office is not None and message.term == self._office.term:
             raise InvariantViolated("election safety", term=message.term, leader=leader, me=self.me)
         effects = self._follow(leader, message.term, now)
         self._promise.heard(now)
         effects += self._transfer.done(self.configuration.name_of(leader), message.term)
         self._reset_timeout(now)
-        if self._vitality[STORAGE].stalled(now):
+        if STORAGE in self._pulse.stalled(now):
             return [*effects, Ignored("no acknowledgement: storage makes no progress")]
         return [*effects, Send(leader, HeartbeatAnswer(message.term, message.round, True, message.term))]
 
@@ -180,9 +174,9 @@ class Election:
         """Hand a (pre-)vote to storage, unless a leader was heard lately: this node's own leadership counts (S7)."""
         durable, effects = isinstance(message, Vote), list[Effect]()
         transfer = isinstance(message, Vote) and message.transfer
-        if transfer and self._rounds is not None and self._lease.is_surrendered(self._rounds.term):
+        if transfer and self._office is not None and self._lease.is_surrendered(self._office.term):
             effects = self._meet(message.term, now, "hands over")  # who asked for this ballot leads no more (S8)
-        if message.term < self.term or not self._promise.may_grant(now, transfer) or self._rounds is not None:
+        if message.term < self.term or not self._promise.may_grant(now, transfer) or self._office is not None:
             answer = VoteAnswer if durable else PreVoteAnswer
             removed = self._belonging.removed(candidate, message.last.index)
             return [*effects, Send(candidate, answer(message.term, message.ballot, False, self.term, removed))]
@@ -213,7 +207,7 @@ class Election:
         others holds. Whatever becomes of it, the next ballot is an ordinary one.
         """
         follows = (leader, message.term) == (self.leader, self.term) and self._promise.acknowledges(message.term)
-        if not follows or any(vitality.stalled(now) for vitality in self._vitality.values()):
+        if not follows or self._pulse.stalled(now):
             return [Ignored(f"{leader:016x} of term {message.term} is not followed, or this node can't work")]
         if not self._transfer.takes_over(message.term):
             return [Ignored(f"it has asked for a campaign in term {message.term} before")]
@@ -229,7 +223,7 @@ class Election:
         """Storage told what it holds: ask the others whether a campaign has a chance."""
         self._promise.learn(message.term)
         told: list[Effect] = []
-        if self._rounds is None:  # a leader counts what its replication says (S14)
+        if self._office is None:  # a leader counts what its replication says (S14)
             told += self._belonging.learn(message)
         ballot = self._ballot
         if ballot is None or ballot.phase is not Phase.ASKING_STORAGE:
@@ -242,7 +236,7 @@ class Election:
         if ballot.count(self.me):
             return [*told, *self._campaign(ballot, now)]
         request = PreVote(ballot.term, ballot.number, ballot.last)
-        told += [Send(voter, request) for voter in self._others(ballot.configuration)]
+        told += [Send(voter, request) for voter in ballot.configuration.others(self.me)]
         return told
 
     def on_campaign_answer(self, message: CampaignAnswer, now: float) -> list[Effect]:
@@ -259,7 +253,7 @@ class Election:
         if ballot.count(self.me):
             return self._lead(ballot, now)
         request = Vote(ballot.term, ballot.number, ballot.last, ballot.transfer)
-        return [Send(voter, request) for voter in self._others(ballot.configuration)]
+        return [Send(voter, request) for voter in ballot.configuration.others(self.me)]
 
     def on_vote_answer(self, message: PreVoteAnswer | VoteAnswer, voter: int, now: float) -> list[Effect]:
         """Count a (pre-)vote for the ballot that it was given to, and for no other."""
@@ -278,9 +272,8 @@ class Election:
 
     def _start_ballot(self, now: float) -> list[Effect]:
         self._reset_timeout(now)
-        for name, vitality in self._vitality.items():
-            if vitality.stalled(now):  # it would lead, do nothing for as long as the limit lasts, and be elected again
-                return [Ignored(f"no ballot: {name} makes no progress")]
+        for name in self._pulse.stalled(now):  # it would lead, do nothing for as long as the limit lasts, and win again
+            return [Ignored(f"no ballot: {name} makes no progress")]
         self._ballots += 1
         self._ballot = Ballot(self._ballots, 0)  # closes the one before (S7)
         effects: list[Effect] = [ToStorage(StatusQuery())]
@@ -302,33 +295,26 @@ class Election:
         if not self._promise.acknowledges(ballot.term):
             return self._follow(0, self.term, now)
         self.role, self.leader = LEADER, self.me
-        self._rounds = Rounds(ballot.term, self.me, Quorum(ballot.configuration.voters()), now)
-        self._uncounted = 0, 0
-        self._vitality[REPLICATION] = Vitality(now, self._timing.stall_limit)
+        self._office = Office(self.me, ballot, now, self._timing.heartbeat, self._lease, self._promise)
+        self._pulse.begin(REPLICATION, now)
         return [
             self._publish(f"elected by ballot {ballot.number}"),
             ToReplication(Lead(ballot.term, ballot.last, ballot.configuration)),
-            *self._begin_round(self._rounds, now),
+            *self._office.begin_round(now),
         ]
 
     # --- leading
 
     def on_members(self, message: Members, now: float) -> list[Effect]:
-        """Our replication appended a configuration: rounds count it from now on (S14).
-
-        A lease that rests on the one before is still out there. So replication is told only when a round that began
-        after this was confirmed: then the lease rests on this one.
-        """
-        if self._rounds is None or message.term != self._rounds.term:
+        """Our replication appended a configuration: rounds and leases count it from now on (S14)."""
+        if self._office is None or message.term != self._office.term:
             return [Ignored(f"members of term {message.term}, which is not led")]
         self._belonging.configuration = message.configuration
-        self._rounds.count(Quorum(message.configuration.voters()))
-        self._uncounted = self._rounds.number + 1, message.configuration.index
-        return self._begin_round(self._rounds, now)
+        return self._office.count(message.configuration, now)
 
     def on_removed(self, message: Removed, now: float) -> list[Effect]:
         """The configuration without us is committed: the others go on by themselves ([D] 4.2.2)."""
-        if self._rounds is None or message.term != self._rounds.term:
+        if self._office is None or message.term != self._office.term:
             return [Ignored(f"removed in term {message.term}, which is not led")]
         return self._follow(0, self.term, now, "removed from the cluster")
 
@@ -336,62 +322,34 @@ class Election:
         """A member acknowledged a round of ours, or knows a higher term."""
         if not message.acknowledged:
             return self._meet(message.current_term, now, f"{self.configuration.name_of(member)} knows a higher term")
-        if self._rounds is None or message.term != self._rounds.term:
+        if self._office is None or message.term != self._office.term:
             return [Ignored(f"acknowledgement of term {message.term}")]
-        self._rounds.answered(member, message.round)
         self._transfer.acknowledged(member, now)
-        return self._confirm(self._rounds, now)
+        return self._office.answered(member, message.round, now)
 
     def on_round_request(self, message: RoundRequest, now: float) -> list[Effect]:
         """A read waits for proof that we lead: a round that is sent from now on."""
-        if self._rounds is None:
+        if self._office is None:
             return [ToGateway(message.gateway, RoundAnswer(message.request, 0))]
-        self._rounds.wait(message.gateway, message.request)
-        return self._begin_round(self._rounds, now) if self._rounds.wanted() else []
+        return self._office.wait(message.gateway, message.request, now)
 
     def on_ready(self, message: Ready, now: float) -> list[Effect]:
         """A candidate has every entry: it shall campaign, and no lease of this term stands in its way (S8)."""
-        if self._rounds is None or not self._transfer.ready(message, self._rounds.term, now):
+        if self._office is None or not self._transfer.ready(message, self._office.term, now):
             return [Ignored(f"hand-over {message.number} of term {message.term} is not under way")]
         return [*self._lease.surrender(message.term), Send(message.target, TimeoutNow(message.term))]
 
-    def _begin_round(self, rounds: Rounds, now: float) -> list[Effect]:
-        number = rounds.begin(now)
-        self._promise.heard(now)  # a leader counts as hearing itself (S7)
-        self._next_round = now + self._timing.heartbeat
-        beats: list[Effect] = [Send(to, Heartbeat(rounds.term, number)) for to in self._others(self.configuration)]
-        return beats + self._confirm(rounds, now)
-
-    def _confirm(self, rounds: Rounds, now: float) -> list[Effect]:
-        before = rounds.confirmed
-        done: list[Effect] = [
-            ToGateway(gateway, RoundAnswer(asked, rounds.term)) for gateway, asked in rounds.confirm()
-        ]
-        if rounds.confirmed > before:
-            counted = self._counted(rounds)
-            done = [*self._lease.extend(rounds.term, rounds.confirmed_sent), *counted, *done]
-        return done + self._begin_round(rounds, now) if rounds.wanted() else done
-
-    def _counted(self, rounds: Rounds) -> list[Effect]:
-        """Tell replication once rounds and leases rest on the newest configuration (S14)."""
-        number, index = self._uncounted
-        if not index or rounds.confirmed < number:
-            return []
-        self._uncounted = 0, 0
-        return [ToReplication(Counted(rounds.term, index))]
-
-    def _tick_leader(self, rounds: Rounds, now: float) -> list[Effect]:
+    def _tick_leader(self, office: Office, now: float) -> list[Effect]:
         effects: list[Effect] = []
-        for name, vitality in self._vitality.items():
-            if vitality.stalled(now):
-                # A stuck replication can hand nothing over.
-                handed = self._transfer.leave(rounds.term, self.configuration, now) if name == STORAGE else None
-                if handed is None:
-                    return self._leave_office(f"{name} makes no progress", now)
-                effects += handed
-        if now - rounds.confirmed_sent > self._timing.election_max:
+        for name in self._pulse.stalled(now):
+            # A stuck replication can hand nothing over.
+            handed = self._transfer.leave(office.term, self.configuration, now) if name == STORAGE else None
+            if handed is None:
+                return self._leave_office(f"{name} makes no progress", now)
+            effects += handed
+        if now - office.rounds.confirmed_sent > self._timing.election_max:
             return self._follow(0, self.term, now, "no majority answers")  # check-quorum ([D] 6.2)
-        return effects + (self._begin_round(rounds, now) if now >= self._next_round else [])
+        return effects + (office.begin_round(now) if now >= office.next_round else [])
 
     def _leave_office(self, why: str, now: float) -> list[Effect]:
         stopped = self._follow(0, self.term, now, why)
@@ -402,18 +360,13 @@ class Election:
 
     def pong(self, actor: str, message: Pong, now: float) -> list[Effect]:
         """Storage or replication answered a ping."""
-        self._vitality[actor].pong(message.done, message.pending, now)
+        self._pulse.pong(actor, message, now)
         return []
-
-    def _ping(self, now: float) -> list[Effect]:
-        self._pings += 1
-        self._next_ping = now + self._timing.stall_limit / 8
-        return [ToStorage(Ping(self._pings)), ToReplication(Ping(self._pings))]
 
     def _meet(self, term: int, now: float, why: str) -> list[Effect]:
         """Somebody is at a higher term: remember it, and lead no longer below it ([R] 5.1)."""
         self._seen_term = max(self._seen_term, term)
-        if self._rounds is None or term <= self._rounds.term:
+        if self._office is None or term <= self._office.term:
             return [Ignored(f"term {term} is met, but this node leads nothing below it")]
         return self._follow(0, self.term, now, why)
 
@@ -421,10 +374,10 @@ class Election:
         """Become or stay a follower: of ``leader``, or of nobody known (0)."""
         cleared, stopped = self._lease.clear(), list[Effect]()
         self._ballot = None
-        if self._rounds is not None:
-            stopped.append(ToReplication(Stop(self._rounds.term)))
-            stopped += [ToGateway(gateway, RoundAnswer(request, 0)) for gateway, request in self._rounds.drop()]
-            self._rounds = None
+        if self._office is not None:
+            stopped.append(ToReplication(Stop(self._office.term)))
+            stopped += self._office.drop()
+            self._office = None
             self._reset_timeout(now)
         self._promise.learn(term)
         self._seen_term = max(self._seen_term, term)
@@ -440,9 +393,6 @@ class Election:
     def _publish(self, why: str) -> PublishRole:
         self._published = RoleGroup(self.term, self.role, self.leader)
         return PublishRole(self._published, why)
-
-    def _others(self, configuration: Configuration) -> list[int]:
-        return [member.id for member in configuration.members if member.id != self.me]
 
     def _reset_timeout(self, now: float) -> None:
         low, high = self._timing.election_min, self._timing.election_max

@@ -10,7 +10,7 @@ from zraft.core.quorum import Quorum
 from zraft.core.tail import Tail
 from zraft.protocol.codec import encode
 from zraft.protocol.entries import NO_ORIGIN, Configuration, EntryKind, Member, Origin, encode_entry
-from zraft.protocol.local import HandOver, Lead
+from zraft.protocol.local import HandOver, Lead, Ready
 
 HEALTHY_SECONDS = 3.0
 """A storage that has not answered for so long is not counted on when members are changed."""
@@ -73,6 +73,18 @@ class Leadership:
         for member, end in list(self.leaving.items()):
             if now >= end or (end < math.inf and self.progress[member].commit >= removal):
                 del self.leaving[member], self.progress[member]
+
+    def takes_over(self) -> Ready | None:
+        """Who may take over, once: the first candidate that has every entry ([D] 3.10)."""
+        order = self.hand_over
+        if order is None or self.ready_told:
+            return None
+        fed = [one for one in order.candidates if one in self.progress]
+        matching = [one for one in fed if self.progress[one].match == self.tail.last]
+        if not matching:
+            return None
+        self.ready_told = True
+        return Ready(order.term, order.number, matching[0])
 
     def is_left(self) -> bool:
         """Whether a committed configuration goes on without this leader ([D] 4.2.2)."""

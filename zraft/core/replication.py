@@ -301,21 +301,10 @@ class Replication:
             if progress.stream is not None:
                 effects += progress.stream.send(lead.term, now)
         effects += self._keep(lead, now)
-        effects += self._ready(lead)
+        ready = lead.takes_over()
+        effects += [ToElection(ready)] if ready else []
         self._trim(lead)
         return effects
-
-    def _ready(self, lead: Leadership) -> list[Effect]:
-        """Whether somebody may take over: the first candidate that has every entry."""
-        order = lead.hand_over
-        if order is None or lead.ready_told:
-            return []
-        fed = [one for one in order.candidates if one in lead.progress]
-        matching = [one for one in fed if lead.progress[one].match == lead.tail.last]
-        if not matching:
-            return []
-        lead.ready_told = True
-        return [ToElection(Ready(order.term, order.number, matching[0]))]
 
     def _on_cut(self, message: ReadAnswer, progress: Progress, now: float) -> list[Effect]:
         """What a peer lacks was cut from the log ([R] section 7): a snapshot takes its place, once there is one.

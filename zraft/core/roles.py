@@ -34,8 +34,6 @@ from zraft.protocol.peer import Heartbeat, HeartbeatAnswer, PreVote, PreVoteAnsw
 FOLLOWER = "follower"
 CANDIDATE = "candidate"
 LEADER = "leader"
-STORAGE = "storage"
-REPLICATION = "replication"
 
 
 class PublishRole(msgspec.Struct, frozen=True):

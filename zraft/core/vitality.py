@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from zraft.protocol.local import Ping, Pong
+
+STORAGE = "storage"
+REPLICATION = "replication"
+PINGS_IN_LIMIT = 8
+"""So often are the actors asked within the time that they may make no progress."""
+
 
 class Vitality:
     """Judges one actor by its answers to pings.
@@ -24,3 +31,31 @@ class Vitality:
     def stalled(self, now: float) -> bool:
         """Whether the actor has made no progress for longer than the limit."""
         return now - self._progressed > self._limit
+
+
+class Pulse:
+    """The pings of an election actor to the two others, and what their answers say; ``limit`` in seconds."""
+
+    def __init__(self, now: float, limit: float) -> None:
+        self._limit = limit
+        self._vitality = {name: Vitality(now, limit) for name in (STORAGE, REPLICATION)}
+        self._number = 0
+        self.next_ping = now
+
+    def ping(self, now: float) -> Ping:
+        """The question to both, how they get on."""
+        self._number += 1
+        self.next_ping = now + self._limit / PINGS_IN_LIMIT
+        return Ping(self._number)
+
+    def pong(self, actor: str, message: Pong, now: float) -> None:
+        """Storage or replication answered."""
+        self._vitality[actor].pong(message.done, message.pending, now)
+
+    def begin(self, actor: str, now: float) -> None:
+        """The actor gets work of a new kind: what it did before says nothing."""
+        self._vitality[actor] = Vitality(now, self._limit)
+
+    def stalled(self, now: float) -> list[str]:
+        """Which of the actors make no progress."""
+        return [name for name, vitality in self._vitality.items() if vitality.stalled(now)]

@@ -135,6 +135,10 @@ class Configuration(msgspec.Struct, array_like=True, frozen=True):
         """The ids that count for elections and for commitment."""
         return frozenset(member.id for member in self.members if member.voter)
 
+    def others(self, me: int) -> list[int]:
+        """The ids of all members but ``me``."""
+        return [member.id for member in self.members if member.id != me]
+
     def name_of(self, member_id: int) -> str:
         """The member's name, or its id in hex when it is none of ours."""
         member = self.member(member_id)

@@ -8,7 +8,8 @@ from tests.unit.core.electing import GATEWAY, LAST, TIME_OUT, TIMING, leading, n
 from zraft.core.effects import Ignored, Send, ToGateway, ToReplication, ToStorage
 from zraft.core.election import Election
 from zraft.core.lease import PublishLease
-from zraft.core.roles import FOLLOWER, LEADER, REPLICATION, STORAGE, Effect, Timing
+from zraft.core.roles import FOLLOWER, LEADER, Effect, Timing
+from zraft.core.vitality import REPLICATION, STORAGE
 from zraft.protocol.local import (
     CampaignAnswer,
     Deposed,
@@ -225,7 +226,7 @@ def keep_leading(election: Election, until: float, well: tuple[str, ...]) -> lis
         effects = election.tick(now)
         for actor in well:
             election.pong(actor, Pong(1, 0, False, 4), now)
-        election.step(HeartbeatAnswer(4, election._rounds.number if election._rounds else 0, True, 4), now, B)
+        election.step(HeartbeatAnswer(4, election._office.rounds.number if election._office else 0, True, 4), now, B)
     return effects
 
 

@@ -10,7 +10,8 @@ from zraft.core.effects import Ignored, Send, ToGateway, ToReplication, ToStorag
 from zraft.core.election import Election
 from zraft.core.lease import PublishLease
 from zraft.core.replication import Refuse, ToElection
-from zraft.core.roles import CANDIDATE, FOLLOWER, LEADER, REPLICATION, Effect, Timing
+from zraft.core.roles import CANDIDATE, FOLLOWER, LEADER, Effect, Timing
+from zraft.core.vitality import REPLICATION
 from zraft.protocol.entries import ClusterRecord, Member
 from zraft.protocol.local import (
     Campaign,
@@ -201,7 +202,7 @@ def test_a_leader_with_a_stuck_storage_hands_over() -> None:
         now += 0.05
         election.pong(REPLICATION, Pong(1, 0, False, 4), now)
         handed = [effect for effect in election.tick(now) if effect == ToReplication(HandOver(4, 1, (B,)))]
-        election.step(HeartbeatAnswer(4, election._rounds.number if election._rounds else 0, True, 4), now, B)
+        election.step(HeartbeatAnswer(4, election._office.rounds.number if election._office else 0, True, 4), now, B)
     assert now == pytest.approx(12.0, abs=0.06)
     assert election.step(Ready(4, 1, B), now) == [Send(B, TimeoutNow(4))]
 
