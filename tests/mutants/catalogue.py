@@ -1,6 +1,6 @@
 """All mutants."""
 
-from tests.mutants import elections, history, installing, leases, replicating, restoring, shells, snapshots
+from tests.mutants import auditing, elections, history, installing, leases, replicating, restoring, shells, snapshots
 
 MUTANTS = (
     elections.MUTANTS
@@ -11,4 +11,5 @@ MUTANTS = (
     + snapshots.MUTANTS
     + restoring.MUTANTS
     + history.MUTANTS
+    + auditing.MUTANTS
 )

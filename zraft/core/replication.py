@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import msgspec
 
+from zraft.core.audit import Audit, Divergence
 from zraft.core.effects import Ignored, Send, ToStorage
 from zraft.core.progress import Mode, Progress
 from zraft.core.quorum import Quorum
@@ -60,6 +61,7 @@ Effect = (
     | PublishCommit
     | ToElection
     | Refuse
+    | Divergence
     | Ignored
 )
 
@@ -72,6 +74,7 @@ class _Leadership:
         self.before = lead.last.index  # entries behind it are of our term
         self.quorum = Quorum(lead.configuration.voters())
         self.tail = Tail(lead.last)
+        self.audit = Audit()
         self.commit = 0
         self.uncommitted_bytes = 0
         self.uncommitted: dict[int, tuple[int, int]] = {}  # by index: bytes, and the member whose gateway proposed it
@@ -190,9 +193,10 @@ class Replication:
             return [Ignored(f"answer of term {message.term}")]
         if isinstance(message, InstallAnswer):
             ignored = progress.snapshot_answered(message, now)
-        else:
-            ignored = progress.answered(message, lead.tail.last, now)
-        return [ignored] if ignored else []
+            return [ignored] if ignored else []
+        ignored = progress.answered(message, lead.tail.last, now)
+        divergence = lead.audit.heard(member, message.checkpoint, lead.quorum)
+        return [effect for effect in (ignored, divergence) if effect]
 
     def on_damaged(self, member: int, checksum: bytes) -> None:
         """The shell can't read the snapshot that is on its way to ``member``, or found it damaged (trap 30)."""
