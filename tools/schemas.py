@@ -49,7 +49,16 @@ PEER_MESSAGES: list[tuple[str, str, Any]] = [
     *(("message", CONTROL, message) for message in get_args(peer.ControlMessage)),
     *(("message", DATA, message) for message in get_args(peer.DataMessage)),
     *(("message", GATEWAYS, message) for message in get_args(peer.GatewayMessage)),
-    *(("part", PARTS, message) for message in (entries.EntryId, entries.Member, entries.Origin, peer.SnapshotId)),
+    *(
+        ("part", PARTS, message)
+        for message in (
+            entries.EntryId,
+            entries.Member,
+            entries.Origin,
+            peer.Checkpoint,
+            peer.SnapshotId,
+        )
+    ),
 ]
 ENTRY_MESSAGES: list[tuple[str, str, Any]] = [
     ("record", "stored by each member, never sent whole", entries.ClusterRecord),

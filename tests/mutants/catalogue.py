@@ -1,6 +1,7 @@
 """All mutants."""
 
 from tests.mutants import (
+    auditing,
     elections,
     history,
     installing,
@@ -24,4 +25,5 @@ MUTANTS = (
     + history.MUTANTS
     + members.MUTANTS
     + transferring.MUTANTS
+    + auditing.MUTANTS
 )

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from tests.simulation.history import History
 from tests.simulation.memory import MemoryLog, MemoryState
+from zraft.core.audit import Divergence
 from zraft.core.keyspace import Keyspace
 from zraft.core.quorum import Quorum
 from zraft.core.records import APPLIED, AppliedState, check_record, digest_of, read_applied, read_record_key
@@ -25,6 +26,7 @@ from zraft.protocol.entries import (
     entry_term,
 )
 from zraft.protocol.local import CampaignAnswer, VoteQueryAnswer
+from zraft.protocol.peer import NO_CHECKPOINT, Checkpoint
 
 
 class Violation(Exception):
@@ -224,6 +226,16 @@ class Invariants:
     def answered(self, index: int, results: bytes) -> None:
         """A storage gave out the results of an entry."""
         require(self._committed[index - 1].results == results, "equal results at equal index", index=index)
+
+    def checkpointed(self, node: int, told: Checkpoint) -> None:
+        """A storage told the leader what its state was."""
+        if told != NO_CHECKPOINT:
+            expected = self.state_at(told.index).digest
+            require(told.digest == expected, "a checkpoint is the digest at its index", node=node, told=told)
+
+    def diverged(self, found: Divergence) -> None:
+        """A leader holds replicas to differ: here none ever does, since ``applied`` would have told before."""
+        require(False, "replicas that agree are not held to differ", found=found)
 
     def same_state(self, node: int, state: MemoryState) -> None:
         """At the end: the whole of it."""

@@ -7,6 +7,7 @@ import google_crc32c
 
 from tests.simulation.actors import Actor
 from tests.simulation.network import Plane
+from zraft.core.audit import Divergence
 from zraft.core.effects import Ignored, Send, ToStorage
 from zraft.core.replication import Effect, PublishCommit, Refuse, Replication, ToElection
 from zraft.core.streaming import SendChunk
@@ -57,6 +58,8 @@ class ReplicationActor(Actor):
             self._do(self._core.step(message, now, sender))  # type: ignore[arg-type]
             if isinstance(message, AppendAnswer | InstallAnswer):
                 self._check_match(sender)
+            if isinstance(message, AppendAnswer):
+                self._node.cluster.invariants.checkpointed(sender, message.checkpoint)
         self._do(self._core.tick(now))
         self._do(self._core.flush(now))
 
@@ -87,6 +90,8 @@ class ReplicationActor(Actor):
                         node.cluster.happened("configured", node)
                 case Refuse(message):
                     trio.replication_to_gateway.send(message)
+                case Divergence():
+                    node.cluster.invariants.diverged(effect)
                 case Ignored(reason):
                     self.world.note(self.name, f"  ignored: {reason}")
 

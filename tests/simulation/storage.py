@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 
 KEEP_SECONDS = 10.0
+CHECKPOINT_ENTRIES = 8
+"""A run is short: with a real node's distance few would reach any checkpoint."""
 
 
 class StorageActor(Actor):
@@ -57,7 +59,7 @@ class StorageActor(Actor):
         self._kept = (0, 0.0)
         self._acceptor = Acceptor(node.log, node.applied().index)
         self._acceptor.offer = node.snapshots.newest()
-        self._applier = Applier(node.log, node.state, self._acceptor)
+        self._applier = Applier(node.log, node.state, self._acceptor, CHECKPOINT_ENTRIES)
         self._members = self._in_force()
 
     def receive(self, message: object, sender: int, incarnation: int = 0) -> None:
@@ -261,7 +263,7 @@ class StorageActor(Actor):
         self._installing = None
         node.open_next_state()
         node.snapshots.remove_older(snapshot)
-        self._applier = Applier(node.log, node.state, self._acceptor)
+        self._applier = Applier(node.log, node.state, self._acceptor, CHECKPOINT_ENTRIES)
         self._acceptor.offer = snapshot
         self.world.note(self.name, f"has installed the snapshot of {snapshot.index}")
         node.cluster.invariants.applied(node.id, node.applied_state())

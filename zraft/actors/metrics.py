@@ -133,6 +133,9 @@ leader_elections = Count("raft_leader_elections_total", "Elections that this nod
 append_entries = Count("raft_append_entries_total", "AppendEntries requests that this node has sent to others.")
 request_vote = Count("raft_request_vote_total", "RequestVote requests that this node has sent to others.")
 committed_entries = Count("raft_committed_entries_total", "Entries that this node has seen committed.")
+divergences = Count(
+    "zraft_replica_divergences_total", "Times that this node, as the leader, found replicas whose states differ."
+)
 
 # A term never goes back, and outlives the process that told it.
 current_term = Level("raft_current_term", "The latest term that this node has seen.", "max")

@@ -14,6 +14,7 @@ from zraft.actors.logs import Log
 from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, Resolver, peers_of
 from zraft.actors.snapshot_source import SnapshotSource
 from zraft.actors.sockets import LOCAL_MESSAGES_MAX, Frames, Sockets, drain, poll, send
+from zraft.core.audit import Divergence
 from zraft.core.effects import Ignored, Send, ToStorage
 from zraft.core.replication import Effect, Message, PublishCommit, Refuse, Replication, ToElection
 from zraft.core.streaming import SendChunk
@@ -173,8 +174,23 @@ class ReplicationActor:
                     if isinstance(effect.message, Members):
                         self._meet_members(effect.message.configuration)
                     send(self._election, [self._local, codec.encode(effect.message)])
+                case Divergence():
+                    self._alarm(effect)
                 case Ignored():
                     pass
+
+    def _alarm(self, found: Divergence) -> None:
+        """Replicas differ: an operator must look, before more is written on top of it."""
+        metrics.divergences.inc()
+        digests = {self._name_of(member): f"{digest:016x}" for member, digest in found.digests}
+        if found.majority is None:
+            self._log.error("replicas differ, and no majority agrees", index=found.index, digests=digests)
+            return
+        differ = [self._name_of(member) for member in found.members]
+        self._log.error("replicas differ from the majority", index=found.index, differ=differ, digests=digests)
+
+    def _name_of(self, member: int) -> str:
+        return self._identity.name_of(member) if self._identity else f"{member:016x}"
 
     def _send_chunk(self, chunk: SendChunk) -> None:
         """A piece of a snapshot, read and checked now; one that can't be is never sent (trap 30)."""

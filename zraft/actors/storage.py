@@ -353,4 +353,5 @@ def _merged(last: Reply | Pong, answer: Reply) -> AppendAnswer | None:
         return None
     if not (last.success and answer.success and last.term == answer.term):
         return None
-    return AppendAnswer(answer.term, True, max(last.match, answer.match), max(last.commit, answer.commit), answer.probe)
+    match, commit = max(last.match, answer.match), max(last.commit, answer.commit)
+    return AppendAnswer(answer.term, True, match, commit, answer.probe, checkpoint=answer.checkpoint)

@@ -36,7 +36,15 @@ from zraft.protocol.local import (
     VoteQuery,
     VoteQueryAnswer,
 )
-from zraft.protocol.peer import Append, AppendAnswer, Commit, InstallAnswer, InstallSnapshot, SnapshotId
+from zraft.protocol.peer import (
+    NO_CHECKPOINT,
+    Append,
+    AppendAnswer,
+    Commit,
+    InstallAnswer,
+    InstallSnapshot,
+    SnapshotId,
+)
 
 NO_CONFIGURATION = Configuration(0, ())
 
@@ -59,6 +67,8 @@ class Acceptor:
         self.applied = applied
         self.offer: SnapshotId | None = None
         """This node's newest snapshot, for a peer that needs entries which were cut from the log."""
+        self.checkpoint = NO_CHECKPOINT
+        """Of the state in use: the newest digest of it that was published, for the leader to compare."""
 
     @property
     def term(self) -> int:
@@ -165,7 +175,8 @@ class Acceptor:
         match = message.previous.index + len(message.entries)
         self._verified = max(self._verified, match)
         self._commit_to(message.commit)
-        return Answer(AppendAnswer(log.term, True, match, self.commit, message.previous.index))
+        probe, checkpoint = message.previous.index, self.checkpoint
+        return Answer(AppendAnswer(log.term, True, match, self.commit, probe, checkpoint=checkpoint))
 
     def on_commit(self, message: Commit) -> Ignored | None:
         """Follow the leader's commit index as far as our log was verified in its term (S3, trap 16).
@@ -216,6 +227,7 @@ class Acceptor:
         self._log.keep_configurations((configuration, *kept) if configuration else tuple(kept))
         self._verified = max(self._verified, snapshot.index)  # committed: every leader from now on has it
         self.commit = self.applied = snapshot.index
+        self.checkpoint = NO_CHECKPOINT
 
     def on_store_record(self, message: StoreRecord) -> Answer[Reply]:
         """Store the index-0 record: once in a life, never another one."""

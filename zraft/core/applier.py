@@ -6,11 +6,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from zraft.core.acceptor import Acceptor
+from zraft.core.audit import CHECKPOINT_ENTRIES
 from zraft.core.durable import Log, WritableTables
 from zraft.core.keyspace import Keyspace
 from zraft.errors import InvariantViolated
 from zraft.protocol.entries import Entry, decode_entry
 from zraft.protocol.local import AppliedTerm, Results
+from zraft.protocol.peer import NO_CHECKPOINT, Checkpoint
 
 READ_BYTES = 1 << 20
 LARGE_BYTES = 64 << 10
@@ -25,10 +27,14 @@ class Applier:
     Invariant: what it returns has been published, so a reader who is told of an index finds it in the tables (S10).
     """
 
-    def __init__(self, log: Log, tables: WritableTables, acceptor: Acceptor) -> None:
+    def __init__(
+        self, log: Log, tables: WritableTables, acceptor: Acceptor, checkpoint_entries: int = CHECKPOINT_ENTRIES
+    ) -> None:
         self._log = log
         self._tables = tables
         self._acceptor = acceptor
+        self._checkpoint_entries = checkpoint_entries
+        self._checkpoint = NO_CHECKPOINT  # not published yet
         self._keyspace = Keyspace(tables)
         self._entries: deque[bytes] = deque()
         self._entry: Entry | None = None
@@ -66,6 +72,7 @@ class Applier:
         self._entries.clear()
         self._entry = None
         self._outcomes = []
+        self._checkpoint = NO_CHECKPOINT
 
     def _begin(self) -> bool:
         """Take up the next committed entry, unless what was applied must be published before it."""
@@ -90,6 +97,8 @@ class Applier:
         if entry is None:
             return
         self.done += 1
+        if entry.index % self._checkpoint_entries == 0:
+            self._checkpoint = Checkpoint(entry.index, self._keyspace.digest)
         for results in self._results:
             self._outcomes.append(Results(entry.origin, entry.index, results))
         if not entry.origin.member:  # a leader's first entry: nothing of an older term can follow
@@ -98,5 +107,7 @@ class Applier:
     def _publish(self) -> list[Outcome]:
         self._keyspace.commit()
         self._acceptor.applied_to(self._keyspace.applied.index)
+        if self._checkpoint is not NO_CHECKPOINT:
+            self._acceptor.checkpoint, self._checkpoint = self._checkpoint, NO_CHECKPOINT
         outcomes, self._outcomes = self._outcomes, []
         return outcomes

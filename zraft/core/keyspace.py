@@ -14,6 +14,7 @@ from zraft.core.limits import fault_of, is_write
 from zraft.core.records import (
     APPLIED,
     CONFIGURATION,
+    U64_MASK,
     AppliedState,
     digest_of,
     key_value,
@@ -65,6 +66,11 @@ class Keyspace:
         self._records: list[tuple[bytes, bytes]] = []
         self.applied, self.revision, self.compacted, self.swept, self._digest = read_applied(tables.meta(APPLIED))
         self._saved = self.applied
+
+    @property
+    def digest(self) -> int:
+        """Of the state with all that was applied, whether or not that is published."""
+        return self._digest & U64_MASK
 
     def apply(self, entry: Entry, results: list[bytes] | None = None) -> Iterator[None]:
         """Apply the next entry, pausing every ``OPERATIONS_PER_STEP`` operations; nothing is visible before commit.

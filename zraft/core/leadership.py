@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from zraft.core.audit import Audit
 from zraft.core.membership import Membership
 from zraft.core.progress import Mode, Progress
 from zraft.core.quorum import Quorum
@@ -31,6 +32,7 @@ class Leadership:
         self.membership = Membership(lead.configuration, lead.last.index)
         self.quorum = Quorum(lead.configuration.voters())
         self.tail = Tail(lead.last)
+        self.audit = Audit()
         self.commit = 0
         self.uncommitted_bytes = 0
         self.uncommitted: dict[int, tuple[int, int]] = {}  # by index: bytes, and the member whose gateway proposed it

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from zraft.core.audit import Divergence
 from zraft.core.effects import Ignored, Send, ToStorage
 from zraft.core.leadership import Leadership
 from zraft.core.membership import promoted, with_addresses
@@ -79,6 +80,7 @@ Effect = (
     | PublishCommit
     | ToElection
     | Refuse
+    | Divergence
     | Ignored
 )
 
@@ -250,9 +252,10 @@ class Replication:
             return [Ignored(f"answer of term {message.term}")]
         if isinstance(message, InstallAnswer):
             ignored = progress.snapshot_answered(message, now)
-        else:
-            ignored = progress.answered(message, lead.tail.last, now)
-        return [ignored] if ignored else []
+            return [ignored] if ignored else []
+        ignored = progress.answered(message, lead.tail.last, now)
+        divergence = lead.audit.heard(member, message.checkpoint, lead.quorum)
+        return [effect for effect in (ignored, divergence) if effect]
 
     def on_damaged(self, member: int, checksum: bytes) -> None:
         """The shell can't read the snapshot that is on its way to ``member``, or found it damaged (trap 30)."""

@@ -139,12 +139,23 @@ class Append(_Message, tag=1, frozen=True):
     commit: int
 
 
+class Checkpoint(_Message, frozen=True):
+    """The digest of a state that has applied all up to ``index``, and nothing else; equal on all replicas."""
+
+    index: int
+    digest: int
+
+
+NO_CHECKPOINT = Checkpoint(0, 0)
+
+
 class AppendAnswer(_Message, tag=2, frozen=True):
     """What an Append came to, in ``term`` (the answering storage's when the request was refused).
 
     ``match``: previous index + number of entries when it succeeded (S2), else 0. ``commit``: the commit index that the
     storage knows. ``conflict``: on a mismatch, the (first index, term) of the conflicting term, or (last index + 1, 0)
-    when the log is too short. ``probe``: previous index of the Append that this answers.
+    when the log is too short. ``probe``: previous index of the Append that this answers. ``checkpoint``: on success,
+    the newest one since the storage has this state; zeros: there is none yet.
     """
 
     term: int
@@ -153,6 +164,7 @@ class AppendAnswer(_Message, tag=2, frozen=True):
     commit: int
     probe: int = 0
     conflict: EntryId = EntryId(0, 0)
+    checkpoint: Checkpoint = NO_CHECKPOINT
 
 
 class Commit(_Message, tag=3, frozen=True):

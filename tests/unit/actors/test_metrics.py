@@ -65,6 +65,7 @@ def test_all_names_are_there_before_anything_happened(metrics: NodeMetrics, run:
         "raft_append_entries_total": 0,
         "raft_request_vote_total": 0,
         "raft_committed_entries_total": 0,
+        "zraft_replica_divergences_total": 0,
         "raft_last_heartbeat": 0,
         "raft_current_term": 0,
         "raft_node_state": 0,
