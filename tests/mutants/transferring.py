@@ -44,6 +44,7 @@ MUTANTS = (
         ELECTION,
         "transfer = isinstance(message, Vote) and message.transfer",
         "transfer = isinstance(message, Vote)",
+        test=TESTS,
     ),
     Mutant(
         "a transfer by-passes the own start too",
