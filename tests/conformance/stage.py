@@ -33,18 +33,7 @@ from zraft.core.replication import Effect as ReplicationEffect, PublishCommit, R
 from zraft.core.roles import LEADER, Effect as ElectionEffect, PublishRole, Timing
 from zraft.core.streaming import SendChunk
 from zraft.protocol.entries import ClusterRecord, EntryId, EntryKind, Member, Origin, encode_entry
-from zraft.protocol.local import (
-    HandOver,
-    Keep,
-    Lead,
-    LeaseGroup,
-    Ping,
-    Propose,
-    ReadAnswer,
-    Resume,
-    Stop,
-    TransferRequest,
-)
+from zraft.protocol.local import Keep, LeaseGroup, Ping, Propose, ReadAnswer, TransferRequest
 from zraft.protocol.peer import Append, AppendAnswer, Commit, InstallAnswer, InstallSnapshot, SnapshotId
 
 START = 100.0
@@ -191,9 +180,9 @@ class Player:
                 case ToStorage(message):
                     self._stage.say(f"{self.id}->storage {describe(message)}")
                     self.waiting.append((message, 0))
-                case ToReplication(Lead() | Stop() | HandOver() | Resume() as message):
+                case ToReplication(message):
                     self._stage.say(f"{self.id}->replication {describe(message)}")
-                    self.replicate(self.replication.step(message, self._stage.now, self.id))
+                    self.replicate(self.replication.step(message, self._stage.now, self.id))  # type: ignore[arg-type]
                 case ToGateway(_, message):
                     self._stage.say(f"{self.id}->gateway {describe(message)}")
                 case PublishRole(role, why):
