@@ -100,7 +100,7 @@ class Election:
         if now >= self._next_ping:
             effects += self._ping(now)
         if now >= self._transfer.deadline():
-            told, leaves = self._transfer.give_up(self._rounds is not None, self.configuration)
+            told, leaves = self._transfer.give_up(self._rounds.term if self._rounds else 0, self.configuration)
             effects += [*told, *(self._leave_office("it can't work, and nobody takes over", now) if leaves else [])]
         if self._rounds is not None:
             return effects + self._tick_leader(self._rounds, now)
