@@ -33,7 +33,7 @@ from zraft.core.replication import Effect as ReplicationEffect, PublishCommit, R
 from zraft.core.roles import LEADER, Effect as ElectionEffect, PublishRole, Timing
 from zraft.core.streaming import SendChunk
 from zraft.protocol.entries import ClusterRecord, EntryId, EntryKind, Member, Origin, encode_entry
-from zraft.protocol.local import Keep, Lead, LeaseGroup, Ping, Propose, ReadAnswer, Stop
+from zraft.protocol.local import Keep, LeaseGroup, Ping, Propose, ReadAnswer, TransferRequest
 from zraft.protocol.peer import Append, AppendAnswer, Commit, InstallAnswer, InstallSnapshot, SnapshotId
 
 START = 100.0
@@ -162,6 +162,7 @@ class Player:
                 case PublishCommit(group):
                     self._stage.say(f"{self.id} publishes commit {group.commit} of t{group.term}")
                 case ToElection(message):
+                    self._stage.say(f"{self.id}.replication->election {describe(message)}")
                     self.elect(self.election.step(message, self._stage.now))
                 case Refuse(message):
                     self._stage.say(f"{self.id} refuses #{message.origin.number}: {message.code}")
@@ -179,9 +180,9 @@ class Player:
                 case ToStorage(message):
                     self._stage.say(f"{self.id}->storage {describe(message)}")
                     self.waiting.append((message, 0))
-                case ToReplication(Lead() | Stop() as message):
+                case ToReplication(message):
                     self._stage.say(f"{self.id}->replication {describe(message)}")
-                    self.replicate(self.replication.step(message, self._stage.now, self.id))
+                    self.replicate(self.replication.step(message, self._stage.now, self.id))  # type: ignore[arg-type]
                 case ToGateway(_, message):
                     self._stage.say(f"{self.id}->gateway {describe(message)}")
                 case PublishRole(role, why):
@@ -262,6 +263,11 @@ class Stage:
     def do_beat(self, node: str) -> None:
         """A leader's next heartbeat round is due."""
         self.do_time_out(node)
+
+    def do_transfer(self, node: str, to: str = "") -> None:
+        """A client asks a node to hand over, to the member of that name or to anybody."""
+        player = self.players[int(node)]
+        player.elect(player.election.step(TransferRequest(0, 1, to), self.now))
 
     def do_check(self, node: str) -> None:
         """A leader's replication looks for storages that have been silent for too long."""

@@ -44,6 +44,7 @@ MUTANTS = (
         ELECTION,
         "transfer = isinstance(message, Vote) and message.transfer",
         "transfer = isinstance(message, Vote)",
+        test=TESTS,
     ),
     Mutant(
         "a transfer by-passes the own start too",
@@ -85,6 +86,7 @@ MUTANTS = (
         "  # who asked for this ballot leads no more (S8)\n",
         "            self._promise.grant(message.term, candidate)\n"
         "            return [ToStorage(VoteQuery(message.term, candidate, message.ballot, message.last, durable))]\n",
+        test=TESTS,
     ),
     Mutant(
         "proposals are taken during a hand-over",
@@ -100,6 +102,7 @@ MUTANTS = (
         TRANSFER,
         "[ToReplication(Resume(order.term))] if leads else []",
         "[]",
+        test=TESTS,
     ),
     Mutant(
         "whoever is behind takes over",

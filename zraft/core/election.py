@@ -104,7 +104,7 @@ class Election:
             ping = self._pulse.ping(now)
             effects += [ToStorage(ping), ToReplication(ping)]
         if now >= self._transfer.deadline():
-            told, leaves = self._transfer.give_up(self._office is not None, self.configuration)
+            told, leaves = self._transfer.give_up(self._office.term if self._office else 0, self.configuration)
             effects += [*told, *(self._leave_office("it can't work, and nobody takes over", now) if leaves else [])]
         if self._office is not None:
             return effects + self._tick_leader(self._office, now)

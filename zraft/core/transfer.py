@@ -111,12 +111,16 @@ class Transfer:
                 answers.append(_failed(asker, NotLeader(f"{leader} leads now, not {asker.to}: ask it")))
         return answers
 
-    def give_up(self, leads: bool, members: Configuration) -> tuple[list[Effect], bool]:
-        """The time is up; returns also whether the leader must step down, since it can't work. ``leads``: still."""
+    def give_up(self, term: int, members: Configuration) -> tuple[list[Effect], bool]:
+        """The time is up; returns also whether the leader must step down, since it can't work.
+
+        ``term`` is the one that this node leads now, 0 if it leads none.
+        """
         order = self._order
         if order is None:
             return [], False
         self._order = None
+        leads = term == order.term
         seconds = f"within {self._patience:g} s"
         if not leads:
             why = f"the leadership of term {order.term} was given up, but no new leader was heard {seconds}"

@@ -75,6 +75,10 @@ class Trio:
             if not isinstance(message, Register):
                 return message
 
+    def heard(self, part: str) -> bool:
+        """Whether anything waits for this actor by now."""
+        return bool(self._sockets[part].poll(0))
+
     def meet(self) -> None:
         """The gateway registers, and is told that it is new."""
         assert self._sockets["storage"].poll(WAIT_MS), "no registration came"

@@ -184,7 +184,7 @@ def test_an_installed_state_begins_without_a_checkpoint() -> None:
     storage.take(b"1", b"2")
     storage.applier.work(lambda: False)
     assert storage.tells() != NO_CHECKPOINT
-    storage.acceptor.install(EntryId(9, 1), generation=2)
+    storage.acceptor.install(EntryId(9, 1), 2, None)
     assert storage.acceptor.checkpoint == NO_CHECKPOINT
 
 

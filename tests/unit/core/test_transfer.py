@@ -147,6 +147,19 @@ def test_the_answer_says_so_when_no_new_leader_is_heard() -> None:
     assert election.tick(11.28)[0] == failed("Unknown", why)[0]
 
 
+def test_who_leads_again_by_then_goes_on() -> None:
+    election = answered()
+    election._transfer.leave(4, CONFIGURATION, 11.02)  # it could not work in that term
+    election.step(HeartbeatAnswer(4, 1, False, 5), 11.03, B)
+    election.tick(11.25)
+    election.step(status(5), 11.25)
+    election.step(PreVoteAnswer(6, 2, True, 5), 11.25, C)
+    election.step(CampaignAnswer(6, 2, True, 6, LAST, CONFIGURATION), 11.25)
+    election.step(VoteAnswer(6, 2, True, 6), 11.25, C)
+    election.tick(11.28)
+    assert election.role == LEADER
+
+
 def test_a_second_order_joins_the_first() -> None:
     election = answered()
     election.step(ASKED, 11.02)
