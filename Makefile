@@ -14,7 +14,7 @@ SETUP := setup.py setup.cfg
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help build run run-cluster stop-cluster test test-fast simulate mutants chaos bench endurance catch-up large-state lint schemas docs clean
+.PHONY: help build run run-cluster stop-cluster test test-fast test-steps simulate mutants chaos bench endurance catch-up large-state lint schemas docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -38,6 +38,9 @@ test: $(VENV)/.test ## all tests, the cheap ones first
 
 test-fast: $(VENV)/.test ## all tests but those that run clusters, real or simulated
 	$(BIN)/python -m pytest -m "not cluster and not chaos and not simulation" $(ARGS)
+
+test-steps: $(VENV)/.test ## kills and power cuts at every step of a snapshot's installation; make test has some of them
+	$(BIN)/python -m pytest --long tests/chaos/test_installation_steps.py $(ARGS)
 
 simulate: $(VENV)/.test ## whole clusters in virtual time on all cores, for MINUTES; with SEED=n, one run line by line
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--minutes $(MINUTES)) $(ARGS)
