@@ -14,7 +14,7 @@ SETUP := setup.py setup.cfg
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help build run run-cluster stop-cluster test test-fast simulate mutants chaos bench endurance catch-up lint schemas docs clean
+.PHONY: help build run run-cluster stop-cluster test test-fast test-steps simulate mutants chaos bench endurance catch-up large-state lint schemas docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -39,6 +39,9 @@ test: $(VENV)/.test ## all tests, the cheap ones first
 test-fast: $(VENV)/.test ## all tests but those that run clusters, real or simulated
 	$(BIN)/python -m pytest -m "not cluster and not chaos and not simulation" $(ARGS)
 
+test-steps: $(VENV)/.test ## kills and power cuts at every step of a snapshot's installation; make test has some of them
+	$(BIN)/python -m pytest --long tests/chaos/test_installation_steps.py $(ARGS)
+
 simulate: $(VENV)/.test ## whole clusters in virtual time on all cores, for MINUTES; with SEED=n, one run line by line
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--minutes $(MINUTES)) $(ARGS)
 
@@ -56,6 +59,9 @@ endurance: $(VENV)/.runtime ## MINUTES of overwrites at full load: what becomes 
 
 catch-up: $(VENV)/.runtime ## a follower that was away for 500,000 writes comes back under load: how long, at what cost
 	$(BIN)/python -m tools.catch_up $(ARGS)
+
+large-state: $(VENV)/.runtime ## a state of 1 GiB: the pause that a snapshot makes, and two ways back for a follower
+	$(BIN)/python -m tools.large_state $(ARGS)
 
 lint: $(VENV)/.test ## ruff, mypy and the import contracts
 	$(BIN)/ruff check

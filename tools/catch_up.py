@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
             cluster.kill(follower)
             _write(replace(base, batch=100, pipeline=8, seconds=5.0), options.writes)
             before = measure(load)
-            seconds, during = _come_back(cluster, follower, load)
+            seconds, during = come_back(cluster, follower, load)
             rows = [("LOAD", *HEAD), ("one node away", *row(before)), ("it catches up", *row(during))]
             rows.append(("all three", *row(measure(load))))
             first = max(answer.first_log_index for answer in cluster.status().values() if answer)
@@ -65,15 +65,22 @@ def _write(load: Load, writes: int) -> None:
         done += measure(load).tally.operations
 
 
-def _come_back(cluster: LocalCluster, follower: str, load: Load) -> tuple[float, Figures]:
-    """(seconds from the start of the node until it has caught up, the figures of the load meanwhile)."""
+def come_back(cluster: LocalCluster, follower: str, load: Load) -> tuple[float, Figures]:
+    """Starts a node that is down, under a load that goes on until it has caught up.
+
+    Returns:
+        Seconds from the start of the node until then, and the figures of the load meanwhile.
+
+    Raises:
+        TimeoutError: it has not caught up in time.
+    """
     goal = max(answer.commit_index for answer in cluster.status().values() if answer)
     caught_up = 0.0
     began = time.monotonic()
 
     def watch() -> None:
         nonlocal caught_up
-        cluster.restart(follower)
+        cluster.restart(follower, timeout=CATCH_UP_S_MAX)
         while time.monotonic() - began < CATCH_UP_S_MAX:
             answer = cluster.status()[follower]
             if answer is not None and answer.last_applied >= goal:
@@ -84,6 +91,11 @@ def _come_back(cluster: LocalCluster, follower: str, load: Load) -> tuple[float,
     watcher = threading.Thread(target=watch)
     watcher.start()
     figures = measure(load)
+    while watcher.is_alive():
+        more = measure(load)
+        seconds = figures.tally.elapsed + more.tally.elapsed
+        figures.tally.merge(more.tally)
+        figures.tally.elapsed = seconds
     watcher.join()
     if not caught_up:
         raise TimeoutError(f"{follower} has not caught up within {CATCH_UP_S_MAX:g} s")

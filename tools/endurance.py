@@ -4,7 +4,8 @@
 
 Three nodes are started for it, with default settings. Every interval prints a line: the rate and the latencies of the
 interval, and of the node that has most of it, the bytes in its data directory and the resident memory of its processes.
-At the end stands the most that any node ever had. All nodes and clients share one machine and one disk.
+At the end stands the most that any node ever had, and what lone puts beside that load took while any node made a
+snapshot, against while none did. All nodes and clients share one machine and one disk.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from tools.beside_snapshots import HEAD, Probe, Span, rows, snapshots_in
 from zraft.actors.process import ProcessStats
 from zraft.actors.roster import Roster
 from zraft.bench import Load, measure
+from zraft.cli.tables import table
 from zraft.cluster import LocalCluster, Ports
 from zraft.store.directory import runtime_directory
 
@@ -66,16 +69,23 @@ def main(arguments: list[str] | None = None) -> None:
                 value_size=options.value_size,
                 seconds=options.interval,
             )
-            _run(cluster, load, time.monotonic() + options.minutes * 60)
+            with Probe(cluster, options.value_size) as probe:
+                loaded = _run(cluster, load, time.monotonic() + options.minutes * 60)
+            snapshots = snapshots_in(cluster)
+            print(table([HEAD, *rows(probe.puts, loaded, snapshots)]))
+            print(f"snapshots={len(snapshots)} failed_puts={probe.errors}")
         finally:
             cluster.down()
 
 
-def _run(cluster: LocalCluster, load: Load, end: float) -> None:
+def _run(cluster: LocalCluster, load: Load, end: float) -> list[Span]:
+    """Prints the lines; returns when the load was there, without the pauses between two intervals."""
     began = time.monotonic()
+    loaded: list[Span] = []
     most_disk = most_memory = operations = 0
     while time.monotonic() < end:
         figures = measure(load)
+        loaded.append(Span(time.time() - figures.tally.elapsed, time.time()))
         latency = figures.latency_ms()
         paths = [cluster.settings(name).data_path() for name in cluster.names]
         disk, memory = max(map(disk_bytes, paths)), max(map(memory_bytes, paths))
@@ -86,6 +96,7 @@ def _run(cluster: LocalCluster, load: Load, end: float) -> None:
         errors = sum(figures.tally.errors.values())
         print(LINE.format(*shown, *times, f"{disk / _MIB:.0f}", f"{memory / _MIB:.0f}", errors), flush=True)
     print(f"operations={operations} disk_mib_max={most_disk / _MIB:.0f} rss_mib_max={most_memory / _MIB:.0f}")
+    return loaded
 
 
 if __name__ == "__main__":

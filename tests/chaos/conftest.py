@@ -18,12 +18,13 @@ Disks = dict[str, PowerCutDisk]
 
 
 @pytest.fixture(scope="module")
-def disks() -> Iterator[Disks]:
-    """The disk of each node of the cluster, by the node's name."""
+def disks(request: pytest.FixtureRequest) -> Iterator[Disks]:
+    """The disk of each node of the cluster, by the node's name; a module that has a ``DISK_MIB`` gets so large ones."""
     if reason := power.available():
         pytest.skip(reason)
+    size = getattr(request.module, "DISK_MIB", DISK_MIB)
     with contextlib.ExitStack() as stack:
-        yield {f"node-{number}": stack.enter_context(PowerCutDisk(DISK_MIB)) for number in (1, 2, 3)}
+        yield {f"node-{number}": stack.enter_context(PowerCutDisk(size)) for number in (1, 2, 3)}
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,15 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 60
+STOPPED = "--- stopped by SIGSTOP ---"
 
 
 def run(fault: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -36,6 +38,40 @@ def attached(pid: int, fault: str) -> Iterator[None]:
     finally:
         tracer.terminate()
         tracer.wait(TIMEOUT_S)
+
+
+@contextlib.contextmanager
+def stopping(pid: int, call: str, paths: Iterable[Path], when: int = 1) -> Iterator[Callable[[], None]]:
+    """A process stands still right after its thread's ``when``-th ``call`` on one of ``paths``; a killer comes then.
+
+    Yields what waits for that moment. From then on the process is stopped, as by SIGSTOP, and traced by nobody.
+
+    Args:
+        pid: of a process that runs, or stands still already.
+        call: the name of a system call, as strace has it.
+        paths: as the process names them in the call, or as the kernel names what a descriptor is open for.
+        when: counted from now on, in each thread by itself.
+    """
+    with tempfile.NamedTemporaryFile(prefix="zraft-strace-") as log:
+        only = [word for path in paths for word in ("-P", str(path))]
+        stop = ["-e", f"inject={call}:signal=SIGSTOP:when={when}", "-e", f"trace={call}", *only]
+        tracer = subprocess.Popen(["strace", "-f", "-q", "-o", log.name, *stop, "-p", str(pid)])
+
+        def is_stopped() -> bool:
+            _, _, since_it_called = Path(log.name).read_text().partition(f"{call}(")
+            return STOPPED in since_it_called
+
+        def wait() -> None:
+            wait_until(is_stopped, TIMEOUT_S, f"{call} of process {pid}")
+            tracer.terminate()
+            tracer.wait(TIMEOUT_S)
+
+        try:
+            wait_until(lambda: _tracer_of(pid) == tracer.pid, TIMEOUT_S, f"strace to trace process {pid}")
+            yield wait
+        finally:
+            tracer.terminate()
+            tracer.wait(TIMEOUT_S)
 
 
 @functools.cache

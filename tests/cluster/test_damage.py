@@ -1,15 +1,22 @@
-"""A flipped bit in the state of one node: found at its start or by a read, never served, and the way out works."""
+"""A flipped bit in log or state of one node: found at its start or by a read, never served, and the way out works.
 
+Snapshots are in ``test_snapshots`` (the own one) and ``chaos/test_installation_steps`` (on its way to a follower).
+"""
+
+import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+import lmdb
 import pytest
 from click.testing import CliRunner
 
 from tests.cluster.nodes import http
 from tests.cluster.running import equal_and_led, running
+from tests.unit.store.stored import find, flip as flip_at
 from tests.waiting import wait_until
-from zraft import Client, Unavailable
+from zraft import Client, Unavailable, Unknown
 from zraft.cli import zraft
 from zraft.cluster import ClusterError, LocalCluster
 
@@ -29,12 +36,23 @@ def flip(cluster: LocalCluster, name: str) -> None:
     """One bit of the value, in place: readers of the map see it at once."""
     [state] = cluster.settings(name).data_path().glob("state.*")
     file = state / "data.mdb"
-    at = file.read_bytes().rindex(VALUE) + 5
-    with file.open("r+b") as opened:
-        opened.seek(at)
-        byte = opened.read(1)[0]
-        opened.seek(at)
-        opened.write(bytes([byte ^ 1]))
+    flip_at(file, find(file, VALUE) + 5)
+
+
+def hard_state_of(log: Path) -> bytes:
+    """Term, vote, and how far the log reaches, as it has them now."""
+    with lmdb.open(str(log), max_dbs=2) as env, env.begin() as txn:
+        return bytes(txn.get(b"hard", b"", db=env.open_db(b"meta", txn=txn, create=False)))
+
+
+def flip_all(log: Path, what: bytes) -> list[int]:
+    """The last bit of it, wherever the file has it, since pages of before stay; returns where that was."""
+    file = log / "data.mdb"
+    places = [found.end() - 1 for found in re.finditer(re.escape(what), file.read_bytes())]
+    assert places
+    for place in places:
+        flip_at(file, place)
+    return places
 
 
 def reason(cluster: LocalCluster, name: str) -> str:
@@ -45,10 +63,24 @@ def reason(cluster: LocalCluster, name: str) -> str:
         return ""
 
 
-def repair_and_restart(cluster: LocalCluster, name: str) -> None:
-    cluster.kill(name)
-    result = CliRunner().invoke(zraft, ["repair", str(cluster.settings(name).data_path()), "--yes"])
+def start_refused(cluster: LocalCluster, name: str, why: str) -> str:
+    """Start a node that is not to take part, and wait until it says why; returns all that it says."""
+    with pytest.raises(ClusterError):
+        cluster.restart(name, timeout=1)
+    return wait_until(lambda: found if why in (found := reason(cluster, name)) else "", WAIT_S, f"{name} to say {why}")
+
+
+def run_what_it_says(message: str) -> str:
+    """The command that a node names as the way out, word for word; returns what it printed."""
+    [command] = set(re.findall(r"zraft repair [^\s`]+", message))
+    result = CliRunner().invoke(zraft, shlex.split(command)[1:], input="y\n")
     assert (result.exit_code, "set aside in" in result.stdout) == (0, True), result.output
+    return result.output
+
+
+def repair_and_restart(cluster: LocalCluster, name: str, message: str) -> None:
+    cluster.kill(name)
+    run_what_it_says(message)
     cluster.restart(name)
     equal_and_led(cluster)
     endpoint = cluster.settings(name).client_endpoint()
@@ -67,14 +99,11 @@ def test_damage_is_found_at_the_start_and_repaired(cluster: LocalCluster) -> Non
         name = follower(cluster)
         cluster.kill(name)
         flip(cluster, name)
-        with pytest.raises(ClusterError, match="zraft repair"):
-            cluster.restart(name, timeout=5)
-        wait_until(lambda: "zraft repair" in reason(cluster, name), WAIT_S, "the node to say what is wrong")
-        assert "the record of revision 1/0 does not match its checksum" in reason(cluster, name)
+        message = start_refused(cluster, name, "the record of revision 1/0 does not match its checksum")
         with Client(cluster.settings(name).client_endpoint(), timeout=0.3) as alone, pytest.raises(Unavailable):
             alone.get("k", consistency="serializable")
         assert client.put("other", "v").success
-    repair_and_restart(cluster, name)
+    repair_and_restart(cluster, name, message)
 
 
 def test_damage_that_a_read_meets_is_not_served(cluster: LocalCluster) -> None:  # trap 29
@@ -87,4 +116,37 @@ def test_damage_that_a_read_meets_is_not_served(cluster: LocalCluster) -> None: 
             alone.get("k", consistency="serializable")
         wait_until(lambda: "zraft repair" in reason(cluster, name), WAIT_S, "the node to say what is wrong")
         assert client.get("k").value == VALUE
-    repair_and_restart(cluster, name)
+        message = reason(cluster, name)
+    repair_and_restart(cluster, name, message)
+
+
+def test_a_damaged_log_neither_votes_nor_serves_and_never_comes_back_as_the_same_member(  # traps 29, 36
+    cluster: LocalCluster,
+) -> None:
+    with Client(cluster.endpoints(), timeout=10) as client:
+        client.put("k", VALUE)
+        equal_and_led(cluster)
+        name = follower(cluster)
+        data = cluster.settings(name).data_path()
+        log = data / "log"
+        cluster.kill(name)
+        places = flip_all(log, hard_state_of(log))
+        start_refused(cluster, name, f"the log in {log} has a damaged hard")
+        cluster.kill(name)
+        for place in places:
+            flip_at(log / "data.mdb", place)
+        flip_all(log, VALUE)
+        message = start_refused(cluster, name, f"of the log in {log} does not match its checksum")
+        leader = cluster.leader()
+        cluster.kill(leader)  # a vote of the damaged node would be one too many
+        with Client(cluster.endpoints(), timeout=2) as hasty, pytest.raises((Unavailable, Unknown)):
+            hasty.put("k", "of two, one of which is damaged")
+        with Client(cluster.settings(name).client_endpoint(), timeout=0.5) as alone, pytest.raises(Unavailable):
+            alone.get("k", consistency="serializable")
+        cluster.restart(leader)
+        assert client.get("k").value == VALUE
+        cluster.kill(name)
+        assert "what would be lost" in run_what_it_says(message)
+        assert sorted(path.name[:8] for path in data.iterdir()) == ["damaged-", "lock"]
+        start_refused(cluster, name, "has a new or wiped data directory")
+        assert client.put("other", "v").success
