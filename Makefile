@@ -10,11 +10,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SETUP := setup.py setup.cfg
+VERSION = $(shell sed -n 's/^version = //p' setup.cfg)
+IMAGE_PYTHON := 3.11
+IMAGE_PLATFORMS = $(foreach tag,_2_34 _2_31 _2_28 _2_27 _2_26 _2_24 _2_17 2014,--platform manylinux$(tag)_$(shell uname -m))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help build run run-cluster stop-cluster test test-fast simulate mutants chaos bench endurance catch-up lint schemas docs clean
+.PHONY: help build docker-build run run-cluster stop-cluster test test-fast simulate mutants chaos bench endurance catch-up lint schemas docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -23,6 +26,13 @@ help: ## list the targets
 build: $(VENV)/.test ## sdist and wheel, in dist/
 	rm -rf build dist
 	$(BIN)/python -m build
+
+docker-build: build ## the container image zraft:latest, of that wheel and those of what it needs (docker)
+	rm -rf dist/image
+	$(BIN)/python -m pip download --quiet --dest dist/image --python-version $(IMAGE_PYTHON) --implementation cp \
+	    --only-binary :all: $(IMAGE_PLATFORMS) dist/*.whl dumb-init
+	docker build --tag zraft:latest --file compose/Dockerfile --build-arg PYTHON_VERSION=$(IMAGE_PYTHON) \
+	    --build-arg VERSION=$(VERSION) .
 
 run: $(VENV)/.runtime ## one node in the foreground: clients on port 8080, HTTP on 9090
 	$(BIN)/zraft node $(ARGS)

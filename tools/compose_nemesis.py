@@ -1,7 +1,7 @@
 """Faults for a cluster of containers: kills, pauses and disconnects nodes of a compose project, and repairs them again.
 
-    zraft verify --seconds 600 --endpoints ... &
-    python -m tools.compose_nemesis --project zraft --minutes 10
+    zraft verify --seconds 600 --endpoints 127.0.0.1:8081,127.0.0.1:8082,127.0.0.1:8083 &
+    python -m tools.compose_nemesis --minutes 10
 
 Needs a Docker engine, and the package docker (``pip install 'zraft[tools]'``). It decides nothing about what is right:
 ``zraft verify`` beside it does. It never has more than a minority of the nodes out at once, so service must go on.
@@ -13,7 +13,7 @@ import argparse
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
@@ -47,6 +47,25 @@ class Network(Protocol):
 
     def connect(self, container: Container) -> None:
         """Let it in again."""
+
+
+class ServiceNetwork:
+    """The network of a compose project: who is let in again gets back the name of its service, which the engine drops.
+
+    Args:
+        network: of the Docker SDK.
+    """
+
+    def __init__(self, network: Any) -> None:
+        self._network = network
+
+    def disconnect(self, container: Any) -> None:
+        """Cut a container off."""
+        self._network.disconnect(container)
+
+    def connect(self, container: Any) -> None:
+        """Let it in again, under the name by which the others know it."""
+        self._network.connect(container, aliases=[container.labels[SERVICE_LABEL]])
 
 
 class Nemesis:
@@ -116,7 +135,7 @@ def main() -> None:
     )
     if len(nodes) < 3:
         parser.exit(2, f"{len(nodes)} nodes run in the project {options.project!r}: faults need three at least\n")
-    network = engine.networks.get(options.network or f"{options.project}_default")
+    network = ServiceNetwork(engine.networks.get(options.network or f"{options.project}_default"))
     print(f"seed {options.seed}, nodes {', '.join(one.name for one in nodes)}", flush=True)
     nemesis = Nemesis(nodes, network, random.Random(options.seed))
     end = time.monotonic() + 60 * options.minutes

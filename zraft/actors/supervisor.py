@@ -183,6 +183,7 @@ class _Supervisor:
         self._pids: dict[str, int] = {}
         self._metrics = NodeMetrics(
             _metrics_directory(premises.runtime),
+            premises.directory.path,
             is_ready=lambda: not self._why_not_ready(),
             pids=lambda: self._pids,
             restarts=lambda: self._restarts.restarts,

@@ -1,10 +1,11 @@
 """The nemesis of compose clusters, on containers that only note what is done to them."""
 
 import random
+from typing import ClassVar
 
 import pytest
 
-from tools.compose_nemesis import CALM_S, FAULT_S, Nemesis
+from tools.compose_nemesis import CALM_S, FAULT_S, SERVICE_LABEL, Nemesis, ServiceNetwork
 
 
 class Noted:
@@ -93,3 +94,18 @@ def test_the_same_seed_makes_the_same_faults() -> None:
         for _ in range(20):
             nemesis.round()
     assert logs[0] == logs[1] != []
+
+
+def test_a_container_gets_the_name_of_its_service_back() -> None:
+    connected: list[tuple[object, list[str]]] = []
+
+    class Engine:
+        def connect(self, container: object, aliases: list[str]) -> None:
+            connected.append((container, aliases))
+
+    class Labelled:
+        labels: ClassVar = {SERVICE_LABEL: "node-2"}
+
+    container = Labelled()
+    ServiceNetwork(Engine()).connect(container)
+    assert connected == [(container, ["node-2"])]
