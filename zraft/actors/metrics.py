@@ -254,6 +254,7 @@ class NodeMetrics(Collector):
         is_ready: Callable[[], bool],
         pids: Callable[[], dict[str, int]],
         restarts: Callable[[], dict[str, int]],
+        voters: Callable[[], int],
     ) -> None:
         """``directory``: $PROMETHEUS_MULTIPROC_DIR. ``pids``, ``restarts``: of the node's processes, by actor."""
         self._directory = directory
@@ -261,6 +262,7 @@ class NodeMetrics(Collector):
         self._is_ready = is_ready
         self._pids = pids
         self._restarts = restarts
+        self._voters = voters
         self._files = threading.Lock()  # held while files are read, or one's counts move to another
         for kind in _INHERITED:
             _reserve(self._heir(kind))
@@ -285,7 +287,10 @@ class NodeMetrics(Collector):
         for actor, count in self._restarts().items():
             restarts.add_metric([actor], count)
         ready = GaugeMetricFamily("zraft_node_ready", "1: this node serves requests.", float(self._is_ready()))
-        return [*metrics, restarts, ready, *self._disk(), *self._processes()]
+        voters = GaugeMetricFamily(
+            "zraft_voters", "Members that count for a majority, as far as this node knows.", self._voters()
+        )
+        return [*metrics, restarts, ready, voters, *self._disk(), *self._processes()]
 
     def bury(self, pid: int) -> None:
         """A process has ended: what it had counted is kept, what described only itself goes."""

@@ -22,6 +22,7 @@ def metrics(tmp_path: Path) -> NodeMetrics:
         is_ready=lambda: True,
         pids=lambda: {"storage": os.getpid()},
         restarts=lambda: {"storage": 4},
+        voters=lambda: 3,
     )
 
 
@@ -64,6 +65,7 @@ def test_all_names_are_there_before_anything_happened(metrics: NodeMetrics, run:
     found = samples(metrics)
     assert found.pop('zraft_actor_restarts_total{actor="storage"}') == 4
     assert found.pop("zraft_node_ready") == 1
+    assert found.pop("zraft_voters") == 3
     assert found.pop("zraft_disk_bytes") > found.pop("zraft_disk_free_bytes") > 0
     assert {name: value for name, value in found.items() if "_bucket" not in name} == {
         "raft_leader_elections_total": 0,
@@ -128,7 +130,7 @@ def test_labels_come_with_what_was_counted(metrics: NodeMetrics, run: Run) -> No
 
 
 def test_a_disk_that_is_gone_has_no_size(metrics: NodeMetrics, tmp_path: Path) -> None:
-    gone = NodeMetrics(tmp_path, tmp_path / "gone", is_ready=lambda: False, pids=dict, restarts=dict)
+    gone = NodeMetrics(tmp_path, tmp_path / "gone", is_ready=lambda: False, pids=dict, restarts=dict, voters=int)
     found = samples(gone)
     assert found["zraft_node_ready"] == 0
     assert "zraft_disk_bytes" not in found
