@@ -19,7 +19,7 @@ IMAGE_PLATFORMS = $(foreach tag,_2_34 _2_31 _2_28 _2_27 _2_26 _2_24 _2_17 2014,-
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help build docker-build run run-cluster stop-cluster test test-fast simulate mutants chaos bench endurance catch-up dashboard-check deploy status logs clean-k8s lint schemas docs clean
+.PHONY: help build docker-build run run-cluster stop-cluster test test-fast simulate mutants chaos bench endurance catch-up image-check dashboard-check deploy status logs clean-k8s lint schemas docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -69,10 +69,14 @@ endurance: $(VENV)/.runtime ## MINUTES of overwrites at full load: what becomes 
 catch-up: $(VENV)/.runtime ## a follower that was away for 500,000 writes comes back under load: how long, at what cost
 	$(BIN)/python -m tools.catch_up $(ARGS)
 
+image-check: $(VENV)/.test ## zraft:latest on a real engine: faults and stops under load, pods by their manifest (docker, kubectl)
+	$(PIP_INSTALL) --editable '.[tools]'
+	$(BIN)/python -m tools.image_check
+
 dashboard-check: $(VENV)/.runtime ## every panel of the dashboard on a real Prometheus, cluster, load and election (prometheus)
 	$(BIN)/python -m tools.dashboard
 
-deploy: ## zraft in the Kubernetes cluster of the current context, namespace zraft; OVERLAY=production for the other one (kubectl)
+deploy: ## zraft in the Kubernetes cluster of the current context, by OVERLAY, in the namespace zraft (kubectl)
 	kubectl create namespace zraft --dry-run=client --output yaml | kubectl apply --filename -
 	kubectl apply --kustomize deploy/overlays/$(OVERLAY)
 	$(KUBECTL) rollout status statefulset/zraft --timeout 5m

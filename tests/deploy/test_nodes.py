@@ -18,14 +18,14 @@ from tests.deploy.documents import (
     text,
 )
 from zraft.actors.http import health
-from zraft.cli.node import settings_of
+from zraft.cli.node import node, settings_of
 from zraft.client.client import ENDPOINTS_VARIABLE
 from zraft.config import Settings
 from zraft.core.restarts import GATEWAY_STOP_S, STOP_S
 
 PORTS = set(Settings().ports().values())
 USER = 10001
-OPTIONS = {f"ZRAFT_{name.upper()}": name for name in Settings.__struct_fields__}
+OPTIONS = {f"ZRAFT_{name.upper()}" for name in Settings.__struct_fields__}
 
 
 def pod_environment(name: str) -> dict[str, str]:
@@ -49,17 +49,28 @@ NODES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "environment"), NODES)
-def test_the_environment_is_a_node(name: str, environment: dict[str, str]) -> None:
+@pytest.mark.parametrize(("name", "environment"), NODES, ids=[name for name, _ in NODES])
+def test_the_environment_is_a_node(name: str, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     given = image_environment() | environment
-    variables = {key: value for key, value in given.items() if key.startswith("ZRAFT_") and key != ENDPOINTS_VARIABLE}
-    assert variables.keys() <= OPTIONS.keys()
-    settings = settings_of(None, {OPTIONS[key]: value for key, value in variables.items()})
+    variables = {key for key in given if key.startswith("ZRAFT_") and key != ENDPOINTS_VARIABLE}
+    assert variables <= OPTIONS
+    for key, value in given.items():
+        monkeypatch.setenv(key, value)
+    values = node.make_context("node", []).params  # as `zraft node` reads them
+    settings = settings_of(values.pop("config"), values)
     assert settings.id == name
     assert name in settings.peers
     assert set(settings.ports().values()) == PORTS  # the manifests name the default ports
     assert all(int(address.split(":")[1]) == settings.peer_port for address in settings.peers.values())
     assert settings.host == "0.0.0.0"
+    # A container is stopped for up to a period of 100 ms when its CPU is used up: two of them make no election.
+    assert settings.election_timeout_min_ms >= 2 * 100 + settings.heartbeat_ms
+
+
+def test_all_nodes_have_the_same_shortest_time_out() -> None:
+    """It is a part of the cluster's identity."""
+    for prefix in ("zraft-", "node-"):
+        assert len({one["ZRAFT_ELECTION_TIMEOUT_MIN_MS"] for name, one in NODES if name.startswith(prefix)}) == 1
 
 
 def test_peers_are_the_pods_of_the_headless_service() -> None:
@@ -121,9 +132,9 @@ def test_all_run_as_the_user_of_the_image_without_rights() -> None:
     assert own["readOnlyRootFilesystem"] is True
     assert own["allowPrivilegeEscalation"] is False
     assert own["capabilities"] == {"drop": ["ALL"]}
-    for node in compose_nodes().values():
-        assert (node["read_only"], node["cap_drop"]) == (True, ["ALL"])
-        assert f"uid={USER}" in node["tmpfs"][0]
+    for one in compose_nodes().values():
+        assert (one["read_only"], one["cap_drop"]) == (True, ["ALL"])
+        assert f"uid={USER}" in one["tmpfs"][0]
 
 
 def test_what_is_written_has_a_place() -> None:
@@ -134,9 +145,9 @@ def test_what_is_written_has_a_place() -> None:
     assert mounts[str(data.parent)] == "data"
     assert mounts[pod_environment("zraft-0")["XDG_RUNTIME_DIR"]] == "run"
     assert f'VOLUME ["{data.parent}"]' in text(COMPOSE / "Dockerfile")
-    for name, node in compose_nodes().items():
-        assert node["volumes"] == [f"{name}:{data.parent}"]
-        assert node["tmpfs"][0].startswith(compose_environment(name)["XDG_RUNTIME_DIR"] + ":")
+    for name, one in compose_nodes().items():
+        assert one["volumes"] == [f"{name}:{data.parent}"]
+        assert one["tmpfs"][0].startswith(compose_environment(name)["XDG_RUNTIME_DIR"] + ":")
 
 
 def test_the_image_runs_the_command_that_there_is() -> None:
@@ -166,12 +177,12 @@ def test_probes_restart_nothing_that_a_restart_does_not_help() -> None:
 def test_there_is_time_for_an_orderly_stop() -> None:
     needed = STOP_S + GATEWAY_STOP_S
     assert pod(base())["terminationGracePeriodSeconds"] > needed
-    for node in compose_nodes().values():
-        assert int(node["stop_grace_period"].removesuffix("s")) > needed
+    for one in compose_nodes().values():
+        assert int(one["stop_grace_period"].removesuffix("s")) > needed
 
 
 def test_limits_and_disk_are_what_is_told() -> None:
     assert container(base())["resources"]["limits"] == {"cpu": "1", "memory": "1Gi"}
     (claim,) = of_kind(base(), "StatefulSet", "zraft")["spec"]["volumeClaimTemplates"]
     assert claim["spec"]["resources"]["requests"] == {"storage": "10Gi"}
-    assert all((node["cpus"], node["mem_limit"]) == (1.0, "1g") for node in compose_nodes().values())
+    assert all((one["cpus"], one["mem_limit"]) == (1.0, "1g") for one in compose_nodes().values())
