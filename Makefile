@@ -4,25 +4,37 @@ NODES ?= 3
 MINUTES ?= 60
 SEED ?=
 ARGS ?=
+OVERLAY ?= try
 TEST_SECONDS_MAX ?= 1500
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SETUP := setup.py setup.cfg
+KUBECTL := kubectl --namespace zraft
+VERSION = $(shell sed -n 's/^version = //p' setup.cfg)
+IMAGE_PYTHON := 3.11
+IMAGE_PLATFORMS = $(foreach tag,_2_34 _2_31 _2_28 _2_27 _2_26 _2_24 _2_17 2014,--platform manylinux$(tag)_$(shell uname -m))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help build run run-cluster stop-cluster test test-fast test-steps simulate mutants chaos bench endurance catch-up large-state lint schemas docs clean
+.PHONY: help build docker-build run run-cluster stop-cluster test test-fast test-steps simulate mutants chaos bench endurance catch-up large-state image-check dashboard-check deploy status logs clean-k8s lint schemas docs clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@echo "Variables: PYTHON=$(PYTHON) (a Python >= 3.11), NODES=$(NODES) (run-cluster), MINUTES=$(MINUTES) (simulate, chaos, endurance), SEED (simulate), ARGS (all that run something)"
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo "Variables: PYTHON=$(PYTHON) (a Python >= 3.11), NODES=$(NODES) (run-cluster), MINUTES=$(MINUTES) (simulate, chaos, endurance), SEED (simulate), OVERLAY=$(OVERLAY) (deploy, clean-k8s: try or production), ARGS (all that run something)"
 
 build: $(VENV)/.test ## sdist and wheel, in dist/
 	rm -rf build dist
 	$(BIN)/python -m build
+
+docker-build: build ## the container image zraft:latest, of that wheel and those of what it needs (docker)
+	rm -rf dist/image
+	$(BIN)/python -m pip download --quiet --dest dist/image --python-version $(IMAGE_PYTHON) --implementation cp \
+	    --only-binary :all: $(IMAGE_PLATFORMS) dist/*.whl dumb-init
+	docker build --tag zraft:latest --file compose/Dockerfile --build-arg PYTHON_VERSION=$(IMAGE_PYTHON) \
+	    --build-arg VERSION=$(VERSION) .
 
 run: $(VENV)/.runtime ## one node in the foreground: clients on port 8080, HTTP on 9090
 	$(BIN)/zraft node $(ARGS)
@@ -63,6 +75,29 @@ catch-up: $(VENV)/.runtime ## a follower that was away for 500,000 writes comes 
 large-state: $(VENV)/.runtime ## a state of 1 GiB: the pause that a snapshot makes, and two ways back for a follower
 	$(BIN)/python -m tools.large_state $(ARGS)
 
+image-check: $(VENV)/.test ## zraft:latest on a real engine: faults and stops under load, pods by their manifest (docker, kubectl)
+	$(PIP_INSTALL) --editable '.[tools]'
+	$(BIN)/python -m tools.image_check
+
+dashboard-check: $(VENV)/.runtime ## every panel of the dashboard on a real Prometheus, cluster, load and election (prometheus)
+	$(BIN)/python -m tools.dashboard
+
+deploy: ## zraft in the Kubernetes cluster of the current context, by OVERLAY, in the namespace zraft (kubectl)
+	kubectl create namespace zraft --dry-run=client --output yaml | kubectl apply --filename -
+	kubectl apply --kustomize deploy/overlays/$(OVERLAY)
+	$(KUBECTL) rollout status statefulset/zraft --timeout 5m
+
+status: ## what runs there, and what the nodes tell of themselves (kubectl)
+	$(KUBECTL) get statefulset,pods,services,persistentvolumeclaims,poddisruptionbudgets --selector app.kubernetes.io/name=zraft
+	$(KUBECTL) exec statefulset/zraft -- zraft status
+
+logs: ## the newest lines of the logs of all nodes there (kubectl)
+	$(KUBECTL) logs --selector app.kubernetes.io/name=zraft --prefix --tail 100
+
+clean-k8s: ## remove zraft from there; the data (PersistentVolumeClaims) stays (kubectl)
+	kubectl delete --kustomize deploy/overlays/$(OVERLAY) --ignore-not-found
+	@echo "The data is kept: kubectl --namespace zraft get persistentvolumeclaims"
+
 lint: $(VENV)/.test ## ruff, mypy and the import contracts
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -72,8 +107,9 @@ lint: $(VENV)/.test ## ruff, mypy and the import contracts
 schemas: $(VENV)/.runtime ## the wire protocol's schemas and tables anew, in proto_schemas/
 	$(BIN)/python tools/schemas.py --write
 
-docs: $(VENV)/.runtime ## the page of the command line anew, zraft/cli/README.md
+docs: $(VENV)/.runtime ## what is generated anew: zraft/cli/README.md, the alert rules within deploy/*.yaml
 	$(BIN)/python tools/cli_reference.py --write
+	$(BIN)/python tools/alert_manifests.py --write
 
 clean: ## remove .venv, build products and caches; never a node's data
 	rm -rf $(VENV) build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

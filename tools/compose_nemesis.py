@@ -1,7 +1,7 @@
 """Faults for a cluster of containers: kills, pauses and disconnects nodes of a compose project, and repairs them again.
 
-    zraft verify --seconds 600 --endpoints ... &
-    python -m tools.compose_nemesis --project zraft --minutes 10
+    zraft verify --seconds 600 --endpoints 127.0.0.1:8081,127.0.0.1:8082,127.0.0.1:8083 &
+    python -m tools.compose_nemesis --minutes 10
 
 Needs a Docker engine, and the package docker (``pip install 'zraft[tools]'``). It decides nothing about what is right:
 ``zraft verify`` beside it does. It never has more than a minority of the nodes out at once, so service must go on.
@@ -13,7 +13,7 @@ import argparse
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
@@ -49,6 +49,25 @@ class Network(Protocol):
         """Let it in again."""
 
 
+class ServiceNetwork:
+    """The network of a compose project: who is let in again gets back the name of its service, which the engine drops.
+
+    Args:
+        network: of the Docker SDK.
+    """
+
+    def __init__(self, network: Any) -> None:
+        self._network = network
+
+    def disconnect(self, container: Any) -> None:
+        """Cut a container off."""
+        self._network.disconnect(container)
+
+    def connect(self, container: Any) -> None:
+        """Let it in again, under the name by which the others know it."""
+        self._network.connect(container, aliases=[container.labels[SERVICE_LABEL]])
+
+
 class Nemesis:
     """Strikes some of the containers, waits, repairs them, waits, until the time is up.
 
@@ -57,6 +76,8 @@ class Nemesis:
         network: the one between them.
         rng: decides whom, how and for how long: the same seed, the same faults.
         sleep: waits so many seconds.
+        refusal: what the engine raises when it can't do what it was asked, as a pause on a machine that is too busy:
+            that is no fault, and needs no repair.
     """
 
     def __init__(
@@ -65,10 +86,12 @@ class Nemesis:
         network: Network,
         rng: random.Random,
         sleep: Callable[[float], None] = time.sleep,
+        refusal: type[Exception] | None = None,
     ) -> None:
         self._containers = list(containers)
         self._rng = rng
         self._sleep = sleep
+        self._refusals = (refusal,) if refusal else ()
         self._faults: dict[str, tuple[Callable[[Container], None], Callable[[Container], None]]] = {
             "kill": (lambda one: one.kill(), lambda one: one.start()),
             "pause": (lambda one: one.pause(), lambda one: one.unpause()),
@@ -88,8 +111,12 @@ class Nemesis:
         try:
             for one in out:
                 done.append(one)
-                strike(one)
-                self.struck += 1
+                try:
+                    strike(one)
+                    self.struck += 1
+                except self._refusals as error:
+                    done.remove(one)
+                    print(f"refused: {error}", flush=True)
             self._sleep(rng.uniform(*FAULT_S))
         finally:  # whatever interrupts it: nothing stays broken
             for one in done:
@@ -116,9 +143,9 @@ def main() -> None:
     )
     if len(nodes) < 3:
         parser.exit(2, f"{len(nodes)} nodes run in the project {options.project!r}: faults need three at least\n")
-    network = engine.networks.get(options.network or f"{options.project}_default")
+    network = ServiceNetwork(engine.networks.get(options.network or f"{options.project}_default"))
     print(f"seed {options.seed}, nodes {', '.join(one.name for one in nodes)}", flush=True)
-    nemesis = Nemesis(nodes, network, random.Random(options.seed))
+    nemesis = Nemesis(nodes, network, random.Random(options.seed), refusal=docker.errors.APIError)
     end = time.monotonic() + 60 * options.minutes
     while time.monotonic() < end:
         nemesis.round()

@@ -55,13 +55,18 @@ def test_metrics_tell_the_role_of_each_node(cluster: LocalCluster, client: Clien
             and found["raft_current_term"] == answer.current_term
             and found["raft_committed_entries_total"] > 0
             and found["zraft_log_sync_seconds_count"] > 0
+            and (found["zraft_has_leader"], found["zraft_voters"]) == (1, len(cluster.names))
+            and found["zraft_applied_index"] == found["zraft_commit_index"] == found["zraft_last_log_index"] > 0
+            and found["zraft_disk_free_bytes"] > 0
             and abs(found["raft_last_heartbeat"] - time.time()) < WAIT_S
         )
         return found if as_expected else None
 
     seen = {name: wait_until(partial(told, name), WAIT_S, f"{name} to tell its role") for name in cluster.names}
-    for counter in ("raft_leader_elections_total", "raft_append_entries_total", "raft_request_vote_total"):
+    counters = ("raft_leader_elections_total", "raft_append_entries_total", "raft_request_vote_total")
+    for counter in (*counters, "zraft_leader_changes_total", "zraft_peer_round_trip_seconds_count"):
         assert seen[leader][counter] > 0
+    assert sum(found.get("zraft_requests_total", 0.0) for found in seen.values()) > 0
 
 
 def test_every_commit_is_counted_on_every_node(cluster: LocalCluster, client: Client) -> None:

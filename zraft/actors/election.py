@@ -99,6 +99,8 @@ class ElectionActor:
         self._gateway_routes: dict[int, bytes] = {}
         self._formation: Formation | None = None
         self._election: Election | None = None
+        self._beats: dict[int, tuple[Heartbeat, float]] = {}  # member -> its last heartbeat, and when that left
+        self._last_leader = 0
         self._identity: Identity | None = None
         self._status: StorageStatus | None = None
 
@@ -203,7 +205,16 @@ class ElectionActor:
             self._on_hello(message, check_hello(head), None)
         elif self._identity is not None and self._election is not None and isinstance(message, ANSWERS):
             header = self._identity.check_answer(head)
-            self._do(self._election.step(message, clock(), header.sender))
+            now = clock()
+            if isinstance(message, HeartbeatAnswer):
+                self._measure(header.sender, message, now)
+            self._do(self._election.step(message, now, header.sender))
+
+    def _measure(self, member: int, answer: HeartbeatAnswer, now: float) -> None:
+        """How long the way to a member and back took, if it answers the last heartbeat that it was sent."""
+        beat, sent = self._beats.get(member, (None, 0.0))
+        if self._identity is not None and beat is not None and (beat.term, beat.round) == (answer.term, answer.round):
+            metrics.round_trip_seconds(self._identity.name_of(member)).observe(now - sent)
 
     def _on_hello(self, message: Hello, header: PeerHeader, route: bytes | None) -> None:
         if self._formation is None:
@@ -296,6 +307,8 @@ class ElectionActor:
             return
         if isinstance(message, Vote):
             metrics.request_vote.inc()
+        elif isinstance(message, Heartbeat):
+            self._beats[member] = (message, clock())
         self._links.send(identity.name_of(member), [identity.header_to(member), codec.encode(message)])
 
     def _to_storage(self, message: StatusQuery | StoreRecord | Campaign | VoteQuery | Ping) -> None:
@@ -320,6 +333,10 @@ class ElectionActor:
         self._log.info(role.role, leader=leader, why=effect.why)
         metrics.current_term.set(role.term)
         metrics.node_state.set(metrics.NODE_STATES[role.role])
+        metrics.has_leader.set(int(role.leader != 0))
+        if role.leader not in (0, self._last_leader):
+            self._last_leader = role.leader
+            metrics.leader_changes.inc()
         if role.role == LEADER:
             metrics.leader_elections.inc()
 

@@ -303,6 +303,8 @@ class GatewayActor:
             self._backups.tick(now)
             self._hand_over.expire(now)
         self._clients.report()
+        metrics.proposals_in_flight.set(self._proposals.in_flight)
+        metrics.commands_waiting.set(self._proposals.waiting)
         metrics.reporter.tick(now)
 
     def _propose(self, send: SendProposal, now: float) -> None:

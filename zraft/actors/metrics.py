@@ -14,6 +14,7 @@ import bisect
 import os
 import threading
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -41,10 +42,10 @@ class Reporter:
     """
 
     def __init__(self) -> None:
-        self._parts: list[Count | Level | Latencies] = []
+        self._parts: list[Count | Counts | Level | Latencies] = []
         self._next = 0.0
 
-    def add(self, part: Count | Level | Latencies) -> None:
+    def add(self, part: Count | Counts | Level | Latencies) -> None:
         """One more to hand over."""
         self._parts.append(part)
 
@@ -81,6 +82,25 @@ class Count:
         if self._more:
             self._counter.inc(self._more)
             self._more = 0
+
+
+class Counts:
+    """A counter with labels whose increments cost next to nothing. Few values of labels may occur: they are kept."""
+
+    def __init__(self, name: str, meaning: str, labels: tuple[str, ...]) -> None:
+        self._counter = Counter(name, meaning, labels)
+        self._more: dict[tuple[str, ...], int] = {}
+        reporter.add(self)
+
+    def inc(self, *labels: str) -> None:
+        """Count one more of these values of the labels, in their order."""
+        self._more[labels] = self._more.get(labels, 0) + 1
+
+    def flush(self) -> None:
+        """Hand over what was counted since the last time."""
+        for labels, more in self._more.items():
+            self._counter.labels(*labels).inc(more)
+        self._more.clear()
 
 
 class Level:
@@ -146,6 +166,21 @@ last_heartbeat = Level(
 )
 # Only a living election actor has a role; all others have 0, so the highest is the node's.
 node_state = Level("raft_node_state", "0 follower, 1 candidate, 2 leader.", "livemax")
+has_leader = Level("zraft_has_leader", "1: this node knows a leader.", "livemax")
+leader_changes = Count("zraft_leader_changes_total", "How often this node has come to know another leader.")
+_round_trip_seconds = Histogram(
+    "zraft_peer_round_trip_seconds",
+    "From a heartbeat of this node, as the leader, to the peer's answer.",
+    ["peer"],
+    buckets=_SECONDS,
+)
+
+
+@cache
+def round_trip_seconds(peer: str) -> Latencies:
+    """Of heartbeats to the peer of that name."""
+    return Latencies(_round_trip_seconds.labels(peer))
+
 
 log_sync_seconds = Latencies(
     Histogram(
@@ -165,11 +200,27 @@ queue_seconds = Latencies(
     )
 )
 proposals = Count("zraft_proposals_total", "Proposals that this node's gateway has sent to a leader.")
+proposals_in_flight = Level(
+    "zraft_proposals_in_flight", "Proposals that this node's gateway has sent and that have no result yet.", "livesum"
+)
+commands_waiting = Level(
+    "zraft_commands_waiting", "Commands that wait at this node's gateway until they are proposed.", "livesum"
+)
 proposals_refused = Count("zraft_proposals_refused_total", "Proposals that certainly were not appended.")
+last_log_index = Level("zraft_last_log_index", "The index of the last entry of this node's log.", "livemax")
+commit_index = Level("zraft_commit_index", "The highest index that this node knows to be committed.", "livemax")
+applied_index = Level("zraft_applied_index", "The index of the last entry that this node has applied.", "livemax")
+revision = Level("zraft_revision", "The revision of this node's state.", "livemax")
 commit_lag = Level("zraft_commit_lag_entries", "Entries of the log that are not known to be committed.", "livemax")
 apply_lag = Level("zraft_apply_lag_entries", "Committed entries that are not applied yet.", "livemax")
 compacted_revision = Level("zraft_compacted_revision", "The revision up to which history was dropped.", "livemax")
 snapshot_index = Level("zraft_snapshot_index", "The last log index that the newest snapshot contains.", "livemax")
+snapshot_seconds = Histogram(
+    "zraft_snapshot_seconds",
+    "How long it took to make a snapshot: copied, made durable, read back.",
+    buckets=(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0),
+)
+snapshot_failures = Count("zraft_snapshot_failures_total", "Snapshots that could not be made.")
 space_level = Level("zraft_space_level", "0 enough, 1 nothing that grows is taken, 2 no writes are.", "livemax")
 log_bytes = Level("zraft_log_bytes", "Bytes of the log that are in use; its file may be larger.", "livemax")
 state_bytes = Level("zraft_state_bytes", "Bytes of the state that are in use; its file may be larger.", "livemax")
@@ -185,6 +236,11 @@ _request_seconds = Histogram(
     buckets=_SECONDS,
 )
 request_seconds = {kind: Latencies(_request_seconds.labels(kind)) for kind in ("write", "read", "status")}
+requests = Counts(
+    "zraft_requests_total",
+    "Requests of clients that were answered, by kind, and result: ok, or the error's code. Kind refused: not taken in.",
+    ("kind", "result"),
+)
 
 _HEIR_BYTES = 1 << 16
 _Merge = Callable[[float, float], float]
@@ -197,15 +253,19 @@ class NodeMetrics(Collector):
     def __init__(
         self,
         directory: Path,
+        data_directory: Path,
         is_ready: Callable[[], bool],
         pids: Callable[[], dict[str, int]],
         restarts: Callable[[], dict[str, int]],
+        voters: Callable[[], int],
     ) -> None:
         """``directory``: $PROMETHEUS_MULTIPROC_DIR. ``pids``, ``restarts``: of the node's processes, by actor."""
         self._directory = directory
+        self._data_directory = data_directory
         self._is_ready = is_ready
         self._pids = pids
         self._restarts = restarts
+        self._voters = voters
         self._files = threading.Lock()  # held while files are read, or one's counts move to another
         for kind in _INHERITED:
             _reserve(self._heir(kind))
@@ -230,7 +290,10 @@ class NodeMetrics(Collector):
         for actor, count in self._restarts().items():
             restarts.add_metric([actor], count)
         ready = GaugeMetricFamily("zraft_node_ready", "1: this node serves requests.", float(self._is_ready()))
-        return [*metrics, restarts, ready, *self._processes()]
+        voters = GaugeMetricFamily(
+            "zraft_voters", "Members that count for a majority, as far as this node knows.", self._voters()
+        )
+        return [*metrics, restarts, ready, voters, *self._disk(), *self._processes()]
 
     def bury(self, pid: int) -> None:
         """A process has ended: what it had counted is kept, what described only itself goes."""
@@ -245,6 +308,19 @@ class NodeMetrics(Collector):
 
     def _heir(self, kind: str) -> Path:
         return self._directory / f"{kind}_dead.db"
+
+    def _disk(self) -> Iterable[Metric]:
+        """Of the file system that the data directory is on; free is what this user may still take."""
+        try:
+            disk = os.statvfs(self._data_directory)
+        except OSError:
+            return []
+        return [
+            GaugeMetricFamily(
+                "zraft_disk_bytes", "Size of the data directory's file system.", disk.f_blocks * disk.f_frsize
+            ),
+            GaugeMetricFamily("zraft_disk_free_bytes", "Bytes that are free there.", disk.f_bavail * disk.f_frsize),
+        ]
 
     def _processes(self) -> Iterable[Metric]:
         cpu = CounterMetricFamily("process_cpu_seconds", "CPU time used, user and system.", labels=["actor"])

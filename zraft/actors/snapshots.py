@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import zmq
 
+from zraft.actors import metrics
 from zraft.actors.clock import clock
 from zraft.actors.launch import Launch
 from zraft.actors.logs import Log
@@ -143,16 +144,19 @@ class Snapshots:
             self._logger.error("the newest snapshot can't be read", message=str(error))
         if code != 0 or not found:
             self.keeping.failed(now)
+            metrics.snapshot_failures.inc()
             self._logger.warning("no snapshot was made", exit_code=code)
             return
         path, manifest = found[0]
         self._offer = identify(path)
+        seconds = now - self._began
         event = "snapshot verified" if self._unchecked else "snapshot made"
+        if not self._unchecked:
+            metrics.snapshot_seconds.observe(seconds)
         self._unchecked = False
         self._remove_older(path)
         self.keeping.made(manifest.index, sizes)
-        seconds = round(now - self._began, 3)
-        self._logger.info(event, index=manifest.index, bytes=manifest.state_bytes, seconds=seconds)
+        self._logger.info(event, index=manifest.index, bytes=manifest.state_bytes, seconds=round(seconds, 3))
 
     def _remove_older(self, newest: Path) -> None:
         for path in list_snapshots(self._directory.snapshots_path):

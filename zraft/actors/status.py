@@ -82,6 +82,12 @@ def member_list(identity: IdentityGroup, settings: Settings, client_endpoints: M
     return MembersResult(identity.configuration.index, members, record)
 
 
+def voters(page: Page) -> int:
+    """How many members count for a majority; 0 before the cluster has formed."""
+    identity = _load(page, Group.IDENTITY, IdentityGroup)
+    return len(identity.configuration.voters()) if identity else 0
+
+
 def named_fields(status: StatusResult) -> dict[str, object]:
     """A status with the names of its fields, for JSON; on the wire it is an array."""
     return msgspec.structs.asdict(status) | {"peers": [msgspec.structs.asdict(peer) for peer in status.peers]}

@@ -331,6 +331,10 @@ class StorageActor:
         if (known, holdings) != self._published:
             self._published = known, holdings
             self._logger.term = log.term
+            metrics.last_log_index.set(log.last.index)
+            metrics.commit_index.set(acceptor.commit)
+            metrics.applied_index.set(acceptor.applied)
+            metrics.revision.set(revision)
             metrics.commit_lag.set(log.last.index - acceptor.commit)
             metrics.apply_lag.set(acceptor.commit - acceptor.applied)
             metrics.compacted_revision.set(compacted)

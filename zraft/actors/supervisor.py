@@ -30,7 +30,7 @@ from zraft.actors.launch import Launch, StopSignal, last_words, page_path
 from zraft.actors.logs import Log, set_up
 from zraft.actors.process import InheritedDescriptor, name_process
 from zraft.actors.roster import Roster
-from zraft.actors.status import cluster_status, named_fields, why_not_ready
+from zraft.actors.status import cluster_status, named_fields, voters, why_not_ready
 from zraft.config import Settings
 from zraft.core.restarts import (
     TRIO,
@@ -183,9 +183,11 @@ class _Supervisor:
         self._pids: dict[str, int] = {}
         self._metrics = NodeMetrics(
             _metrics_directory(premises.runtime),
+            premises.directory.path,
             is_ready=lambda: not self._why_not_ready(),
             pids=lambda: self._pids,
             restarts=lambda: self._restarts.restarts,
+            voters=lambda: voters(premises.page),
         )
 
     def run(self) -> int:

@@ -27,6 +27,7 @@ _COMMANDS = {
     "repair": "repair.repair",
     "snapshot": "snapshot.snapshot",
     "status": "status.status",
+    "top": "top.top",
     "verify": "verify.verify",
 }
 """Where each command stands."""

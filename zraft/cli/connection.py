@@ -28,25 +28,33 @@ consistency_option = click.option(
 )
 
 
-def connection_options(command: F) -> F:
-    """Adds ``--endpoints`` and ``--timeout``."""
-    endpoints = click.option(
+def endpoints_option(command: F) -> F:
+    """Adds ``--endpoints``."""
+    return click.option(
         "--endpoints",
         envvar=ENDPOINTS_VARIABLE,
         show_envvar=True,
         metavar="HOST:PORT,...",
         callback=_checked,
         help="Nodes to talk to, best first. Default: the local cluster of this directory, or of this machine.",
-    )
-    timeout = click.option(
+    )(command)
+
+
+def timeout_option(default: float, text: str) -> Callable[[F], F]:
+    """Adds ``--timeout``, in seconds; the text says of what."""
+    return click.option(
         "--timeout",
         type=click.FloatRange(min=0.001, max=3600),
-        default=TIMEOUT_S,
+        default=default,
         show_default=True,
         metavar="SECONDS",
-        help="How long to try, repetitions included.",
+        help=text,
     )
-    return endpoints(timeout(command))
+
+
+def connection_options(command: F) -> F:
+    """Adds ``--endpoints`` and ``--timeout``."""
+    return endpoints_option(timeout_option(TIMEOUT_S, "How long to try, repetitions included.")(command))
 
 
 def connect(endpoints: tuple[str, ...] | None, timeout: float) -> Client:

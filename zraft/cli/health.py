@@ -56,7 +56,7 @@ def health(output: str, endpoints: tuple[str, ...] | None, timeout: float) -> No
     link = Link()
     try:
         with ThreadPoolExecutor(len(members)) as pool:
-            found = list(pool.map(lambda member: _probe(link, member, timeout), members))
+            found = list(pool.map(lambda member: probe(link, member, timeout), members))
     finally:
         link.close()
     serves = any(one.serves for one in found)
@@ -68,7 +68,8 @@ def health(output: str, endpoints: tuple[str, ...] | None, timeout: float) -> No
         raise Failure("no member serves: a majority of them must be up and reach each other", UNAVAILABLE)
 
 
-def _probe(link: Link, member: Member, timeout: float) -> Health:
+def probe(link: Link, member: Member, timeout: float) -> Health:
+    """Ask one member for a linearizable read; one that was silent before is not asked again."""
     if member.status is None:
         return Health(member, False, 0.0, member.error)
     began = time.monotonic()

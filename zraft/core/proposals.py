@@ -94,6 +94,16 @@ class Proposals:
         self._refused_term = 0
         self._retry_at = 0.0
 
+    @property
+    def in_flight(self) -> int:
+        """Proposals that were sent and have no result yet."""
+        return len(self._in_flight)
+
+    @property
+    def waiting(self) -> int:
+        """Commands that are not proposed yet, or are to be proposed again."""
+        return len(self._queue) + sum(map(len, self._returned.values()))
+
     def submit(self, command: Waiting) -> None:
         """Take in a command that passed the limits."""
         self._queue.append(command)

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 import pytest
 import zmq
 from hypothesis import HealthCheck, given, settings, strategies as st
+from prometheus_client import REGISTRY
 
 from tests.unit.actors.kept import KeptSockets
 from tests.waiting import wait_until
-from zraft.actors import clients as module
+from zraft.actors import clients as module, metrics
 from zraft.actors.clients import UNREAD, UNREAD_SECONDS, Ask, Clients
 from zraft.actors.logs import Log
 from zraft.actors.sockets import Frames
@@ -18,14 +19,19 @@ from zraft.errors import InvalidArgument, ProtocolError, ResourceExhausted, Unav
 from zraft.protocol.client import (
     PROTOCOL_VERSION,
     Batch,
+    BatchResult,
     ClusterStatus,
     Delete,
+    ErrorInfo,
     ErrorResult,
     Get,
+    GetResult,
     Put,
+    PutResult,
     Range,
     Request,
     RequestHeader,
+    Response,
 )
 from zraft.protocol.codec import encode, response
 
@@ -138,6 +144,30 @@ def test_answers_find_their_client(gateway: Gateway) -> None:
         gateway.clients.tell(one.caller, answer, 0.0)
     gateway.turn()
     assert (receive(first), receive(second)) == ([(b"1", b"first")], [(b"1", b"second")])
+
+
+@pytest.mark.parametrize(
+    ("answer", "result"),
+    [
+        (ErrorResult("Unknown", "who knows"), "Unknown"),
+        (PutResult(False, ErrorInfo("PreconditionFailed", "it is at 7"), 9, 8), "PreconditionFailed"),
+        (PutResult(True, None, 9, 8), "ok"),
+        (GetResult(False, None, None), "ok"),
+        (GetResult(False, None, ErrorInfo("Compacted", "3 is gone")), "Compacted"),
+        (BatchResult((), 9, 8), "ok"),
+    ],
+)
+def test_requests_are_counted_by_their_results(gateway: Gateway, answer: Response, result: str) -> None:
+    def counted(kind: str, result: str) -> float:
+        metrics.reporter.flush()
+        labels = {"kind": kind, "result": result}
+        return REGISTRY.get_sample_value("zraft_requests_total", labels) or 0
+
+    before = counted("read", result), counted("refused", "InvalidArgument")
+    ask(gateway.connect(), (b"1", GET), (b"2", b"no request"))
+    gateway.turns_until(lambda: gateway.asked, "the request")
+    gateway.turn(answer=encode(answer))
+    assert (counted("read", result), counted("refused", "InvalidArgument")) == (before[0] + 1, before[1] + 1)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,12 @@ ROOT = Path(__file__).resolve().parents[3]
 @pytest.fixture
 def metrics(tmp_path: Path) -> NodeMetrics:
     return NodeMetrics(
-        tmp_path, is_ready=lambda: True, pids=lambda: {"storage": os.getpid()}, restarts=lambda: {"storage": 4}
+        tmp_path,
+        tmp_path,
+        is_ready=lambda: True,
+        pids=lambda: {"storage": os.getpid()},
+        restarts=lambda: {"storage": 4},
+        voters=lambda: 3,
     )
 
 
@@ -45,7 +50,7 @@ def samples(metrics: NodeMetrics) -> dict[str, float]:
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
 
 
-HISTOGRAMS = ("zraft_log_sync_seconds", "zraft_apply_seconds", "zraft_proposal_queue_seconds")
+HISTOGRAMS = ("zraft_log_sync_seconds", "zraft_apply_seconds", "zraft_proposal_queue_seconds", "zraft_snapshot_seconds")
 KINDS = ("write", "read", "status")
 BOUNDS = ["0.0001", "0.00025", "0.0005", "0.001", "0.0025", "0.005", "0.01", "0.025"]
 BOUNDS += ["0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0"]
@@ -60,6 +65,8 @@ def test_all_names_are_there_before_anything_happened(metrics: NodeMetrics, run:
     found = samples(metrics)
     assert found.pop('zraft_actor_restarts_total{actor="storage"}') == 4
     assert found.pop("zraft_node_ready") == 1
+    assert found.pop("zraft_voters") == 3
+    assert found.pop("zraft_disk_bytes") > found.pop("zraft_disk_free_bytes") > 0
     assert {name: value for name, value in found.items() if "_bucket" not in name} == {
         "raft_leader_elections_total": 0,
         "raft_append_entries_total": 0,
@@ -73,6 +80,15 @@ def test_all_names_are_there_before_anything_happened(metrics: NodeMetrics, run:
         **{f'zraft_request_seconds_{part}{{kind="{kind}"}}': 0 for kind in KINDS for part in ("count", "sum")},
         "zraft_proposals_total": 0,
         "zraft_proposals_refused_total": 0,
+        "zraft_has_leader": 0,
+        "zraft_leader_changes_total": 0,
+        "zraft_proposals_in_flight": 0,
+        "zraft_commands_waiting": 0,
+        "zraft_last_log_index": 0,
+        "zraft_commit_index": 0,
+        "zraft_applied_index": 0,
+        "zraft_revision": 0,
+        "zraft_snapshot_failures_total": 0,
         "zraft_commit_lag_entries": 0,
         "zraft_apply_lag_entries": 0,
         "zraft_compacted_revision": 0,
@@ -99,6 +115,26 @@ def test_latencies_counted_in_memory_come_out_as_a_histogram(metrics: NodeMetric
     assert series == {"0.0001": 1} | dict.fromkeys(BOUNDS[1:-5], 2) | dict.fromkeys(BOUNDS[-5:], 4) | {"+Inf": 5}
     assert found['zraft_request_seconds_count{kind="write"}'] == 5
     assert found['zraft_request_seconds_sum{kind="write"}'] == pytest.approx(60.60021)
+
+
+def test_labels_come_with_what_was_counted(metrics: NodeMetrics, run: Run) -> None:
+    run(
+        "requests.inc('write', 'ok'); requests.inc('read', 'Unavailable')\n"
+        "requests.flush(); requests.inc('write', 'ok')\n"
+        "round_trip_seconds('node-2').observe(0.004); round_trip_seconds('node-2').observe(0.006)"
+    )
+    found = samples(metrics)
+    assert found['zraft_requests_total{kind="write",result="ok"}'] == 2
+    assert found['zraft_requests_total{kind="read",result="Unavailable"}'] == 1
+    assert found['zraft_peer_round_trip_seconds_count{peer="node-2"}'] == 2
+    assert found['zraft_peer_round_trip_seconds_sum{peer="node-2"}'] == pytest.approx(0.01)
+
+
+def test_a_disk_that_is_gone_has_no_size(metrics: NodeMetrics, tmp_path: Path) -> None:
+    gone = NodeMetrics(tmp_path, tmp_path / "gone", is_ready=lambda: False, pids=dict, restarts=dict, voters=int)
+    found = samples(gone)
+    assert found["zraft_node_ready"] == 0
+    assert "zraft_disk_bytes" not in found
 
 
 def test_processes_are_told_by_actor(metrics: NodeMetrics) -> None:

@@ -1,10 +1,11 @@
 """The nemesis of compose clusters, on containers that only note what is done to them."""
 
 import random
+from typing import ClassVar
 
 import pytest
 
-from tools.compose_nemesis import CALM_S, FAULT_S, Nemesis
+from tools.compose_nemesis import CALM_S, FAULT_S, SERVICE_LABEL, Nemesis, ServiceNetwork
 
 
 class Noted:
@@ -81,6 +82,18 @@ def test_nothing_stays_broken_when_it_is_interrupted() -> None:
     assert rest == [(REPAIR[what], name)]
 
 
+def test_what_the_engine_refuses_is_no_fault_and_is_not_repaired() -> None:
+    log: list[tuple[str, str]] = []
+    containers = [Noted(f"node-{number}", log, breaks_at="pause") for number in range(3)]
+    nemesis = Nemesis(containers, Network(), random.Random(3), lambda seconds: None, OSError)  # type: ignore[arg-type]
+    for _ in range(30):
+        nemesis.round()
+    strikes = [what for what, _ in log if what in REPAIR and what != "pause"]
+    assert ("pause", "node-1") in log
+    assert not [what for what, _ in log if what == "unpause"]
+    assert nemesis.struck == len(strikes) == len([what for what, _ in log if what in REPAIR.values()])
+
+
 def test_the_same_seed_makes_the_same_faults() -> None:
     logs: list[list[tuple[str, str]]] = [[], []]
     for log in logs:
@@ -93,3 +106,18 @@ def test_the_same_seed_makes_the_same_faults() -> None:
         for _ in range(20):
             nemesis.round()
     assert logs[0] == logs[1] != []
+
+
+def test_a_container_gets_the_name_of_its_service_back() -> None:
+    connected: list[tuple[object, list[str]]] = []
+
+    class Engine:
+        def connect(self, container: object, aliases: list[str]) -> None:
+            connected.append((container, aliases))
+
+    class Labelled:
+        labels: ClassVar = {SERVICE_LABEL: "node-2"}
+
+    container = Labelled()
+    ServiceNetwork(Engine()).connect(container)
+    assert connected == [(container, ["node-2"])]
