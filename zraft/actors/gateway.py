@@ -24,7 +24,7 @@ from zraft.actors.launch import Launch, StopSignal, page_path
 from zraft.actors.logs import Log
 from zraft.actors.sockets import Sockets, poll
 from zraft.actors.state_reads import SLICE_SECONDS, StateReads
-from zraft.actors.status import cluster_status, member_list
+from zraft.actors.status import from_page
 from zraft.actors.trio import Message, Trio
 from zraft.core.admission import Limits
 from zraft.core.limits import grows, is_write
@@ -36,10 +36,8 @@ from zraft.protocol.client import (
     PROTOCOL_VERSION,
     Batch,
     ChangeMember,
-    ClusterStatus,
     Delete,
     Get,
-    ListMembers,
     Put,
     Range,
     ReadBackup,
@@ -152,12 +150,9 @@ class GatewayActor:
     def _on_ask(self, ask: Ask) -> None:
         """A request that passed all checks: it is answered exactly once from here on."""
         request, now = ask.request, clock()
-        if isinstance(request, ClusterStatus):
-            status = cluster_status(self._page, self._settings, self._peers.endpoints)
-            self._clients.tell(ask.caller, codec.encode(status), now)
-        elif isinstance(request, ListMembers) and (identity := self._hints.identity()) is not None:
-            members = member_list(identity, self._settings, self._peers.endpoints)
-            self._clients.tell(ask.caller, codec.encode(members), now)
+        known = from_page(request, self._page, self._settings, self._peers.endpoints)
+        if known is not None:
+            self._clients.tell(ask.caller, codec.encode(known), now)
         elif self._hand_over.refuses():
             self._clients.fail(ask.caller, Unavailable(f"{self._settings.id}: the node is stopping"), now)
         elif not (self._me and self._trio.incarnation):
@@ -165,8 +160,9 @@ class GatewayActor:
             notice = self._hints.notice() or "the node is starting"
             self._clients.fail(ask.caller, Unavailable(f"{self._settings.id}: {notice}"), now)
         elif self._configuration is None or self._configuration.member(self._me) is None:
-            # It has been removed, or does not know yet that it was added: it can't serve, and others can.
-            self._clients.fail(ask.caller, Unavailable(f"{self._settings.id} is no member of the cluster"), now)
+            self._clients.fail(
+                ask.caller, Unavailable(f"{self._settings.id} is no member of the cluster"), now
+            )  # any more, or yet
         elif is_write(request):
             self._on_write(ask, now)
         elif isinstance(request, ReadBackup):

@@ -9,7 +9,15 @@ import msgspec
 
 from zraft.config import Settings
 from zraft.protocol import codec
-from zraft.protocol.client import MemberInfo, MembersResult, PeerInfo, StatusResult
+from zraft.protocol.client import (
+    ClusterStatus,
+    ListMembers,
+    MemberInfo,
+    MembersResult,
+    PeerInfo,
+    Request,
+    StatusResult,
+)
 from zraft.protocol.local import CommitGroup, IdentityGroup, NodeGroup, RoleGroup, StorageGroup
 from zraft.store.page import Group, Page
 from zraft.store.space import LACKS
@@ -18,6 +26,16 @@ _NO_ROLE = RoleGroup(term=0, role="", leader=0)
 _NO_STORAGE = StorageGroup(generation=0, term=0, first=0, last=0, commit=0, applied=0, revision=0, space=0)
 
 T = TypeVar("T")
+
+
+def from_page(
+    request: Request, page: Page, settings: Settings, client_endpoints: Mapping[str, str]
+) -> StatusResult | MembersResult | None:
+    """The answer to a request that any node answers from its page; None: it is another one, or can't be yet."""
+    if isinstance(request, ClusterStatus):
+        return cluster_status(page, settings, client_endpoints)
+    identity = _load(page, Group.IDENTITY, IdentityGroup) if isinstance(request, ListMembers) else None
+    return member_list(identity, settings, client_endpoints) if identity else None
 
 
 def cluster_status(page: Page, settings: Settings, client_endpoints: Mapping[str, str]) -> StatusResult:
