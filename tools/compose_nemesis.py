@@ -76,6 +76,8 @@ class Nemesis:
         network: the one between them.
         rng: decides whom, how and for how long: the same seed, the same faults.
         sleep: waits so many seconds.
+        refusal: what the engine raises when it can't do what it was asked, as a pause on a machine that is too busy:
+            that is no fault, and needs no repair.
     """
 
     def __init__(
@@ -84,10 +86,12 @@ class Nemesis:
         network: Network,
         rng: random.Random,
         sleep: Callable[[float], None] = time.sleep,
+        refusal: type[Exception] | None = None,
     ) -> None:
         self._containers = list(containers)
         self._rng = rng
         self._sleep = sleep
+        self._refusals = (refusal,) if refusal else ()
         self._faults: dict[str, tuple[Callable[[Container], None], Callable[[Container], None]]] = {
             "kill": (lambda one: one.kill(), lambda one: one.start()),
             "pause": (lambda one: one.pause(), lambda one: one.unpause()),
@@ -107,8 +111,12 @@ class Nemesis:
         try:
             for one in out:
                 done.append(one)
-                strike(one)
-                self.struck += 1
+                try:
+                    strike(one)
+                    self.struck += 1
+                except self._refusals as error:
+                    done.remove(one)
+                    print(f"refused: {error}", flush=True)
             self._sleep(rng.uniform(*FAULT_S))
         finally:  # whatever interrupts it: nothing stays broken
             for one in done:
@@ -137,7 +145,7 @@ def main() -> None:
         parser.exit(2, f"{len(nodes)} nodes run in the project {options.project!r}: faults need three at least\n")
     network = ServiceNetwork(engine.networks.get(options.network or f"{options.project}_default"))
     print(f"seed {options.seed}, nodes {', '.join(one.name for one in nodes)}", flush=True)
-    nemesis = Nemesis(nodes, network, random.Random(options.seed))
+    nemesis = Nemesis(nodes, network, random.Random(options.seed), refusal=docker.errors.APIError)
     end = time.monotonic() + 60 * options.minutes
     while time.monotonic() < end:
         nemesis.round()

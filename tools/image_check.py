@@ -70,9 +70,9 @@ def judged_load(seconds: float) -> Iterator[subprocess.Popen[str]]:
     require(told.strip().splitlines()[-1], process.returncode == 0)
 
 
-def faults(containers: list[Any], network: Any, seed: int) -> None:
+def faults(containers: list[Any], network: Any, seed: int, refusal: type[Exception]) -> None:
     """Faults to containers under a judged load."""
-    nemesis = Nemesis(containers, ServiceNetwork(network), random.Random(seed))
+    nemesis = Nemesis(containers, ServiceNetwork(network), random.Random(seed), refusal=refusal)
     with judged_load(FAULTS_S) as load:
         while load.poll() is None:
             nemesis.round()
@@ -199,7 +199,7 @@ def main() -> None:
             client.put("greeting", "hello")
             require("a value is written and read", client.get("greeting").value == b"hello")
         containers = [engine.containers.get(f"{PROJECT}-{name}-1") for name in NODES]
-        faults(containers, engine.networks.get(f"{PROJECT}_default"), seed)
+        faults(containers, engine.networks.get(f"{PROJECT}_default"), seed, docker.errors.APIError)
         for one in containers:
             wait_for(f"{one.name} is well after the faults", partial(_is_healthy, one))
         stops(engine, containers)

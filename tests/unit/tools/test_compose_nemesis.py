@@ -82,6 +82,18 @@ def test_nothing_stays_broken_when_it_is_interrupted() -> None:
     assert rest == [(REPAIR[what], name)]
 
 
+def test_what_the_engine_refuses_is_no_fault_and_is_not_repaired() -> None:
+    log: list[tuple[str, str]] = []
+    containers = [Noted(f"node-{number}", log, breaks_at="pause") for number in range(3)]
+    nemesis = Nemesis(containers, Network(), random.Random(3), lambda seconds: None, OSError)  # type: ignore[arg-type]
+    for _ in range(30):
+        nemesis.round()
+    strikes = [what for what, _ in log if what in REPAIR and what != "pause"]
+    assert ("pause", "node-1") in log
+    assert not [what for what, _ in log if what == "unpause"]
+    assert nemesis.struck == len(strikes) == len([what for what, _ in log if what in REPAIR.values()])
+
+
 def test_the_same_seed_makes_the_same_faults() -> None:
     logs: list[list[tuple[str, str]]] = [[], []]
     for log in logs:
