@@ -208,7 +208,7 @@ def comes_back(cluster: LocalCluster, load: Load, receiver: Receiver, installed:
     verify(cluster, load)
 
 
-@steps(COPIED, COMMITTED)
+@steps(COPIED)
 def test_a_receiver_that_is_killed(cluster: LocalCluster, load: Load, receiver: Receiver, step: Step) -> None:
     receiver.go_on_to(step)
     cluster.kill(receiver.name)
