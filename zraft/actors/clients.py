@@ -46,9 +46,9 @@ TIMEOUT_SECONDS_MAX = 600.0
 UNREAD_SECONDS = 30.0
 """A client that reads none of its answers for so long loses them."""
 LINGER_MS = 200
-_ERROR_HEAD = codec.encode(ErrorResult("", ""))[:2]
-"""How an ErrorResult begins: an array of its length, and its tag. In a PutResult success comes next."""
-_FALSE = codec.encode(False)
+_ERROR_TAG = codec.encode(ErrorResult("", ""))[1]
+"""The second byte of an encoded response is its tag, after the array's head. In a PutResult success comes next."""
+_FALSE = codec.encode(False)[0]
 UNREAD = "this client has too many unread answers: read them first"
 
 
@@ -117,7 +117,7 @@ class Clients:
         """Have an encoded response sent with the next ``flush``."""
         self._admission.release(caller.route, caller.size)
         metrics.request_seconds[caller.kind].observe(now - caller.arrived)
-        metrics.requests.inc(caller.kind, _result_of(body))
+        metrics.requests.inc((caller.kind, _result_of(body)))
         self._put(caller.route, caller.request, body, now)
 
     def fail(self, caller: Caller, error: ZraftError, now: float) -> None:
@@ -236,7 +236,7 @@ class Clients:
         return header
 
     def _refuse(self, route: bytes, request: bytes, error: ZraftError, now: float) -> None:
-        metrics.requests.inc("refused", error.code)
+        metrics.requests.inc(("refused", error.code))
         unsent = self._outbox.get(route)
         if unsent is not None and unsent.size > 2 * self._unread_max:
             self._log.every(10, "refusals dropped", reason="a client reads none of its answers")
@@ -246,7 +246,7 @@ class Clients:
 
 def _result_of(body: bytes) -> str:
     """What an encoded response says of its request: ok, or the code of an error. A batch is ok as a whole."""
-    if not body.startswith(_ERROR_HEAD) and body[2:3] != _FALSE:
+    if body[2] != _FALSE and body[1] != _ERROR_TAG:
         return "ok"  # the second field, success or found, is not false: mostly nothing more is looked at
     answer = codec.response.decode(body)
     if isinstance(answer, ErrorResult):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import bisect
 import os
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
@@ -89,12 +90,12 @@ class Counts:
 
     def __init__(self, name: str, meaning: str, labels: tuple[str, ...]) -> None:
         self._counter = Counter(name, meaning, labels)
-        self._more: dict[tuple[str, ...], int] = {}
+        self._more: defaultdict[tuple[str, ...], int] = defaultdict(int)
         reporter.add(self)
 
-    def inc(self, *labels: str) -> None:
+    def inc(self, labels: tuple[str, ...]) -> None:
         """Count one more of these values of the labels, in their order."""
-        self._more[labels] = self._more.get(labels, 0) + 1
+        self._more[labels] += 1
 
     def flush(self) -> None:
         """Hand over what was counted since the last time."""

@@ -119,8 +119,8 @@ def test_latencies_counted_in_memory_come_out_as_a_histogram(metrics: NodeMetric
 
 def test_labels_come_with_what_was_counted(metrics: NodeMetrics, run: Run) -> None:
     run(
-        "requests.inc('write', 'ok'); requests.inc('read', 'Unavailable')\n"
-        "requests.flush(); requests.inc('write', 'ok')\n"
+        "requests.inc(('write', 'ok')); requests.inc(('read', 'Unavailable'))\n"
+        "requests.flush(); requests.inc(('write', 'ok'))\n"
         "round_trip_seconds('node-2').observe(0.004); round_trip_seconds('node-2').observe(0.006)"
     )
     found = samples(metrics)
