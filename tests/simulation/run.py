@@ -16,8 +16,6 @@ SIZES = (1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7)
 STORM_SECONDS = 8.0
 RECOVERY_SECONDS = 5.0
 """Virtual seconds after which a healed majority must serve again: a stalled actor alone takes 2 to be noticed."""
-PATIENCE_SECONDS = 2.5
-"""After which a leader that can't work has noticed."""
 SETTLE_SECONDS = 4.0
 """So long after the last change of members, all learners that keep up are voters, and all knows of it."""
 PATIENCE_SECONDS = 3.2

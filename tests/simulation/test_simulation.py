@@ -48,6 +48,7 @@ def test_a_leader_that_can_send_heartbeats_but_no_entries_gives_way() -> None:
     # "A leader must be able to work": else a cluster whose majority is well would stand still.
     world = World(5)
     cluster = Cluster(world, 3)
+    cluster.operators.stop()
     world.run_until(3)
     first = cluster.leader()
     assert first is not None
