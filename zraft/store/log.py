@@ -1,6 +1,6 @@
 """The log on LMDB: term, vote, identity and entries, durable with every commit.
 
-``meta``     format version; member id, hard state and index-0 record, each behind a checksum
+``meta``     format version; member id, hard state, index-0 record and configurations, each behind a checksum
 ``entries``  index (u64, big endian) -> the encoded entry, exactly as it came
 
 LMDB 0.9 has no checksums of its own. So the hard state tells, beside term and vote, behind which entry the log begins
