@@ -1,5 +1,6 @@
 """What the README tells people to type does what it says."""
 
+import contextlib
 import os
 import re
 import shlex
@@ -12,14 +13,18 @@ from pathlib import Path
 import click
 import pytest
 
-from tests.cluster.running import running
+from tests.cluster.nodes import started
+from tests.cluster.running import free_ports, running
 from zraft.cli import zraft
 from zraft.cli.node import settings_of
 from zraft.cluster import LocalCluster
+from zraft.config import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MANUAL = (ROOT / "zraft" / "cli" / "README.md").read_text(encoding="utf-8")
+FOURTH = "10.0.0.4:7080"
+"""Where the README has the node that joins."""
 NOT_OURS = (".", "make", "docker", "kubectl")
 
 
@@ -50,15 +55,38 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield tmp_path
 
 
+@pytest.fixture
+def beside(home: Path) -> Iterator[contextlib.ExitStack]:
+    """What runs beside the cluster, and ends before it does."""
+    with contextlib.ExitStack() as exits:
+        yield exits
+
+
+def newcomer(home: Path) -> Settings:
+    """The node of the README that joins: on this machine, and the cluster that runs here."""
+    cluster, ports = LocalCluster.load(home / ".zraft"), free_ports(1)
+    return Settings(
+        id="node-4",
+        port=ports.client,
+        http_port=ports.http,
+        peer_port=ports.peer,
+        data_dir=str(home / "node-4"),
+        join=",".join(cluster.endpoints()),
+    )
+
+
 @pytest.mark.cluster
-def test_the_commands_run_one_after_the_other(home: Path) -> None:
-    ran = 0
+def test_the_commands_run_one_after_the_other(home: Path, beside: contextlib.ExitStack) -> None:
+    ran, fourth = 0, newcomer(home)
     for command in commands_of(README):
+        if is_node(command) and "--join" in command.words:
+            beside.enter_context(started(fourth, home))
         if command.words[0] in NOT_OURS or is_node(command):
             continue
         assert command.words[0] == "zraft"
+        words = [word.replace(FOURTH, fourth.peer_endpoint()) for word in command.words[1:]]
         result = subprocess.run(
-            [sys.executable, "-m", "zraft.cli", *command.words[1:]],
+            [sys.executable, "-m", "zraft.cli", *words],
             cwd=home,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True,
