@@ -101,7 +101,7 @@ class Leadership:
         """Whose storage keeps up with what is committed."""
         committed, since = self._committed
         if now - since >= READY_LAG_SECONDS:
-            self._committed = self.commit, now
+            self._committed = max(self.commit, self.before), now
         return {
             member
             for member, progress in self.progress.items()

@@ -275,3 +275,18 @@ def test_who_is_told_that_it_was_removed_says_so() -> None:
         "this node is not in the configuration of log index 9, says node-2: it was removed from the cluster, or is "
         "catching up after it joined. A removed one can be stopped; with an empty data directory it may join anew"
     )
+
+
+def test_a_learner_that_is_far_behind_does_not_pass_for_ready_in_a_new_term() -> None:
+    core = leader(A, B, C, learners=(C,))
+    core.flush(10.0)
+    for member, match in ((A, 5), (B, 5), (C, 1)):
+        core.step(accepted(match), 10.0, member)
+    core.flush(10.0)
+    core.tick(10.1)  # nothing is committed in this term yet
+    for member in (A, B):
+        core.step(accepted(6), 10.1, member)
+    core.flush(10.1)
+    (refused,) = core.step(change(ChangeMember("promote", "node-3")), 10.2, A)
+    assert isinstance(refused, Refuse)
+    assert refused.message.message == "node-3 has not caught up: it is promoted by itself when it has"
