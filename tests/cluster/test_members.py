@@ -140,6 +140,7 @@ def test_a_dead_member_is_replaced_by_one_command(stage: Stage) -> None:
     load.verify()
 
 
+@pytest.mark.long
 def test_leader_and_newcomer_die_in_the_middle_of_a_change(stage: Stage) -> None:
     new = stage.spares[0]
     load = Load(stage.endpoints)
@@ -189,6 +190,43 @@ def test_who_was_removed_while_it_was_away_says_so_and_disturbs_nobody(stage: St
         node.wait_for_reason("it was removed from the cluster")
         after = client.status()
     assert (before.current_term, before.leader_id) == (after.current_term, after.leader_id)
+
+
+def test_what_is_left_of_three_becomes_a_cluster_that_grows_back_to_three(stage: Stage) -> None:
+    kept, *lost = stage.cluster.names
+    stage.client.put("k", "v")
+    stage.equal(set(stage.cluster.names))
+    for name in stage.cluster.names:
+        stage.cluster.kill(name)
+    for name in lost:
+        shutil.rmtree(stage.cluster.settings(name).data_path())
+    alone = replace(stage.cluster.settings(kept), peers={})
+    line = [sys.executable, "-m", "zraft.cli", "repair", alone.data_dir, "--force-new-cluster", "--yes"]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=WAIT_S, check=False)
+    assert done.returncode == 0, done.stderr
+    stage.start(alone)
+    for name in lost:
+        stage.start(replace(stage.cluster.settings(name), peers={}, join=alone.client_endpoint()))
+    for name in stage.cluster.names:
+        stage.wait_for_voter(name)
+    assert stage.client.get("k").value == b"v"
+    stage.equal(set(stage.cluster.names))
+
+
+@pytest.mark.long
+def test_a_cluster_grows_and_shrinks_under_load(stage: Stage) -> None:
+    load = Load(stage.endpoints)
+    with load:
+        for new in stage.spares[:2]:
+            stage.start(new)
+            stage.wait_for_voter(new.id)
+        assert len(stage.members()) == NODES + 2
+        for _ in range(2):
+            stage.client.remove_member(stage.leader())
+            load.wait_for_progress()
+    assert len(stage.members()) == NODES
+    load.verify()
+    stage.equal(set(stage.members()))
 
 
 def test_a_joining_node_can_be_stopped_and_waits_for_its_cluster(stage: Stage) -> None:
