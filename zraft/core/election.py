@@ -313,10 +313,11 @@ class Election:
         return self._office.count(message.configuration, now)
 
     def on_removed(self, message: Removed, now: float) -> list[Effect]:
-        """The configuration without us is committed: the others go on by themselves ([D] 4.2.2)."""
+        """The configuration without us is committed: somebody in it takes over ([D] 4.2.2), now if that can be."""
         if self._office is None or message.term != self._office.term:
             return [Ignored(f"removed in term {message.term}, which is not led")]
-        return self._follow(0, self.term, now, "removed from the cluster")
+        handed = self._transfer.leave(message.term, self.configuration, now)
+        return self._follow(0, self.term, now, "removed from the cluster") if handed is None else handed
 
     def on_heartbeat_answer(self, message: HeartbeatAnswer, member: int, now: float) -> list[Effect]:
         """A member acknowledged a round of ours, or knows a higher term."""

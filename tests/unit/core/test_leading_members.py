@@ -14,8 +14,16 @@ from zraft.core.roles import FOLLOWER
 from zraft.protocol.client import ChangeMember
 from zraft.protocol.codec import encode
 from zraft.protocol.entries import Configuration, EntryId, EntryKind, Member, Origin, encode_entry
-from zraft.protocol.local import Counted, Members, Propose, Removed, Stop, StorageStatus
-from zraft.protocol.peer import Append, Heartbeat, HeartbeatAnswer, NotProposed, PreVote, PreVoteAnswer
+from zraft.protocol.local import Counted, HandOver, Members, Propose, Ready, Removed, Stop, StorageStatus
+from zraft.protocol.peer import (
+    Append,
+    Heartbeat,
+    HeartbeatAnswer,
+    NotProposed,
+    PreVote,
+    PreVoteAnswer,
+    TimeoutNow,
+)
 
 ORIGIN = Origin(B, 0, 77, 1)
 
@@ -227,6 +235,18 @@ def test_a_removed_leader_steps_down() -> None:  # [D] 4.2.2
     effects = election.step(Removed(4), 11.0)
     assert ToReplication(Stop(4)) in effects
     assert election.role == FOLLOWER
+
+
+def test_a_removed_leader_hands_over_to_somebody_who_answers() -> None:
+    election = leading()
+    election.step(HeartbeatAnswer(4, 1, True, 4), 11.01, B)
+    election.step(Members(4, Configuration(9, record_of(B, C).members)), 11.02)
+    assert election.step(Removed(4), 11.03) == [ToReplication(HandOver(4, 1, (B,)))]
+    assert election.step(Removed(4), 11.04) == []  # each commit says so again
+    assert election.step(Ready(4, 1, B), 11.05) == [Send(B, TimeoutNow(4))]
+    assert election.tick(11.05 + TIMING.election_max * 1.1)[-1] == ToReplication(
+        Stop(4)
+    )  # nobody took over: go all the same
 
 
 def following(configuration: Configuration, commit: int, may_campaign: bool = True) -> tuple[Election, list[object]]:
