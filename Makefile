@@ -5,7 +5,7 @@ MINUTES ?= 60
 SEED ?=
 ARGS ?=
 OVERLAY ?= try
-TEST_SECONDS_MAX ?= 1500
+TEST_SECONDS_MAX ?= 1800
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -19,6 +19,8 @@ MUTANTS = (
         MEMBERSHIP,
         "        if commit <= self._before:\n",
         "        if False:\n",
+        # The simulator has a plot for it (change_elsewhere), and did not find it in 159 seeds.
+        test=CHANGES,
     ),
     Mutant(
         "a change upon a change",
@@ -50,6 +52,8 @@ MUTANTS = (
         OFFICE,
         "        self.rounds.count(Quorum(configuration.voters()))\n",
         "",
+        # The simulator did not find it in 136 seeds: it takes two changes within one lease.
+        test=LEADING,
     ),
     Mutant(
         "commits count the old members",

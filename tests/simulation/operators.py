@@ -21,8 +21,19 @@ if TYPE_CHECKING:
 SHARE = 0.35
 """Of the runs."""
 SPARES = (1, 2, 3)
+EVEN = (4, 4, 6)
 REQUEST_SECONDS = 1.0
 CLIENT = b"operator"
+
+
+def size_with(seed: int, size: int) -> int:
+    """The size of the cluster: operators like even ones, where two changes that don't know of each other do harm."""
+    draw = random.Random(f"size {seed}")
+    return draw.choice(EVEN) if _is_active(seed) and draw.random() < 0.5 else size
+
+
+def _is_active(seed: int) -> bool:
+    return random.Random(f"operators {seed}").random() < SHARE
 
 
 class Operators:
@@ -31,7 +42,8 @@ class Operators:
     def __init__(self, cluster: "Cluster", size: int) -> None:
         self._cluster = cluster
         self._random = random.Random(f"operators {cluster.world.seed}")
-        self.active = self._random.random() < SHARE
+        self._random.random()
+        self.active = _is_active(cluster.world.seed)
         count = self._random.choice(SPARES) if self.active else 0
         self.spares = list(range(size + 1, size + 1 + count))
         self._interval = self._random.choice((0.1, 0.3, 1.0))
@@ -60,10 +72,10 @@ class Operators:
             require(isinstance(answer, MembersResult), "a change is answered by the members", answer=answer)
             self.changes += 1
 
-    def change_somewhere(self, among: "list[Node]") -> None:
-        """One change of members, asked of one of these nodes."""
+    def change_somewhere(self, among: "list[Node]", change: ChangeMember | None = None) -> None:
+        """One change of members, or this one, asked of one of these nodes."""
         if self._on and among:
-            self._ask(self._choose(), self._random.choice(among))
+            self._ask(change or self._choose(), self._random.choice(among))
 
     def _later(self) -> None:
         self._cluster.world.after(self._random.uniform(0, 2 * self._interval), self._go)

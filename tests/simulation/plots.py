@@ -5,6 +5,7 @@ from tests.simulation.faults import PLANES, Faults
 from tests.simulation.network import Plane
 from tests.simulation.node import Node
 from zraft.core.roles import LEADER
+from zraft.protocol.client import ChangeMember
 
 
 class Plots:
@@ -265,33 +266,42 @@ class Plots:
                 network.cut({other.id}, set(self._cluster.nodes), (Plane.DATA,))
 
     def change_elsewhere(self, node: Node) -> None:
-        """A leader appended a configuration: it is cut off, alone or with one other, and others change another one.
+        """A leader appended a configuration: it is cut off, alone or with others, and the rest leaves it out.
 
-        Then it comes back, perhaps to lead (the known bug of single-server changes).
+        One of the rest is not fed, though it votes. Then the leader comes back with that one alone, perhaps to lead:
+        two majorities that have nobody in common, if either leader changed members too early (the known bug of
+        single-server changes, trap 31).
         """
         world, network = self._world, self._cluster.network
         others = [other for other in self._cluster.nodes if other != node.id]
-        company = {node.id} | set(world.random.sample(others, min(len(others), world.random.choice((0, 1, 1, 2)))))
+        if len(others) < 2:
+            return
+        company = {node.id} | set(world.random.sample(others, min(len(others) - 1, world.random.choice((0, 0, 1)))))
         rest = set(others) - company
-        self._faults.noted("network", f"{sorted(company)} are cut off, and the others change members")
+        hungry = world.random.choice(sorted(rest))
+        self._faults.noted("network", f"{sorted(company)} are cut off, {hungry} is not fed, the others change members")
         network.heal()
         network.cut(company, rest)
         network.cut(rest, company)
+        network.cut(rest, {hungry}, (Plane.DATA,))
         far = [self._cluster.nodes[other] for other in sorted(rest)]
-        for after in (0.35, 0.5, 0.7):
-            world.after(after, self._cluster.operators.change_somewhere, [one for one in far if one.trio])
-        world.after(world.between(0.6, 1.2), self._return_with, company)
+        leave_out = ChangeMember("remove", f"node-{node.id}")
+        for after in (0.25, 0.3, 0.35, 0.4, 0.5, 0.6):
+            world.after(after, self._change, far, leave_out)
+        world.after(world.between(0.5, 0.9), self._return_with, company | {hungry})
+
+    def _change(self, among: list[Node], change: ChangeMember) -> None:
+        self._cluster.operators.change_somewhere([node for node in among if node.trio], change)
 
     def _return_with(self, company: set[int]) -> None:
-        """Who was cut off comes back; most of the others are out of reach for a moment."""
+        """Who was cut off comes back; the others are out of reach for a moment."""
         if not self._faults.on:
             return
         world, network = self._world, self._cluster.network
+        away = set(self._cluster.nodes) - company
         network.heal()
-        rest = [other for other in self._cluster.nodes if other not in company]
-        away = set(world.random.sample(rest, len(rest) * 2 // 3))
-        network.cut(away, set(self._cluster.nodes))
-        network.cut(set(self._cluster.nodes), away)
+        network.cut(away, company)
+        network.cut(company, away)
         world.after(world.between(0.3, 0.8), self._heal)
 
     def _heal(self) -> None:

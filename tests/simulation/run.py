@@ -7,6 +7,7 @@ import msgspec
 from tests.simulation.adversary import Adversary
 from tests.simulation.cluster import Cluster
 from tests.simulation.invariants import Violation, require
+from tests.simulation.operators import size_with
 from tests.simulation.world import World
 from zraft.core import replication, streaming, sweep
 from zraft.errors import CorruptLog, CorruptState, InvariantViolated
@@ -86,7 +87,7 @@ def play(world: World, lines: int) -> Report:
 
 
 def _run(world: World) -> Report:
-    cluster = Cluster(world, world.random.choice(SIZES))
+    cluster = Cluster(world, size_with(world.seed, world.random.choice(SIZES)))
     adversary = Adversary(cluster)
     world.run_until(STORM_SECONDS)
     cluster.operators.stop()

@@ -214,11 +214,13 @@ def beats(effects: Sequence[object]) -> list[int]:
 def test_rounds_count_a_configuration_when_one_that_began_after_it_was_confirmed() -> None:  # S14 (c)
     election = leading(timing=TIMING)
     election.step(HeartbeatAnswer(4, 1, True, 4), 11.0, B)
-    assert beats(election.step(Members(4, FOUR), 11.01)) == [B, C, D]
-    assert election.step(HeartbeatAnswer(4, 1, True, 4), 11.02, C) == []
-    assert election.step(HeartbeatAnswer(4, 2, True, 4), 11.02, B) == []  # two of four
-    assert election.step(HeartbeatAnswer(4, 2, True, 4), 11.02, D) == [ToReplication(Counted(4, 9))]
-    assert election.step(HeartbeatAnswer(4, 2, True, 4), 11.02, C) == []
+    assert beats(election.tick(11.06)) == [B, C]  # round 2
+    assert beats(election.step(Members(4, FOUR), 11.07)) == [B, C, D]
+    for member in (B, C, D):  # the new majority answers the old round: a lease of the old one may last longer
+        assert election.step(HeartbeatAnswer(4, 2, True, 4), 11.08, member) == []
+    assert election.step(HeartbeatAnswer(4, 3, True, 4), 11.09, B) == []  # two of four
+    assert election.step(HeartbeatAnswer(4, 3, True, 4), 11.09, D) == [ToReplication(Counted(4, 9))]
+    assert election.step(HeartbeatAnswer(4, 3, True, 4), 11.09, C) == []
 
 
 def test_a_leader_takes_members_from_its_own_term_only() -> None:
