@@ -210,7 +210,8 @@ def test_what_is_left_of_three_becomes_a_cluster_that_grows_back_to_three(stage:
         stage.start(replace(stage.cluster.settings(name), peers={}, join=alone.client_endpoint()))
     for name in stage.cluster.names:
         stage.wait_for_voter(name)
-    assert stage.client.get("k").value == b"v"
+    with Client(alone.client_endpoint(), timeout=WAIT_S) as client:  # of the new cluster
+        assert client.get("k").value == b"v"
     stage.equal(set(stage.cluster.names))
 
 
