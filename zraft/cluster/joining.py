@@ -30,7 +30,7 @@ def join(settings: Settings) -> None:
     It waits for a cluster that does not answer.
 
     Raises:
-        ConfigurationError: the settings do not fit the cluster's.
+        ConfigurationError: the settings do not fit the cluster's, or the directory holds a restored state.
         IdentityRefused: the cluster refuses the node; says what to do.
         DataDirectoryInUse: another node holds the lock.
         StorageFault: the data directory can't be used.
@@ -43,6 +43,12 @@ def join(settings: Settings) -> None:
         log = LmdbLog(directory.log_path, member, settings.map_size_gib << 30, create=is_new)
         try:
             if log.record is None:
+                if log.initial_state or log.last.index:
+                    # Nothing of the cluster: its log would begin with another one's state.
+                    raise ConfigurationError(
+                        f"{directory.path} holds a restored state, which makes a new cluster (--peers): "
+                        "join with an empty directory"
+                    )
                 log.set_record(_announce(settings, log.member, set_up(settings.id, "joining")), formed=True)
                 log.commit()
         finally:

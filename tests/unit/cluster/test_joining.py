@@ -1,0 +1,40 @@
+"""Who may not even ask to join."""
+
+from pathlib import Path
+
+import pytest
+
+from zraft.cluster.joining import join
+from zraft.config import Settings
+from zraft.errors import ConfigurationError
+from zraft.protocol.entries import ClusterRecord, EntryId, Member
+from zraft.store.log import LmdbLog
+
+MEMBER = 7
+NOBODY = "127.0.0.1:1"
+
+
+def settings(home: Path) -> Settings:
+    return Settings(id="node-4", data_dir=str(home), join=NOBODY, map_size_gib=1)
+
+
+def log_in(home: Path, initial_state: bytes = b"") -> LmdbLog:
+    home.mkdir(exist_ok=True)
+    return LmdbLog(home / "log", MEMBER, 1 << 30, initial_state=initial_state)
+
+
+def test_a_restored_state_joins_nothing(tmp_path: Path) -> None:  # its log would begin with another cluster's state
+    log = log_in(tmp_path / "data", initial_state=bytes(32))
+    log.install(EntryId(9, 2), 1)
+    log.commit()
+    log.close()
+    with pytest.raises(ConfigurationError, match="holds a restored state.*join with an empty directory"):
+        join(settings(tmp_path / "data"))
+
+
+def test_who_was_a_member_before_asks_nobody(tmp_path: Path) -> None:
+    log = log_in(tmp_path / "data")
+    log.set_record(ClusterRecord((Member(1, "node-1"),), 150), formed=True)
+    log.commit()
+    log.close()
+    join(settings(tmp_path / "data"))  # nobody answers there
