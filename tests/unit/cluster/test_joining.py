@@ -28,7 +28,7 @@ def test_a_restored_state_joins_nothing(tmp_path: Path) -> None:  # its log woul
     log.install(EntryId(9, 2), 1)
     log.commit()
     log.close()
-    with pytest.raises(ConfigurationError, match="holds a restored state.*join with an empty directory"):
+    with pytest.raises(ConfigurationError, match=r"holds a restored state.*join with an empty directory"):
         join(settings(tmp_path / "data"))
 
 

@@ -155,6 +155,18 @@ def test_a_leader_that_removes_itself_stays_until_that_is_committed_and_does_not
     assert core.flush(10.2)[:2] == [published(7), ToElection(Removed(TERM))]
 
 
+def test_a_removed_leader_does_not_leave_for_an_older_entry() -> None:  # trap 35
+    core = committed(A, B, C)
+    core.step(propose(9), 10.2, A)
+    core.step(change(ChangeMember("remove", "node-1"), 10), 10.2, A)
+    core.flush(10.2)
+    for member in (B, C):
+        core.step(accepted(7), 10.2, member)
+    effects = core.flush(10.2)
+    assert published(7) in effects
+    assert ToElection(Removed(TERM)) not in effects
+
+
 def test_a_leader_that_is_in_no_configuration_feeds_its_own_storage() -> None:
     core = Replication(D)
     core.step(lead(A, B, C), 10.0, D)
