@@ -79,7 +79,7 @@ class ReplicationActor(Actor):
                 case PublishCommit(group):
                     self.world.note(self.name, group)
                     lead = self._core._lead
-                    voters = lead.quorum.voters if lead else frozenset()
+                    voters = lead.membership.configuration.voters() if lead else frozenset()  # not what it counts by
                     node.cluster.invariants.committed(node.id, group.term, self._before, group.commit, voters)
                     node.page.commit = group
                     node.cluster.happened("committed", node)
