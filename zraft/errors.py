@@ -25,6 +25,7 @@
         ├── SyncFailed           a commit of the log failed: an operator must look at the disk
         ├── CorruptLog           a stored entry does not match its checksum
         ├── CorruptState         a part of the applied state does not match its checksum
+        ├── StateDiverged        the applied state is sound, and not what a majority of the voters has
         └── CorruptSnapshot      a snapshot does not match its checksums
     InvariantViolated            a bug of zraft itself, never of its caller
 
@@ -180,6 +181,19 @@ class CorruptState(StorageFault):
         return CorruptState(
             f"the state in {data_dir} is damaged: {self}. It serves nobody any more. `zraft repair {data_dir}` sets it "
             "aside, and at the next start it is made anew from snapshot and log"
+        )
+
+
+class StateDiverged(StorageFault):
+    """The applied state matches its checksums, and is not what a majority of the voters has at the same index."""
+
+    exit_code = 77
+
+    def within(self, data_dir: object) -> StateDiverged:
+        """The same, with where it was found and the way out."""
+        return StateDiverged(
+            f"{self}. It serves nobody any more, and the node does not start with it. `zraft repair {data_dir}` sets "
+            "it aside, and tells how the node comes back"
         )
 
 

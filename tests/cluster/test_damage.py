@@ -1,8 +1,11 @@
 """A flipped bit in log or state of one node: found at its start or by a read, never served, and the way out works.
 
+And a state in which every checksum is right, but not what the others have: found by comparison.
+
 Snapshots are in ``test_snapshots`` (the own one) and ``chaos/test_installation_steps`` (on its way to a follower).
 """
 
+import contextlib
 import re
 import shlex
 from collections.abc import Iterator
@@ -19,6 +22,17 @@ from tests.waiting import wait_until
 from zraft import Client, Unavailable, Unknown
 from zraft.cli import zraft
 from zraft.cluster import ClusterError, LocalCluster
+from zraft.core.audit import CHECKPOINT_ENTRIES
+from zraft.core.records import (
+    APPLIED,
+    check_record,
+    digest_of,
+    pack_applied,
+    pack_record,
+    read_applied,
+    read_record_key,
+    unpack_record,
+)
 
 pytestmark = pytest.mark.cluster
 
@@ -150,3 +164,48 @@ def test_a_damaged_log_neither_votes_nor_serves_and_never_comes_back_as_the_same
         assert sorted(path.name[:8] for path in data.iterdir()) == ["damaged-", "lock"]
         start_refused(cluster, name, "has a new or wiped data directory")
         assert client.put("other", "v").success
+
+
+def make_wrong(cluster: LocalCluster, name: str) -> None:
+    """Another value under a right checksum and a right digest of the whole: as a bug of apply would leave it."""
+    [path] = cluster.settings(name).data_path().glob("state.*")
+    with lmdb.open(str(path), map_size=1 << 40, max_dbs=3, sync=False) as env, env.begin(write=True) as txn:
+        records, meta = (env.open_db(table, txn=txn, create=False) for table in (b"records", b"meta"))
+        at, old = next(iter(txn.cursor(records)))
+        revision, sub = read_record_key(at)
+        create, version, previous, previous_sub, lease, key, value = unpack_record(revision, sub, old)
+        new, checksum = pack_record(revision, create, version, previous, previous_sub, lease, key, b"not " + value)
+        state = read_applied(txn.get(APPLIED, db=meta))
+        change = digest_of(revision, checksum) - digest_of(revision, check_record(revision, sub, old))
+        txn.put(at, new, db=records)
+        txn.put(APPLIED, pack_applied(state._replace(digest=state.digest + change)), db=meta)
+
+
+@pytest.mark.parametrize("role", ["follower", "leader"])
+def test_a_state_that_is_not_the_majoritys_stops_its_node(cluster: LocalCluster, role: str) -> None:
+    with Client(cluster.endpoints(), timeout=10) as client:
+        client.put("k", VALUE)
+        equal_and_led(cluster)
+        name = follower(cluster)
+        cluster.kill(name)
+        make_wrong(cluster, name)
+        cluster.restart(name)
+        endpoint = cluster.settings(name).client_endpoint()
+        with Client(endpoint, timeout=10) as alone:
+            assert alone.get("k", consistency="serializable").value == b"not " + VALUE  # nothing shows it yet
+        if role == "leader":
+            client.transfer_leadership(name)
+        with contextlib.suppress(Unknown):  # the last one, where it is the leader that stops for it
+            for number in range(CHECKPOINT_ENTRIES):
+                client.put("other", str(number))
+        message = wait_until(
+            lambda: found if "a majority of the voters has" in (found := reason(cluster, name)) else "",
+            WAIT_S,
+            f"{name} to stop",
+        )
+        with Client(endpoint, timeout=0.5) as alone, pytest.raises(Unavailable):
+            alone.get("k", consistency="serializable")
+        assert client.get("k").value == VALUE
+        cluster.kill(name)
+        assert start_refused(cluster, name, "a majority of the voters has").startswith("the state has the digest")
+    repair_and_restart(cluster, name, message)

@@ -27,8 +27,8 @@ MUTANTS = (
         "a shortened log is left beside no state",
         "trap 29: without its state a shortened log looks sound, so it is the first to be set aside",
         "store/repair.py",
-        "(*_present(directory.log_path, directory.snapshots_path, directory.dirty_mark), *_states(directory)),\n",
-        "(*_states(directory), *_present(directory.log_path, directory.snapshots_path, directory.dirty_mark)),\n",
+        "            (*_present(directory.log_path), *derived, *record),\n",
+        "            (*derived, *_present(directory.log_path), *record),\n",
         test=f"{REPAIRED}::test_a_state_ahead_of_the_log_proves_that_the_log_lost_entries",
     ),
     Mutant(

@@ -8,6 +8,7 @@ from tests.simulation.network import Network, Parcel, Plane
 from tests.simulation.node import Node
 from tests.simulation.operators import Operators
 from tests.simulation.world import World
+from tests.simulation.wrongs import Wrongs
 from zraft.protocol.entries import ClusterRecord, Member
 
 CLIENTS = 5
@@ -28,6 +29,7 @@ class Cluster:
         self.retain = world.random.choice(((0, 0.0), (3, 0.0), (40, 1.0), (0, 0.5)))
         """(revisions, seconds) that the nodes' gateways keep of the history."""
         self.operators = Operators(self, size)
+        self.wrongs = Wrongs(self)
         self.nodes = {id: Node(self, id) for id in (*ids, *self.operators.spares)}
         self.clients = Clients(self, CLIENTS)
         self.leaders_elected = 0
@@ -35,6 +37,7 @@ class Cluster:
         for node in self.members():
             world.after(world.between(0, 0.1), node.start)
         self.operators.begin()
+        self.wrongs.begin()
 
     def members(self) -> list[Node]:
         """All nodes that are, or were, members."""

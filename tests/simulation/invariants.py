@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from tests.simulation.history import History
 from tests.simulation.memory import MemoryLog, MemoryState
-from zraft.core.audit import Divergence
 from zraft.core.keyspace import Keyspace
 from zraft.core.quorum import Quorum
 from zraft.core.records import APPLIED, AppliedState, check_record, digest_of, read_applied, read_record_key
@@ -55,6 +54,8 @@ class Invariants:
         self.configuration = configuration
         """The newest that is committed."""
         self.logs: dict[int, WatchedLog] = {}
+        self.fewest_voters = len(configuration.voters())
+        """Of all configurations that ever stood in a log."""
         self.leaders: dict[int, int] = {}
         self._grants: dict[tuple[int, int], int] = {}
         self._leases: dict[int, float] = {}
@@ -227,15 +228,11 @@ class Invariants:
         """A storage gave out the results of an entry."""
         require(self._committed[index - 1].results == results, "equal results at equal index", index=index)
 
-    def checkpointed(self, node: int, told: Checkpoint) -> None:
+    def checkpointed(self, node: int, told: Checkpoint, was_wrong: bool) -> None:
         """A storage told the leader what its state was."""
-        if told != NO_CHECKPOINT:
+        if told != NO_CHECKPOINT and not was_wrong:
             expected = self.state_at(told.index).digest
             require(told.digest == expected, "a checkpoint is the digest at its index", node=node, told=told)
-
-    def diverged(self, found: Divergence) -> None:
-        """A leader holds replicas to differ: here none ever does, since ``applied`` would have told before."""
-        require(False, "replicas that agree are not held to differ", found=found)
 
     def same_state(self, node: int, state: MemoryState) -> None:
         """At the end: the whole of it."""
@@ -330,6 +327,8 @@ class WatchedLog(MemoryLog):
 
     def keep_configurations(self, configurations: tuple[Configuration, ...]) -> None:
         self.dirty = True
+        sizes = [len(one.voters()) for one in configurations]
+        self._invariants.fewest_voters = min(self._invariants.fewest_voters, *sizes, 99)
         super().keep_configurations(configurations)
 
     def append(self, first: int, entries: Sequence[bytes]) -> None:

@@ -20,6 +20,7 @@ from zraft.protocol.peer import (
     Append,
     AppendAnswer,
     Commit,
+    Diverged,
     Forward,
     Heartbeat,
     Hello,
@@ -62,6 +63,9 @@ class Node:
         self.sync_seconds = 0.001
         self.disk_fails = False
         self.halted = False
+        self.wrong = 0
+        """What its digests are wrong by; 0: its state is right."""
+        self.condemned = False
         self.newcomer: Newcomer | None = None
         self.page = Page(world)
         self.log = WatchedLog(member, cluster.invariants)
@@ -84,7 +88,7 @@ class Node:
 
     def start(self) -> None:
         """Start the trio, if none runs and none must not; and the gateway, if it died."""
-        if self.trio is None and not self.halted and self.newcomer is None:
+        if self.trio is None and not (self.halted or self.condemned) and self.newcomer is None:
             self.incarnations += 1
             self.page.zero()  # a new incarnation zeroes its groups first
             self.world.note(f"{self.id}", f"starts incarnation {self.incarnations}, applied {self.applied()}")
@@ -126,6 +130,18 @@ class Node:
         """A commit of the log failed: the trio stays down until an operator acts, and nobody knows what is stored."""
         self.world.note(f"{self.id}", "a sync fails")
         self.halted = True
+
+    def condemn(self, verdict: Diverged) -> None:
+        """The leader says that its state is not a majority's, and so it is: the trio stays down."""
+        self.world.note(f"{self.id}", f"stops for {verdict}")
+        self.condemned = True
+        self.cluster.wrongs.condemned(self, verdict)
+
+    def made_right(self) -> None:
+        """The operator has repaired it: the state is made anew."""
+        self.crash(gateway_too=False, lose_state=True)
+        self.wrong, self.condemned = 0, False
+        self.start()
 
     def repair(self) -> None:
         """The operator has acted, and every disk works."""
@@ -199,7 +215,7 @@ class Node:
             return
         if isinstance(message, PreVote | Vote | Heartbeat | TimeoutNow):
             trio.election.receive(message, header.sender, header.incarnation)
-        elif isinstance(message, Append | Commit | InstallSnapshot):
+        elif isinstance(message, Append | Commit | InstallSnapshot | Diverged):
             trio.storage.receive(message, header.sender, header.incarnation)
         elif header.incarnation != self.incarnations:
             return  # S1: an answer to another incarnation is dropped

@@ -59,7 +59,9 @@ class ReplicationActor(Actor):
             if isinstance(message, AppendAnswer | InstallAnswer):
                 self._check_match(sender)
             if isinstance(message, AppendAnswer):
-                self._node.cluster.invariants.checkpointed(sender, message.checkpoint)
+                self._node.cluster.invariants.checkpointed(
+                    sender, message.checkpoint, sender in self._node.cluster.wrongs.ever
+                )
         self._do(self._core.tick(now))
         self._do(self._core.flush(now))
 
@@ -91,7 +93,7 @@ class ReplicationActor(Actor):
                 case Refuse(message):
                     trio.replication_to_gateway.send(message)
                 case Divergence():
-                    node.cluster.invariants.diverged(effect)
+                    node.cluster.wrongs.found(effect)
                 case Ignored(reason):
                     self.world.note(self.name, f"  ignored: {reason}")
 

@@ -9,6 +9,7 @@ from tests.simulation.cluster import Cluster
 from tests.simulation.invariants import Violation, require
 from tests.simulation.operators import size_with
 from tests.simulation.world import World
+from tests.simulation.wrongs import REPAIRED_SECONDS, VERDICT_SECONDS
 from zraft.core import replication, streaming, sweep
 from zraft.errors import CorruptLog, CorruptState, InvariantViolated
 
@@ -41,6 +42,7 @@ class Report(msgspec.Struct, frozen=True):
     refused: int
     installs: int = 0
     changes: int = 0
+    stopped: int = 0
 
 
 class Failure(Exception):
@@ -91,9 +93,13 @@ def _run(world: World) -> Report:
     adversary = Adversary(cluster)
     world.run_until(STORM_SECONDS)
     cluster.operators.stop()
+    cluster.wrongs.stop()
     if cluster.operators.active:
         adversary.heal()
         world.run_until(world.now + SETTLE_SECONDS)
+    if cluster.wrongs.active:
+        adversary.heal()
+        _require_verdicts(cluster)
     if _majority_without_one(cluster) and world.chance(0.5):
         sick = (adversary.behead() if world.chance(0.2) else None) or adversary.spare_one()
         cluster.clients.avoided = sick.node
@@ -126,6 +132,7 @@ def _run(world: World) -> Report:
         refused=clients.refused,
         installs=cluster.installs,
         changes=cluster.operators.changes,
+        stopped=cluster.wrongs.stopped,
     )
 
 
@@ -133,6 +140,16 @@ def _majority_without_one(cluster: Cluster) -> bool:
     """Whether the members that have their disks are a majority even when one of them is sick."""
     voters = [cluster.nodes[voter] for voter in cluster.invariants.configuration.voters()]
     return 2 * (sum(node.newcomer is None for node in voters) - 1) > len(voters)
+
+
+def _require_verdicts(cluster: Cluster) -> None:
+    """Whoever has a wrong state, where a majority has the right one, stops: each entry brings the next comparison."""
+    end = cluster.world.now + VERDICT_SECONDS
+    while cluster.world.now < end and cluster.wrongs.unnoticed():
+        cluster.world.run_until(cluster.world.now + 0.25)
+    unnoticed = [node.id for node in cluster.wrongs.unnoticed()]
+    require(not unnoticed, "a minority that differs stops", nodes=unnoticed)
+    cluster.world.run_until(cluster.world.now + REPAIRED_SECONDS)
 
 
 def _require_service(cluster: Cluster, why: str) -> None:

@@ -1,7 +1,7 @@
 """The simulated storage actor: takes, commits the log once, answers, applies a slice."""
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from tests.simulation.actors import Actor, Died
 from tests.simulation.invariants import require
@@ -12,6 +12,7 @@ from zraft.core.applier import Applier, Outcome
 from zraft.core.effects import Answer, Ignored
 from zraft.core.installation import Discard, Effect, Install, Installation, Stage, Verify, WriteChunk
 from zraft.core.records import CONFIGURATION, read_configuration
+from zraft.errors import StateDiverged
 from zraft.protocol.entries import Configuration
 from zraft.protocol.local import (
     Applied,
@@ -27,7 +28,7 @@ from zraft.protocol.local import (
     VoteQueryAnswer,
     WaitApplied,
 )
-from zraft.protocol.peer import AppendAnswer, InstallAnswer, InstallSnapshot, SnapshotId
+from zraft.protocol.peer import AppendAnswer, Checkpoint, Diverged, InstallAnswer, InstallSnapshot, SnapshotId
 
 if TYPE_CHECKING:
     from tests.simulation.node import Node
@@ -37,6 +38,17 @@ if TYPE_CHECKING:
 KEEP_SECONDS = 10.0
 CHECKPOINT_ENTRIES = 8
 """A run is short: with a real node's distance few would reach any checkpoint."""
+
+
+class _Acceptor(Acceptor):
+    """Tells of a state that went wrong."""
+
+    def __init__(self, node: "Node", applied: int) -> None:
+        super().__init__(node.log, applied)
+        self._node = node
+
+    def note_checkpoint(self, checkpoint: Checkpoint) -> None:
+        super().note_checkpoint(Checkpoint(checkpoint.index, checkpoint.digest ^ self._node.wrong))
 
 
 class StorageActor(Actor):
@@ -57,7 +69,7 @@ class StorageActor(Actor):
         self._verdict: bool | None = None  # what came of checking it
         self._installing: SnapshotId | None = None  # its log transaction is being made durable
         self._kept = (0, 0.0)
-        self._acceptor = Acceptor(node.log, node.applied().index)
+        self._acceptor = _Acceptor(node, node.applied().index)
         self._acceptor.offer = node.snapshots.newest()
         self._applier = Applier(node.log, node.state, self._acceptor, CHECKPOINT_ENTRIES)
         self._members = self._in_force()
@@ -129,7 +141,11 @@ class StorageActor(Actor):
     def _step(self, message: object, sender: int, incarnation: int) -> None:
         node = self._node
         self.world.note(self.name, message)
-        effect = self._acceptor.step(message, sender or node.id)  # type: ignore[arg-type]
+        try:
+            effect = self._acceptor.step(message, sender or node.id)  # type: ignore[arg-type]
+        except StateDiverged:
+            node.condemn(cast(Diverged, message))
+            raise Died from None
         self._acceptor.check_invariants()
         node.cluster.invariants.followed(node.id, self._acceptor.commit)
         if isinstance(effect, Ignored):
@@ -262,6 +278,7 @@ class StorageActor(Actor):
         self.survive()
         self._installing = None
         node.open_next_state()
+        node.wrong = 0  # it was the state that went
         node.snapshots.remove_older(snapshot)
         self._applier = Applier(node.log, node.state, self._acceptor, CHECKPOINT_ENTRIES)
         self._acceptor.offer = snapshot

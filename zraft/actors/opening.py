@@ -9,7 +9,9 @@ from zraft.actors import metrics
 from zraft.actors.clock import clock
 from zraft.actors.launch import Launch
 from zraft.actors.logs import Log
+from zraft.errors import StateDiverged
 from zraft.store.directory import DataDirectory
+from zraft.store.fault import pending_divergence
 from zraft.store.recovery import Stores, open_stores
 
 TELL_SECONDS = 5.0
@@ -23,8 +25,12 @@ def open_for(launch: Launch, directory: DataDirectory, log: Log) -> Stores:
         CorruptLog: the log is damaged.
         CorruptState: the state is damaged; says how it is made anew.
         IdentityRefused: a store has a format that this version does not know.
+        StateDiverged: the leader found that the state is not what a majority has, and nobody has acted since.
         StorageFault: the disk refused.
     """
+    diverged = pending_divergence(directory)
+    if diverged is not None:
+        raise StateDiverged(diverged).within(directory.path)
     begun = clock()
     # The supervisor empties the runtime directory when the node starts.
     verified = Path(launch.runtime) / "verified"

@@ -22,7 +22,7 @@ from zraft.errors import CorruptSnapshot, ProtocolError
 from zraft.protocol import codec
 from zraft.protocol.entries import Configuration, Member
 from zraft.protocol.local import Lead, Members, Ping, Pong
-from zraft.protocol.peer import Append, AppendAnswer, Commit, InstallAnswer, InstallSnapshot
+from zraft.protocol.peer import Append, AppendAnswer, Commit, Diverged, InstallAnswer, InstallSnapshot
 from zraft.store.directory import DataDirectory, ipc_endpoint
 from zraft.store.page import Group, Page
 
@@ -202,7 +202,7 @@ class ReplicationActor:
             return
         self._send(chunk.to, message)
 
-    def _send(self, member: int, message: Append | Commit | InstallSnapshot) -> None:
+    def _send(self, member: int, message: Append | Commit | InstallSnapshot | Diverged) -> None:
         identity = self._identity
         if identity is None:
             return

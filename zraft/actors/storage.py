@@ -25,12 +25,13 @@ from zraft.actors.sockets import LOCAL_MESSAGES_MAX, PEER_MESSAGES_MAX, Frames, 
 from zraft.core.acceptor import Acceptor, Question, Reply
 from zraft.core.applier import Applier
 from zraft.core.effects import Ignored
-from zraft.errors import CorruptState, OutOfSpace, ProtocolError
+from zraft.errors import CorruptState, OutOfSpace, ProtocolError, StateDiverged
 from zraft.protocol import codec
 from zraft.protocol.entries import HEAD_BYTES, Configuration
 from zraft.protocol.local import IdentityGroup, Keep, Ping, Pong, Read, StorageGroup
 from zraft.protocol.peer import Append, AppendAnswer, InstallAnswer, InstallSnapshot
 from zraft.store.directory import DataDirectory, ipc_endpoint
+from zraft.store.fault import record_divergence
 from zraft.store.page import Group, Page
 from zraft.store.space import Space, Use
 
@@ -206,7 +207,10 @@ class StorageActor:
                 return
         if not self._starved:  # to answer a probe is no progress then
             self._handled += 1
-        effect = self._acceptor.step(message, sender)
+        try:
+            effect = self._acceptor.step(message, sender)
+        except StateDiverged as error:
+            raise self._condemned(error) from error
         if effect is None:
             return
         if isinstance(effect, Ignored):
@@ -220,6 +224,14 @@ class StorageActor:
                 answers[-1] = (to, both)
                 return
         answers.append((to, answer))
+
+    def _condemned(self, error: StateDiverged) -> StateDiverged:
+        """The node is to stay down with this state: put it on record, since each checksum of it is right."""
+        try:
+            record_divergence(self._directory, str(error))
+        except OSError as failure:  # at the next start it will be told again
+            self._logger.error("the divergence can't be put on record", why=str(failure))
+        return error.within(self._directory.path)
 
     def _send(self, answers: list[tuple[Destination, Reply | Pong]]) -> None:
         for (link, route, header), answer in answers:

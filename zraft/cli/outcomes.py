@@ -19,6 +19,7 @@ from zraft.errors import (
     FatalError,
     NotExecuted,
     PreconditionFailed,
+    StateDiverged,
     StorageFault,
     Unknown,
     ZraftError,
@@ -105,7 +106,7 @@ def _failure_of(error: Exception) -> Failure:
             return Failure(f"outcome unknown: {error}. Read the key before you repeat it.", UNKNOWN)
         case ZraftError():
             return Failure(f"rejected: {error}", REJECTED)
-        case CorruptLog() | CorruptState() | CorruptSnapshot():
+        case CorruptLog() | CorruptState() | StateDiverged() | CorruptSnapshot():
             return Failure(str(error), REJECTED)
         case FatalError():
             return Failure(str(error), error.exit_code)

@@ -15,7 +15,7 @@ from zraft.cli.outcomes import MACHINE, REJECTED, UNAVAILABLE, Failure
 from zraft.errors import DataDirectoryInUse, StorageFault
 from zraft.store.check import MAP_BYTES, check, holds_data
 from zraft.store.directory import DataDirectory, runtime_directory
-from zraft.store.fault import acknowledge_sync_failure, pending_sync_failure
+from zraft.store.fault import acknowledge_sync_failure, pending_divergence, pending_sync_failure
 from zraft.store.repair import force_new_cluster, perform, plan
 
 _FORCING = (
@@ -47,6 +47,7 @@ def repair(data_dir: Path, acknowledge_fsync_failure: bool, force_new_cluster: b
     """Repair the data in DATA_DIR, of a node that is down. Old files are kept in it, as damaged-TIME.
 
     Without an option: checks everything. A damaged state or snapshot is set aside and made anew when the node starts.
+    So is a state that is not what a majority of the members has, for which its node stopped, if the log is whole.
     With a damaged log the whole data is set aside: a node that lost a part of its log has lost what the others count
     on, and never comes back as the member that it was.
     """
@@ -89,6 +90,9 @@ def _repair(directory: DataDirectory, yes: bool) -> None:
 
 
 def _force(directory: DataDirectory, yes: bool) -> None:
+    diverged = pending_divergence(directory)
+    if diverged is not None:
+        click.echo(f"zraft: {diverged}. A new cluster would have what this node has.", err=True)
     click.echo(f"zraft: {_FORCING}", err=True)
     _ask("Make a new cluster of this member?", yes)
     aside, last, revision = force_new_cluster(directory, secrets.randbits(64) or 1, MAP_BYTES, datetime.now(UTC))

@@ -12,9 +12,12 @@ The caller steps any number of messages, then commits the log once, then sends t
 
 from __future__ import annotations
 
+from collections import deque
+
+from zraft.core.audit import INDEXES_MAX
 from zraft.core.durable import Log
 from zraft.core.effects import Answer, Ignored
-from zraft.errors import InvariantViolated
+from zraft.errors import InvariantViolated, StateDiverged
 from zraft.protocol.codec import configuration_of
 from zraft.protocol.entries import (
     Configuration,
@@ -40,7 +43,9 @@ from zraft.protocol.peer import (
     NO_CHECKPOINT,
     Append,
     AppendAnswer,
+    Checkpoint,
     Commit,
+    Diverged,
     InstallAnswer,
     InstallSnapshot,
     SnapshotId,
@@ -48,7 +53,7 @@ from zraft.protocol.peer import (
 
 NO_CONFIGURATION = Configuration(0, ())
 
-Question = StatusQuery | StoreRecord | Campaign | VoteQuery | Append | Commit | Read
+Question = StatusQuery | StoreRecord | Campaign | VoteQuery | Append | Commit | Read | Diverged
 Reply = StorageStatus | CampaignAnswer | VoteQueryAnswer | AppendAnswer | ReadAnswer | InstallAnswer
 
 
@@ -67,13 +72,21 @@ class Acceptor:
         self.applied = applied
         self.offer: SnapshotId | None = None
         """This node's newest snapshot, for a peer that needs entries which were cut from the log."""
-        self.checkpoint = NO_CHECKPOINT
-        """Of the state in use: the newest digest of it that was published, for the leader to compare."""
+        self._checkpoints: deque[Checkpoint] = deque(maxlen=INDEXES_MAX)  # of the state in use, as they were told
 
     @property
     def term(self) -> int:
         """The durable current term (or the one that the next commit makes durable)."""
         return self._log.term
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """Of the state in use: the newest digest of it that was published, for the leader to compare."""
+        return self._checkpoints[-1] if self._checkpoints else NO_CHECKPOINT
+
+    def note_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Storage has published a state with this digest."""
+        self._checkpoints.append(checkpoint)
 
     def configuration(self) -> Configuration:
         """The configuration in force at the end of the log."""
@@ -117,7 +130,11 @@ class Acceptor:
         self.applied = index
 
     def step(self, message: Question, sender: int) -> Answer[Reply] | Ignored | None:
-        """Decide on one message from member ``sender`` (this node's own id for its own actors). None: no answer."""
+        """Decide on one message from member ``sender`` (this node's own id for its own actors). None: no answer.
+
+        Raises:
+            StateDiverged: the state in use is not what a majority has. Nothing more may be served of it.
+        """
         match message:
             case Append():
                 return self.on_append(message, sender)
@@ -133,6 +150,8 @@ class Acceptor:
                 return Answer(self.status())
             case StoreRecord():
                 return self.on_store_record(message)
+            case Diverged():
+                return self.on_diverged(message)
 
     def on_campaign(self, message: Campaign) -> Answer[Reply]:
         """Take the next term and vote for ourselves, if we may lead at all (trap 11)."""
@@ -227,7 +246,7 @@ class Acceptor:
         self._log.keep_configurations((configuration, *kept) if configuration else tuple(kept))
         self._verified = max(self._verified, snapshot.index)  # committed: every leader from now on has it
         self.commit = self.applied = snapshot.index
-        self.checkpoint = NO_CHECKPOINT
+        self._checkpoints.clear()
 
     def on_store_record(self, message: StoreRecord) -> Answer[Reply]:
         """Store the index-0 record: once in a life, never another one."""
@@ -237,6 +256,23 @@ class Acceptor:
         if mine is None or message.formed > self._log.formed:
             self._log.set_record(message.record, message.formed)
         return Answer(self.status())
+
+    def on_diverged(self, message: Diverged) -> Ignored:
+        """The leader found that our state is not a majority's: true only if it speaks of the state in use.
+
+        One that was installed or made anew meanwhile has not been judged: it forgot what the other one told.
+
+        Raises:
+            StateDiverged: it does.
+        """
+        if message.term != self._log.term:
+            return Ignored(f"a verdict of term {message.term} in term {self._log.term}")
+        if Checkpoint(message.index, message.digest) not in self._checkpoints:
+            return Ignored(f"a verdict on a state at index {message.index} that is not in use")
+        raise StateDiverged(
+            f"the state has the digest {message.digest:016x} at index {message.index}, where a majority of the voters "
+            f"has {message.majority:016x}"
+        )
 
     def check_invariants(self) -> None:
         """What must hold after every step (basic part; the simulator checks the rest across steps)."""

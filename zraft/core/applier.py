@@ -108,6 +108,7 @@ class Applier:
         self._keyspace.commit()
         self._acceptor.applied_to(self._keyspace.applied.index)
         if self._checkpoint is not NO_CHECKPOINT:
-            self._acceptor.checkpoint, self._checkpoint = self._checkpoint, NO_CHECKPOINT
+            self._acceptor.note_checkpoint(self._checkpoint)
+            self._checkpoint = NO_CHECKPOINT
         outcomes, self._outcomes = self._outcomes, []
         return outcomes

@@ -33,6 +33,14 @@ class Divergence(msgspec.Struct, frozen=True):
     members: tuple[int, ...]
 
 
+class Verdict(msgspec.Struct, frozen=True):
+    """A member's state had ``digest`` at ``index``, and a majority's has ``majority``."""
+
+    index: int
+    digest: int
+    majority: int
+
+
 class Audit:
     """What the members told one leader. A divergence is found once, not at every index from there on.
 
@@ -42,6 +50,11 @@ class Audit:
     def __init__(self) -> None:
         self._told: dict[int, dict[int, int]] = {}  # by index and member
         self._found: dict[int, int] = {}  # by member: the index at which it was last seen to differ
+        self._verdicts: dict[int, Verdict] = {}  # by member: the newest one, where there was a majority
+
+    def verdict(self, member: int) -> Verdict | None:
+        """What ``member`` is to be told: as often as it is heard, since a message may be lost."""
+        return self._verdicts.get(member)
 
     def heard(self, member: int, checkpoint: Checkpoint, quorum: Quorum) -> Divergence | None:
         """``member`` has this digest at this index. Learners are compared, and count nowhere."""
@@ -67,6 +80,9 @@ class Audit:
         for member in told:
             if member in differ:
                 self._found[member] = max(index, self._found.get(member, 0))
+                if majority is not None:
+                    self._verdicts[member] = Verdict(index, told[member], majority)
             elif index > self._found.get(member, index):
                 del self._found[member]
+                self._verdicts.pop(member, None)
         return Divergence(index, tuple(sorted(told.items())), majority, tuple(differ)) if news else None

@@ -39,7 +39,7 @@ from zraft.protocol.local import (
     Resume,
     Stop,
 )
-from zraft.protocol.peer import Append, AppendAnswer, Commit, InstallAnswer, NotProposed
+from zraft.protocol.peer import Append, AppendAnswer, Commit, Diverged, InstallAnswer, NotProposed
 
 APPEND_BYTES_MAX = 1 << 20
 """An Append stops growing here; one entry may be larger."""
@@ -74,9 +74,9 @@ class Refuse(msgspec.Struct, frozen=True):
 
 Message = Lead | Stop | HandOver | Resume | Counted | Propose | AppendAnswer | InstallAnswer | ReadAnswer
 Effect = (
-    Send[Append | Commit]
+    Send[Append | Commit | Diverged]
     | SendChunk
-    | ToStorage[Append | Commit | Read | Keep]
+    | ToStorage[Append | Commit | Read | Keep | Diverged]
     | PublishCommit
     | ToElection
     | Refuse
@@ -255,7 +255,9 @@ class Replication:
             return [ignored] if ignored else []
         ignored = progress.answered(message, lead.tail.last, now)
         divergence = lead.audit.heard(member, message.checkpoint, lead.quorum)
-        return [effect for effect in (ignored, divergence) if effect]
+        verdict = lead.audit.verdict(member)
+        told = verdict and self._to(member, Diverged(lead.term, verdict.index, verdict.digest, verdict.majority))
+        return [effect for effect in (ignored, divergence, told) if effect]
 
     def on_damaged(self, member: int, checksum: bytes) -> None:
         """The shell can't read the snapshot that is on its way to ``member``, or found it damaged (trap 30)."""
@@ -385,7 +387,7 @@ class Replication:
         progress.sent(previous.index + len(entries), sum(map(len, entries)), lead.commit, now)
         return self._to(progress.member, Append(lead.term, previous, entries, lead.commit))
 
-    def _to(self, member: int, message: Append | Commit) -> Effect:
+    def _to(self, member: int, message: Append | Commit | Diverged) -> Effect:
         return ToStorage(message) if member == self.me else Send(member, message)
 
     def _trim(self, lead: Leadership) -> None:

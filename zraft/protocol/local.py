@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from zraft.protocol.entries import ClusterRecord, Configuration, EntryId, EntryKind, Origin
-from zraft.protocol.peer import Append, AppendAnswer, Commit, NotProposed, SnapshotId
+from zraft.protocol.peer import Append, AppendAnswer, Commit, Diverged, NotProposed, SnapshotId
 
 
 class _Message(msgspec.Struct, array_like=True, frozen=True):
@@ -299,7 +299,7 @@ ElectionToStorage = StatusQuery | StoreRecord | Campaign | VoteQuery | Ping
 StorageToElection = StorageStatus | CampaignAnswer | VoteQueryAnswer | Pong
 ElectionToReplication = Lead | Stop | HandOver | Resume | Counted | Ping
 ReplicationToElection = Deposed | Ready | Members | Removed | Pong
-ReplicationToStorage = Append | Commit | Read | Keep
+ReplicationToStorage = Append | Commit | Read | Keep | Diverged
 StorageToReplication = AppendAnswer | ReadAnswer
 GatewayToReplication = Propose
 ReplicationToGateway = NotProposed

@@ -1,7 +1,7 @@
 """What nodes say to each other, on three planes of their own ports.
 
 control (P)       election  <-> election     Hello, PreVote, Vote, Heartbeat and their answers; TimeoutNow
-data (P + 1)      replication -> storage     Append, Commit, InstallSnapshot and their answers
+data (P + 1)      replication -> storage     Append, Commit, InstallSnapshot and their answers; Diverged
 gateways (P + 2)  gateway   <-> gateway      Greeting, Forward, NotProposed, ReadIndex and its answer
 
 A message is two frames, [PeerHeader][message]. Who speaks is in the header; routing ids mean nothing.
@@ -216,8 +216,21 @@ class InstallAnswer(_Message, tag=5, frozen=True):
 DAMAGED = "damaged"
 """``InstallAnswer.reason``: what came is not what the snapshot's checksum says, and has been thrown away."""
 
-DataRequest = Append | Commit | InstallSnapshot
-DataMessage = Append | Commit | AppendAnswer | InstallSnapshot | InstallAnswer
+
+class Diverged(_Message, tag=6, frozen=True):
+    """The leader of ``term`` has compared states: yours is not what a majority has, so stop. It has no answer.
+
+    At ``index`` the digest of your state was ``digest``, as you said yourself; that of a majority's is ``majority``.
+    """
+
+    term: int
+    index: int
+    digest: int
+    majority: int
+
+
+DataRequest = Append | Commit | InstallSnapshot | Diverged
+DataMessage = Append | Commit | AppendAnswer | InstallSnapshot | InstallAnswer | Diverged
 
 # --- gateway plane
 

@@ -15,6 +15,7 @@ from zraft.errors import CorruptLog, CorruptSnapshot, CorruptState
 from zraft.protocol.entries import EntryId
 from zraft.store.directory import DataDirectory
 from zraft.store.dirty import DirtyMark, Mark
+from zraft.store.fault import pending_divergence
 from zraft.store.log import LmdbLog
 from zraft.store.snapshots import DATA_FILE, Manifest, list_snapshots, verify_snapshot
 from zraft.store.soundness import verify_state
@@ -52,11 +53,14 @@ class Findings(msgspec.Struct, frozen=True):
     log_damage: Damage | None = None
     state_damage: Damage | None = None
     snapshot_damages: tuple[tuple[Path, Damage], ...] = ()
+    divergence: Damage | None = None
+    """The state is not what a majority has, as the leader found while the node ran; its checksums may all be right."""
 
     @property
     def damages(self) -> tuple[Damage, ...]:
         """All of them: log, state, snapshots."""
-        found = (self.log_damage, self.state_damage, *(damage for _, damage in self.snapshot_damages))
+        snapshots = (damage for _, damage in self.snapshot_damages)
+        found = (self.log_damage, self.state_damage, *snapshots, self.divergence)
         return tuple(damage for damage in found if damage is not None)
 
     @property
@@ -81,7 +85,9 @@ def check(directory: DataDirectory, report: Report = lambda what, done, whole: N
         IdentityRefused: a store has a format that this version does not know.
         StorageFault: something can't be read at all.
     """
-    found = _with_snapshots(Findings(), directory, report)
+    diverged = pending_divergence(directory)
+    found = Findings(divergence=Damage(diverged) if diverged else None)
+    found = _with_snapshots(found, directory, report)
     return _with_log(found, directory, report)
 
 

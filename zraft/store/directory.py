@@ -49,6 +49,11 @@ class DataDirectory:
         """There from a failed fsync of the log until an operator acknowledges it."""
         return self.path / "fsync-failure.json"
 
+    @property
+    def divergence_record(self) -> Path:
+        """There from the day on which the leader found that the state differs from a majority's, until a repair."""
+        return self.path / "diverged.json"
+
     def acquire(self) -> int:
         """Locks the directory, which is made first if it is missing (mode 0700).
 

@@ -1,8 +1,9 @@
-"""The record of a failed fsync of the log, which keeps a node down until an operator has looked at the disk (S13).
+"""Records that keep a node down until an operator has acted: whoever starts it next must find them.
 
-After such a failure nobody knows what is on the disk, and the next fsync would succeed with data lost. So the record
-must be found by whoever starts the node next. It is written to the data directory and to the runtime directory, since
-the disk of the former has just shown that it can't be trusted.
+After a failed fsync of the log nobody knows what is on the disk, and the next one would succeed with data lost (S13).
+That record is written to the data directory and to the runtime directory, since the disk of the former has just shown
+that it can't be trusted. After the leader found that the applied state is not what a majority has, nothing in the data
+directory shows it: each checksum is right.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from pathlib import Path
 import msgspec
 
 from zraft.store.directory import DataDirectory
-from zraft.store.files import remove_durably, sync_directory
+from zraft.store.files import remove_durably, sync_directory, write_durably
 
 
-class SyncFailure(msgspec.Struct, frozen=True):
-    """What the record says."""
+class Record(msgspec.Struct, frozen=True):
+    """What a record says."""
 
     detail: str
     time: datetime.datetime
@@ -27,7 +28,7 @@ class SyncFailure(msgspec.Struct, frozen=True):
 
 def record_sync_failure(directory: DataDirectory, runtime: Path, detail: str) -> None:
     """Writes both records as well as the disks allow: one that fails does not keep the other from being written."""
-    record = msgspec.json.encode(SyncFailure(detail, datetime.datetime.now(datetime.UTC)))
+    record = _encoded(detail)
     for path in _records(directory, runtime):
         with contextlib.suppress(OSError):
             _write_in_place(path, record)
@@ -35,15 +36,7 @@ def record_sync_failure(directory: DataDirectory, runtime: Path, detail: str) ->
 
 def pending_sync_failure(directory: DataDirectory, runtime: Path) -> str | None:
     """What was recorded, in a sentence; None if no failure waits for an operator."""
-    for path in _records(directory, runtime):
-        try:
-            failure = msgspec.json.decode(path.read_bytes(), type=SyncFailure)
-        except FileNotFoundError:
-            continue
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-            return f"{path} stands, and can't be read: {error}"
-        return f"{failure.detail} (recorded at {failure.time:%Y-%m-%d %H:%M:%S} UTC in {path})"
-    return None
+    return next(filter(None, map(_read, _records(directory, runtime))), None)
 
 
 def acknowledge_sync_failure(directory: DataDirectory, runtime: Path) -> None:
@@ -54,6 +47,34 @@ def acknowledge_sync_failure(directory: DataDirectory, runtime: Path) -> None:
     """
     for path in _records(directory, runtime):
         remove_durably(path)
+
+
+def record_divergence(directory: DataDirectory, detail: str) -> None:
+    """Writes the record that the state differs from a majority's.
+
+    Raises:
+        OSError: it may not be there. A node that starts with that state will be told once more.
+    """
+    write_durably(directory.divergence_record, _encoded(detail))
+
+
+def pending_divergence(directory: DataDirectory) -> str | None:
+    """What was recorded, in a sentence; None if the state is in nobody's doubt."""
+    return _read(directory.divergence_record)
+
+
+def _read(path: Path) -> str | None:
+    try:
+        record = msgspec.json.decode(path.read_bytes(), type=Record)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        return f"{path} stands, and can't be read: {error}"
+    return f"{record.detail} (recorded at {record.time:%Y-%m-%d %H:%M:%S} UTC in {path})"
+
+
+def _encoded(detail: str) -> bytes:
+    return msgspec.json.encode(Record(detail, datetime.datetime.now(datetime.UTC)))
 
 
 def _records(directory: DataDirectory, runtime: Path) -> tuple[Path, Path]:

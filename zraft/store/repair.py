@@ -1,6 +1,8 @@
 """What an operator may do to the data of a node that is down. Old files are kept aside, never deleted.
 
-A damaged state or snapshot is derived: it is set aside, and made anew from what is sound. A damaged log can't be
+A damaged state or snapshot is derived: it is set aside, and made anew from what is sound. So is a state that is not
+what a majority has, with all snapshots made of it: it is made anew if the log reaches back to its beginning. If it does
+not, nothing here leads to the right state, and the node comes back as a new member. A damaged log can't be
 repaired: what this node acknowledged counts in elections and commits, so it may never come back as the same member
 (trap 36). Its whole data is set aside. And when a majority of a cluster is lost for ever, one member's data may be made
 the beginning of a new cluster.
@@ -42,14 +44,25 @@ class Plan(msgspec.Struct, frozen=True):
 
 def plan(directory: DataDirectory, found: Findings) -> Plan | None:
     """What is to be done about these findings; None: nothing is damaged."""
-    if found.log_damage is not None:
+    # In this order, wherever it is interrupted, no node starts: the record of a divergence, or a state with no log,
+    # is left to the end.
+    derived = (*_present(directory.snapshots_path, directory.dirty_mark), *_states(directory))
+    record = _present(directory.divergence_record)
+    if found.log_damage is not None or (found.divergence is not None and not _is_whole(found)):
+        damage = found.log_damage or found.divergence
         return Plan(
-            # The log first, the states last: with a state and no log no node starts, wherever this is interrupted.
-            (*_present(directory.log_path, directory.snapshots_path, directory.dirty_mark), *_states(directory)),
-            f"{found.log_damage.what}. The whole data of the node is set aside. With an empty directory it is a new "
-            "member to the others, which refuse it under its old name",
+            (*_present(directory.log_path), *derived, *record),
+            f"{damage.what if damage else ''}. The whole data of the node is set aside. With an empty directory it is "
+            "a new member to the others, which refuse it under its old name: `zraft member replace` makes room for it",
             "all that only this node has: what a majority acknowledged is safe while a majority of the other members "
             "is sound; if it is not, restore a backup or use --force-new-cluster on the best member that is left",
+        )
+    if found.divergence is not None:
+        return Plan(
+            (*derived, *record),
+            f"{found.divergence.what}. State and snapshots are set aside, and made anew from the log, which is whole, "
+            "when the node starts. Should it differ once more, it is the log that is not what the others have: then "
+            "empty the directory, and give its place to a new member with `zraft member replace`",
         )
     damaged = tuple(path for path, _ in found.snapshot_damages)
     if found.state_damage is not None:
@@ -58,6 +71,11 @@ def plan(directory: DataDirectory, found: Findings) -> Plan | None:
         return None
     what = "; ".join(damage.what for damage in found.damages)
     return Plan(damaged, f"{what}. It is set aside, and made anew from the log and the snapshots when the node starts")
+
+
+def _is_whole(found: Findings) -> bool:
+    """Whether the log begins at the beginning: the state follows from it alone."""
+    return found.base is not None and not found.base.index
 
 
 def perform(directory: DataDirectory, agreed: Plan, now: datetime.datetime) -> Path:
@@ -150,7 +168,7 @@ def _swap(directory: DataDirectory, work: Path, generation: int, now: datetime.d
     data = DataDirectory(work / "data")
     states = _states(directory)
     data.state_path(generation).rename(directory.state_path(generation))
-    aside = _set_aside(directory, _present(directory.snapshots_path), now)
+    aside = _set_aside(directory, _present(directory.snapshots_path, directory.divergence_record), now)
     data.snapshots_path.rename(directory.snapshots_path)
     sync_directory(directory.path)
     _move(directory, _present(directory.log_path), aside)

@@ -7,15 +7,15 @@ from tests.unit.core.cast import A, B, C, D, E, log_of
 from tests.unit.core.replicating import TERM, streaming
 from zraft.core.acceptor import Acceptor
 from zraft.core.applier import Applier
-from zraft.core.audit import CHECKPOINT_ENTRIES, INDEXES_MAX, Audit, Divergence
-from zraft.core.effects import Answer
+from zraft.core.audit import CHECKPOINT_ENTRIES, INDEXES_MAX, Audit, Divergence, Verdict
+from zraft.core.effects import Answer, Ignored, Send, ToStorage
 from zraft.core.quorum import Quorum
 from zraft.core.records import APPLIED, read_applied
-from zraft.errors import OutOfSpace
+from zraft.errors import OutOfSpace, StateDiverged
 from zraft.protocol.client import Put
 from zraft.protocol.codec import encode, pack_commands
 from zraft.protocol.entries import EntryId, EntryKind, encode_entry
-from zraft.protocol.peer import NO_CHECKPOINT, Append, AppendAnswer, Checkpoint
+from zraft.protocol.peer import NO_CHECKPOINT, Append, AppendAnswer, Checkpoint, Diverged
 
 THREE = Quorum([A, B, C])
 RIGHT, WRONG, OTHER = 111, 222, 333
@@ -103,6 +103,43 @@ def test_no_checkpoint_says_nothing() -> None:
     assert not audit._told
 
 
+# --- the verdict: who differs from a majority is to stop
+
+
+def test_who_differs_is_to_be_told_until_it_agrees_again() -> None:
+    audit = Audit()
+    hear(audit, 256, a=RIGHT, b=WRONG, c=RIGHT)
+    assert [audit.verdict(member) for member in (A, B, C)] == [None, Verdict(256, WRONG, RIGHT), None]
+    hear(audit, 512, a=RIGHT, c=RIGHT, b=OTHER)
+    assert audit.verdict(B) == Verdict(512, OTHER, RIGHT)
+    hear(audit, 768, b=RIGHT, a=RIGHT, c=RIGHT)
+    assert audit.verdict(B) is None
+
+
+def test_without_a_majority_nobody_is_judged() -> None:
+    audit = Audit()
+    hear(audit, 256, a=RIGHT, b=WRONG, c=OTHER)
+    assert [audit.verdict(member) for member in (A, B, C)] == [None, None, None]
+
+
+def test_a_leader_tells_who_differs_with_each_of_its_answers() -> None:
+    core = streaming(A, B, C)
+    core.step(told(RIGHT), 10.0, A)
+    core.step(told(RIGHT), 10.0, B)
+    [_, verdict] = core.step(told(WRONG), 10.0, C)
+    assert verdict == Send(C, Diverged(TERM, 256, WRONG, RIGHT))
+    assert core.step(told(WRONG), 10.0, C) == [verdict]  # the first one may be lost
+    assert core.step(told(RIGHT), 10.0, B) == []
+
+
+def test_a_leader_that_differs_itself_tells_its_own_storage() -> None:
+    core = streaming(A, B, C)
+    core.step(told(RIGHT), 10.0, B)
+    core.step(told(RIGHT), 10.0, C)
+    [_, verdict] = core.step(told(WRONG), 10.0, A)
+    assert verdict == ToStorage(Diverged(TERM, 256, WRONG, RIGHT))
+
+
 # --- where a leader has it from, and a storage
 
 
@@ -112,6 +149,45 @@ def test_a_leader_hears_it_with_the_answers_to_its_appends() -> None:
         assert core.step(told(digest), 10.0, member) == []
     found = Divergence(256, ((A, WRONG), (B, RIGHT), (C, RIGHT)), RIGHT, (A,))
     assert core.step(told(RIGHT), 10.0, C) == [found]
+
+
+def verdict_on(checkpoint: Checkpoint, term: int = 1) -> Diverged:
+    return Diverged(term, checkpoint.index, checkpoint.digest, OTHER)
+
+
+def test_a_storage_stops_for_a_verdict_on_what_it_told() -> None:
+    storage = Storage()
+    storage.take(b"1", b"2")
+    storage.applier.work(lambda: False)
+    old = storage.tells()
+    storage.take(b"3", b"4")
+    storage.applier.work(lambda: False)
+    assert storage.tells() != old
+    words = f"the digest {old.digest:016x} at index 2, where a majority of the voters has {OTHER:016x}"
+    with pytest.raises(StateDiverged, match=words):
+        storage.acceptor.step(verdict_on(old), B)
+
+
+def test_a_verdict_of_another_term_or_on_another_state_stops_nobody() -> None:
+    storage = Storage()
+    storage.take(b"1", b"2")
+    storage.applier.work(lambda: False)
+    checkpoint = storage.tells()
+    for verdict in (
+        verdict_on(checkpoint, term=2),
+        verdict_on(Checkpoint(checkpoint.index, OTHER)),
+        verdict_on(Checkpoint(4, checkpoint.digest)),
+    ):
+        assert isinstance(storage.acceptor.step(verdict, B), Ignored)
+
+
+def test_a_verdict_on_the_state_before_an_installation_stops_nobody() -> None:
+    storage = Storage()
+    storage.take(b"1", b"2")
+    storage.applier.work(lambda: False)
+    checkpoint = storage.tells()
+    storage.acceptor.install(EntryId(9, 1), 2, None)
+    assert isinstance(storage.acceptor.step(verdict_on(checkpoint), B), Ignored)
 
 
 def told(digest: int) -> AppendAnswer:

@@ -13,6 +13,7 @@ from zraft.errors import ConfigurationError, CorruptLog
 from zraft.protocol.entries import EntryId
 from zraft.store.check import Findings, check
 from zraft.store.directory import DataDirectory
+from zraft.store.fault import record_divergence
 from zraft.store.log import LmdbLog
 from zraft.store.recovery import open_stores
 from zraft.store.repair import Plan, force_new_cluster, perform, plan
@@ -132,6 +133,37 @@ def test_a_state_ahead_of_the_log_proves_that_the_log_lost_entries(directory: Da
     assert "the log lost entries" in proposed.explains
     # A shortened log looks sound by itself: it must be the first to go.
     assert proposed.aside[0] == directory.log_path
+
+
+def test_a_state_that_differs_is_made_anew_from_a_whole_log(tmp_path: Path) -> None:
+    directory = written(tmp_path / "whole", 10, 8)
+    make_snapshot(directory.state_path(0), directory.snapshots_path, MAP, RECORD, 1.0)
+    record_divergence(directory, "another digest at index 8")
+    assert [damage.what.partition(" (")[0] for damage in check(directory).damages] == ["another digest at index 8"]
+    proposed = planned(directory)
+    assert [path.name for path in proposed.aside] == ["snapshots", "state.0", "diverged.json"]
+    assert not proposed.loses
+    perform(directory, proposed, NOW)
+    assert check(directory).damages == ()
+    assert starts(directory) == EntryId(0, 0)  # and applies the log from its beginning
+
+
+def test_a_state_that_differs_behind_a_cut_log_takes_all_with_it(directory: DataDirectory) -> None:
+    record_divergence(directory, "another digest at index 8")
+    proposed = planned(directory)
+    assert [path.name for path in proposed.aside] == ["log", "snapshots", "state.0", "diverged.json"]
+    assert "zraft member replace" in proposed.explains
+    assert proposed.loses
+    perform(directory, proposed, NOW)
+    assert starts(directory) == EntryId(0, 0)  # an empty directory
+
+
+def test_what_differs_from_a_majority_may_still_be_all_that_is_left(directory: DataDirectory) -> None:
+    record_divergence(directory, "another digest at index 8")
+    aside, last, _ = force_new_cluster(directory, 0xB, MAP, NOW)
+    assert (aside / "diverged.json").exists()
+    assert check(directory).damages == ()
+    assert starts(directory).index == last.index
 
 
 def test_a_lost_log_is_damage(directory: DataDirectory) -> None:

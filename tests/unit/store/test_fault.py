@@ -1,4 +1,4 @@
-"""The record of a failed fsync."""
+"""The records that keep a node down: of a failed fsync, and of a state that is not what a majority has."""
 
 import shutil
 from pathlib import Path
@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from zraft.store.directory import DataDirectory
-from zraft.store.fault import acknowledge_sync_failure, pending_sync_failure, record_sync_failure
+from zraft.store.fault import (
+    acknowledge_sync_failure,
+    pending_divergence,
+    pending_sync_failure,
+    record_divergence,
+    record_sync_failure,
+)
 
 
 @pytest.fixture
@@ -50,3 +56,11 @@ def test_a_record_that_can_not_be_removed_goes_on_to_count(directory: DataDirect
     with pytest.raises(OSError, match="fsync-failure"):
         acknowledge_sync_failure(directory, runtime)
     assert pending_sync_failure(directory, runtime) is not None
+
+
+def test_a_divergence_is_pending_from_its_record_on(directory: DataDirectory) -> None:
+    assert pending_divergence(directory) is None
+    record_divergence(directory, "another digest at index 512")
+    assert (pending_divergence(directory) or "").startswith("another digest at index 512 (recorded at ")
+    directory.divergence_record.write_bytes(b"{")
+    assert "can't be read" in (pending_divergence(directory) or "")
