@@ -1,16 +1,17 @@
-"""What clients notice of leadership transfers under load: the longest gap in their puts, for each transfer.
+"""What clients notice when the leader changes under load: the longest gap in their puts, for each change.
 
 Run by ``python -m tools.transfers --transfers 30``. Three nodes are started for it. Threads put one key after the
 other, each through a client of its own, while the leadership is handed over again and again. A gap is the longest time
-around a transfer in which none of them was answered; the same before it, while all is calm, is what the machine itself
-costs. ``--restarts`` restarts the leader in order instead, each time.
+around a change in which none of them was answered; the same before it, while all is calm, is what the machine itself
+costs. ``--restarts`` restarts the leader in order instead, each time; ``--kills`` kills all its processes with SIGKILL,
+and starts the node again once the others serve.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-import statistics
+import math
 import tempfile
 import threading
 import time
@@ -25,6 +26,8 @@ DIRECTORY = Path("/var/tmp")
 """A disk: what is below /tmp may be memory, where an fsync costs nothing."""
 AROUND_S = 0.5
 """So long before and after a transfer puts are looked at."""
+OUTAGE_S_MAX = 3.0
+"""And after a kill, in which they have to be answered again: ten times the largest election time-out by default."""
 
 
 class _Puts:
@@ -65,7 +68,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--transfers", type=int, default=30)
     parser.add_argument("--clients", type=int, default=8)
-    parser.add_argument("--restarts", action="store_true", help="restart the leader in order instead")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--restarts", action="store_true", help="restart the leader in order instead")
+    how.add_argument("--kills", action="store_true", help="kill the leader's node instead")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="zraft-transfers-", dir=DIRECTORY) as directory:
         cluster = LocalCluster(Path(directory), 3, ports=PORTS)
@@ -77,28 +82,40 @@ def main(arguments: list[str] | None = None) -> None:
                 time.sleep(2 * AROUND_S)
                 begun = time.monotonic()
                 calm.append(_gap(puts.answered, begun - 2 * AROUND_S, begun))
+                leader = cluster.leader()
+                begun = time.monotonic()
                 try:
-                    _hand_over(cluster, options.restarts)
+                    _change(cluster, leader, options)
                 except ZraftError as error:
                     failed.append(f"{type(error).__name__}: {error}")
                 took.append(time.monotonic() - begun)
-                time.sleep(AROUND_S)
+                time.sleep(OUTAGE_S_MAX if options.kills else AROUND_S)
                 gaps.append(_gap(puts.answered, begun, time.monotonic()))
+                if options.kills:
+                    cluster.restart(leader)
         finally:
             puts.stop()
             cluster.down()
     words = [
-        f"{what}: median {1000 * statistics.median(all_):.0f} ms, most {1000 * max(all_):.0f} ms"
-        for what, all_ in (("longest gap", gaps), ("in calm", calm), ("hand-over", took))
+        f"{what}: median {_ms(all_, 0.5)}, p90 {_ms(all_, 0.9)}, p99 {_ms(all_, 0.99)}, most {_ms(all_, 1)} ms"
+        for what, all_ in (("longest gap", gaps), ("in calm", calm), ("the change itself", took))
     ]
-    print(f"{len(gaps)} hand-overs, {len(puts.answered)} puts; {'; '.join(words)}")
+    print(f"{len(gaps)} changes, {len(puts.answered)} puts", *words, sep="\n")
     print(f"slowest put {1000 * puts.slowest:.0f} ms; failed puts {len(puts.errors)} {puts.errors[:3]}")
-    print(f"failed hand-overs {len(failed)} {failed[:3]}")
+    print(f"failed changes {len(failed)} {failed[:3]}")
 
 
-def _hand_over(cluster: LocalCluster, restarts: bool) -> None:
-    if restarts:
-        cluster.restart(cluster.leader())
+def _ms(times: list[float], part: float) -> str:
+    """The smallest of them that so large a part is not above."""
+    return f"{1000 * sorted(times)[math.ceil(part * len(times)) - 1]:.0f}"
+
+
+def _change(cluster: LocalCluster, leader: str, options: argparse.Namespace) -> None:
+    if options.kills:
+        cluster.kill(leader)
+        return
+    if options.restarts:
+        cluster.restart(leader)
         return
     with Client(cluster.endpoints()) as client:
         client.transfer_leadership()
