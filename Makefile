@@ -5,11 +5,14 @@ MINUTES ?= 60
 SEED ?=
 ARGS ?=
 OVERLAY ?= try
-TEST_SECONDS_MAX ?= 1800
+TEST_SECONDS_MAX ?= 1500
+TEST_PROCESSES ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Each process takes the next file: tests of clusters mostly wait, and so do those that sync disks.
+PYTEST_BY_FILE = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 SETUP := setup.py setup.cfg
 KUBECTL := kubectl --namespace zraft
 VERSION = $(shell sed -n 's/^version = //p' setup.cfg)
@@ -23,7 +26,7 @@ IMAGE_PLATFORMS = $(foreach tag,_2_34 _2_31 _2_28 _2_27 _2_26 _2_24 _2_17 2014,-
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@echo "Variables: PYTHON=$(PYTHON) (a Python >= 3.11), NODES=$(NODES) (run-cluster), MINUTES=$(MINUTES) (simulate, chaos, endurance), SEED (simulate), OVERLAY=$(OVERLAY) (deploy, clean-k8s: try or production), ARGS (all that run something)"
+	@echo "Variables: PYTHON=$(PYTHON) (a Python >= 3.11), NODES=$(NODES) (run-cluster), MINUTES=$(MINUTES) (simulate, chaos, endurance), SEED (simulate), TEST_PROCESSES=$(TEST_PROCESSES) (test, test-fast), OVERLAY=$(OVERLAY) (deploy, clean-k8s: try or production), ARGS (all that run something)"
 
 build: $(VENV)/.test ## sdist and wheel, in dist/
 	rm -rf build dist
@@ -46,10 +49,10 @@ stop-cluster: $(VENV)/.runtime ## stop the local cluster; its data stays
 	$(BIN)/zraft dev down
 
 test: $(VENV)/.test ## all tests, the cheap ones first
-	$(BIN)/python -m pytest --session-timeout=$(TEST_SECONDS_MAX) $(ARGS)
+	$(PYTEST_BY_FILE) --session-timeout=$(TEST_SECONDS_MAX) $(ARGS)
 
 test-fast: $(VENV)/.test ## all tests but those that run clusters, real or simulated
-	$(BIN)/python -m pytest -m "not cluster and not chaos and not simulation" $(ARGS)
+	$(PYTEST_BY_FILE) -m "not cluster and not chaos and not simulation" $(ARGS)
 
 test-steps: $(VENV)/.test ## what make test leaves out: every step of an installation killed, members that come and go for long
 	$(BIN)/python -m pytest --long -m long $(ARGS)
