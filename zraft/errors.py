@@ -149,6 +149,12 @@ class IdentityRefused(FatalError):
     exit_code = 74
 
 
+class NotYetMember(FatalError):
+    """The cluster has formed without this node, which is to join it. It never leaves the node: this begins anew."""
+
+    exit_code = 78
+
+
 class StorageFault(FatalError):
     """The disk can't be trusted, or refused what must not be refused."""
 

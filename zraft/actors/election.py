@@ -20,11 +20,11 @@ from zraft.config import LEASE
 from zraft.core import formation
 from zraft.core.effects import Ignored, Notice, Send, ToGateway, ToReplication, ToStorage
 from zraft.core.election import Election
-from zraft.core.formation import Formation, Formed, Own, SayHello
+from zraft.core.formation import Formation, Formed, Outside, Own, SayHello
 from zraft.core.lease import PublishLease, lease_seconds
 from zraft.core.roles import LEADER, Effect, LocalMessage, PeerMessage, PublishRole, Timing
 from zraft.core.vitality import REPLICATION, STORAGE
-from zraft.errors import InvariantViolated, ProtocolError
+from zraft.errors import InvariantViolated, NotYetMember, ProtocolError
 from zraft.protocol import codec
 from zraft.protocol.entries import ClusterRecord, Configuration
 from zraft.protocol.local import (
@@ -233,7 +233,8 @@ class ElectionActor:
 
     def _begin(self, status: StorageStatus, now: float) -> None:
         settings = self._settings
-        own = Own(settings.id, settings.names(), settings.election_timeout_min_ms, status.initial_state)
+        promise, may_join = settings.election_timeout_min_ms, bool(settings.join)
+        own = Own(settings.id, settings.names(), promise, status.initial_state, may_join)
         self._status = status
         self._formation = Formation(own, status, now)
         self._form(self._formation.begin())
@@ -249,6 +250,8 @@ class ElectionActor:
                     self._notice(effect.text)
                 case Formed():
                     self._start_election(effect.record)
+                case Outside():
+                    raise NotYetMember(f"{effect.name} is in a cluster that has formed without this node")
                 case Ignored():
                     self._log.every(10, "hello refused", reason=effect.reason)
 

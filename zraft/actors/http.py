@@ -17,6 +17,7 @@ from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from zraft.actors.logs import Log
+from zraft.errors import ConfigurationError
 
 CONNECTIONS_MAX = 64
 """Past it the oldest connection is closed: whoever holds connections open keeps no health check out."""
@@ -54,9 +55,12 @@ class HttpServer:
         """Binds at once; requests are served from ``start`` on.
 
         Raises:
-            OSError: the address can't be bound.
+            ConfigurationError: the address can't be bound.
         """
-        self._server = _Server(host, port)
+        try:
+            self._server = _Server(host, port)
+        except OSError as error:
+            raise ConfigurationError(f"http_port {port} on {host} can't be bound: {error}") from error
         self._server.set_app(_Application(resources, log))
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": _POLL_S}, name="http", daemon=True

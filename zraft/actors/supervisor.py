@@ -315,12 +315,7 @@ class _Supervisor:
             "/status": lambda: as_json(named_fields(self._status())),
             "/metrics": lambda: (HTTPStatus.OK, *self._metrics.text()),
         }
-        try:
-            return HttpServer(settings.host, settings.http_port, resources, self._log)
-        except OSError as error:
-            raise ConfigurationError(
-                f"http_port {settings.http_port} on {settings.host} can't be bound: {error}"
-            ) from error
+        return HttpServer(settings.host, settings.http_port, resources, self._log)
 
     def _status(self) -> StatusResult:
         status = cluster_status(self._premises.page, self._settings, {})

@@ -12,7 +12,7 @@ import msgspec
 from zraft.cli.manual import Manual
 from zraft.cli.outcomes import MACHINE
 from zraft.config import Settings
-from zraft.errors import ConfigurationError, DataDirectoryInUse, StorageFault
+from zraft.errors import ConfigurationError, DataDirectoryInUse, NotYetMember, StorageFault
 
 _HELP = {
     "id": "Name of the node, the same for life.",
@@ -22,7 +22,8 @@ _HELP = {
     "http_port": "Port for health, status and metrics.",
     "peer_port": "Port for the other nodes, and the two ports after it.",
     "data_dir": "Directory of the node's data. [default: zraft-data/<id>]",
-    "join": "Clients' endpoints of some members of a running cluster, which a node with an empty directory joins.",
+    "join": "Clients' endpoints of some members of a running cluster, which a node with an empty directory joins; "
+    "if it is one of the peers, only when they have formed without it.",
     "peers": "The cluster's first members, by their peer ports; this node may be among them. [default: it is alone]",
     "heartbeat_ms": "Time between the leader's heartbeats.",
     "election_timeout_min_ms": "Shortest time without a leader before an election; the same on every node.",
@@ -85,18 +86,27 @@ def node(config: Path | None, **given: Any) -> int:
     """Run one node until SIGTERM or Ctrl-C. Without options: a cluster of one.
 
     On an empty data directory the nodes of --peers form a new cluster when all of them have answered; with --join the
-    node becomes a member of one that runs: first a learner, and a voter by itself when it has caught up. A node whose
-    disk or identity can't be trusted serves nothing, but stays up and says why: in its log, on /health, in
-    `zraft status`.
+    node becomes a member of one that runs: first a learner, and a voter by itself when it has caught up. With both, one
+    of the peers forms, and only if the others have formed without it does it join, as do all who are none of them: so
+    all nodes may have the same settings, old and new ones. A node whose disk or identity can't be trusted serves
+    nothing, but stays up and says why: in its log, on /health, in `zraft status`.
     """
     settings = settings_of(config, given)
     from zraft.actors.supervisor import run
 
-    if settings.join:
-        from zraft.cluster.joining import join
+    if settings.join and settings.id not in settings.peers:
+        _join(settings)
+    code = run(settings)
+    if code == NotYetMember.exit_code:
+        _join(settings)
+        code = run(settings)
+    return code
 
-        join(settings)
-    return run(settings)
+
+def _join(settings: Settings) -> None:
+    from zraft.cluster.joining import join  # only here: most nodes need no client
+
+    join(settings)
 
 
 def settings_of(config: Path | None, given: dict[str, Any]) -> Settings:

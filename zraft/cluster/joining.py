@@ -3,17 +3,32 @@
 Its member id is made durable first, then announced, and last it stores the cluster's index-0 record, without which
 it would take no part. So a crash at any point leaves a directory with which the same command goes on, as the same
 member: to announce it twice is no error.
+
+Meanwhile it answers over HTTP: alive, and not ready. Somebody may have to act first, as remove the member whose name
+it has, and nothing is to be restarted for that.
 """
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+import signal
 import time
+from collections.abc import Iterator
 
-from zraft.actors.logs import Log, set_up
+from zraft.actors.http import HttpServer, health
+from zraft.actors.logs import set_up
 from zraft.client import Client
 from zraft.config import Settings
-from zraft.errors import ConfigurationError, IdentityRefused, NotExecuted, Rejected, Unavailable, Unknown
+from zraft.errors import (
+    ConfigurationError,
+    IdentityRefused,
+    MembershipRefused,
+    NotExecuted,
+    Rejected,
+    Unavailable,
+    Unknown,
+)
 from zraft.protocol import codec
 from zraft.protocol.client import MembersResult
 from zraft.protocol.entries import ClusterRecord
@@ -22,19 +37,26 @@ from zraft.store.log import LmdbLog
 
 TRY_SECONDS = 5.0
 PAUSE_SECONDS = 1.0
+LOG_SECONDS = 10.0
 
 
 def join(settings: Settings) -> None:
     """Announce the node of ``settings`` to the cluster that it is to join, unless it was a member of one before.
 
-    It waits for a cluster that does not answer.
+    It waits for a cluster that does not answer, and while that has no place for it, as when its name is another
+    member's. Only a main thread may call this: signals end the process at once from then on.
 
     Raises:
-        ConfigurationError: the settings do not fit the cluster's, or the directory holds a restored state.
-        IdentityRefused: the cluster refuses the node; says what to do.
+        ConfigurationError: the settings do not fit the cluster's or the machine, or the directory holds a restored
+            state.
+        IdentityRefused: the cluster does not understand the node.
         DataDirectoryInUse: another node holds the lock.
         StorageFault: the data directory can't be used.
     """
+    # Nothing needs an order here; a supervisor that ran before has left handlers.
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     directory = DataDirectory(settings.data_path())
     directory.acquire()
     try:
@@ -49,7 +71,7 @@ def join(settings: Settings) -> None:
                         f"{directory.path} holds a restored state, which makes a new cluster (--peers): "
                         "join with an empty directory"
                     )
-                log.set_record(_announce(settings, log.member, set_up(settings.id, "joining")), formed=True)
+                log.set_record(_announce(settings, log.member), formed=True)
                 log.commit()
         finally:
             log.close()
@@ -57,19 +79,46 @@ def join(settings: Settings) -> None:
         directory.release()
 
 
-def _announce(settings: Settings, member: int, log: Log) -> ClusterRecord:
-    with Client(settings.join_endpoints(), timeout=TRY_SECONDS) as client:
+class _Waiting:
+    """Why the node is not a member yet, for its log and for ``/health``."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._why = "asking the cluster to join"
+        self.log = set_up(settings.id, "joining")
+
+    def because(self, why: str) -> None:
+        """That is why, for now."""
+        self._why = why
+        self.log.every(LOG_SECONDS, "waiting for the cluster to join", why=why)
+
+    @contextlib.contextmanager
+    def told(self) -> Iterator[None]:
+        """Answers over HTTP meanwhile."""
+        settings = self._settings
+        resources = health(settings.id, lambda: f"waiting for the cluster to join: {self._why}")
+        server = HttpServer(settings.host, settings.http_port, resources, self.log)
+        server.start()
+        try:
+            yield
+        finally:
+            server.close()
+
+
+def _announce(settings: Settings, member: int) -> ClusterRecord:
+    waiting = _Waiting(settings)
+    with waiting.told(), Client(settings.join_endpoints(), timeout=TRY_SECONDS) as client:
         while True:
             try:
                 record = _record_of(client.members(), settings)
                 client.add_member(settings.id, settings.peer_endpoint(), member=member)
-            except (NotExecuted, Unknown) as error:
-                log.every(PAUSE_SECONDS, "waiting for the cluster to join", why=str(error))
+            except (NotExecuted, Unknown, MembershipRefused) as error:
+                waiting.because(str(error))
                 time.sleep(PAUSE_SECONDS)
             except Rejected as error:
                 raise IdentityRefused(f"the cluster refuses {settings.id}: {error}") from error
             else:
-                log.info("joined", cluster=record.cluster_id().hex(), member=f"{member:016x}")
+                waiting.log.info("joined", cluster=record.cluster_id().hex(), member=f"{member:016x}")
                 return record
 
 

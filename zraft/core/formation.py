@@ -8,6 +8,9 @@ node that was cut off (trap 36): its name stands in a stored record under anothe
 
 Two nodes that gathered different ids for one name store different records. Nobody forms then, and each says who
 differs: a record is stored once in a life, so such a directory must be emptied by its operator.
+
+A node that was told how to join a running cluster as well, and holds nothing yet, gives up forming as soon as one of
+the names shows a cluster that has formed without it: it is to join that as a new member.
 """
 
 from __future__ import annotations
@@ -38,6 +41,12 @@ class Formed(msgspec.Struct, frozen=True):
     record: ClusterRecord
 
 
+class Outside(msgspec.Struct, frozen=True):
+    """The node of this name is in a cluster that has formed without this one, which may join it as a new member."""
+
+    name: str
+
+
 class Own(msgspec.Struct, frozen=True):
     """What this node was told at its start: its name, the names of the first members, their promise."""
 
@@ -45,9 +54,11 @@ class Own(msgspec.Struct, frozen=True):
     names: tuple[str, ...]
     election_timeout_min_ms: int
     initial_state: bytes = b""
+    may_join: bool = False
+    """It was also told how to join a cluster that runs."""
 
 
-Effect = SayHello | ToStorage[StoreRecord] | Notice | Formed | Ignored
+Effect = SayHello | ToStorage[StoreRecord] | Notice | Formed | Outside | Ignored
 
 
 class Formation:
@@ -101,6 +112,8 @@ class Formation:
         answer = None if message.answer else self._hello(answer=True, refusal=fault)
         if message.name not in self._names():
             return [Ignored(f"hello of {message.name}, which is not in the list of peers")], answer
+        if self._is_outside(message):
+            return [Outside(message.name)], answer
         if message.refusal and not fault:
             fault = f"{message.name} refuses this node: {message.refusal}"
         if fault:
@@ -157,6 +170,11 @@ class Formation:
     def _store(self, record: ClusterRecord) -> list[Effect]:
         self._storing = True
         return [ToStorage(StoreRecord(record, formed=False))]
+
+    def _is_outside(self, hello: Hello) -> bool:
+        """Not with a restored state: the log of another cluster would begin with that."""
+        holds_nothing = self._record is None and not self._storing and not self._own.initial_state
+        return self._own.may_join and holds_nothing and hello.formed and not self._lists_me(hello)
 
     def _names(self) -> tuple[str, ...]:
         """Whose hello matters: the members', once there is a record, whatever the list of peers says by now."""

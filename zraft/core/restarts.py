@@ -4,7 +4,7 @@ Rules held here: a dead gateway is started again alone; if election, replication
 killed, all three exits are awaited, and only then are all three started, as a new incarnation (S1: no two trios act
 on one directory). Crash loops back off. A data directory that can't be trusted or is not ours halts the trio for
 good, while the supervisor stays up to say so (S13); so does a state in which a gateway found damage. A wrong setting,
-found at the first start, stops the node.
+found at the first start, stops the node; so does the news that there is a cluster which it must join first.
 
 The supervisor calls ``step`` with each event and performs the effects in their order.
 """
@@ -15,7 +15,15 @@ from collections.abc import Sequence
 
 import msgspec
 
-from zraft.errors import ConfigurationError, CorruptLog, CorruptState, IdentityRefused, InvariantViolated, SyncFailed
+from zraft.errors import (
+    ConfigurationError,
+    CorruptLog,
+    CorruptState,
+    IdentityRefused,
+    InvariantViolated,
+    NotYetMember,
+    SyncFailed,
+)
 
 TRIO = ("election", "replication", "storage")
 """The actors whose volatile state refers to each other: they live and die together."""
@@ -227,7 +235,8 @@ class Restarts:
         if not unit.alive:
             effects += self._on_unit_ended(unit, now)
         # Settings that worked once are not wrong: later it is a crash like any other, such as a port taken meanwhile.
-        if event.exit_code == ConfigurationError.exit_code and not self.restarts[event.actor]:
+        is_wrong_setting = event.exit_code == ConfigurationError.exit_code and not self.restarts[event.actor]
+        if is_wrong_setting or event.exit_code == NotYetMember.exit_code:
             effects += self._on_stop(now, event.exit_code)
         return effects
 
@@ -272,6 +281,8 @@ class Restarts:
 
     def _on_stop(self, now: float, exit_code: int) -> list[Effect]:
         if self._stop_since is not None:
+            if self._exit_code == NotYetMember.exit_code:
+                self._exit_code = exit_code  # who wants it to stop does not want it to begin anew
             return []
         self._stop_since, self._exit_code = now, exit_code
         return self._terminate(self._gateways)

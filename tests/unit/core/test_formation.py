@@ -13,6 +13,7 @@ from zraft.core.formation import (
     Effect,
     Formation,
     Formed,
+    Outside,
     Own,
     SayHello,
 )
@@ -316,3 +317,43 @@ def test_nodes_that_begin_with_different_states_form_nothing(mine: bytes, theirs
     assert says in notice.text
     assert answer is not None
     assert says in answer.refusal
+
+
+# --- who may join instead
+
+WITHOUT_US = ClusterRecord((Member(B, "b"), Member(C, "c"), Member(D, "a")), 150)
+"""Node a's name is another member's: its disk was wiped."""
+
+
+def joiner(record: ClusterRecord | None = None, initial_state: bytes = b"") -> Formation:
+    return Formation(Own("a", NAMES, 150, initial_state, may_join=True), status(record), 10.0)
+
+
+def test_who_may_join_gives_up_forming_when_a_cluster_has_formed_without_it() -> None:
+    formation = joiner()
+    assert formation.begin() == waiting_for("b, c")
+    assert formation.on_hello(hello("c", C)) == (waiting_for("b"), None)
+    assert formation.on_hello(hello("b", B, WITHOUT_US, formed=True)) == ([Outside("b")], None)
+
+
+def test_a_cluster_that_is_still_forming_is_nothing_to_join() -> None:
+    formation = joiner()
+    assert formation.on_hello(hello("b", B, RECORD))[0] == [ToStorage(StoreRecord(RECORD, formed=False))]
+    ((notice,), _) = joiner().on_hello(hello("b", B, WITHOUT_US))
+    assert isinstance(notice, Notice)
+
+
+def test_a_cluster_that_has_formed_with_us_is_ours() -> None:
+    stored = [ToStorage(StoreRecord(RECORD, formed=False))]
+    assert joiner().on_hello(hello("b", B, RECORD, formed=True))[0] == stored
+
+
+def test_who_holds_a_record_or_a_restored_state_joins_nothing() -> None:
+    for formation in (joiner(RECORD), joiner(initial_state=b"restored")):
+        effects, _ = formation.on_hello(hello("b", B, WITHOUT_US, formed=True))
+        assert not any(isinstance(effect, Outside) for effect in effects)
+
+
+def test_who_was_not_told_how_to_join_stays_refused() -> None:
+    ((notice,), _) = node().on_hello(hello("b", B, WITHOUT_US, formed=True))
+    assert isinstance(notice, Notice)

@@ -26,7 +26,15 @@ from zraft.core.restarts import (
     Withdraw,
     sync_failure_reason,
 )
-from zraft.errors import ConfigurationError, CorruptLog, CorruptState, IdentityRefused, InvariantViolated, SyncFailed
+from zraft.errors import (
+    ConfigurationError,
+    CorruptLog,
+    CorruptState,
+    IdentityRefused,
+    InvariantViolated,
+    NotYetMember,
+    SyncFailed,
+)
 
 
 @pytest.fixture
@@ -253,6 +261,32 @@ def test_settings_that_worked_once_are_not_wrong(running: Restarts) -> None:
     assert running.step(Exited("gateway", -9), now=40.0) == [Start(("gateway",))]
     assert running.step(Exited("gateway", ConfigurationError.exit_code, "port taken"), now=40.1) == []
     assert running.step(Tick(), now=40.2) == [Start(("gateway",))]
+
+
+def begin_anew(running: Restarts) -> None:
+    assert running.step(Exited("election", NotYetMember.exit_code), now=40.0) == [
+        Withdraw(),
+        Kill(("replication", "storage")),
+        Terminate(("gateway",)),
+    ]
+
+
+def end_all(running: Restarts) -> list[Effect]:
+    effects = []
+    for actor in ("gateway", "replication", "storage"):
+        effects += running.step(Exited(actor, -9), now=40.1)
+    return effects
+
+
+def test_a_node_that_must_join_first_ends_to_do_so(running: Restarts) -> None:
+    begin_anew(running)
+    assert end_all(running) == [Forget(), Finished(NotYetMember.exit_code)]
+
+
+def test_a_stop_comes_before_joining(running: Restarts) -> None:
+    begin_anew(running)
+    assert running.step(StopRequested(), now=40.0) == []
+    assert end_all(running) == [Forget(), Finished(0)]
 
 
 def test_an_actor_that_does_not_live_can_not_exit(running: Restarts) -> None:
