@@ -85,6 +85,27 @@ def test_every_commit_is_counted_on_every_node(cluster: LocalCluster, client: Cl
         wait_until(partial(counted, name), WAIT_S, f"{name} to count ten entries")
 
 
+def queues(cluster: LocalCluster, name: str) -> dict[str, float]:
+    """The depth of each queue, by actor and queue."""
+    families = text_string_to_metric_families(http_text(cluster.settings(name), "/metrics")[1])
+    samples = [sample for family in families if family.name == "zraft_queue_depth" for sample in family.samples]
+    return {f"{one.labels['actor']} {one.labels['queue']}": one.value for one in samples}
+
+
+def test_queues_fill_under_load_and_are_empty_without(cluster: LocalCluster) -> None:
+    leader = equal_and_led(cluster)
+    busy: set[str] = set()
+
+    def filled() -> bool:
+        busy.update(queue for queue, depth in queues(cluster, leader).items() if depth)
+        return {"gateway messages", "replication messages", "replication appends", "storage messages"} <= busy
+
+    with Load(cluster.endpoints()):
+        wait_until(filled, WAIT_S, "the leader's queues to fill")
+    wait_until(lambda: not queues(cluster, leader)["replication appends"], WAIT_S, "no Append to be on its way")
+    assert "election messages" in queues(cluster, leader)
+
+
 def test_counts_outlive_the_process_that_counted(cluster: LocalCluster) -> None:
     name = cluster.leader()
     before = metrics(cluster, name)

@@ -15,7 +15,7 @@ from zraft.actors.identity import Identity, check_hello
 from zraft.actors.launch import Launch, StopSignal, page_path
 from zraft.actors.logs import Log
 from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, Resolver, peers_of
-from zraft.actors.sockets import LOCAL_MESSAGES_MAX, PEER_MESSAGES_MAX, Frames, Sockets, drain, poll, send, tcp
+from zraft.actors.sockets import LOCAL_MESSAGES_MAX, PEER_MESSAGES_MAX, Frames, Sockets, drain, poll, send, taken, tcp
 from zraft.config import LEASE
 from zraft.core import formation
 from zraft.core.effects import Ignored, Notice, Send, ToGateway, ToReplication, ToStorage
@@ -155,6 +155,7 @@ class ElectionActor:
                 metrics.last_heartbeat.set(time.time())
         if self._election is not None and self._election.configuration is not self._configuration:
             self._meet_members(self._election.configuration)
+        metrics.queue_depth("election", "messages").see(taken())
         metrics.reporter.tick(now)
 
     def _of_incarnation(self, socket: zmq.Socket[bytes]) -> list[bytes]:

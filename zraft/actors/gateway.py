@@ -22,7 +22,7 @@ from zraft.actors.hand_over import HandOver
 from zraft.actors.hints import Hints
 from zraft.actors.launch import Launch, StopSignal, page_path
 from zraft.actors.logs import Log
-from zraft.actors.sockets import Sockets, poll
+from zraft.actors.sockets import Sockets, poll, taken
 from zraft.actors.state_reads import SLICE_SECONDS, StateReads
 from zraft.actors.status import from_page
 from zraft.actors.trio import Message, Trio
@@ -301,6 +301,8 @@ class GatewayActor:
         self._clients.report()
         metrics.proposals_in_flight.set(self._proposals.in_flight)
         metrics.commands_waiting.set(self._proposals.waiting)
+        metrics.queue_depth("gateway", "messages").see(taken())
+        metrics.queue_depth("gateway", "reads").see(self._reads.waiting)
         metrics.reporter.tick(now)
 
     def _propose(self, send: SendProposal, now: float) -> None:

@@ -43,10 +43,10 @@ class Reporter:
     """
 
     def __init__(self) -> None:
-        self._parts: list[Count | Counts | Level | Latencies] = []
+        self._parts: list[Count | Counts | Level | Peak | Latencies] = []
         self._next = 0.0
 
-    def add(self, part: Count | Counts | Level | Latencies) -> None:
+    def add(self, part: Count | Counts | Level | Peak | Latencies) -> None:
         """One more to hand over."""
         self._parts.append(part)
 
@@ -122,6 +122,28 @@ class Level:
         if self._value != self._told:
             self._told = self._value
             self._gauge.set(self._value)
+
+
+class Peak:
+    """A gauge of the most that was seen since it was handed over before: what rises and falls within milliseconds."""
+
+    def __init__(self, gauge: Gauge) -> None:
+        self._gauge = gauge
+        self._most = 0
+        self._told = 0
+        reporter.add(self)
+
+    def see(self, value: int) -> None:
+        """This is its value now."""
+        if value > self._most:
+            self._most = value
+
+    def flush(self) -> None:
+        """Hand over the most, if it is another one, and begin anew."""
+        if self._most != self._told:
+            self._told = self._most
+            self._gauge.set(self._most)
+        self._most = 0
 
 
 class Latencies:
@@ -229,6 +251,20 @@ snapshots_bytes = Level("zraft_snapshots_bytes", "Bytes of the snapshots that ar
 installing_held_bytes = Level("zraft_installing_held_bytes", "Bytes held of a snapshot that is received.", "livemax")
 installing_bytes = Level("zraft_installing_bytes", "Bytes in all of a snapshot that is received.", "livemax")
 requests_in_flight = Level("zraft_requests_in_flight", "Requests of clients that wait for an answer.", "livesum")
+_queue_depth = Gauge(
+    "zraft_queue_depth",
+    "What waits in an actor's queue: the most within the last quarter of a second.",
+    ["actor", "queue"],
+    multiprocess_mode="livemax",
+)
+
+
+@cache
+def queue_depth(actor: str, queue: str) -> Peak:
+    """Of one queue of an actor, which only that actor sees."""
+    return Peak(_queue_depth.labels(actor, queue))
+
+
 client_connections = Level("zraft_client_connections", "Open connections of clients.", "livesum")
 _request_seconds = Histogram(
     "zraft_request_seconds",

@@ -13,7 +13,7 @@ from zraft.actors.launch import Launch, StopSignal, page_path
 from zraft.actors.logs import Log
 from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, Resolver, peers_of
 from zraft.actors.snapshot_source import SnapshotSource
-from zraft.actors.sockets import LOCAL_MESSAGES_MAX, Frames, Sockets, drain, poll, send
+from zraft.actors.sockets import LOCAL_MESSAGES_MAX, Frames, Sockets, drain, poll, send, taken
 from zraft.core.audit import Divergence
 from zraft.core.effects import Ignored, Send, ToStorage
 from zraft.core.replication import Effect, Message, PublishCommit, Refuse, Replication, ToElection
@@ -81,6 +81,8 @@ class ReplicationActor:
             self._do(self._core.tick(now))
             self._do(self._core.flush(now))
             self._source.keep(self._core.streamed())
+            metrics.queue_depth("replication", "messages").see(taken())
+            metrics.queue_depth("replication", "appends").see(self._core.in_flight)
             metrics.reporter.tick(now)
 
     def close(self) -> None:

@@ -25,6 +25,8 @@ RECONNECT_MS = (10, 100)
 
 Frames = list[bytes]
 
+_taken = 0
+
 
 class Sockets:
     """The context and the sockets of one actor; closing it closes them all without lingering."""
@@ -124,12 +126,25 @@ def send(socket: zmq.Socket[bytes], frames: Frames) -> bool:
 
 def drain(socket: zmq.Socket[bytes], most: int) -> Iterator[Frames]:
     """What has arrived, up to ``most`` messages, without blocking."""
+    global _taken
     for _ in range(most):
         try:
             frames = receive_frames(socket)
         except zmq.Again:
             return
+        _taken += 1
         yield frames
+
+
+def taken() -> int:
+    """How many messages this process has drained since this was asked last.
+
+    ZeroMQ does not tell the length of its queues. But an actor takes all that has come while it was busy, up to its
+    bounds, in its next turn: what a turn takes is what had queued up.
+    """
+    global _taken
+    count, _taken = _taken, 0
+    return count
 
 
 def poll(poller: zmq.Poller, seconds: float) -> dict[object, int]:

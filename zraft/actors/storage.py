@@ -21,7 +21,7 @@ from zraft.actors.logs import Log
 from zraft.actors.opening import open_for
 from zraft.actors.results import ResultLinks
 from zraft.actors.snapshots import Snapshots
-from zraft.actors.sockets import LOCAL_MESSAGES_MAX, PEER_MESSAGES_MAX, Frames, Sockets, drain, poll, send, tcp
+from zraft.actors.sockets import LOCAL_MESSAGES_MAX, PEER_MESSAGES_MAX, Frames, Sockets, drain, poll, send, taken, tcp
 from zraft.core.acceptor import Acceptor, Question, Reply
 from zraft.core.applier import Applier
 from zraft.core.effects import Ignored
@@ -115,6 +115,7 @@ class StorageActor:
             self._follow_members()
             self._publish()
             self._look_after_readers()
+            metrics.queue_depth("storage", "messages").see(taken())
             metrics.reporter.tick(clock())
         self._snapshots.close()
         self._stores.close_cleanly()

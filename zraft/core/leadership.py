@@ -8,6 +8,7 @@ from zraft.core.audit import Audit
 from zraft.core.membership import Membership
 from zraft.core.progress import Mode, Progress
 from zraft.core.quorum import Quorum
+from zraft.core.streaming import SnapshotStream
 from zraft.core.tail import Tail
 from zraft.protocol.codec import encode
 from zraft.protocol.entries import NO_ORIGIN, Configuration, EntryKind, Member, Origin, encode_entry
@@ -91,6 +92,10 @@ class Leadership:
     def is_left(self) -> bool:
         """Whether a committed configuration goes on without this leader ([D] 4.2.2)."""
         return self._me in self.leaving and self.membership.configuration.index <= self.commit
+
+    def streams(self) -> list[SnapshotStream]:
+        """The snapshots that are on their way."""
+        return [progress.stream for progress in self.progress.values() if progress.stream is not None]
 
     def healthy(self, now: float) -> set[int]:
         """Whose storage answered lately."""

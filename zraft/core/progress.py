@@ -84,6 +84,11 @@ class Progress:
         self._probing = False
         self._quiet_since = 0.0
 
+    @property
+    def in_flight(self) -> int:
+        """Appends that were sent and not answered."""
+        return len(self._inflights)
+
     def may_send(self) -> bool:
         """Whether an Append may leave now."""
         if self.mode is Mode.PROBE:

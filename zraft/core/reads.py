@@ -101,6 +101,12 @@ class Reads:
         self._number = first
         self._retry_at = 0.0
 
+    @property
+    def waiting(self) -> int:
+        """Reads that can't be answered yet: their index is not known, or not applied."""
+        asked = sum(len(group.reads) for group in self._asked.values())
+        return len(self._reads) + asked + sum(len(serve.reads) for serve in self._behind)
+
     def submit(self, read: Read | PeerRead) -> None:
         """Take in a read that passed the limits."""
         if isinstance(read, Read):

@@ -130,13 +130,18 @@ class Replication:
         if self._lead is None:
             return None
         lead = self._lead
-        streams = (stream.deadline() for stream in self._streams(lead))
+        streams = (stream.deadline() for stream in lead.streams())
         told = (progress.commit_deadline(lead.commit) for progress in lead.progress.values())
         return min(self._next_check, *streams, *told)
 
     def streamed(self) -> set[int]:
         """The indexes of the snapshots that are on their way to anybody."""
-        return {stream.snapshot.index for stream in self._streams(self._lead)} if self._lead else set()
+        return {stream.snapshot.index for stream in self._lead.streams()} if self._lead else set()
+
+    @property
+    def in_flight(self) -> int:
+        """Appends on their way to the storage that has most of them."""
+        return max(progress.in_flight for progress in self._lead.progress.values()) if self._lead else 0
 
     def step(self, message: Message, now: float, sender: int) -> list[Effect]:
         """One message; ``sender`` is the member whose storage answered."""
@@ -326,14 +331,11 @@ class Replication:
         return []
 
     def _keep(self, lead: Leadership, now: float) -> list[Effect]:
-        streams = self._streams(lead)
+        streams = lead.streams()
         if not streams or now < lead.keep_due:
             return []
         lead.keep_due = now + KEEP_SECONDS
         return [ToStorage(Keep(lead.term, min(stream.snapshot.index for stream in streams)))]
-
-    def _streams(self, lead: Leadership) -> list[SnapshotStream]:
-        return [progress.stream for progress in lead.progress.values() if progress.stream is not None]
 
     def _advance_commit(self, lead: Leadership, now: float) -> list[Effect]:
         """The commit rule ([R] 5.3, 5.4.2).

@@ -180,6 +180,18 @@ def test_a_dead_leader_is_no_leader_but_its_term_stays(metrics: NodeMetrics, run
     assert counted(metrics) == lasting | {"raft_current_term": 8.0}
 
 
+def test_a_queue_tells_its_peak_and_its_actor(metrics: NodeMetrics, run: Run) -> None:
+    pid = run("queue = queue_depth('storage', 'messages'); queue.see(3); queue.see(9); queue.see(2)")
+    run("queue = queue_depth('gateway', 'reads'); queue.see(4); reporter.flush(); queue.see(1)")
+    depth = {name: value for name, value in samples(metrics).items() if name.startswith("zraft_queue_depth")}
+    assert depth == {
+        'zraft_queue_depth{actor="storage",queue="messages"}': 9.0,
+        'zraft_queue_depth{actor="gateway",queue="reads"}': 1.0,  # since it was handed over
+    }
+    metrics.bury(pid)
+    assert 'zraft_queue_depth{actor="storage",queue="messages"}' not in samples(metrics)
+
+
 def test_a_crash_loop_does_not_fill_the_directory(metrics: NodeMetrics, run: Run, tmp_path: Path) -> None:
     for _ in range(3):
         metrics.bury(run("append_entries.inc()"))
