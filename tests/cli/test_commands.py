@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import Result
 
 from tests.cli.asking import Serve, ask, run
 from tests.wire.scripted import CLUSTER, ScriptedNode
@@ -26,6 +27,8 @@ from zraft.protocol.client import (
     Request,
     Response,
     StatusResult,
+    TransferLeadership,
+    TransferResult,
 )
 
 DONE = PutResult(success=True, error=None, index=7, revision=3, mod_revision=3)
@@ -96,6 +99,22 @@ def test_each_outcome_has_its_exit_code_and_one_line(
     assert result.stderr.startswith("zraft: ")
     assert says in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_only_a_node_that_leads_hands_over_itself(serve: Serve) -> None:
+    leading = ask_leader(serve(TransferResult("node-2", 8)), "transfer", "--from-self")
+    assert (leading.exit_code, leading.stdout, leading.stderr) == (0, "node-2 leads term 8\n", "")
+    refusal = ErrorResult("NotLeader", "this node does not lead")
+    following = serve(refusal)
+    result = ask_leader(following, "transfer", "--from-self")  # before a stop: nothing to do is no error
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", f"{following.endpoint} does not lead\n")
+    assert following.requests == [TransferLeadership("")]
+    assert ask_leader(serve(refusal), "transfer").exit_code == 3
+    assert ask_leader(serve(ErrorResult("Unavailable", "nobody is ready")), "transfer", "--from-self").exit_code == 3
+
+
+def ask_leader(node: ScriptedNode, *arguments: str) -> Result:
+    return run("leader", *arguments, "--endpoints", node.endpoint, "--timeout", "0.3")
 
 
 def test_a_write_without_an_answer_has_an_unknown_outcome() -> None:

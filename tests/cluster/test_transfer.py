@@ -5,7 +5,7 @@ import pytest
 from tests.cluster.load import Load
 from tests.cluster.running import follower, verify
 from tests.waiting import wait_until
-from zraft import Client, InvalidArgument, Unavailable, Unknown
+from zraft import Client, InvalidArgument, NotLeader, Unavailable, Unknown
 from zraft.cluster import LocalCluster
 
 pytestmark = pytest.mark.cluster
@@ -34,6 +34,15 @@ def test_the_leader_chooses_when_nobody_is_named(cluster: LocalCluster, client: 
     result = client.transfer_leadership()
     assert result.leader != before
     wait_until(lambda: cluster.leader() == result.leader, 10, "the others to know the new leader")
+
+
+def test_a_node_that_does_not_lead_hands_nothing_over(cluster: LocalCluster, client: Client) -> None:
+    leader, other = cluster.leader(), follower(cluster)
+    term = client.status().current_term
+    with pytest.raises(NotLeader):
+        client.transfer_leadership(endpoint=cluster.settings(other).client_endpoint())
+    assert (cluster.leader(), client.status().current_term) == (leader, term)
+    assert client.transfer_leadership(endpoint=cluster.settings(leader).client_endpoint()).leader != leader
 
 
 def test_a_stop_of_the_leader_under_load_costs_nobody_an_error(cluster: LocalCluster, load: Load) -> None:

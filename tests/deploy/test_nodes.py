@@ -18,6 +18,7 @@ from tests.deploy.documents import (
     text,
 )
 from zraft.actors.http import health
+from zraft.cli.leader import transfer
 from zraft.cli.node import node, settings_of
 from zraft.client.client import ENDPOINTS_VARIABLE
 from zraft.config import Settings
@@ -43,8 +44,10 @@ def compose_environment(name: str) -> dict[str, str]:
     return {key: re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value) for key, value in given.items()}
 
 
+FIRST = [f"zraft-{number}" for number in range(3)]
+LATER = "zraft-4"
 NODES = [
-    *((f"zraft-{number}", pod_environment(f"zraft-{number}")) for number in range(3)),
+    *((name, pod_environment(name)) for name in [*FIRST, LATER]),
     *((name, compose_environment(name)) for name in compose_nodes()),
 ]
 
@@ -54,17 +57,42 @@ def test_the_environment_is_a_node(name: str, environment: dict[str, str], monke
     given = image_environment() | environment
     variables = {key for key in given if key.startswith("ZRAFT_") and key != ENDPOINTS_VARIABLE}
     assert variables <= OPTIONS
-    for key, value in given.items():
-        monkeypatch.setenv(key, value)
-    values = node.make_context("node", []).params  # as `zraft node` reads them
-    settings = settings_of(values.pop("config"), values)
+    settings = settings_from(given, monkeypatch)
     assert settings.id == name
-    assert name in settings.peers
+    assert (name in settings.peers) == (name != LATER)
     assert set(settings.ports().values()) == PORTS  # the manifests name the default ports
     assert all(int(address.split(":")[1]) == settings.peer_port for address in settings.peers.values())
     assert settings.host == "0.0.0.0"
     # A container is stopped for up to a period of 100 ms when its CPU is used up: two of them make no election.
     assert settings.election_timeout_min_ms >= 2 * 100 + settings.heartbeat_ms
+
+
+def settings_from(given: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """As `zraft node` reads them."""
+    for key, value in given.items():
+        monkeypatch.setenv(key, value)
+    values = node.make_context("node", []).params
+    return settings_of(values.pop("config"), values)
+
+
+@pytest.mark.parametrize("name", [*FIRST, LATER])
+def test_a_pod_without_a_place_joins_the_first_members(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is new, or has lost its volume; they know then where it is, by a name that lasts."""
+    settings = settings_from(image_environment() | pod_environment(name), monkeypatch)
+    assert settings.join_endpoints() == tuple(f"{one}.zraft-peers:{settings.port}" for one in FIRST)
+    assert settings.peers.keys() == set(FIRST)
+    in_namespace = "" if name in FIRST else ".zraft.svc"
+    assert settings.peer_endpoint() == f"{name}.zraft-peers{in_namespace}:{settings.peer_port}"
+
+
+def test_a_pod_hands_over_before_it_is_stopped() -> None:
+    """By the command line that there is, to itself, and with time left for an orderly stop."""
+    program, *words = container(base())["lifecycle"]["preStop"]["exec"]["command"]
+    assert (program, words[:2]) == ("zraft", ["leader", "transfer"])
+    values = transfer.make_context("transfer", words[2:]).params
+    assert values["from_self"] is True
+    assert image_environment()[ENDPOINTS_VARIABLE] == f"127.0.0.1:{Settings().port}"
+    assert pod(base())["terminationGracePeriodSeconds"] > values["timeout"] + STOP_S + GATEWAY_STOP_S
 
 
 def test_all_nodes_have_the_same_shortest_time_out() -> None:

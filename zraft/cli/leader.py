@@ -8,6 +8,7 @@ from zraft.cli.connection import connect, connection_options
 from zraft.cli.manual import ManualGroup
 from zraft.cli.outcomes import REJECTED, UNAVAILABLE, UNKNOWN
 from zraft.cli.output import as_json, output_option
+from zraft.errors import NotLeader
 
 
 @click.group(cls=ManualGroup)
@@ -16,19 +17,34 @@ def leader() -> None:
 
 
 @leader.command(
-    examples=["zraft leader transfer", "zraft leader transfer node-2"],
+    examples=[
+        "zraft leader transfer",
+        "zraft leader transfer node-2",
+        "zraft leader transfer --from-self --endpoints 127.0.0.1:8080 # before that node is stopped",
+    ],
     ends=(UNAVAILABLE, UNKNOWN, REJECTED),
 )
 @click.argument("name", required=False)
+@click.option(
+    "--from-self",
+    is_flag=True,
+    help="Only if the node of the first endpoint leads. Else nothing is done, and that is no error.",
+)
 @output_option("text", "json", text="text: `node-2 leads term 8`; json: leader and term.")
 @connection_options
-def transfer(name: str | None, output: str, endpoints: tuple[str, ...] | None, timeout: float) -> None:
+def transfer(name: str | None, from_self: bool, output: str, endpoints: tuple[str, ...] | None, timeout: float) -> None:
     """Have the leader hand over to the member NAME, or to any that is ready; returns when a new one leads.
 
     No request fails for it: writes are held for the new leader. A node that is stopped (SIGTERM) hands over by itself.
     """
     with connect(endpoints, timeout) as client:
-        result = client.transfer_leadership(name)
+        try:
+            result = client.transfer_leadership(name, endpoint=client.endpoints[0] if from_self else None)
+        except NotLeader:
+            if not from_self:
+                raise
+            click.echo(f"{client.endpoints[0]} does not lead", err=True)
+            return
     if output == "text":
         click.echo(f"{result.leader} leads term {result.term}")
     else:

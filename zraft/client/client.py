@@ -205,7 +205,7 @@ class Client:
         """
         return self._run(Compact(revision, resume), CompactResult)
 
-    def transfer_leadership(self, to: str | None = None) -> TransferResult:
+    def transfer_leadership(self, to: str | None = None, *, endpoint: str | None = None) -> TransferResult:
         """Has the leader hand over, so that its node can be stopped without a pause; returns who leads now.
 
         Writes that are in flight are answered: the nodes hold them for the new leader. The leader waits for its
@@ -213,13 +213,16 @@ class Client:
 
         Args:
             to: the name of the member that shall lead; None: one that is ready.
+            endpoint: only if this node leads; it is asked once, and nobody else.
 
         Raises:
+            NotLeader: the node of ``endpoint`` does not lead.
             InvalidArgument: that member leads already, is a learner, or there is none of that name, or no other one.
             Unavailable: it does not answer.
             Unknown: nobody took over in time. The leader leads on; nothing else has changed.
         """
-        return self._run(TransferLeadership(to or ""), TransferResult)
+        only = "" if endpoint is None else endpoints_of([endpoint])[0]
+        return self._run(TransferLeadership(to or ""), TransferResult, only)
 
     def pipeline(self) -> Pipeline:
         """A queue of operations that are in flight together, each with an outcome of its own: faster than one by one.
