@@ -32,12 +32,13 @@ build: $(VENV)/.test ## sdist and wheel, in dist/
 	rm -rf build dist
 	$(BIN)/python -m build
 
-docker-build: build ## the container image zraft:latest, of that wheel and those of what it needs (docker)
+docker-build: build ## the images zraft:latest and zraft-chaos:latest, of that wheel and those of what they need (docker)
 	rm -rf dist/image
 	$(BIN)/python -m pip download --quiet --dest dist/image --python-version $(IMAGE_PYTHON) --implementation cp \
-	    --only-binary :all: $(IMAGE_PLATFORMS) dist/*.whl dumb-init
+	    --only-binary :all: $(IMAGE_PLATFORMS) dist/*.whl dumb-init docker
 	docker build --tag zraft:latest --file compose/Dockerfile --build-arg PYTHON_VERSION=$(IMAGE_PYTHON) \
 	    --build-arg VERSION=$(VERSION) .
+	docker build --tag zraft-chaos:latest --file compose/chaos.Dockerfile --build-arg PYTHON_VERSION=$(IMAGE_PYTHON) .
 
 run: $(VENV)/.runtime ## one node in the foreground: clients on port 8080, HTTP on 9090
 	$(BIN)/zraft node $(ARGS)

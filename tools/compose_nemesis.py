@@ -1,16 +1,20 @@
 """Faults for a cluster of containers: kills, pauses and disconnects nodes of a compose project, and repairs them again.
 
-    zraft verify --seconds 600 --endpoints 127.0.0.1:8081,127.0.0.1:8082,127.0.0.1:8083 &
-    python -m tools.compose_nemesis --minutes 10
+    python -m tools.compose_nemesis --minutes 10 --endpoints 127.0.0.1:8081,127.0.0.1:8082,127.0.0.1:8083
 
-Needs a Docker engine, and the package docker (``pip install 'zraft[tools]'``). It decides nothing about what is right:
-``zraft verify`` beside it does. It never has more than a minority of the nodes out at once, so service must go on.
+Needs a Docker engine, and the package docker (``pip install 'zraft[tools]'``); the profile ``chaos`` of the compose
+file runs it in a container. It decides nothing about what is right: ``zraft verify`` does, which is started beside it
+for ``--endpoints`` and whose exit code it ends with. It never has more than a minority of the nodes out at once, so
+service must go on.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -100,6 +104,12 @@ class Nemesis:
         self.struck = 0
         """Faults so far."""
 
+    def rage(self, seconds: float) -> None:
+        """Rounds for so long; all is repaired then, so that what was acknowledged can be read back."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.round()
+
     def round(self) -> None:
         """One fault to one node or, of five and more, to several, and its repair."""
         rng = self._rng
@@ -124,6 +134,22 @@ class Nemesis:
         self._sleep(rng.uniform(*CALM_S))
 
 
+def checked_load(
+    endpoints: Sequence[str], seconds: float, history: str, output: int | None = None
+) -> subprocess.Popen[str]:
+    """``zraft verify``, for so long: its last line is the verdict, and its exit code 0 when nothing was wrong.
+
+    Args:
+        endpoints: of the nodes' clients.
+        seconds: of load; it takes a little longer.
+        history: the file for all that was asked and answered.
+        output: where its standard output goes, as ``subprocess`` has it.
+    """
+    command = [sys.executable, "-m", "zraft.cli", "verify", "--seconds", str(seconds), "--clients", "4"]
+    options = ["--output", history, "--endpoints", ",".join(endpoints)]
+    return subprocess.Popen([*command, *options], stdout=output, text=True)
+
+
 def main() -> None:
     """The command line."""
     import docker  # only here: nobody else needs an engine
@@ -134,6 +160,10 @@ def main() -> None:
     parser.add_argument("--network", default="", help="the network between the nodes; default: <project>_default")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
+    parser.add_argument(
+        "--endpoints", default="", help="where clients connect; default: no load, somebody else's is judged"
+    )
+    parser.add_argument("--history", default="zraft-history.jsonl", help="file for what zraft verify was answered")
     options = parser.parse_args()
     engine = docker.from_env()
     found = engine.containers.list(filters={"label": f"{PROJECT_LABEL}={options.project}"})
@@ -146,10 +176,20 @@ def main() -> None:
     network = ServiceNetwork(engine.networks.get(options.network or f"{options.project}_default"))
     print(f"seed {options.seed}, nodes {', '.join(one.name for one in nodes)}", flush=True)
     nemesis = Nemesis(nodes, network, random.Random(options.seed), refusal=docker.errors.APIError)
-    end = time.monotonic() + 60 * options.minutes
-    while time.monotonic() < end:
-        nemesis.round()
-    print(f"faults={nemesis.struck}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # by way of the repair
+    seconds = 60 * options.minutes
+    if not options.endpoints:
+        nemesis.rage(seconds)
+        print(f"faults={nemesis.struck}")
+        return
+    with checked_load(options.endpoints.split(","), seconds, options.history) as load:
+        try:
+            nemesis.rage(seconds)
+            load.wait()
+        finally:
+            load.terminate()
+    print(f"faults={nemesis.struck}", flush=True)
+    sys.exit(load.returncode)
 
 
 if __name__ == "__main__":

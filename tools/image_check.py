@@ -25,7 +25,7 @@ from typing import Any
 
 import yaml
 
-from tools.compose_nemesis import Nemesis, ServiceNetwork
+from tools.compose_nemesis import Nemesis, ServiceNetwork, checked_load
 from zraft import Client
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,9 +63,7 @@ def compose(*arguments: str) -> None:
 @contextlib.contextmanager
 def judged_load(seconds: float) -> Iterator[subprocess.Popen[str]]:
     """``zraft verify`` beside what is done meanwhile; it must find nothing wrong."""
-    command = [sys.executable, "-m", "zraft.cli", "verify", "--seconds", str(seconds), "--clients", "4"]
-    options = ["--output", "/dev/null", "--endpoints", ",".join(ENDPOINTS)]
-    with subprocess.Popen([*command, *options], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with checked_load(ENDPOINTS, seconds, "/dev/null", subprocess.PIPE) as process:
         yield process
         told, _ = process.communicate()
     require(told.strip().splitlines()[-1], process.returncode == 0)
@@ -74,9 +72,8 @@ def judged_load(seconds: float) -> Iterator[subprocess.Popen[str]]:
 def faults(containers: list[Any], network: Any, seed: int, refusal: type[Exception]) -> None:
     """Faults to containers under a judged load."""
     nemesis = Nemesis(containers, ServiceNetwork(network), random.Random(seed), refusal=refusal)
-    with judged_load(FAULTS_S) as load:
-        while load.poll() is None:
-            nemesis.round()
+    with judged_load(FAULTS_S):
+        nemesis.rage(FAULTS_S)
     require(f"{nemesis.struck} faults to containers", nemesis.struck > 2)
 
 
