@@ -4,7 +4,8 @@
    ``zraft verify`` judges what was answered.
 2. Each is stopped under load: in order, in time, with exit code 0, its state closed.
 3. Pods as the overlay ``try`` has them, with its environment, user and read-only root, under the names that a
-   StatefulSet gives; one of them comes back with another address.
+   StatefulSet gives; one of them comes back with another address. What a scale-up, a scale-down, a lost volume and the
+   hook before a stop come to there.
 
 Needs an engine with Compose, kubectl, the image zraft:latest, and the package docker (``pip install 'zraft[tools]'``).
 Where the engine has a network of its own, run it in there. It makes the compose project zraft-check and removes it.
@@ -13,6 +14,7 @@ Where the engine has a network of its own, run it in there. It makes the compose
 from __future__ import annotations
 
 import contextlib
+import json
 import random
 import re
 import subprocess
@@ -158,6 +160,88 @@ def pods(engine: Any, spec: dict[str, Any]) -> None:
     wait_for("it has what was written without it", lambda: _serializable(back) == b"again")
     wait_for("it serves", lambda: run_in(back, "get", "greeting"))
     wait_for("the others find it", lambda: first.exec_run(["zraft", "status"]).output.count(b"silent") == 0)
+    lost_volume(engine, network, containers, spec)
+    scaled(engine, network, containers, spec)
+    hooks(list(containers.values()), spec)
+
+
+def lost_volume(engine: Any, network: Any, containers: dict[str, Any], spec: dict[str, Any]) -> None:
+    """The pod whose volume is gone waits, alive, for one command, and comes back by itself then."""
+    first, name = containers["zraft-0"], "zraft-2"
+    containers[name].remove(force=True)
+    engine.volumes.get(f"{PROJECT}-{name}").remove()
+    back = containers[name] = pod(engine, network, name, spec)
+    wait_for("a pod without its volume says what to do", lambda: f"zraft member remove {name}" in _health(back))
+    require("it is to be started again by nobody", _answers(back, "/health/live"))
+    require("one command", run_in(first, "member", "remove", name))
+    wait_for("it is a voter again", lambda: _voters(first) == {"zraft-0", "zraft-1", name})
+    wait_for("it serves", lambda: _answers(back, "/health/ready"))
+    wait_for("it has all that was written", lambda: _serializable(back) == b"again")
+
+
+def scaled(engine: Any, network: Any, containers: dict[str, Any], spec: dict[str, Any]) -> None:
+    """Two more pods, and two less."""
+    first, more = containers["zraft-0"], ("zraft-3", "zraft-4")
+    for name in more:
+        containers[name] = pod(engine, network, name, spec)
+    wait_for("five voters by five pods", lambda: len(_voters(first)) == len(containers))
+    for name in more:
+        containers[name].restart(timeout=GRACE_S)
+        wait_for(
+            f"{name} is started again as the member that it is", partial(_answers, containers[name], "/health/ready")
+        )
+    require("five voters still", len(_voters(first)) == len(containers))
+    for name in reversed(more):
+        require(f"{name} is removed", run_in(first, "member", "remove", name))
+        wait_for("it says so", partial(_says, containers[name], "it was removed from the cluster"))
+        containers.pop(name).remove(force=True)
+    require("three voters are left", _voters(first) == set(containers))
+    require("they write", run_in(first, "put", "greeting", "three"))
+
+
+def hooks(containers: list[Any], spec: dict[str, Any]) -> None:
+    """The command before a stop: in the leader's pod it hands over, elsewhere it does nothing."""
+    (one,) = spec["containers"]
+    command = one["lifecycle"]["preStop"]["exec"]["command"]
+    before = _leader(containers[0])
+    for container in sorted(containers, key=lambda container: container.name.endswith(before)):  # the leader last
+        told = _leader(containers[0])
+        code, output = container.exec_run(command)
+        require(f"{container.name} before its stop: {output.decode().strip()}", code == 0)
+        changed = _leader(containers[0]) != told
+        require("the leader has handed over, nobody else", changed == container.name.endswith(told))
+
+
+def _leader(container: Any) -> str:
+    statuses = json.loads(container.exec_run(["zraft", "status", "--output", "json"]).output)
+    found: str = statuses["leader_id"]
+    return found
+
+
+def _voters(container: Any) -> set[str]:
+    listed = container.exec_run(["zraft", "member", "list", "--output", "json"])
+    members = json.loads(listed.output)["members"] if listed.exit_code == 0 else []
+    return {member["name"] for member in members if member["role"] == "voter"}
+
+
+def _health(container: Any) -> str:
+    """What /health tells within the container, whatever its status code."""
+    script = (
+        "import http.client as h; c = h.HTTPConnection('127.0.0.1', 9090, timeout=5); c.request('GET', '/health'); "
+        "print(c.getresponse().read().decode())"
+    )
+    output: bytes = container.exec_run(["python3", "-c", script]).output
+    return output.decode()
+
+
+def _says(container: Any, text: str) -> bool:
+    return text in _health(container)
+
+
+def _answers(container: Any, path: str) -> bool:
+    """Whether an HTTP resource answers within the container that all is well."""
+    script = f"import urllib.request as r; r.urlopen('http://127.0.0.1:9090{path}', timeout=5)"
+    return bool(container.exec_run(["python3", "-c", script]).exit_code == 0)
 
 
 def _serializable(container: Any) -> bytes:
