@@ -101,6 +101,11 @@ def test_each_outcome_has_its_exit_code_and_one_line(
     assert result.stderr.count("\n") == 1
 
 
+def test_a_node_is_not_replaced_by_itself() -> None:
+    result = run("member", "replace", "node-2", "node-2", "10.0.0.2:7080")
+    assert (result.exit_code, "run zraft member remove node-2" in result.stderr) == (2, True)
+
+
 def test_only_a_node_that_leads_hands_over_itself(serve: Serve) -> None:
     leading = ask_leader(serve(TransferResult("node-2", 8)), "transfer", "--from-self")
     assert (leading.exit_code, leading.stdout, leading.stderr) == (0, "node-2 leads term 8\n", "")

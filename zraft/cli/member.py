@@ -114,6 +114,11 @@ def replace(
     It may be repeated at any point. Where OLD is the dead one of three, the other two and NEW stay a majority all the
     time.
     """
+    if old == new:
+        raise click.UsageError(
+            f"a node that has lost its disk and keeps its name takes its own place: run zraft member remove {old}, and "
+            "it joins by itself, if it was started with --join"
+        )
     with connect(endpoints, timeout) as client:
         deadline = time.monotonic() + within
         _wait(client, new, within, lambda found: found is not None, "has not announced itself")

@@ -94,26 +94,13 @@ def test_one_round_serves_all_that_wait(reads: Reads) -> None:
     assert reads.on_round(round_answer(1, 5), COMMIT, 0.1) == [Serve(9, (read("a"), read("b"), read("c")))]
 
 
-def test_reads_wait_until_their_index_is_known_and_applied(reads: Reads) -> None:
-    reads.submit(read("a"))
-    assert reads.waiting == 1
-    reads.flush(LEADING, COMMIT, 1.0)
-    reads.submit(read("b"))
-    assert reads.waiting == 2
-    (serve,) = reads.on_round(round_answer(1, 5), COMMIT, 1.1)
-    assert reads.waiting == 1
-    assert isinstance(serve, Serve)
-    reads.behind(serve)
-    assert reads.waiting == 2
-    reads.on_applied(serve.index)
-    assert reads.waiting == 1
-
-
 def test_a_read_never_joins_a_round_that_was_asked_for_before_it_came(reads: Reads) -> None:  # traps 40, 41
     reads.submit(read("a"))
     reads.flush(LEADING, COMMIT, 0.0)
     reads.submit(read("b"))
+    assert reads.waiting == 2
     assert reads.on_round(round_answer(1, 5), COMMIT, 0.1) == [Serve(9, (read("a"),))]
+    assert reads.waiting == 1
     assert reads.flush(LEADING, COMMIT, 0.1) == [ask_election(2)]
 
 
@@ -342,6 +329,7 @@ def test_a_peers_question_is_refused_when_the_leader_has_fallen(reads: Reads) ->
 def test_a_read_waits_until_its_index_is_applied(reads: Reads) -> None:
     assert reads.behind(Serve(9, (read("a"),))) == 9
     assert reads.behind(Serve(12, (read("b"),))) == 12
+    assert reads.waiting == 2
     assert reads.on_applied(8) == []
     assert reads.on_applied(9) == [Serve(9, (read("a"),))]
     assert reads.on_applied(20) == [Serve(12, (read("b"),))]
