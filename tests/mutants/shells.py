@@ -65,6 +65,14 @@ MUTANTS = (
         test=FORMING,
     ),
     Mutant(
+        "joins what is only forming",
+        "a node of the list joins only a cluster that has formed without it (trap 36)",
+        FORMATION,
+        "holds_nothing and hello.formed and not",
+        "holds_nothing and hello.record and not",
+        test="tests/unit/core/test_formation.py",
+    ),
+    Mutant(
         "a second record",
         "the index-0 record is stored once in a life (trap 36)",
         "core/acceptor.py",
