@@ -84,7 +84,7 @@ image-check: $(VENV)/.test ## zraft:latest on a real engine: faults and stops un
 	$(BIN)/python -m tools.image_check
 
 dashboard-check: $(VENV)/.runtime ## every panel of the dashboard on a real Prometheus, cluster, load and election (prometheus)
-	$(BIN)/python -m tools.dashboard
+	$(BIN)/python -m tools.dashboard $(ARGS)
 
 deploy: ## zraft in the Kubernetes cluster of the current context, by OVERLAY, in the namespace zraft (kubectl)
 	kubectl create namespace zraft --dry-run=client --output yaml | kubectl apply --filename -

@@ -2,6 +2,7 @@
 
 A real Prometheus scrapes a real cluster of three nodes under load, whose leader is killed and comes back. Then each
 query of each panel must return numbers, with the labels that its legend names, and each alert rule must evaluate.
+``--picture FILE.svg`` draws what they returned, to be looked at.
 
 Needs prometheus on the path (Debian: ``apt-get install prometheus``).
 """
@@ -26,6 +27,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tools.dashboard_picture import Series, picture
 from zraft.bench import Load, measure
 from zraft.cluster import LocalCluster, Ports
 
@@ -66,9 +68,13 @@ def queries(dashboard: dict[str, Any]) -> list[Query]:
 
 
 def _query(panel: str, expression: str, legend: str) -> Query:
+    return Query(panel, _filled(expression), frozenset(re.findall(r"{{(\w+)}}", legend)))
+
+
+def _filled(expression: str) -> str:
     for variable, value in VARIABLES.items():
         expression = expression.replace(variable, value)
-    return Query(panel, expression, frozenset(re.findall(r"{{(\w+)}}", legend)))
+    return expression
 
 
 class Prometheus:
@@ -141,6 +147,16 @@ def stir(cluster: LocalCluster) -> None:
     thread.join()
 
 
+def draw(prometheus: Prometheus, span: tuple[float, float]) -> str:
+    """The dashboard with what was measured within ``span``, as an SVG file."""
+
+    def series(expression: str) -> list[Series]:
+        answer = prometheus.ask("query_range", query=_filled(expression), start=span[0], end=span[1], step=STEP_S)
+        return [(one["metric"], [(float(at), float(value)) for at, value in one["values"]]) for one in answer["result"]]
+
+    return picture(json.loads(DASHBOARD.read_text(encoding="utf-8")), series, span)
+
+
 def numbers(prometheus: Prometheus, query: Query, began: float) -> tuple[list[float], set[str]]:
     """All finite values of a query since ``began``, and the labels that all of its series have."""
     answer = prometheus.ask("query_range", query=query.expression, start=began, end=time.time(), step=STEP_S)
@@ -167,7 +183,9 @@ def check(prometheus: Prometheus, began: float) -> list[str]:
 
 def main() -> None:
     """Starts all of it, checks, and stops it; exit code 1 when something shows nothing."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--picture", type=Path, metavar="FILE.svg", help="draw what the panels show")
+    options = parser.parse_args()
     if not shutil.which("prometheus"):
         sys.exit("prometheus is not on the path: apt-get install prometheus")
     with tempfile.TemporaryDirectory(prefix="zraft-dashboard-") as name:
@@ -181,6 +199,8 @@ def main() -> None:
                 stir(cluster)
                 wait_for("Prometheus to see all nodes again", server.is_ready)
                 wrong = check(server, began)
+                if options.picture:
+                    options.picture.write_text(draw(server, (began, time.time())), encoding="utf-8")
         finally:
             cluster.down()
     count = len(queries(json.loads(DASHBOARD.read_text(encoding="utf-8"))))

@@ -9,6 +9,7 @@ import pytest
 from tests.waiting import wait_until
 from zraft.actors.http import CONNECTIONS_MAX, Answer, HttpServer, as_json, health
 from zraft.actors.logs import Log
+from zraft.errors import ConfigurationError
 
 
 class Ports:
@@ -113,5 +114,5 @@ def test_idle_connections_keep_no_request_out(port: int) -> None:
 
 
 def test_a_taken_port_is_told_at_once(port: int) -> None:
-    with pytest.raises(OSError, match="in use"):
+    with pytest.raises(ConfigurationError, match="in use"):
         HttpServer("127.0.0.1", port, {}, Log("node-1", "supervisor"))
