@@ -27,7 +27,7 @@ def test_each_panel_shows_what_its_queries_return() -> None:
         text = xml.tostring(panel, encoding="unicode")
         is_row = "<ns0:rect" not in text
         assert "no data" not in text, title
-        assert is_row or re.search(r"polyline|tspan|font-size=.16.|green 2", text), title
+        assert is_row or re.search(r"polyline|tspan|font-size=.16.|leader|ready", text), title
 
 
 def test_a_panel_without_data_says_so() -> None:
@@ -36,8 +36,19 @@ def test_a_panel_without_data_says_so() -> None:
     assert "Cluster health" not in said  # a row
 
 
+def test_a_line_breaks_where_values_are_missing() -> None:
+    lines = dict(panels([(LABELS, [(100.0, 1.0), (101.0, 2.0), (109.0, 1.0)])]))["Requests"]
+    assert len([one for one in lines if one.tag.endswith("polyline")]) == 2
+
+
+def test_a_series_that_has_ended_is_no_newest_value() -> None:
+    ended, lasting = [(100.0, 1.0)], [(100.0, 2.0), (110.0, 3.0)]
+    term = dict(panels([({}, ended), ({}, lasting)]))["Space"]
+    assert [one.text for one in term if one.get("font-size") == "16"] == ["level 3"]
+
+
 def test_states_are_bars_and_gaps_stay_gaps() -> None:
     points = [(100.0, 0.0), (101.0, 2.0), (109.0, 1.0)]
     bars = dict(panels([(LABELS, points)]))["Node states"]
-    assert [one.get("fill") for one in bars if one.get("fill", "").startswith("#")] == ["#3274d9", "#299c46", "#e0752d"]
+    assert [one.get("fill") for one in bars if one.tag.endswith("rect")][1:] == ["blue", "green", "orange"]
     assert "node-&lt;1&gt;" in xml.tostring(bars, encoding="unicode")
