@@ -258,8 +258,8 @@ MUTANTS = (
         "told before it is on the page",
         "S10: the commit index is on the page before anybody is told",
         REPLICATION,
-        "        self._trim(lead)\n        return effects\n",
-        "        self._trim(lead)\n        return effects[::-1]\n",
+        "        lead.trim(TAIL_BYTES_MAX)\n        return effects\n",
+        "        lead.trim(TAIL_BYTES_MAX)\n        return effects[::-1]\n",
     ),
     Mutant(
         "results before the state is published",

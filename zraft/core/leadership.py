@@ -93,6 +93,11 @@ class Leadership:
         """Whether a committed configuration goes on without this leader ([D] 4.2.2)."""
         return self._me in self.leaving and self.membership.configuration.index <= self.commit
 
+    def trim(self, bytes_max: int) -> None:
+        """Keep no entry in memory that nobody lacks; and not more than so many bytes of what the own log has."""
+        needed = min(progress.match for progress in self.progress.values()) + 1
+        self.tail.cut(needed, self.progress[self._me].match + 1, bytes_max)
+
     def streams(self) -> list[SnapshotStream]:
         """The snapshots that are on their way."""
         return [progress.stream for progress in self.progress.values() if progress.stream is not None]

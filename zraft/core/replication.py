@@ -313,7 +313,7 @@ class Replication:
         effects += self._keep(lead, now)
         ready = lead.takes_over()
         effects += [ToElection(ready)] if ready else []
-        self._trim(lead)
+        lead.trim(TAIL_BYTES_MAX)
         return effects
 
     def _on_cut(self, message: ReadAnswer, progress: Progress, now: float) -> list[Effect]:
@@ -391,10 +391,6 @@ class Replication:
 
     def _to(self, member: int, message: Append | Commit | Diverged) -> Effect:
         return ToStorage(message) if member == self.me else Send(member, message)
-
-    def _trim(self, lead: Leadership) -> None:
-        needed = min(progress.match for progress in lead.progress.values()) + 1
-        lead.tail.cut(needed, lead.progress[self.me].match + 1, TAIL_BYTES_MAX)
 
 
 def _refuse(origin: Origin, code: str, message: str) -> Refuse:
