@@ -19,7 +19,7 @@ from zraft.errors import (
     ZraftError,
 )
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "Client",

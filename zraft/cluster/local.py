@@ -70,6 +70,9 @@ class LocalCluster:
         ports: where their ports begin.
         options: further settings, the same for every node.
 
+    Attributes:
+        source: the folder from which the next node that starts imports zraft: the same zraft as this one.
+
     Raises:
         ConfigurationError: a setting is out of its bounds.
     """
@@ -83,6 +86,7 @@ class LocalCluster:
         options: Mapping[str, Any] | None = None,
     ) -> None:
         self.directory = directory.resolve()
+        self.source = Path(zraft.__file__).parents[1]
         ports = ports or Ports()
         peers = {f"node-{i}": f"{HOST}:{ports.peer + 10 * i}" for i in range(1, nodes + 1)}
         each = (
@@ -312,8 +316,7 @@ class LocalCluster:
 
     def _start(self, name: str) -> None:
         settings = self.settings(name)
-        # The same zraft as this one, wherever it was imported from.
-        path = os.pathsep.join(filter(None, (str(Path(zraft.__file__).parents[1]), os.environ.get("PYTHONPATH"))))
+        path = os.pathsep.join(filter(None, (str(self.source), os.environ.get("PYTHONPATH"))))
         command = [sys.executable, "-P", "-m", "zraft.cli", "node", *_flags(settings)]
         processes = NodeProcesses.start(command, self.log_path(name), {**os.environ, "PYTHONPATH": path})
         node = _Node(settings, str(runtime_directory(settings.data_path())), processes)

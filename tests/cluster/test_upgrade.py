@@ -1,0 +1,114 @@
+"""From the release before to this version, node by node, under load of clients of either: nobody notices."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.load import Load
+from tests.cluster.nodes import ROOT
+from tests.cluster.running import free_ports, own_runtime, replicas
+from zraft import Client
+from zraft.cluster import LocalCluster
+from zraft.core.records import APPLIED, AppliedState, read_applied
+from zraft.store.directory import DataDirectory
+from zraft.store.log import LmdbLog
+from zraft.store.state import LmdbState
+
+pytestmark = pytest.mark.cluster
+
+BEFORE = ("v0.1.0", "c072e6eabc65fc0b2cd9f601495ad1a5628d1a38")
+"""The release before: its tag, and its commit, since a clone need not have the tags."""
+NODES = 3
+MAP_BYTES = 1 << 30
+LOAD_OF_BEFORE = """
+import json, sys
+from zraft.verify import CheckedLoad, LoadSettings, check
+load = CheckedLoad(LoadSettings(endpoints=tuple(sys.argv[1:]), prefix="before/", clients=2))
+with load:
+    sys.stdin.read()
+load.read_back()
+errors = [operation.error for operation in load.history if operation.error]
+violations = [violation.what for violation in check(load.history).violations]
+print(json.dumps([any(load.acknowledged), errors, violations]))
+"""
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the zraft of the release before; what it needs is what this one needs."""
+    folder = tmp_path_factory.mktemp("before")
+    for name in BEFORE if shutil.which("git") else ():
+        archive = folder / "zraft.tar"
+        command = ["git", "-C", str(ROOT), "archive", f"--output={archive}", name, "zraft"]
+        if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+            shutil.unpack_archive(archive, folder, filter="data")
+            return folder
+    pytest.skip(f"there is no {BEFORE[0]} (commit {BEFORE[1]}) to upgrade from: no git, or not the whole history")
+
+
+@contextlib.contextmanager
+def load_of(source: Path, cluster: LocalCluster) -> Iterator[None]:
+    """The checked load of another version while the context lasts; its clients must see no error."""
+    command = [sys.executable, "-P", "-c", LOAD_OF_BEFORE, *cluster.endpoints()]
+    environment = {**os.environ, "PYTHONPATH": str(source)}
+    with subprocess.Popen(
+        command, cwd=source, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield
+        told, _ = process.communicate(timeout=60)
+    assert json.loads(told) == [True, [], []]
+
+
+def state_of(cluster: LocalCluster, name: str) -> AppliedState:
+    """What the state of a node that is down says of itself, its digest among it."""
+    directory = DataDirectory(cluster.settings(name).data_path())
+    log = LmdbLog(directory.log_path, 1, MAP_BYTES, create=False)
+    state = LmdbState(directory.state_path(log.generation), MAP_BYTES)
+    try:
+        return read_applied(state.meta(APPLIED))
+    finally:
+        state.abort()
+        state.close()
+        log.close()
+
+
+def test_a_rolling_upgrade_under_load_costs_nobody_an_error(before: Path, tmp_path: Path) -> None:
+    with own_runtime():
+        cluster = LocalCluster(tmp_path, NODES, ports=free_ports())
+        cluster.source, now = before, cluster.source
+        cluster.up()
+        load = Load(cluster.endpoints())
+        try:
+            with load_of(before, cluster), load, Client(cluster.endpoints(), timeout=10) as client:
+                # Under a leader of the old version; and back again, as long as not all are upgraded.
+                first, second = cluster.leader(), next(name for name in cluster.names if name != cluster.leader())
+                for source in (now, before):
+                    cluster.source = source
+                    cluster.restart(first)
+                    load.wait_for_progress()
+                cluster.source = now
+                cluster.restart(second)
+                load.wait_for_progress()
+                # Under a leader of the new one.
+                client.transfer_leadership(second)
+                load.wait_for_progress()
+                for name in cluster.names:
+                    if name != second:
+                        cluster.restart(name)
+                        load.wait_for_progress()
+            assert [operation.error for operation in load.history if operation.error] == []
+            load.verify()
+            contents, *others = replicas(cluster)
+            assert contents
+            assert all(other == contents for other in others)
+        finally:
+            cluster.down()
+        state, *others_states = (state_of(cluster, name) for name in cluster.names)
+        assert all(other == state for other in others_states)
