@@ -32,6 +32,7 @@ from zraft.core.lease import PublishLease
 from zraft.core.replication import Effect as ReplicationEffect, PublishCommit, Refuse, Replication, ToElection
 from zraft.core.roles import LEADER, Effect as ElectionEffect, PublishRole, Timing
 from zraft.core.streaming import SendChunk
+from zraft.core.versions import FIRST
 from zraft.protocol.entries import ClusterRecord, EntryId, EntryKind, Member, Origin, encode_entry
 from zraft.protocol.local import Keep, LeaseGroup, Ping, Propose, ReadAnswer, TransferRequest
 from zraft.protocol.peer import Append, AppendAnswer, Commit, InstallAnswer, InstallSnapshot, SnapshotId
@@ -59,7 +60,7 @@ class Player:
         timing = Timing(HEARTBEAT, SHORTEST, LONGEST, stall_limit=1e9, lease=stage.lease)
         self.acceptor = Acceptor(self.log, applied)
         self.installation = Installation()
-        self.replication = Replication(self.id, (stage.window, 32 << 20))
+        self.replication = Replication(self.id, (stage.window, 32 << 20), supported=FIRST)  # no script tells of it
         self.election = Election(self.id, self.acceptor.status(), timing, started, stage.now, lambda: 0.5)
         self.election.tick(stage.now)  # the first pings; the next ones are due much later than any script ends
         self.waiting: deque[tuple[object, int]] = deque()

@@ -244,6 +244,7 @@ snapshot_seconds = Histogram(
     buckets=(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0),
 )
 snapshot_failures = Count("zraft_snapshot_failures_total", "Snapshots that could not be made.")
+cluster_version = Level("zraft_cluster_version", "By whose rules entries are applied: raised by upgrades.", "livemax")
 space_level = Level("zraft_space_level", "0 enough, 1 nothing that grows is taken, 2 no writes are.", "livemax")
 log_bytes = Level("zraft_log_bytes", "Bytes of the log that are in use; its file may be larger.", "livemax")
 state_bytes = Level("zraft_state_bytes", "Bytes of the state that are in use; its file may be larger.", "livemax")

@@ -18,6 +18,7 @@ from zraft.core.audit import Divergence
 from zraft.core.effects import Ignored, Send, ToStorage
 from zraft.core.replication import Effect, Message, PublishCommit, Refuse, Replication, ToElection
 from zraft.core.streaming import SendChunk
+from zraft.core.versions import LeftBehind
 from zraft.errors import CorruptSnapshot, ProtocolError
 from zraft.protocol import codec
 from zraft.protocol.entries import Configuration, Member
@@ -178,6 +179,8 @@ class ReplicationActor:
                     send(self._election, [self._local, codec.encode(effect.message)])
                 case Divergence():
                     self._alarm(effect)
+                case LeftBehind():
+                    self._tell_of(effect)
                 case Ignored():
                     pass
 
@@ -190,6 +193,12 @@ class ReplicationActor:
             return
         differ = [self._name_of(member) for member in found.members]
         self._log.error("replicas differ from the majority", index=found.index, differ=differ, digests=digests)
+
+    def _tell_of(self, left: LeftBehind) -> None:
+        """A member gets no more entries: only an operator can help, and the member's old code can't even say so."""
+        name, known = self._name_of(left.member), f"cluster version {left.announced}"
+        text = f"{name} is left behind: what comes next needs cluster version {left.needed}, and it knows only {known}"
+        self._log.every(10, f"{text}. Upgrade zraft on {name}")
 
     def _name_of(self, member: int) -> str:
         return self._identity.name_of(member) if self._identity else f"{member:016x}"

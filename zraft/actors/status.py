@@ -8,6 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from zraft.config import Settings
+from zraft.core.versions import SUPPORTED
 from zraft.protocol import codec
 from zraft.protocol.client import (
     ClusterStatus,
@@ -35,7 +36,8 @@ def from_page(
     if isinstance(request, ClusterStatus):
         return cluster_status(page, settings, client_endpoints)
     identity = _load(page, Group.IDENTITY, IdentityGroup) if isinstance(request, ListMembers) else None
-    return member_list(identity, settings, client_endpoints) if identity else None
+    storage = _load(page, Group.STORAGE, StorageGroup) or _NO_STORAGE
+    return member_list(identity, settings, client_endpoints, storage.cluster_version) if identity else None
 
 
 def cluster_status(page: Page, settings: Settings, client_endpoints: Mapping[str, str]) -> StatusResult:
@@ -86,10 +88,14 @@ def cluster_status(page: Page, settings: Settings, client_endpoints: Mapping[str
         snapshots_bytes=storage.holdings.snapshots_bytes,
         installing_held_bytes=storage.holdings.installing_held_bytes,
         installing_bytes=storage.holdings.installing_bytes,
+        cluster_version=storage.cluster_version,
+        supported_version=SUPPORTED,
     )
 
 
-def member_list(identity: IdentityGroup, settings: Settings, client_endpoints: Mapping[str, str]) -> MembersResult:
+def member_list(
+    identity: IdentityGroup, settings: Settings, client_endpoints: Mapping[str, str], cluster_version: int
+) -> MembersResult:
     """The members as this node knows them, each with an address if it was ever told one."""
     known = settings.member_addresses() | identity.configuration.addresses()
     members = tuple(
@@ -97,7 +103,7 @@ def member_list(identity: IdentityGroup, settings: Settings, client_endpoints: M
         for one in identity.configuration.members
     )
     record = codec.encode(identity.record) if identity.record else b""
-    return MembersResult(identity.configuration.index, members, record)
+    return MembersResult(identity.configuration.index, members, record, cluster_version)
 
 
 def voters(page: Page) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import zmq
+from msgspec.structs import replace
 
 from zraft.actors import metrics
 from zraft.actors.clock import clock
@@ -340,9 +341,9 @@ class StorageActor:
         self._inventory.snapshot, self._inventory.snapshots_bytes = self._snapshots.held()
         self._inventory.installing = self._installing.progress
         known = (*now, self._space.level(), compacted, swept)
-        holdings = self._inventory.taken()
-        if (known, holdings) != self._published:
-            self._published = known, holdings
+        rest = self._inventory.taken(), acceptor.cluster_version
+        if (known, rest) != self._published:
+            self._published = known, rest
             self._logger.term = log.term
             metrics.last_log_index.set(log.last.index)
             metrics.commit_index.set(acceptor.commit)
@@ -352,7 +353,8 @@ class StorageActor:
             metrics.apply_lag.set(acceptor.commit - acceptor.applied)
             metrics.compacted_revision.set(compacted)
             metrics.space_level.set(self._space.level())
-            self._page.publish(Group.STORAGE, codec.encode(StorageGroup(self._stores.generation, *known, holdings)))
+            metrics.cluster_version.set(acceptor.cluster_version)
+            self._page.publish(Group.STORAGE, codec.encode(StorageGroup(self._stores.generation, *known, *rest)))
 
     def _use(self) -> Use:
         return Use(self._log.size_bytes, self._state.size_bytes, self._state.map_used_bytes)
@@ -370,5 +372,4 @@ def _merged(last: Reply | Pong, answer: Reply) -> AppendAnswer | None:
         return None
     if not (last.success and answer.success and last.term == answer.term):
         return None
-    match, commit = max(last.match, answer.match), max(last.commit, answer.commit)
-    return AppendAnswer(answer.term, True, match, commit, answer.probe, checkpoint=answer.checkpoint)
+    return replace(answer, match=max(last.match, answer.match), commit=max(last.commit, answer.commit))

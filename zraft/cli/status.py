@@ -14,7 +14,7 @@ from zraft.protocol.client import StatusResult
 
 HEAD = (
     *("NODE", "ENDPOINT", "STATE", "TERM", "LEADER", "COMMIT", "APPLIED", "REVISION"),
-    *("COMPACTED", "SNAPSHOT", "DISK", "NOTICE"),
+    *("COMPACTED", "SNAPSHOT", "DISK", "VERSION", "NOTICE"),
 )
 
 
@@ -35,6 +35,8 @@ def status(output: str, endpoints: tuple[str, ...] | None, timeout: float) -> No
     Each node tells what it knows itself, so a node that is cut off may name another leader: the one of the highest
     term is right. COMPACTED is the oldest revision that can be read, SNAPSHOT the last log index that the newest
     snapshot contains, DISK what log, state and snapshots hold together; a snapshot that is received shows in NOTICE.
+    VERSION is the cluster version, with the one that the node's code knows behind it where that is newer: the cluster
+    is raised to it when every member knows it.
     """
     members = members_of(endpoints, timeout)
     if output == "json":
@@ -52,12 +54,18 @@ def _document(member: Member) -> dict[str, object]:
 def _row(member: Member) -> tuple[object, ...]:
     status = member.status
     if status is None:
-        return (member.name, member.endpoint or "-", "silent", *["-"] * 8, member.error)
+        return (member.name, member.endpoint or "-", "silent", *["-"] * 9, member.error)
     numbers = (status.commit_index, status.last_applied, status.revision)
     history = (status.compacted_revision or "-", status.snapshot_index or "-")
     disk = _size(status.log_bytes + status.state_bytes + status.snapshots_bytes)
     role = (status.state, status.current_term, status.leader_id or "-")
-    return (member.name, member.endpoint, *role, *numbers, *history, disk, _remark(status))
+    return (member.name, member.endpoint, *role, *numbers, *history, disk, _version(status), _remark(status))
+
+
+def _version(status: StatusResult) -> str:
+    """Of the cluster; and of the node's code, which waits for that of the others."""
+    known = status.supported_version
+    return f"{status.cluster_version}" if known <= status.cluster_version else f"{status.cluster_version} of {known}"
 
 
 def _remark(status: StatusResult) -> str:

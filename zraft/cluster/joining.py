@@ -20,6 +20,7 @@ from zraft.actors.http import HttpServer, health
 from zraft.actors.logs import set_up
 from zraft.client import Client
 from zraft.config import Settings
+from zraft.core.versions import SUPPORTED
 from zraft.errors import (
     ConfigurationError,
     IdentityRefused,
@@ -123,9 +124,14 @@ def _announce(settings: Settings, member: int) -> ClusterRecord:
 
 
 def _record_of(members: MembersResult, settings: Settings) -> ClusterRecord:
-    """The record to store, if this node can keep the promise that is in it (S7)."""
+    """The record to store, if this node can keep the promise that is in it (S7), and apply by the cluster's rules."""
     if not members.record:
         raise Unavailable("the node that answered is not in a cluster yet")
+    if members.cluster_version > SUPPORTED:
+        raise IdentityRefused(
+            f"the cluster is at version {members.cluster_version}, and this version of zraft knows only up to "
+            f"{SUPPORTED}: upgrade zraft on the machine of {settings.id}, then start it again"
+        )
     record = codec.cluster_record.decode(members.record)
     if record.election_timeout_min_ms != settings.election_timeout_min_ms:
         raise ConfigurationError(

@@ -17,6 +17,7 @@ from collections import deque
 from zraft.core.audit import INDEXES_MAX
 from zraft.core.durable import Log
 from zraft.core.effects import Answer, Ignored
+from zraft.core.versions import FIRST, SUPPORTED
 from zraft.errors import InvariantViolated, StateDiverged
 from zraft.protocol.codec import configuration_of
 from zraft.protocol.entries import (
@@ -64,8 +65,12 @@ class Acceptor:
     but for applied, which storage moves with ``applied_to``.
     """
 
-    def __init__(self, log: Log, applied: int = 0) -> None:
+    def __init__(self, log: Log, applied: int = 0, supported: int = SUPPORTED) -> None:
         self._log = log
+        self.supported = supported
+        """The newest cluster version that this node's code knows: its answers announce it."""
+        self.cluster_version = FIRST
+        """Of the state in use, as far as it is published."""
         self._verified = 0  # S3: the highest match answered in the current term; forgotten with the process
         self._leader = 0  # of the current term, as far as an Append of it came by
         self.commit = applied
@@ -194,8 +199,7 @@ class Acceptor:
         match = message.previous.index + len(message.entries)
         self._verified = max(self._verified, match)
         self._commit_to(message.commit)
-        probe, checkpoint = message.previous.index, self.checkpoint
-        return Answer(AppendAnswer(log.term, True, match, self.commit, probe, checkpoint=checkpoint))
+        return self._accepted(match, message.previous.index)
 
     def on_commit(self, message: Commit) -> Ignored | None:
         """Follow the leader's commit index as far as our log was verified in its term (S3, trap 16).
@@ -344,7 +348,21 @@ class Acceptor:
         log = self._log
         self._verified = max(self._verified, log.base.index)
         self._commit_to(message.commit)
-        return Answer(AppendAnswer(log.term, True, log.base.index, self.commit, message.previous.index))
+        return self._accepted(log.base.index, message.previous.index)
+
+    def _accepted(self, match: int, probe: int) -> Answer[Reply]:
+        return Answer(
+            AppendAnswer(
+                self._log.term,
+                True,
+                match,
+                self.commit,
+                probe,
+                checkpoint=self.checkpoint,
+                version=self.supported,
+                cluster_version=self.cluster_version,
+            )
+        )
 
     def _mismatch(self, message: Append, here: int | None) -> AppendAnswer:
         """The hint that saves the leader one round trip an entry ([R] 5.3): the conflicting term's first index."""

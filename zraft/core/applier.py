@@ -35,7 +35,8 @@ class Applier:
         self._acceptor = acceptor
         self._checkpoint_entries = checkpoint_entries
         self._checkpoint = NO_CHECKPOINT  # not published yet
-        self._keyspace = Keyspace(tables)
+        self._keyspace = Keyspace(tables, acceptor.supported)
+        acceptor.cluster_version = self._keyspace.version
         self._entries: deque[bytes] = deque()
         self._entry: Entry | None = None
         self._work: Iterator[None] = iter(())
@@ -68,7 +69,7 @@ class Applier:
     def forget(self) -> None:
         """There was no room: go back to what has been published, to try again later."""
         self._tables.abort()
-        self._keyspace = Keyspace(self._tables)
+        self._keyspace = Keyspace(self._tables, self._acceptor.supported)
         self._entries.clear()
         self._entry = None
         self._outcomes = []
@@ -98,7 +99,7 @@ class Applier:
             return
         self.done += 1
         if entry.index % self._checkpoint_entries == 0:
-            self._checkpoint = Checkpoint(entry.index, self._keyspace.digest)
+            self._checkpoint = Checkpoint(entry.index, self._keyspace.checkpoint())
         for results in self._results:
             self._outcomes.append(Results(entry.origin, entry.index, results))
         if not entry.origin.member:  # a leader's first entry: nothing of an older term can follow
@@ -107,6 +108,7 @@ class Applier:
     def _publish(self) -> list[Outcome]:
         self._keyspace.commit()
         self._acceptor.applied_to(self._keyspace.applied.index)
+        self._acceptor.cluster_version = self._keyspace.version
         if self._checkpoint is not NO_CHECKPOINT:
             self._acceptor.note_checkpoint(self._checkpoint)
             self._checkpoint = NO_CHECKPOINT

@@ -13,21 +13,34 @@ from zraft.core.durable import WritableTables
 from zraft.core.limits import fault_of, is_write
 from zraft.core.records import (
     APPLIED,
+    CLUSTER_VERSION,
     CONFIGURATION,
+    FORMAT,
     U64_MASK,
     AppliedState,
     digest_of,
     key_value,
     pack_applied,
+    pack_cluster_version,
     pack_configuration,
     pack_meta,
     pack_record,
     read_applied,
+    read_cluster_version,
+    read_configuration,
     record_key,
     unpack_meta,
     unpack_record,
 )
 from zraft.core.sweep import Sweep
+from zraft.core.versions import (
+    CHECKPOINTS_OF_ALL,
+    SUPPORTED,
+    fingerprint,
+    raised_by,
+    require_known,
+    storage_format,
+)
 from zraft.errors import Compacted, CorruptState, InvalidArgument, InvariantViolated, PreconditionFailed
 from zraft.protocol.client import (
     Batch,
@@ -59,10 +72,20 @@ Result = PutResult | DeleteResult | BatchResult | CompactResult | ErrorResult
 
 
 class Keyspace:
-    """Applies entries to the tables. Invariant: what the state says of itself is committed with the effects."""
+    """Applies entries to the tables. Invariant: what the state says of itself is committed with the effects.
 
-    def __init__(self, tables: WritableTables) -> None:
+    Args:
+        tables: the state.
+        supported: the newest cluster version whose rules this code knows.
+
+    Attributes:
+        version: the cluster version of the state, by whose rules the next entry is applied: not that of the code.
+    """
+
+    def __init__(self, tables: WritableTables, supported: int = SUPPORTED) -> None:
         self._tables = tables
+        self._supported = supported
+        self.version = read_cluster_version(tables.meta(CLUSTER_VERSION))
         self._records: list[tuple[bytes, bytes]] = []
         self.applied, self.revision, self.compacted, self.swept, self._digest = read_applied(tables.meta(APPLIED))
         self._saved = self.applied
@@ -72,6 +95,13 @@ class Keyspace:
         """Of the state with all that was applied, whether or not that is published."""
         return self._digest & U64_MASK
 
+    def checkpoint(self) -> int:
+        """What replicas are compared by: of the state with all that was applied."""
+        if self.version < CHECKPOINTS_OF_ALL:
+            return self.digest
+        members = read_configuration(self._tables.meta(CONFIGURATION))
+        return fingerprint(self.digest, self.version, members)
+
     def apply(self, entry: Entry, results: list[bytes] | None = None) -> Iterator[None]:
         """Apply the next entry, pausing every ``OPERATIONS_PER_STEP`` operations; nothing is visible before commit.
 
@@ -79,6 +109,7 @@ class Keyspace:
 
         Raises:
             InvariantViolated: the entry is not the next one.
+            IdentityRefused: this code does not know what the entry means; nothing of it is applied.
             CorruptState: what it needs of the state is damaged.
         """
         if entry.index != self.applied.index + 1 or entry.term < self.applied.term:
@@ -90,6 +121,10 @@ class Keyspace:
                 results.append(encode(answers))
         elif entry.kind == EntryKind.CONFIGURATION:
             self._apply_configuration(entry, results)
+        elif entry.kind == EntryKind.CLUSTER_VERSION:
+            self._raise_version(raised_by(entry, self._supported))
+        else:
+            require_known(entry)
         self.applied = EntryId(entry.index, entry.term)
 
     def commit(self) -> None:
@@ -134,6 +169,13 @@ class Keyspace:
             text = "the entry holds members of another version"
             answer = members_result(configuration) if configuration else ErrorResult(InvalidArgument.code, text)
             results.append(encode([answer]))
+
+    def _raise_version(self, version: int) -> None:
+        """Never lowered: what two leaders appended, one behind the other, raises the cluster once."""
+        if version > self.version:
+            self.version = version
+            self._tables.set_meta(CLUSTER_VERSION, pack_cluster_version(version))
+            self._tables.set_meta(FORMAT, bytes([storage_format(version)]))
 
     def _apply_one(self, operation: Put | Delete, index: int) -> PutResult | DeleteResult:
         meta = self._tables.key(operation.key)

@@ -10,14 +10,18 @@ from zraft.core.progress import Mode, Progress
 from zraft.core.quorum import Quorum
 from zraft.core.streaming import SnapshotStream
 from zraft.core.tail import Tail
+from zraft.core.versions import Versions
 from zraft.protocol.codec import encode
 from zraft.protocol.entries import NO_ORIGIN, Configuration, EntryKind, Member, Origin, encode_entry
-from zraft.protocol.local import HandOver, Lead, Ready
+from zraft.protocol.local import HandOver, Keep, Lead, Ready
+from zraft.protocol.peer import AppendAnswer
 
 HEALTHY_SECONDS = 3.0
 """A storage that has not answered for so long is not counted on when members are changed."""
 READY_LAG_SECONDS = 0.5
 """A storage that has all that was committed so long ago keeps up; it never has all of now while writes go on."""
+KEEP_SECONDS = 2.0
+"""While a snapshot is on its way, the own storage is reminded so often to keep the entries behind it."""
 LEAVE_SECONDS = 10.0
 """So long is a removed member fed on, so that it hears of its removal."""
 
@@ -25,7 +29,7 @@ LEAVE_SECONDS = 10.0
 class Leadership:
     """All that replication knows while it leads one term."""
 
-    def __init__(self, me: int, lead: Lead, window: tuple[int, int]) -> None:
+    def __init__(self, me: int, lead: Lead, window: tuple[int, int], supported: int) -> None:
         self._me = me
         self._window = window
         self.term = lead.term
@@ -34,10 +38,11 @@ class Leadership:
         self.quorum = Quorum(lead.configuration.voters())
         self.tail = Tail(lead.last)
         self.audit = Audit()
+        self.versions = Versions(supported)
         self.commit = 0
         self.uncommitted_bytes = 0
         self.uncommitted: dict[int, tuple[int, int]] = {}  # by index: bytes, and the member whose gateway proposed it
-        self.keep_due = 0.0
+        self._keep_due = 0.0
         self._committed = lead.last.index, -math.inf  # a commit index of a while ago, and since when it is one
         self.hand_over: HandOver | None = None
         self.ready_told = False
@@ -69,6 +74,37 @@ class Leadership:
         for member in self.progress.keys() - staying:
             self.leaving.setdefault(member, math.inf if member == self._me else now + LEAVE_SECONDS)
         return configuration
+
+    def hear_version(self, member: int, answer: AppendAnswer) -> None:
+        """What a storage told of versions: up to which one its code goes, and at which one its state is."""
+        if answer.success:
+            self.versions.announced(member, answer.version)
+            if member == self._me:
+                self.versions.raised(answer.cluster_version)
+
+    def raise_version(self, now: float) -> None:
+        """Append the entry that raises the cluster version, once every member is up and knows the new one.
+
+        Not before an entry of the term is committed: until then nobody can tell at which version the cluster is.
+        """
+        members = {member.id for member in self.membership.configuration.members} | {self._me}
+        version = self.versions.due(members)
+        if version and self.commit > self.before and members <= self.healthy(now):
+            self.append(EntryKind.CLUSTER_VERSION, payload=encode(version))
+            self.versions.raised(version)
+
+    def may_feed(self, progress: Progress) -> bool:
+        """Whether an Append may leave for a storage now: a probe, or what it lacks and knows the meaning of."""
+        lacks = progress.next <= self.tail.last and not self.versions.is_left_behind(progress.member)
+        return progress.may_send() and (progress.mode is Mode.PROBE or lacks)
+
+    def keeps(self, now: float) -> Keep | None:
+        """What the own storage is reminded to keep now: the entries behind the snapshots that are on their way."""
+        streams = self.streams()
+        if not streams or now < self._keep_due:
+            return None
+        self._keep_due = now + KEEP_SECONDS
+        return Keep(self.term, min(stream.snapshot.index for stream in streams))
 
     def let_go(self, now: float) -> None:
         """Feed those no longer who know by now that they were removed, or can't be reached."""

@@ -4,6 +4,8 @@
 ``records``  revision (u64), sub number (u32) -> Record; each points back to the key's record before it
 ``applied``  one value about the whole: AppliedState
 ``configuration``  the members of the cluster, if an entry ever changed them
+``cluster version``  by whose rules the next entry is applied, if an entry ever raised it
+``format``   of all of it; the one value without a checksum, since every version must be able to read it
 
 A deleted key keeps its index entry with version 0, since older revisions of it can still be read; compaction
 removes both.
@@ -29,9 +31,14 @@ APPLIED = b"applied"
 """The name of the ``AppliedState``."""
 CONFIGURATION = b"configuration"
 """The name of the configuration that was applied last."""
+CLUSTER_VERSION = b"cluster version"
+"""The name of the cluster version."""
+FORMAT = b"format"
+"""The name of the format: one byte."""
 
 _APPLIED = struct.Struct(">QQQQQQ")
 _CHECKED_APPLIED = struct.Struct(">QQQQQQ4x")
+_CHECKED_VERSION = struct.Struct(">I4x")
 _META = struct.Struct(">QIQQQ")
 _CHECKED_META = struct.Struct(">QIQQQ4x")
 _RECORD = struct.Struct(">QQQIQH")
@@ -125,6 +132,27 @@ def read_configuration(data: bytes | None) -> Configuration | None:
 def pack_configuration(configuration: Configuration) -> bytes:
     """The bytes of it."""
     data = codec.encode(configuration)
+    checksum: int = _value(data)
+    return data + checksum.to_bytes(4, "little")
+
+
+def read_cluster_version(data: bytes | None) -> int:
+    """The value of ``CLUSTER_VERSION``; 1 in a state whose cluster was never raised.
+
+    Raises:
+        CorruptState: it does not match its checksum.
+    """
+    if data is None:
+        return 1
+    if _value(data) != _SOUND or len(data) != _CHECKED_VERSION.size:
+        raise CorruptState("the cluster version in the state does not match its checksum")
+    version: int = _CHECKED_VERSION.unpack(data)[0]
+    return version
+
+
+def pack_cluster_version(version: int) -> bytes:
+    """The bytes of it."""
+    data = version.to_bytes(4, "big")
     checksum: int = _value(data)
     return data + checksum.to_bytes(4, "little")
 

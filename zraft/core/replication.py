@@ -19,6 +19,7 @@ from zraft.core.leadership import Leadership
 from zraft.core.membership import promoted, with_addresses
 from zraft.core.progress import Mode, Progress
 from zraft.core.streaming import RATE_BYTES, SendChunk, SnapshotStream
+from zraft.core.versions import SUPPORTED, LeftBehind
 from zraft.errors import InvalidArgument, NotLeader, ResourceExhausted, ZraftError
 from zraft.protocol.client import ChangeMember
 from zraft.protocol.codec import decode_request
@@ -47,8 +48,6 @@ TAIL_BYTES_MAX = 64 << 20
 UNCOMMITTED_BYTES_MAX = 256 << 20
 GATEWAYS_MAX = 1_024
 RETRANSMIT_SECONDS = 0.2
-KEEP_SECONDS = 2.0
-"""While a snapshot is on its way, the own storage is reminded so often to keep the entries behind it."""
 COMMIT_SECONDS = 0.005
 """So long may the news of a commit wait for an Append that takes it along. It does not wait where a client waits for
 it: at the own storage, and at the node whose gateway made the proposal."""
@@ -81,6 +80,7 @@ Effect = (
     | ToElection
     | Refuse
     | Divergence
+    | LeftBehind
     | Ignored
 )
 
@@ -93,6 +93,7 @@ class Replication:
         window: how many Appends, and how many bytes, may be under way to one storage.
         rate: bytes a second of a snapshot to one storage.
         addresses: ``host:port`` of the first members' peer ports by name, for the configurations to come.
+        supported: the newest cluster version that this code knows.
     """
 
     def __init__(
@@ -101,11 +102,13 @@ class Replication:
         window: tuple[int, int] = (64, 32 << 20),
         rate: int = RATE_BYTES,
         addresses: Mapping[str, str] | None = None,
+        supported: int = SUPPORTED,
     ) -> None:
         self.me = me
         self._window = window
         self._rate = rate
         self._addresses = addresses or {}
+        self._supported = supported
         self._lead: Leadership | None = None
         self._stopped = 0
         self._seen_before: tuple[int, dict[int, int]] = 0, {}  # the term that was led last, and what it had seen (S9)
@@ -167,7 +170,7 @@ class Replication:
             return [Ignored(f"lead term {message.term}, but {max(self._stopped, self.term)} came before")]
         if self._lead is not None:
             self._seen_before = self._lead.term, self._lead.seen
-        self._lead = Leadership(self.me, message, self._window)
+        self._lead = Leadership(self.me, message, self._window, self._supported)
         self._next_check = now + RETRANSMIT_SECONDS / 4
         self._lead.append(EntryKind.EMPTY)
         return []
@@ -259,6 +262,7 @@ class Replication:
             ignored = progress.snapshot_answered(message, now)
             return [ignored] if ignored else []
         ignored = progress.answered(message, lead.tail.last, now)
+        lead.hear_version(member, message)
         divergence = lead.audit.heard(member, message.checkpoint, lead.quorum)
         verdict = lead.audit.verdict(member)
         told = verdict and self._to(member, Diverged(lead.term, verdict.index, verdict.digest, verdict.majority))
@@ -279,11 +283,11 @@ class Replication:
         if message.term > lead.term:
             return [ToElection(Deposed(message.term))]
         if message.term == lead.term and not message.entries:
-            return self._on_cut(message, progress, now)
+            return self._on_cut(lead, message, progress, now)
         progress.reading = False
         if message.term < lead.term or message.previous.index != progress.next - 1:
             return [Ignored(f"entries behind {message.previous}, but {progress.next} is next")]
-        return [self._append_to(lead, progress, message.previous, message.entries, now)]
+        return self._append_to(lead, progress, message.previous, message.entries, now)
 
     def tick(self, now: float) -> list[Effect]:
         """Retransmission: whoever lacks an entry or the commit index and is silent is asked again (trap 19)."""
@@ -297,6 +301,7 @@ class Replication:
         lead.let_go(now)
         if lead.hand_over is not None:
             return []  # the last index stands still
+        lead.raise_version(now)
         learner = lead.membership.promotable(lead.ready(now), lead.healthy(now), lead.commit, now)
         return [self._configure(lead, promoted(lead.membership.configuration, learner), now)] if learner else []
 
@@ -310,13 +315,13 @@ class Replication:
             effects += self._feed(lead, progress, now)
             if progress.stream is not None:
                 effects += progress.stream.send(lead.term, now)
-        effects += self._keep(lead, now)
-        ready = lead.takes_over()
+        keep, ready = lead.keeps(now), lead.takes_over()
+        effects += [ToStorage(keep)] if keep else []
         effects += [ToElection(ready)] if ready else []
         lead.trim(TAIL_BYTES_MAX)
         return effects
 
-    def _on_cut(self, message: ReadAnswer, progress: Progress, now: float) -> list[Effect]:
+    def _on_cut(self, lead: Leadership, message: ReadAnswer, progress: Progress, now: float) -> list[Effect]:
         """What a peer lacks was cut from the log ([R] section 7): a snapshot takes its place, once there is one.
 
         Until then nothing is asked again before the timer says so: ``reading`` stays.
@@ -327,15 +332,10 @@ class Replication:
         progress.reading = False
         if progress.stream is not None or snapshot.index < progress.next:
             return [Ignored(f"a snapshot of {snapshot.index}, but {progress.next} is next")]
+        if left_behind := lead.versions.fault_of_snapshot(progress.member):
+            return [left_behind]
         progress.send_snapshot(SnapshotStream(progress.member, snapshot, self._rate), now)
         return []
-
-    def _keep(self, lead: Leadership, now: float) -> list[Effect]:
-        streams = lead.streams()
-        if not streams or now < lead.keep_due:
-            return []
-        lead.keep_due = now + KEEP_SECONDS
-        return [ToStorage(Keep(lead.term, min(stream.snapshot.index for stream in streams)))]
 
     def _advance_commit(self, lead: Leadership, now: float) -> list[Effect]:
         """The commit rule ([R] 5.3, 5.4.2).
@@ -363,14 +363,14 @@ class Replication:
         """Appends as far as the window allows, else the bare commit index if it is news, and due."""
         effects: list[Effect] = []
         probe = progress.mode is Mode.PROBE
-        while progress.may_send() and (probe or progress.next <= lead.tail.last):
+        while lead.may_feed(progress):
             if not lead.tail.holds(progress.next):
                 return effects + self._read_for(lead, progress)
             # A probe carries no entries: it is asked in the dark, and may be asked often.
             entries = () if probe else lead.tail.slice(progress.next, APPEND_BYTES_MAX)
-            effects.append(self._append_to(lead, progress, lead.tail.before(progress.next), entries, now))
+            effects += self._append_to(lead, progress, lead.tail.before(progress.next), entries, now)
         if progress.asking and not effects:
-            effects.append(self._append_to(lead, progress, lead.tail.before(progress.next), (), now))
+            effects += self._append_to(lead, progress, lead.tail.before(progress.next), (), now)
         progress.asking = False
         if now >= progress.commit_deadline(lead.commit):
             progress.told(lead.commit)
@@ -385,9 +385,11 @@ class Replication:
 
     def _append_to(
         self, lead: Leadership, progress: Progress, previous: EntryId, entries: tuple[bytes, ...], now: float
-    ) -> Effect:
+    ) -> list[Effect]:
+        entries, left_behind = lead.versions.known_to(progress.member, entries)
         progress.sent(previous.index + len(entries), sum(map(len, entries)), lead.commit, now)
-        return self._to(progress.member, Append(lead.term, previous, entries, lead.commit))
+        append = self._to(progress.member, Append(lead.term, previous, entries, lead.commit))
+        return [append, left_behind] if left_behind else [append]
 
     def _to(self, member: int, message: Append | Commit | Diverged) -> Effect:
         return ToStorage(message) if member == self.me else Send(member, message)

@@ -290,6 +290,7 @@ class StatusResult(_Answer, tag=6, frozen=True):
     ``compacted_revision``: older revisions than this one can't be read any more. ``snapshot_index``: the last log index
     that the newest snapshot contains, 0 when there is none. Bytes are those in use, in files that may be larger. While
     the node receives a snapshot, it has ``installing_held_bytes`` of ``installing_bytes``; else both are 0.
+    ``cluster_version``: by whose rules its state is applied; ``supported_version``: the newest one that its code knows.
     """
 
     node_id: str
@@ -312,6 +313,8 @@ class StatusResult(_Answer, tag=6, frozen=True):
     snapshots_bytes: int = 0
     installing_held_bytes: int = 0
     installing_bytes: int = 0
+    cluster_version: int = 1
+    supported_version: int = 1
 
 
 class ErrorResult(_Answer, tag=7, frozen=True):
@@ -361,12 +364,14 @@ class MemberInfo(msgspec.Struct, array_like=True, frozen=True):
 class MembersResult(_Answer, tag=11, frozen=True):
     """The members from the log entry at ``index`` on (0: since the cluster was formed).
 
-    ``record``: the index-0 record that the cluster began with, as msgpack; the answer to a change leaves it empty.
+    ``record``: the index-0 record that the cluster began with, as msgpack; the answer to a change leaves it empty, and
+    ``cluster_version`` alone: the one that a node must know to join.
     """
 
     index: int
     members: tuple[MemberInfo, ...]
     record: bytes = b""
+    cluster_version: int = 1
 
 
 Response = (

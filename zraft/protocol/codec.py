@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 
@@ -48,6 +48,7 @@ request_header: Channel[client.RequestHeader] = Channel(client.RequestHeader)
 cluster_record: Channel[ClusterRecord] = Channel(ClusterRecord)
 _request: Channel[client.Request] = Channel(client.Request)
 _members: Channel[tuple[Member, ...]] = Channel(tuple[Member, ...])
+_version: Channel[Annotated[int, msgspec.Meta(ge=1)]] = Channel(Annotated[int, msgspec.Meta(ge=1)])
 configurations: Channel[tuple[Configuration, ...]] = Channel(tuple[Configuration, ...])
 configuration: Channel[Configuration] = Channel(Configuration)
 _commands: Channel[list[client.Command]] = Channel(list[client.Command])
@@ -105,6 +106,14 @@ def configuration_of(entry: Entry) -> Configuration | None:
     """The configuration that an entry of that kind brings, or None when it is none that this version can read."""
     try:
         return Configuration(entry.index, _members.decode(entry.payload))
+    except ProtocolError:
+        return None
+
+
+def cluster_version_of(entry: Entry) -> int | None:
+    """The version to which an entry of that kind raises the cluster, or None when nobody of this version can tell."""
+    try:
+        return _version.decode(entry.payload)
     except ProtocolError:
         return None
 

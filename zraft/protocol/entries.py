@@ -36,6 +36,8 @@ class EntryKind(enum.IntEnum):
     """A msgpack array of client commands, each as its client sent it."""
     CONFIGURATION = 2
     """A msgpack array of the cluster's members, in force from this entry on ([D] 4.1)."""
+    CLUSTER_VERSION = 3
+    """A msgpack integer: the version by whose rules entries behind this one are applied. Unknown to 0.1.0."""
 
 
 class EntryId(msgspec.Struct, array_like=True, frozen=True):

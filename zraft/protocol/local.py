@@ -358,7 +358,7 @@ class Holdings(_Message, frozen=True):
 class StorageGroup(_Message, frozen=True):
     """Written by storage. ``space``: 0 enough, 1 within the reserve, 2 the reserve is nearly used up.
 
-    ``compacted`` and ``swept``: see ``core.records.AppliedState``.
+    ``compacted`` and ``swept``: see ``core.records.AppliedState``. ``cluster_version``: of the state.
     """
 
     generation: int
@@ -372,6 +372,7 @@ class StorageGroup(_Message, frozen=True):
     compacted: int = 0
     swept: int = 0
     holdings: Holdings = Holdings()
+    cluster_version: int = 1
 
 
 class IdentityGroup(_Message, frozen=True):

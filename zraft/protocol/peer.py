@@ -155,7 +155,8 @@ class AppendAnswer(_Message, tag=2, frozen=True):
     ``match``: previous index + number of entries when it succeeded (S2), else 0. ``commit``: the commit index that the
     storage knows. ``conflict``: on a mismatch, the (first index, term) of the conflicting term, or (last index + 1, 0)
     when the log is too short. ``probe``: previous index of the Append that this answers. ``checkpoint``: on success,
-    the newest one since the storage has this state; zeros: there is none yet.
+    the newest one since the storage has this state; zeros: there is none yet. ``version``: the newest cluster version
+    that its code knows (see ``core.versions``). ``cluster_version``: that of its state.
     """
 
     term: int
@@ -165,6 +166,8 @@ class AppendAnswer(_Message, tag=2, frozen=True):
     probe: int = 0
     conflict: EntryId = EntryId(0, 0)
     checkpoint: Checkpoint = NO_CHECKPOINT
+    version: int = 1
+    cluster_version: int = 1
 
 
 class Commit(_Message, tag=3, frozen=True):

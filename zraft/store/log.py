@@ -18,6 +18,7 @@ from pathlib import Path
 
 import lmdb
 
+from zraft.core.versions import FIRST, fault_of_format, format_needed, storage_format
 from zraft.errors import CorruptLog, IdentityRefused, InvariantViolated, ProtocolError, SyncFailed
 from zraft.protocol import codec
 from zraft.protocol.entries import ClusterRecord, Configuration, EntryId, entry_is_sound, entry_term
@@ -32,8 +33,6 @@ from zraft.store.environment import (
 from zraft.store.files import sync_directory
 from zraft.store.recent import Recent, as_fits
 from zraft.store.sealed import seal, unseal
-
-FORMAT = 2
 
 _U32 = struct.Struct(">I")
 _U64 = struct.Struct(">Q")
@@ -194,6 +193,8 @@ class LmdbLog:
         items = [(_at(index), data) for index, data in enumerate(entries, first)]
         with self._writing() as txn, txn.cursor(self._entries) as cursor:
             consumed, added = cursor.putmulti(items, append=True)
+            if (needed := format_needed(entries)) > self._format:
+                self._set_format(txn, needed)
         # LMDB skips what is out of order, and says so only here.
         if not consumed == added == len(entries):
             raise InvariantViolated("all entries appended", first=first, consumed=consumed, added=added)
@@ -294,7 +295,7 @@ class LmdbLog:
         if self.created:
             self._txn = txn
             with self._writing():
-                txn.put(_FORMAT_NAME, _U32.pack(FORMAT), db=self._meta)
+                self._set_format(txn, storage_format(FIRST))
                 self._put(txn, _MEMBER_NAME, _U64.pack(self._member))
                 self._put(txn, _INITIAL_NAME, self.initial_state)
             self.commit()
@@ -311,11 +312,9 @@ class LmdbLog:
         found = txn.get(_FORMAT_NAME, db=self._meta)
         if found is None:
             raise self._corrupt(None, "holds no format version")
-        if found != _U32.pack(FORMAT):
-            raise IdentityRefused(
-                f"the log in {self._path} is of format {int.from_bytes(found, 'big')}, and this version of zraft knows "
-                f"only format {FORMAT}: start the version of zraft that wrote it"
-            )
+        (self._format,) = _U32.unpack(found)
+        if fault := fault_of_format(self._format, f"the log in {self._path}"):
+            raise IdentityRefused(fault)
         (self._member,) = _U64.unpack(self._get(txn, _MEMBER_NAME))
         self._term, self._vote, *reach = _HARD.unpack(self._get(txn, _HARD_NAME))
         self._base, self._last = EntryId(*reach[:2]), EntryId(*reach[2:])
@@ -372,6 +371,10 @@ class LmdbLog:
                     raise self._corrupt(index, "does not match its checksum")
                 yield data
                 cursor.next()
+
+    def _set_format(self, txn: lmdb.Transaction[bytes], number: int) -> None:
+        txn.put(_FORMAT_NAME, _U32.pack(number), db=self._meta)
+        self._format = number
 
     def _put(self, txn: lmdb.Transaction[bytes], name: bytes, value: bytes) -> None:
         txn.put(name, seal(name, value), db=self._meta)

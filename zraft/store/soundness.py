@@ -18,10 +18,11 @@ import lmdb
 import msgspec
 
 from zraft.core.integrity import StateFacts, verify_state as verify_tables
+from zraft.core.records import FORMAT
 from zraft.errors import CorruptState, IdentityRefused, StorageFault
 from zraft.protocol.entries import EntryId
 from zraft.store.environment import open_read_only, tables_bytes
-from zraft.store.state import FORMAT_NAME, TABLES, check_format
+from zraft.store.state import TABLES, check_format
 
 NOTHING = StateFacts(EntryId(0, 0), 0, 0, 0, 0, 0)
 """What a state holds whose process died while it was made."""
@@ -144,7 +145,7 @@ def scan_state(path: Path, map_size: int, progress: Progress = lambda done, whol
             return NOTHING
         with env.begin() as txn:
             tables = _Probed(env, txn)
-            found = tables.meta(FORMAT_NAME)
+            found = tables.meta(FORMAT)
             if found is None:
                 raise CorruptState("it does not say of which format it is")
             check_format(found, path)

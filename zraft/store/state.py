@@ -2,7 +2,7 @@
 
 ``keys``     user's key -> index entry
 ``records``  revision and sub number -> record; appended, and deleted by compaction
-``meta``     name -> value of the state about itself; ``format`` is this module's own
+``meta``     name -> value of the state about itself
 
 The state is derived from the log, so a commit is not durable: it is seen by every process at once, and outlives a
 killed one in the page cache (see ``store.dirty`` for the rest).
@@ -17,11 +17,10 @@ from typing import NamedTuple, Self
 
 import lmdb
 
+from zraft.core.records import FORMAT
+from zraft.core.versions import FIRST, fault_of_format, storage_format
 from zraft.errors import CorruptState, IdentityRefused, InvariantViolated, StorageFault, Unavailable
 from zraft.store.environment import map_used_bytes, open_environment, open_read_only, tables_bytes, write_fault
-
-FORMAT = 2
-FORMAT_NAME = b"format"
 
 
 def _fault(error: lmdb.Error, path: Path) -> StorageFault:
@@ -36,11 +35,8 @@ def check_format(found: bytes, path: Path) -> None:
     Raises:
         IdentityRefused: it has another format.
     """
-    if found != bytes([FORMAT]):
-        raise IdentityRefused(
-            f"the state in {path} is of format {int.from_bytes(found, 'big')}, and this version of zraft knows only "
-            f"format {FORMAT}: start the version of zraft that wrote it"
-        )
+    if fault := fault_of_format(int.from_bytes(found, "big"), f"the state in {path}"):
+        raise IdentityRefused(fault)
 
 
 class _Handles(NamedTuple):
@@ -271,9 +267,9 @@ class LmdbState:
         try:
             with self._env.begin(write=True) as txn:
                 handles = _Handles(*(self._env.open_db(name, txn=txn) for name in TABLES))
-                found = txn.get(FORMAT_NAME, db=handles.meta)
+                found = txn.get(FORMAT, db=handles.meta)
                 if found is None:
-                    txn.put(FORMAT_NAME, bytes([FORMAT]), db=handles.meta)
+                    txn.put(FORMAT, bytes([storage_format(FIRST)]), db=handles.meta)
         except lmdb.Error as error:
             raise _fault(error, self._path) from error
         if found is not None:

@@ -18,6 +18,7 @@ from tests.unit.core.cast import (
 )
 from zraft.core.acceptor import NO_CONFIGURATION, Acceptor
 from zraft.core.effects import Answer, Ignored
+from zraft.core.versions import SUPPORTED
 from zraft.errors import InvariantViolated
 from zraft.protocol.entries import ClusterRecord, EntryId
 from zraft.protocol.local import (
@@ -52,7 +53,7 @@ def append(term: int, previous: EntryId, *terms: int, commit: int = 0) -> Append
 
 
 def matched(term: int, match: int, commit: int = 0, probe: int = 0) -> object:
-    return Answer(AppendAnswer(term, True, match, commit, probe))
+    return Answer(AppendAnswer(term, True, match, commit, probe, version=SUPPORTED))
 
 
 # --- campaigns: "increment currentTerm, vote for self" ([R] 5.2)

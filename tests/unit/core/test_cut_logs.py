@@ -6,6 +6,7 @@ from tests.simulation.memory import MemoryLog
 from tests.unit.core.cast import NOBODY, A, B, entries, entry, log_of
 from zraft.core.acceptor import Acceptor
 from zraft.core.effects import Answer
+from zraft.core.versions import SUPPORTED
 from zraft.errors import InvariantViolated
 from zraft.protocol.entries import EntryId
 from zraft.protocol.local import Read, ReadAnswer
@@ -17,7 +18,7 @@ def append(term: int, previous: EntryId, *terms: int, commit: int = 0) -> Append
 
 
 def matched(term: int, match: int, commit: int = 0, probe: int = 0) -> object:
-    return Answer(AppendAnswer(term, True, match, commit, probe))
+    return Answer(AppendAnswer(term, True, match, commit, probe, version=SUPPORTED))
 
 
 def cut_log(to: int, *terms: int) -> MemoryLog:

@@ -8,6 +8,7 @@ from tests.unit.core.cast import A, B, entries, log_of
 from zraft.core.acceptor import Acceptor
 from zraft.core.effects import Answer, Ignored
 from zraft.core.installation import Discard, Install, Installation, Stage, Verify, WriteChunk
+from zraft.core.versions import SUPPORTED
 from zraft.errors import InvariantViolated
 from zraft.protocol.entries import EntryId
 from zraft.protocol.local import Campaign, Read, ReadAnswer
@@ -165,7 +166,7 @@ def test_behind_a_snapshot_the_log_goes_on() -> None:
     acceptor = Acceptor(log_of(1, term=TERM))
     acceptor.install(EntryId(9, 3), 1, None)
     message = Append(TERM, EntryId(9, 3), entries(10, TERM), 10)
-    assert acceptor.step(message, B) == Answer(AppendAnswer(TERM, True, 10, 10, 9))
+    assert acceptor.step(message, B) == Answer(AppendAnswer(TERM, True, 10, 10, 9, version=SUPPORTED))
 
 
 def test_a_snapshot_never_takes_back_what_is_committed() -> None:

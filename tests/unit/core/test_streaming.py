@@ -5,8 +5,9 @@ import pytest
 from tests.unit.core.cast import A, B, C
 from tests.unit.core.replicating import LATE, TERM, accepted, leader, refused
 from zraft.core.effects import Ignored, Send, ToStorage
+from zraft.core.leadership import KEEP_SECONDS
 from zraft.core.progress import Mode
-from zraft.core.replication import KEEP_SECONDS, Replication, ToElection
+from zraft.core.replication import Replication, ToElection
 from zraft.core.streaming import CHUNK_BYTES, WINDOW_CHUNKS, SendChunk, SnapshotStream
 from zraft.protocol.entries import EntryId
 from zraft.protocol.local import Deposed, Keep, Read, ReadAnswer, Stop

@@ -124,8 +124,8 @@ def test_the_directory_is_for_its_owner_only(written: Path) -> None:
 
 
 def test_a_log_of_a_newer_format_is_refused(written: Path) -> None:
-    change(written, lambda txn, meta, entries: txn.put(b"format", (3).to_bytes(4, "big"), db=meta))
-    with pytest.raises(IdentityRefused, match=r"is of format 3, .* knows only format 2"):
+    change(written, lambda txn, meta, entries: txn.put(b"format", (9).to_bytes(4, "big"), db=meta))
+    with pytest.raises(IdentityRefused, match=r"is of format 9, that of cluster version 8, .* knows only up to 2"):
         LmdbLog(written, MEMBER, MAP_SIZE)
 
 

@@ -151,10 +151,10 @@ def test_a_log_that_holds_another_term_where_it_was_applied_is_refused(machine: 
 
 def test_a_state_of_another_format_is_refused(machine: Machine) -> None:
     stores = machine.open()
-    stores.state.set_meta(b"format", b"\x03")
+    stores.state.set_meta(b"format", b"\x09")
     stores.state.commit()
     kill(stores)
-    with pytest.raises(IdentityRefused, match="is of format 3"):
+    with pytest.raises(IdentityRefused, match="is of format 9"):
         machine.open()
 
 

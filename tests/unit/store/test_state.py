@@ -21,10 +21,10 @@ def path(tmp_path: Path) -> Path:
 
 def test_a_state_of_a_newer_format_is_refused(path: Path) -> None:
     state = LmdbState(path, MAP_SIZE)
-    state.set_meta(b"format", b"\x03")
+    state.set_meta(b"format", b"\x09")
     state.commit()
     state.close()
-    with pytest.raises(IdentityRefused, match=r"is of format 3, .* knows only format 2"):
+    with pytest.raises(IdentityRefused, match=r"is of format 9, that of cluster version 8, .* knows only up to 2"):
         LmdbState(path, MAP_SIZE)
 
 
