@@ -7,6 +7,7 @@ from tests.simulation.invariants import Invariants, require
 from tests.simulation.network import Network, Parcel, Plane
 from tests.simulation.node import Node
 from tests.simulation.operators import Operators
+from tests.simulation.upgrades import Upgrades
 from tests.simulation.world import World
 from tests.simulation.wrongs import Wrongs
 from zraft.protocol.entries import ClusterRecord, Member
@@ -30,6 +31,7 @@ class Cluster:
         """(revisions, seconds) that the nodes' gateways keep of the history."""
         self.operators = Operators(self, size)
         self.wrongs = Wrongs(self)
+        self.upgrades = Upgrades(self)
         self.nodes = {id: Node(self, id) for id in (*ids, *self.operators.spares)}
         self.clients = Clients(self, CLIENTS)
         self.leaders_elected = 0
@@ -71,6 +73,7 @@ class Cluster:
                 continue  # it was removed, and nobody feeds it
             require(applied == invariants.commit, "all apply all", node=node.id, applied=applied, of=invariants.commit)
             invariants.same_state(node.id, node.state)
+        self.upgrades.check_end()
         for revision, put in self.clients.acknowledged.items():
             found = invariants.history.written_at(revision)
             require(found == (put.key, put.value), "no acknowledged write is lost", put=put, revision=revision)

@@ -4,16 +4,25 @@ The truth that the nodes are held against is one list: the entries that some lea
 applied by a state machine of its own.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from tests.simulation.history import History
 from tests.simulation.memory import MemoryLog, MemoryState
+from tests.simulation.truth import Committed, Truth, values_of
 from zraft.core.keyspace import Keyspace
 from zraft.core.quorum import Quorum
-from zraft.core.records import APPLIED, AppliedState, check_record, digest_of, read_applied, read_record_key
-from zraft.protocol.client import Batch, Put
-from zraft.protocol.codec import configuration_of, unpack_commands
+from zraft.core.records import (
+    APPLIED,
+    CLUSTER_VERSION,
+    AppliedState,
+    check_record,
+    digest_of,
+    read_applied,
+    read_cluster_version,
+    read_record_key,
+)
+from zraft.core.versions import FIRST
+from zraft.protocol.codec import configuration_of
 from zraft.protocol.entries import (
     NO_ORIGIN,
     Configuration,
@@ -37,16 +46,6 @@ def require(truth: bool, rule: str, **facts: object) -> None:
         raise Violation(rule + ": " + " ".join(f"{name}={fact}" for name, fact in facts.items()))
 
 
-class _Committed(NamedTuple):
-    term: int
-    """Of the entry."""
-    by: int
-    """The term whose leader found it committed first."""
-    state: AppliedState
-    """What the state says of itself after it."""
-    results: bytes
-
-
 class Invariants:
     """Told of everything that happens, in the order in which it happens."""
 
@@ -61,12 +60,12 @@ class Invariants:
         self._leases: dict[int, float] = {}
         self._successors: dict[int, set[int]] = {}
         self._entries: dict[tuple[int, int], tuple[bytes, int]] = {}
-        self._committed: list[_Committed] = []
+        self._committed: list[Committed] = []
         self._published: dict[int, int] = {}
         self._origins: dict[Origin, int] = {}
         self._values: dict[bytes, int] = {}
         self.history = History()
-        self._state = _Truth(self.history)
+        self._state = Truth(self.history)
         self._keyspace = Keyspace(self._state)
 
     @property
@@ -79,9 +78,18 @@ class Invariants:
         """The highest term that ever had a leader."""
         return max(self.leaders, default=0)
 
+    @property
+    def version(self) -> int:
+        """The cluster version, behind all that is committed."""
+        return self._keyspace.version
+
     def state_at(self, index: int) -> AppliedState:
         """What every state says of itself once it has applied the entry at ``index``."""
         return self._committed[index - 1].state if index else read_applied(None)
+
+    def checkpoint_at(self, index: int) -> int:
+        """What replicas are compared by once they have applied the entry at ``index``."""
+        return self._committed[index - 1].checkpoint
 
     def executed_at(self, value: bytes) -> int:
         """Index of the entry that put ``value``; 0: none did."""
@@ -198,7 +206,7 @@ class Invariants:
         """A state was made from a snapshot (state machine safety)."""
         _, records, meta = state.tables()
         applied = read_applied(meta.get(APPLIED))
-        self.applied(node, applied)
+        self.applied(node, applied, read_cluster_version(meta.get(CLUSTER_VERSION)))
         for at, record in records.items():
             self.recorded(node, at, record)
         found = 0
@@ -213,12 +221,14 @@ class Invariants:
 
     # --- the state
 
-    def applied(self, node: int, state: AppliedState) -> None:
-        """A storage published its state (state machine safety): digest, revisions and all."""
+    def applied(self, node: int, state: AppliedState, version: int) -> None:
+        """A storage published its state (state machine safety): digest, revisions, cluster version and all."""
         index = state.applied.index
         require(index <= self.commit, "only committed entries are applied", node=node, index=index)
         expected = self.state_at(index)
         require(state == expected, "equal states at equal index", node=node, state=state, expected=expected)
+        rules = self._committed[index - 1].version if index else FIRST
+        require(version == rules, "one cluster version at an index", node=node, index=index, version=version, of=rules)
 
     def recorded(self, node: int, at: bytes, record: bytes) -> None:
         """A storage wrote a record of its state."""
@@ -231,8 +241,8 @@ class Invariants:
     def checkpointed(self, node: int, told: Checkpoint, was_wrong: bool) -> None:
         """A storage told the leader what its state was."""
         if told != NO_CHECKPOINT and not was_wrong:
-            expected = self.state_at(told.index).digest
-            require(told.digest == expected, "a checkpoint is the digest at its index", node=node, told=told)
+            expected = self.checkpoint_at(told.index)
+            require(told.digest == expected, "a checkpoint is that of the state at its index", node=node, told=told)
 
     def same_state(self, node: int, state: MemoryState) -> None:
         """At the end: the whole of it."""
@@ -278,37 +288,18 @@ class Invariants:
         if entry.origin != NO_ORIGIN:
             first = self._origins.setdefault(entry.origin, index)
             require(first == index, "S9: a proposal is in the log once", origin=entry.origin, indexes=(first, index))
-        for value in _values(entry.kind, entry.payload):
+        for value in values_of(entry.kind, entry.payload):
             first = self._values.setdefault(value, index)
             require(first == index, "a command is executed once (trap 55)", value=value, indexes=(first, index))
         results: list[bytes] = []
+        before = self._keyspace.version
         for _ in self._keyspace.apply(entry, results):
             pass
         self._keyspace.commit()
         state = read_applied(self._state.meta(APPLIED))
-        self._committed.append(_Committed(term, by, state, b"".join(results)))
-
-
-def _values(kind: int, payload: bytes) -> Iterator[bytes]:
-    if kind != EntryKind.COMMANDS:
-        return
-    for command in unpack_commands(payload) or ():
-        for operation in command.operations if isinstance(command, Batch) else (command,):
-            if isinstance(operation, Put):
-                yield operation.value
-
-
-class _Truth(MemoryState):
-    """The state that all nodes' states come to, compacted like theirs; what it forgets, the history keeps."""
-
-    def __init__(self, history: History) -> None:
-        super().__init__()
-        self._history = history
-
-    def append_records(self, records: Sequence[tuple[bytes, bytes]]) -> None:
-        super().append_records(records)
-        for at, record in records:
-            self._history.add(at, record)
+        require(self._keyspace.version >= before, "a cluster version is never lowered", index=index, before=before)
+        keyspace = self._keyspace
+        self._committed.append(Committed(term, by, state, b"".join(results), keyspace.version, keyspace.checkpoint()))
 
 
 class WatchedLog(MemoryLog):

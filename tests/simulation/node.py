@@ -11,7 +11,7 @@ from tests.simulation.page import Page
 from tests.simulation.snapshots import Snapshots, unpack
 from tests.simulation.trio import Trio
 from zraft.core.lease import lease_seconds
-from zraft.core.records import APPLIED, AppliedState, read_applied
+from zraft.core.records import APPLIED, CLUSTER_VERSION, AppliedState, read_applied, read_cluster_version
 from zraft.core.roles import Timing
 from zraft.protocol import codec
 from zraft.protocol.entries import EntryId
@@ -66,6 +66,8 @@ class Node:
         self.wrong = 0
         """What its digests are wrong by; 0: its state is right."""
         self.condemned = False
+        self.supported = cluster.upgrades.first_version()
+        """The newest cluster version that its code knows."""
         self.newcomer: Newcomer | None = None
         self.page = Page(world)
         self.log = WatchedLog(member, cluster.invariants)
@@ -90,6 +92,7 @@ class Node:
         """Start the trio, if none runs and none must not; and the gateway, if it died."""
         if self.trio is None and not (self.halted or self.condemned) and self.newcomer is None:
             self.incarnations += 1
+            self.cluster.upgrades.restarted(self)
             self.page.zero()  # a new incarnation zeroes its groups first
             self.world.note(f"{self.id}", f"starts incarnation {self.incarnations}, applied {self.applied()}")
             self.trio = Trio(self, self.incarnations)
@@ -191,6 +194,10 @@ class Node:
 
     def applied_state(self) -> AppliedState:
         return read_applied(self.state.meta(APPLIED))
+
+    def applied_version(self) -> int:
+        """The cluster version that it applies by."""
+        return read_cluster_version(self.state.meta(CLUSTER_VERSION))
 
     # --- the network
 

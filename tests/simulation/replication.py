@@ -11,6 +11,7 @@ from zraft.core.audit import Divergence
 from zraft.core.effects import Ignored, Send, ToStorage
 from zraft.core.replication import Effect, PublishCommit, Refuse, Replication, ToElection
 from zraft.core.streaming import SendChunk
+from zraft.core.versions import LeftBehind
 from zraft.protocol.local import CommitGroup, Lead, Members, Ping, Pong
 from zraft.protocol.peer import Append, AppendAnswer, Commit, InstallAnswer, InstallSnapshot
 
@@ -27,7 +28,7 @@ class ReplicationActor(Actor):
         self._node = node
         self._trio = trio
         self._inbox: deque[tuple[object, int]] = deque()
-        self._core = Replication(node.id, node.window)
+        self._core = Replication(node.id, node.window, supported=node.supported)
         self._before = 0
 
     def receive(self, message: object, sender: int) -> None:
@@ -94,6 +95,8 @@ class ReplicationActor(Actor):
                     trio.replication_to_gateway.send(message)
                 case Divergence():
                     node.cluster.wrongs.found(effect)
+                case LeftBehind():
+                    self.world.note(self.name, effect)
                 case Ignored(reason):
                     self.world.note(self.name, f"  ignored: {reason}")
 

@@ -11,7 +11,7 @@ from tests.simulation.operators import size_with
 from tests.simulation.world import World
 from tests.simulation.wrongs import REPAIRED_SECONDS, VERDICT_SECONDS
 from zraft.core import replication, streaming, sweep
-from zraft.errors import CorruptLog, CorruptState, InvariantViolated
+from zraft.errors import CorruptLog, CorruptState, IdentityRefused, InvariantViolated
 
 SIZES = (1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7)
 """Of clusters; each as likely as it stands here often."""
@@ -81,7 +81,7 @@ def play(world: World, lines: int) -> Report:
     try:
         with bounds, chunk, parts:
             return _run(world)
-    except (Violation, InvariantViolated, CorruptLog, CorruptState) as error:
+    except (Violation, InvariantViolated, CorruptLog, CorruptState, IdentityRefused) as error:
         story = [*world.trace(lines), f"seed {world.seed} at {world.now:.4f}: {error}"]
         story.append(f"replay: make simulate SEED={world.seed}")
         rule = error.name if isinstance(error, InvariantViolated) else str(error).partition(":")[0]
@@ -94,6 +94,7 @@ def _run(world: World) -> Report:
     world.run_until(STORM_SECONDS)
     cluster.operators.stop()
     cluster.wrongs.stop()
+    cluster.upgrades.finish()
     if cluster.operators.active:
         adversary.heal()
         world.run_until(world.now + SETTLE_SECONDS)

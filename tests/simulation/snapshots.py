@@ -5,7 +5,7 @@ import hashlib
 import msgspec
 
 from tests.simulation.memory import MemoryLog, MemoryState
-from zraft.core.records import APPLIED, read_applied
+from zraft.core.records import APPLIED, CLUSTER_VERSION, read_applied, read_cluster_version
 from zraft.protocol.entries import EntryId
 from zraft.protocol.peer import SnapshotId
 
@@ -21,6 +21,12 @@ def unpack(data: bytes, state: MemoryState) -> None:
     """Fill an empty state."""
     _, tables = msgspec.msgpack.decode(data, type=tuple[int, tuple[dict[bytes, bytes], ...]])
     state.fill(tables)
+
+
+def version_of(data: bytes) -> int:
+    """The cluster version of the state in it."""
+    _, (_, _, meta) = msgspec.msgpack.decode(data, type=tuple[int, tuple[dict[bytes, bytes], ...]])
+    return read_cluster_version(meta.get(CLUSTER_VERSION))
 
 
 class Snapshots:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 from tests.simulation.actors import Actor, Died
 from tests.simulation.invariants import require
 from tests.simulation.network import Plane
-from tests.simulation.snapshots import entry_of
+from tests.simulation.snapshots import entry_of, version_of
 from zraft.core.acceptor import Acceptor, Reply
 from zraft.core.applier import Applier, Outcome
 from zraft.core.effects import Answer, Ignored
@@ -44,7 +44,7 @@ class _Acceptor(Acceptor):
     """Tells of a state that went wrong."""
 
     def __init__(self, node: "Node", applied: int) -> None:
-        super().__init__(node.log, applied)
+        super().__init__(node.log, applied, node.supported)
         self._node = node
 
     def note_checkpoint(self, checkpoint: Checkpoint) -> None:
@@ -247,7 +247,13 @@ class StorageActor(Actor):
         """The thread, at its end."""
         if not self.alive or self._node.trio is not self._trio:
             return
-        self._verdict = self._node.snapshots.sound(snapshot)
+        snapshots = self._node.snapshots
+        sound = snapshots.sound(snapshot)
+        if sound and version_of(bytes(snapshots.bytes)) > self._node.supported:
+            self.world.note(self.name, "gives the snapshot up: its code does not know the version")
+            self._installation = Installation()
+            return
+        self._verdict = sound
         self.wake()
 
     def _on_verdict(self) -> None:
@@ -283,7 +289,7 @@ class StorageActor(Actor):
         self._applier = Applier(node.log, node.state, self._acceptor, CHECKPOINT_ENTRIES)
         self._acceptor.offer = snapshot
         self.world.note(self.name, f"has installed the snapshot of {snapshot.index}")
-        node.cluster.invariants.applied(node.id, node.applied_state())
+        node.cluster.invariants.applied(node.id, node.applied_state(), node.applied_version())
         node.cluster.installs += 1
         node.cluster.happened("installed", node)
         self.survive()
@@ -314,7 +320,7 @@ class StorageActor(Actor):
         outcomes = self._applier.work(lambda: next(left, None) is None)
         self.busy(steps * 0.000_02)
         node = self._node
-        node.cluster.invariants.applied(node.id, node.applied_state())
+        node.cluster.invariants.applied(node.id, node.applied_state(), node.applied_version())
         self.survive()
         self._tell(outcomes)
 

@@ -59,7 +59,7 @@ class Wrongs:
         named, majority = set(divergence.members), divergence.majority
         require(bool(self.ever), "replicas that agree are not held to differ", found=divergence)
         if majority is not None and not self._one_decides():
-            truth = self._cluster.invariants.state_at(divergence.index).digest
+            truth = self._cluster.invariants.checkpoint_at(divergence.index)
             require(majority == truth, "a majority has the right state", found=divergence)
             require(named <= self.ever, "only wrong states are held to differ", found=divergence)
 

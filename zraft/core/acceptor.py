@@ -53,6 +53,7 @@ from zraft.protocol.peer import (
 )
 
 NO_CONFIGURATION = Configuration(0, ())
+NOTHING = EntryId(0, 0)
 
 Question = StatusQuery | StoreRecord | Campaign | VoteQuery | Append | Commit | Read | Diverged
 Reply = StorageStatus | CampaignAnswer | VoteQueryAnswer | AppendAnswer | ReadAnswer | InstallAnswer
@@ -185,7 +186,7 @@ class Acceptor:
         """AppendEntries ([R] 5.3), as S2 answers it: about this Append's entries, never about the log's end."""
         log = self._log
         if message.term < log.term:
-            return self._refused(message)
+            return Answer(self._refused(message.previous.index, NOTHING))
         for index, data in enumerate(message.entries, message.previous.index + 1):
             if not entry_is_sound(index, data):
                 return Ignored(f"entry {index} was damaged on its way from {sender:016x}")
@@ -351,17 +352,9 @@ class Acceptor:
         return self._accepted(log.base.index, message.previous.index)
 
     def _accepted(self, match: int, probe: int) -> Answer[Reply]:
+        versions = self.supported, self.cluster_version
         return Answer(
-            AppendAnswer(
-                self._log.term,
-                True,
-                match,
-                self.commit,
-                probe,
-                checkpoint=self.checkpoint,
-                version=self.supported,
-                cluster_version=self.cluster_version,
-            )
+            AppendAnswer(self._log.term, True, match, self.commit, probe, NOTHING, self.checkpoint, *versions)
         )
 
     def _mismatch(self, message: Append, here: int | None) -> AppendAnswer:
@@ -369,11 +362,11 @@ class Acceptor:
         log = self._log
         probe = message.previous.index
         if here is None:
-            return AppendAnswer(log.term, False, 0, self.commit, probe, EntryId(log.last.index + 1, 0))
+            return self._refused(probe, EntryId(log.last.index + 1, 0))
         first = probe
         while first > log.first_index and first - 1 > self.commit and log.term_at(first - 1) == here:
             first -= 1
-        return AppendAnswer(log.term, False, 0, self.commit, probe, EntryId(first, here))
+        return self._refused(probe, EntryId(first, here))
 
     def _offer_for(self, message: Read) -> SnapshotId | None:
         """The snapshot in place of cut entries: not one that the peer could go no further with, nor a damaged one."""
@@ -383,8 +376,9 @@ class Acceptor:
             return None
         return offer
 
-    def _refused(self, message: Append) -> Answer[Reply]:
-        return Answer(AppendAnswer(self._log.term, False, 0, self.commit, message.previous.index))
+    def _refused(self, probe: int, conflict: EntryId) -> AppendAnswer:
+        versions = self.supported, self.cluster_version
+        return AppendAnswer(self._log.term, False, 0, self.commit, probe, conflict, NO_CHECKPOINT, *versions)
 
     def _commit_to(self, index: int) -> None:
         self.commit = max(self.commit, min(index, self._verified))  # never back (trap 13)

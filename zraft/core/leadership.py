@@ -77,10 +77,9 @@ class Leadership:
 
     def hear_version(self, member: int, answer: AppendAnswer) -> None:
         """What a storage told of versions: up to which one its code goes, and at which one its state is."""
-        if answer.success:
-            self.versions.announced(member, answer.version)
-            if member == self._me:
-                self.versions.raised(answer.cluster_version)
+        self.versions.announced(member, answer.version)
+        if member == self._me:
+            self.versions.raised(answer.cluster_version)
 
     def raise_version(self, now: float) -> None:
         """Append the entry that raises the cluster version, once every member is up and knows the new one.

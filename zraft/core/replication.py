@@ -329,11 +329,11 @@ class Replication:
         snapshot = message.snapshot
         if snapshot is None:
             return [Ignored("the entries are cut, and there is no snapshot yet")]
+        if left_behind := lead.versions.fault_of_snapshot(progress.member):
+            return [left_behind]
         progress.reading = False
         if progress.stream is not None or snapshot.index < progress.next:
             return [Ignored(f"a snapshot of {snapshot.index}, but {progress.next} is next")]
-        if left_behind := lead.versions.fault_of_snapshot(progress.member):
-            return [left_behind]
         progress.send_snapshot(SnapshotStream(progress.member, snapshot, self._rate), now)
         return []
 

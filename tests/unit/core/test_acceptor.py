@@ -189,7 +189,7 @@ def test_an_append_half_of_which_is_known_adds_the_other_half() -> None:
 def test_a_log_that_is_too_short_says_where_it_ends() -> None:
     log = log_of(1, 1)
     answer = Acceptor(log).step(append(3, EntryId(5, 2), 3), B)
-    assert answer == Answer(AppendAnswer(3, False, 0, 0, probe=5, conflict=EntryId(3, 0)))
+    assert answer == Answer(AppendAnswer(3, False, 0, 0, probe=5, conflict=EntryId(3, 0), version=SUPPORTED))
     assert (log.term, terms_in(log)) == (3, [1, 1])
 
 
@@ -197,21 +197,21 @@ def test_a_conflict_names_the_first_index_of_its_term() -> None:
     # "the term of the conflicting entry and the first index it stores for that term" ([R] 5.3)
     log = log_of(1, 2, 2, 2)
     answer = Acceptor(log).step(append(4, EntryId(4, 3), 4), B)
-    assert answer == Answer(AppendAnswer(4, False, 0, 0, probe=4, conflict=EntryId(2, 2)))
+    assert answer == Answer(AppendAnswer(4, False, 0, 0, probe=4, conflict=EntryId(2, 2), version=SUPPORTED))
     assert terms_in(log) == [1, 2, 2, 2]
 
 
 def test_the_hint_does_not_go_back_behind_the_commit_index() -> None:
     log = log_of(2, 2, 2, 2)
     answer = Acceptor(log, applied=2).step(append(4, EntryId(4, 3)), B)
-    assert answer == Answer(AppendAnswer(4, False, 0, 2, probe=4, conflict=EntryId(3, 2)))
+    assert answer == Answer(AppendAnswer(4, False, 0, 2, probe=4, conflict=EntryId(3, 2), version=SUPPORTED))
 
 
 def test_an_old_leader_is_refused_with_the_term() -> None:
     # "Reply false if term < currentTerm" ([R] figure 2)
     log = log_of(1, 1, term=3, vote=C)
     answer = Acceptor(log).step(append(2, EntryId(2, 1), 2), B)
-    assert answer == Answer(AppendAnswer(3, False, 0, 0, probe=2))
+    assert answer == Answer(AppendAnswer(3, False, 0, 0, probe=2, version=SUPPORTED))
     assert (log.term, log.vote, terms_in(log)) == (3, C, [1, 1])
 
 

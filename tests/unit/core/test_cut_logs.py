@@ -42,7 +42,9 @@ def test_an_append_of_before_the_log_is_answered_with_its_base(carried: int) -> 
 
 def test_an_old_leaders_append_of_before_the_log_is_refused() -> None:  # S4: the term is looked at first
     log = cut_log(3, 1, 1, 2, 2)
-    assert Acceptor(log, applied=3).step(append(1, EntryId(1, 1)), B) == Answer(AppendAnswer(2, False, 0, 3, probe=1))
+    assert Acceptor(log, applied=3).step(append(1, EntryId(1, 1)), B) == Answer(
+        AppendAnswer(2, False, 0, 3, probe=1, version=SUPPORTED)
+    )
 
 
 def test_an_append_behind_the_base_is_taken() -> None:
@@ -54,7 +56,7 @@ def test_an_append_behind_the_base_is_taken() -> None:
 def test_the_hint_does_not_go_back_behind_the_base() -> None:
     log = cut_log(2, 2, 2, 2, 2)
     answer = Acceptor(log, applied=2).step(append(4, EntryId(4, 3)), B)
-    assert answer == Answer(AppendAnswer(4, False, 0, 2, probe=4, conflict=EntryId(3, 2)))
+    assert answer == Answer(AppendAnswer(4, False, 0, 2, probe=4, conflict=EntryId(3, 2), version=SUPPORTED))
 
 
 @pytest.mark.parametrize(("first", "found"), [(1, NOBODY), (2, NOBODY), (3, EntryId(2, 1)), (4, EntryId(3, 2))])

@@ -159,6 +159,14 @@ def test_no_snapshot_of_a_raised_state_goes_to_older_code() -> None:
     effects = core.step(ReadAnswer(TERM, C, EntryId(0, 0), (), snapshot), 10.1, A)
     assert effects == [LeftBehind(C, FIRST, SUPPORTED)]
     assert core.streamed() == set()
+    assert core.flush(10.1) == []  # nor is the own storage asked again before the timer says so
+
+
+def test_a_refusal_announces_as_well() -> None:
+    """A member that lacks what was cut has nothing to agree to, and is sent a snapshot all the same."""
+    core = told(leader(), a=SUPPORTED, b=SUPPORTED)
+    core.step(AppendAnswer(TERM, False, 0, 0, 5, EntryId(3, 0), version=SUPPORTED), 10.0, C)
+    assert sent(ticked(core), A) == [raising(7)]
 
 
 @given(st.lists(st.tuples(MEMBERS, VERSIONS)), st.sets(MEMBERS), VERSIONS)
