@@ -216,7 +216,7 @@ def test_a_client_command_loads_nothing_of_a_node(serve: Serve) -> None:
 
 
 HOLDINGS = {"compacted_revision": 2, "snapshot_index": 7, "log_bytes": 1 << 20, "state_bytes": 1 << 19}
-HOLDINGS["snapshots_bytes"] = 2 << 20
+HOLDINGS |= {"snapshots_bytes": 2 << 20, "supported_version": 2}
 
 
 def status_of(name: str, leader: str, term: int, *peers: tuple[str, str], **more: Any) -> StatusResult:
@@ -287,6 +287,8 @@ def test_status_finds_all_members_from_one_endpoint(pair: tuple[ScriptedNode, Sc
         "snapshots_bytes": 2097152,
         "installing_held_bytes": 0,
         "installing_bytes": 0,
+        "cluster_version": 1,
+        "supported_version": 2,
     }
     assert document["members"][1]["node_id"] == "node-2"
     assert document["members"][2] == {"endpoint": "127.0.0.1:1", "error": "127.0.0.1:1: no connection"}
@@ -298,13 +300,13 @@ def test_status_is_a_table_for_people(pair: tuple[ScriptedNode, ScriptedNode]) -
     endpoints = f"{one.endpoint},localhost:{one.port}"
     result = run("status", "--endpoints", endpoints, "--timeout", "1")
     rows = [line.split() for line in result.stdout.splitlines()]
-    more = ["COMPACTED", "SNAPSHOT", "DISK", "NOTICE"]
+    more = ["COMPACTED", "SNAPSHOT", "DISK", "VERSION", "NOTICE"]
     receives = ["receives", "a", "snapshot:", "3.0MiB", "of", "9.0MiB"]
     assert rows == [
         ["NODE", "ENDPOINT", "STATE", "TERM", "LEADER", "COMMIT", "APPLIED", "REVISION", *more],
-        ["node-1", one.endpoint, "follower", "4", "node-3", "9", "8", "3", "2", "7", "3.5MiB"],
-        ["node-2", two.endpoint, "leader", "5", "node-2", "9", "8", "3", "-", "-", "0.0MiB", *receives],
-        ["node-3", "127.0.0.1:1", "silent", *"--------", "127.0.0.1:1:", "no", "connection"],
+        ["node-1", one.endpoint, "follower", "4", "node-3", "9", "8", "3", "2", "7", "3.5MiB", *["1", "of", "2"]],
+        ["node-2", two.endpoint, "leader", "5", "node-2", "9", "8", "3", "-", "-", "0.0MiB", "1", *receives],
+        ["node-3", "127.0.0.1:1", "silent", *"---------", "127.0.0.1:1:", "no", "connection"],
     ]
 
 

@@ -13,10 +13,12 @@ import pytest
 
 from tests.cluster.load import Load
 from tests.cluster.nodes import ROOT
-from tests.cluster.running import free_ports, own_runtime, replicas
-from zraft import Client
+from tests.cluster.running import NODES, WAIT_S, free_ports, own_runtime, replicas
+from tests.waiting import wait_until
+from zraft import Client, Unknown
 from zraft.cluster import LocalCluster
-from zraft.core.records import APPLIED, AppliedState, read_applied
+from zraft.core.records import APPLIED, CLUSTER_VERSION, read_applied, read_cluster_version
+from zraft.core.versions import FIRST, SUPPORTED
 from zraft.store.directory import DataDirectory
 from zraft.store.log import LmdbLog
 from zraft.store.state import LmdbState
@@ -25,8 +27,9 @@ pytestmark = pytest.mark.cluster
 
 BEFORE = ("v0.1.0", "c072e6eabc65fc0b2cd9f601495ad1a5628d1a38")
 """The release before: its tag, and its commit, since a clone need not have the tags."""
-NODES = 3
 MAP_BYTES = 1 << 30
+RESTARTS = 5
+REFUSAL = "is of format 3, and this version of zraft knows only format 2"
 LOAD_OF_BEFORE = """
 import json, sys
 from zraft.verify import CheckedLoad, LoadSettings, check
@@ -63,16 +66,36 @@ def load_of(source: Path, cluster: LocalCluster) -> Iterator[None]:
     ) as process:
         yield
         told, _ = process.communicate(timeout=60)
-    assert json.loads(told) == [True, [], []]
+    has_written, errors, violations = json.loads(told)
+    assert (has_written, violations) == (True, [])
+    require_no_error(errors)
 
 
-def state_of(cluster: LocalCluster, name: str) -> AppliedState:
-    """What the state of a node that is down says of itself, its digest among it."""
+def versions(cluster: LocalCluster) -> set[tuple[int, int]]:
+    """(cluster version, what the code knows) as the nodes tell it; one that tells nothing is of before."""
+    return {(one.cluster_version, one.supported_version) for one in cluster.status().values() if one}
+
+
+def notice(cluster: LocalCluster, name: str) -> str:
+    """Why a node is not ready, as it says."""
+    answer = cluster.status()[name]
+    return answer.notice if answer else ""
+
+
+def require_no_error(errors: list[str]) -> None:
+    """A request that arrives in the very moment in which a node hangs up may end as Unknown; nothing else may."""
+    assert len(errors) <= RESTARTS, errors
+    assert all(error.startswith(Unknown.code) for error in errors), errors
+
+
+def state_of(cluster: LocalCluster, name: str) -> tuple[int, int, int]:
+    """Revision, digest and cluster version of a node that is down; how many leaders it saw last is another thing."""
     directory = DataDirectory(cluster.settings(name).data_path())
     log = LmdbLog(directory.log_path, 1, MAP_BYTES, create=False)
     state = LmdbState(directory.state_path(log.generation), MAP_BYTES)
     try:
-        return read_applied(state.meta(APPLIED))
+        applied = read_applied(state.meta(APPLIED))
+        return applied.revision, applied.digest, read_cluster_version(state.meta(CLUSTER_VERSION))
     finally:
         state.abort()
         state.close()
@@ -101,14 +124,26 @@ def test_a_rolling_upgrade_under_load_costs_nobody_an_error(before: Path, tmp_pa
                 load.wait_for_progress()
                 for name in cluster.names:
                     if name != second:
+                        assert {version for version, _ in versions(cluster)} == {FIRST}
                         cluster.restart(name)
                         load.wait_for_progress()
-            assert [operation.error for operation in load.history if operation.error] == []
+                wait_until(lambda: versions(cluster) == {(SUPPORTED, SUPPORTED)}, WAIT_S, "the cluster to be raised")
+                load.wait_for_progress()
+            require_no_error([operation.error for operation in load.history if operation.error])
             load.verify()
             contents, *others = replicas(cluster)
             assert contents
             assert all(other == contents for other in others)
         finally:
             cluster.down()
-        state, *others_states = (state_of(cluster, name) for name in cluster.names)
-        assert all(other == state for other in others_states)
+        states = [state_of(cluster, name) for name in cluster.names]
+        assert states[0][-1] == SUPPORTED
+        assert all(state == states[0] for state in states)
+        assert not any("replicas differ" in cluster.log_path(name).read_text() for name in cluster.names)
+        cluster.source = before  # there is no way back behind it, and no harm in trying
+        try:
+            cluster.restart(first)
+            wait_until(lambda: REFUSAL in notice(cluster, first), WAIT_S, "the old version to refuse the log")
+        finally:
+            cluster.down()
+        assert state_of(cluster, first) == states[0]

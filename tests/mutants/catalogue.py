@@ -12,6 +12,7 @@ from tests.mutants import (
     shells,
     snapshots,
     transferring,
+    upgrades,
 )
 
 MUTANTS = (
@@ -26,4 +27,5 @@ MUTANTS = (
     + members.MUTANTS
     + transferring.MUTANTS
     + auditing.MUTANTS
+    + upgrades.MUTANTS
 )

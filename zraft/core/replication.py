@@ -330,7 +330,8 @@ class Replication:
         if snapshot is None:
             return [Ignored("the entries are cut, and there is no snapshot yet")]
         if left_behind := lead.versions.fault_of_snapshot(progress.member):
-            return [left_behind]
+            # Asked what it can't agree to, it tells when its code is another one.
+            return [left_behind, *self._append_to(lead, progress, lead.tail.base, (), now)]
         progress.reading = False
         if progress.stream is not None or snapshot.index < progress.next:
             return [Ignored(f"a snapshot of {snapshot.index}, but {progress.next} is next")]

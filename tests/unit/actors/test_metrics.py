@@ -91,6 +91,7 @@ def test_all_names_are_there_before_anything_happened(metrics: NodeMetrics, run:
         "zraft_snapshot_failures_total": 0,
         "zraft_commit_lag_entries": 0,
         "zraft_apply_lag_entries": 0,
+        "zraft_cluster_version": 0,
         "zraft_compacted_revision": 0,
         "zraft_snapshot_index": 0,
         "zraft_space_level": 0,

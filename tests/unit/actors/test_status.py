@@ -7,6 +7,7 @@ import pytest
 
 from zraft.actors.status import cluster_status, named_fields, why_not_ready
 from zraft.config import Settings
+from zraft.core.versions import SUPPORTED
 from zraft.protocol.client import PeerInfo, StatusResult
 from zraft.protocol.codec import encode
 from zraft.protocol.entries import Configuration, Member
@@ -30,7 +31,11 @@ HOLDINGS = Holdings(6, 100, 200, 300, installing_held_bytes=40, installing_bytes
 
 
 def storage(term: int = 5, commit: int = 9, applied: int = 8) -> bytes:
-    return encode(StorageGroup(0, term, 1, 10, commit, applied, revision=7, space=0, compacted=2, holdings=HOLDINGS))
+    return encode(
+        StorageGroup(
+            0, term, 1, 10, commit, applied, revision=7, space=0, compacted=2, holdings=HOLDINGS, cluster_version=2
+        )
+    )
 
 
 def publish_all(page: Page) -> None:
@@ -56,6 +61,7 @@ def test_a_status_is_empty_before_the_cluster_has_formed(page: Page) -> None:
         last_log_index=0,
         revision=0,
         notice="waiting for node-2: é",
+        supported_version=SUPPORTED,
     )
 
 
@@ -84,6 +90,8 @@ def test_a_status_is_put_together_from_the_page(page: Page) -> None:
         snapshots_bytes=300,
         installing_held_bytes=40,
         installing_bytes=50,
+        cluster_version=2,
+        supported_version=SUPPORTED,
     )
 
 

@@ -20,6 +20,7 @@ from zraft.actors.roster import Roster
 from zraft.actors.supervisor import LOCK_WAIT_S
 from zraft.config import Settings
 from zraft.core.restarts import TRIO
+from zraft.core.versions import SUPPORTED
 from zraft.errors import ConfigurationError, DataDirectoryInUse
 from zraft.store.directory import DataDirectory
 from zraft.store.fault import acknowledge_sync_failure
@@ -207,6 +208,8 @@ def test_a_node_starts_and_shows_itself(running: Node) -> None:
             "snapshots_bytes": 0,
             "installing_held_bytes": 0,
             "installing_bytes": 0,
+            "cluster_version": 1,
+            "supported_version": SUPPORTED,
         },
     )
     metrics = running.get("/metrics")[1]

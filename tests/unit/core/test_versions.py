@@ -5,21 +5,22 @@ from hypothesis import given, strategies as st
 
 from tests.simulation.memory import MemoryState
 from tests.unit.core.cast import A, B, C
-from tests.unit.core.replicating import LATE, TERM, accepted, empty, lead
+from tests.unit.core.replicating import LAST, LATE, TERM, accepted, empty, lead
 from zraft.core.effects import Ignored, Send, ToStorage
 from zraft.core.keyspace import Keyspace
 from zraft.core.leadership import HEALTHY_SECONDS
 from zraft.core.records import CLUSTER_VERSION, CONFIGURATION, FORMAT, pack_configuration, read_cluster_version
-from zraft.core.replication import Effect, Replication
+from zraft.core.replication import APPEND_BYTES_MAX, Effect, Replication
 from zraft.core.versions import FIRST, SUPPORTED, LeftBehind, Versions, fault_of_format, format_needed
 from zraft.errors import CorruptState, IdentityRefused
 from zraft.protocol.client import Put
 from zraft.protocol.codec import encode, pack_commands
 from zraft.protocol.entries import NO_ORIGIN, Configuration, Entry, EntryId, EntryKind, Member, encode_entry
-from zraft.protocol.local import HandOver, ReadAnswer
+from zraft.protocol.local import HandOver, Read, ReadAnswer
 from zraft.protocol.peer import Append, AppendAnswer, SnapshotId
 
 NEXT = SUPPORTED + 1
+SNAPSHOT = SnapshotId(5, 2, 100, b"s" * 32)
 MEMBERS = st.sampled_from((A, B, C))
 VERSIONS = st.integers(FIRST, NEXT)
 
@@ -151,15 +152,20 @@ def test_an_entry_of_the_future_goes_to_nobody(data: bytes) -> None:
 
 
 def test_no_snapshot_of_a_raised_state_goes_to_older_code() -> None:
-    core = told(leader(), b=FIRST, c=FIRST)
-    core.step(answer(6, SUPPORTED, cluster_version=SUPPORTED), 10.0, A)
-    core._lead.progress[C].reading = True  # type: ignore[union-attr]
-    core._lead.progress[C].next = 3  # type: ignore[union-attr]
-    snapshot = SnapshotId(5, 2, 100, b"s" * 32)
-    effects = core.step(ReadAnswer(TERM, C, EntryId(0, 0), (), snapshot), 10.1, A)
-    assert effects == [LeftBehind(C, FIRST, SUPPORTED)]
-    assert core.streamed() == set()
-    assert core.flush(10.1) == []  # nor is the own storage asked again before the timer says so
+    """Until it tells that its code knows the version; the own storage is not asked again and again meanwhile."""
+    cut, asked = ReadAnswer(TERM, C, EntryId(0, 0), (), SNAPSHOT), ToStorage(Read(TERM, C, 3, APPEND_BYTES_MAX))
+    core = leader()
+    core.flush(10.0)
+    core.step(answer(5, SUPPORTED, 0, cluster_version=SUPPORTED), 10.0, A)
+    core.step(AppendAnswer(TERM, False, 0, 0, 5, EntryId(3, 0), version=FIRST), 10.0, C)
+    assert asked in core.flush(10.0)
+    assert core.step(cut, 10.1, A) == [LeftBehind(C, FIRST, SUPPORTED), Send(C, Append(TERM, LAST, (), 0))]
+    assert (asked in core.flush(10.1), core.streamed()) == (False, set())
+    core.step(AppendAnswer(TERM, False, 0, 0, 5, EntryId(3, 0), version=SUPPORTED), 10.2, C)
+    core.tick(10.2 + LATE)
+    assert asked in core.flush(10.2 + LATE)
+    core.step(cut, 10.5, A)
+    assert core.streamed() == {5}
 
 
 def test_a_refusal_announces_as_well() -> None:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from zraft.errors import CorruptLog, IdentityRefused, InvariantViolated, OutOfSpace, StorageFault, SyncFailed
+from zraft.protocol.codec import encode
 from zraft.protocol.entries import NO_ORIGIN, ClusterRecord, Configuration, EntryId, EntryKind, Member, encode_entry
 from zraft.store import environment
 from zraft.store.log import LmdbLog
@@ -127,6 +128,32 @@ def test_a_log_of_a_newer_format_is_refused(written: Path) -> None:
     change(written, lambda txn, meta, entries: txn.put(b"format", (9).to_bytes(4, "big"), db=meta))
     with pytest.raises(IdentityRefused, match=r"is of format 9, that of cluster version 8, .* knows only up to 2"):
         LmdbLog(written, MEMBER, MAP_SIZE)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_an_entry_that_needs_a_newer_format_raises_the_logs(path: Path, restarted: bool) -> None:
+    """So that 0.1.0, which would pass over the entry, refuses the log; and it stays so when the entry is truncated."""
+    log = LmdbLog(path, MEMBER, MAP_SIZE)
+    if restarted:
+        log.close()
+        log = LmdbLog(path, MEMBER, MAP_SIZE)
+    log.append(1, [encode_entry(1, 1, EntryKind.EMPTY)])
+    log.commit()
+    assert format_of(path, log) == 2
+    log.append(2, [encode_entry(2, 1, EntryKind.CLUSTER_VERSION, payload=encode(2))])
+    log.commit()
+    assert format_of(path, log) == 3
+    log.truncate(2)
+    log.append(2, [encode_entry(2, 1, EntryKind.EMPTY)])
+    log.commit()
+    assert format_of(path, log) == 3
+    log.close()
+    LmdbLog(path, MEMBER, MAP_SIZE).close()
+
+
+def format_of(path: Path, log: LmdbLog) -> int:
+    with log._env.begin() as txn:
+        return int.from_bytes(txn.get(b"format", b"", log._meta), "big")
 
 
 def test_a_log_without_a_format_is_not_made_anew(written: Path) -> None:  # trap 28
