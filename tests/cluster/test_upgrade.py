@@ -102,6 +102,7 @@ def state_of(cluster: LocalCluster, name: str) -> tuple[int, int, int]:
         log.close()
 
 
+@pytest.mark.timeout(240)
 def test_a_rolling_upgrade_under_load_costs_nobody_an_error(before: Path, tmp_path: Path) -> None:
     with own_runtime():
         cluster = LocalCluster(tmp_path, NODES, ports=free_ports())

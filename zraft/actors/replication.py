@@ -196,9 +196,8 @@ class ReplicationActor:
 
     def _tell_of(self, left: LeftBehind) -> None:
         """A member gets no more entries: only an operator can help, and the member's old code can't even say so."""
-        name, known = self._name_of(left.member), f"cluster version {left.announced}"
-        text = f"{name} is left behind: what comes next needs cluster version {left.needed}, and it knows only {known}"
-        self._log.every(10, f"{text}. Upgrade zraft on {name}")
+        name = self._name_of(left.member)
+        self._log.every(10, f"{name} is left behind: upgrade zraft on it", knows=left.announced, needs=left.needed)
 
     def _name_of(self, member: int) -> str:
         return self._identity.name_of(member) if self._identity else f"{member:016x}"

@@ -61,6 +61,13 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 @pytest.fixture
 def offered(tmp_path: Path) -> Iterator[SnapshotFile]:
     """A leader's snapshot of forty entries."""
+    file = offer(tmp_path)
+    yield file
+    file.close()
+
+
+def offer(tmp_path: Path, format: int = 2) -> SnapshotFile:
+    """That of a leader whose state is of this format."""
     with pytest.MonkeyPatch.context() as patch:  # its power is another one's
         leader = Machine(tmp_path / "leader", patch)
         stores = leader.open()
@@ -70,12 +77,12 @@ def offered(tmp_path: Path) -> Iterator[SnapshotFile]:
     acceptor = Acceptor(stores.log)
     acceptor.commit = ENTRIES
     Applier(stores.log, stores.state, acceptor).work(lambda: False)
+    stores.state.set_meta(b"format", bytes([format]))
+    stores.state.commit()
     state, snapshots = leader.directory.state_path(0), leader.directory.snapshots_path
     kill(stores)
     path, _ = make_snapshot(state, snapshots, MAP_SIZE, None, 0.0)
-    file = SnapshotFile(path, identify(path))
-    yield file
-    file.close()
+    return SnapshotFile(path, identify(path))
 
 
 def piece(offered: SnapshotFile, offset: int, size: int = CHUNK_BYTES) -> InstallSnapshot:
@@ -118,6 +125,24 @@ def test_a_snapshot_takes_the_place_of_log_and_state(machine: Machine, offered: 
     stores = machine.open()
     assert (is_installed(stores, offered.snapshot), stores.generation, stores.rebuilt) == (True, 1, "")
     assert machine.states() == ["state.1"]
+    kill(stores)
+
+
+def test_a_snapshot_of_a_newer_cluster_version_is_refused_in_words(
+    machine: Machine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is whole and sound: another one would be no better, and what is here stays as it is."""
+    offered, stores = offer(tmp_path, format=9), machine.open()
+    receiver = Installing(machine.directory, Log("node", "storage"))
+    (answer,) = receiver.on_chunk(piece(offered, 0, 0), TERM, stores.generation, None).answers
+    while answer.offset < offered.snapshot.size:
+        (answer,) = receiver.on_chunk(piece(offered, answer.offset), TERM, stores.generation, None).answers
+    assert receiver.finished(TERM) == ([], None)
+    receiver.close()
+    offered.close()
+    assert "is of format 9, that of cluster version 8" in str(vars(caplog.records[-1]))
+    assert machine.states() == ["state.0"]
+    assert not is_installed(stores, offered.snapshot)
     kill(stores)
 
 
