@@ -80,6 +80,14 @@ MUTANTS = (
         test=RULES,
     ),
     Mutant(
+        "a leader takes what it does not know",
+        "the leader refuses what newer code proposes",
+        "core/replication.py",
+        "        if message.kind not in PROPOSED_KINDS:\n",
+        "        if False:\n",
+        test=RULES,
+    ),
+    Mutant(
         "older code gets the entry",
         "an entry that raises the version goes to nobody who does not know that version",
         VERSIONS,

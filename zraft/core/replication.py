@@ -19,8 +19,8 @@ from zraft.core.leadership import Leadership
 from zraft.core.membership import promoted, with_addresses
 from zraft.core.progress import Mode, Progress
 from zraft.core.streaming import RATE_BYTES, SendChunk, SnapshotStream
-from zraft.core.versions import SUPPORTED, LeftBehind
-from zraft.errors import InvalidArgument, NotLeader, ResourceExhausted, ZraftError
+from zraft.core.versions import PROPOSED_KINDS, SUPPORTED, TOO_NEW, LeftBehind
+from zraft.errors import InvalidArgument, NotLeader, ResourceExhausted, Unavailable, ZraftError
 from zraft.protocol.client import ChangeMember
 from zraft.protocol.codec import decode_request
 from zraft.protocol.entries import NO_ORIGIN, EntryId, EntryKind, Member, Origin
@@ -215,6 +215,12 @@ class Replication:
             return [_refuse(message.origin, NotLeader.code, f"not proposed in term {message.term}: this node {led}")]
         if number <= lead.seen.get(nonce, 0):
             return [Ignored(f"proposal {number} of gateway {nonce:016x} was seen in this term")]
+        if message.kind not in PROPOSED_KINDS:
+            return [
+                _refuse(
+                    message.origin, Unavailable.code, "not proposed: the leader's code is older than this. Upgrade it"
+                )
+            ]
         if lead.hand_over is not None:
             return [_refuse(message.origin, NotLeader.code, "not proposed: the leadership is being handed over")]
         if lead.uncommitted_bytes >= UNCOMMITTED_BYTES_MAX:

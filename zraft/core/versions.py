@@ -32,6 +32,10 @@ CHECKPOINTS_OF_ALL = 2
 SUPPORTED = 2
 """The newest version whose rules this code knows."""
 
+PROPOSED_KINDS = frozenset({EntryKind.COMMANDS, EntryKind.CONFIGURATION})
+"""What gateways may ask a leader for. One of newer code may ask for more."""
+TOO_NEW = "not proposed: zraft on the leader's node is older than what was asked for. Upgrade it"
+
 
 class LeftBehind(msgspec.Struct, frozen=True):
     """``member`` is sent no more entries: the next one needs cluster version ``needed``, and its code knows less."""

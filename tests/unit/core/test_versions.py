@@ -2,15 +2,16 @@
 
 import pytest
 from hypothesis import given, strategies as st
+from msgspec.structs import replace
 
 from tests.simulation.memory import MemoryState
 from tests.unit.core.cast import A, B, C
-from tests.unit.core.replicating import LAST, LATE, TERM, accepted, empty, lead
+from tests.unit.core.replicating import LAST, LATE, TERM, accepted, empty, lead, propose
 from zraft.core.effects import Ignored, Send, ToStorage
 from zraft.core.keyspace import Keyspace
 from zraft.core.leadership import HEALTHY_SECONDS
 from zraft.core.records import CLUSTER_VERSION, CONFIGURATION, FORMAT, pack_configuration, read_cluster_version
-from zraft.core.replication import APPEND_BYTES_MAX, Effect, Replication
+from zraft.core.replication import APPEND_BYTES_MAX, Effect, Refuse, Replication
 from zraft.core.versions import FIRST, SUPPORTED, LeftBehind, Versions, fault_of_format, format_needed
 from zraft.errors import CorruptState, IdentityRefused
 from zraft.protocol.client import Put
@@ -149,6 +150,15 @@ def test_an_entry_of_the_future_goes_to_nobody(data: bytes) -> None:
     versions = Versions(SUPPORTED)
     versions.announced(B, SUPPORTED)
     assert versions.known_to(B, (data,)) == ((), LeftBehind(B, SUPPORTED, SUPPORTED + 1))
+
+
+@pytest.mark.parametrize("kind", [EntryKind.EMPTY, EntryKind.CLUSTER_VERSION, 99])
+def test_what_newer_code_proposes_is_refused_with_what_to_do(kind: int) -> None:
+    core = told(leader(), a=SUPPORTED, b=SUPPORTED)
+    (refused,) = core.step(replace(propose(), kind=kind), 10.1, B)
+    assert isinstance(refused, Refuse)
+    assert (refused.message.code, "Upgrade it" in refused.message.message) == ("Unavailable", True)
+    assert sent(ticked(core), A) == []
 
 
 def test_no_snapshot_of_a_raised_state_goes_to_older_code() -> None:
