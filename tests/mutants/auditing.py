@@ -35,8 +35,8 @@ MUTANTS = (
         "a checkpoint names another index",
         "a checkpoint is the digest of the state at its index",
         "core/applier.py",
-        "Checkpoint(entry.index, self._keyspace.digest)",
-        "Checkpoint(entry.index - 1, self._keyspace.digest)",
+        "Checkpoint(entry.index, self._keyspace.checkpoint())",
+        "Checkpoint(entry.index - 1, self._keyspace.checkpoint())",
     ),
     Mutant(
         "a verdict of an old term stops a node",

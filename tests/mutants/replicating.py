@@ -28,7 +28,8 @@ MUTANTS = (
         "an old leader appends",
         "an Append needs T >= term",
         ACCEPTOR,
-        "        if message.term < log.term:\n            return self._refused(message)\n",
+        "        if message.term < log.term:\n"
+        "            return Answer(self._refused(message.previous.index, NOTHING))\n",
         "",
     ),
     Mutant(

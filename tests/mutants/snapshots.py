@@ -114,8 +114,8 @@ MUTANTS = (
         "all of a log that was cut matches",
         "S2: an Append of before the log proves its base, and no more",
         ACCEPTOR,
-        "        return Answer(AppendAnswer(log.term, True, log.base.index, self.commit, message.previous.index))\n",
-        "        return Answer(AppendAnswer(log.term, True, log.last.index, self.commit, message.previous.index))\n",
+        "        return self._accepted(log.base.index, message.previous.index)\n",
+        "        return self._accepted(log.last.index, message.previous.index)\n",
         test=ACCEPTOR_TEST,
     ),
     Mutant(

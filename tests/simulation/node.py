@@ -11,7 +11,7 @@ from tests.simulation.page import Page
 from tests.simulation.snapshots import Snapshots, unpack
 from tests.simulation.trio import Trio
 from zraft.core.lease import lease_seconds
-from zraft.core.records import APPLIED, CLUSTER_VERSION, AppliedState, read_applied, read_cluster_version
+from zraft.core.records import APPLIED, AppliedState, read_applied
 from zraft.core.roles import Timing
 from zraft.protocol import codec
 from zraft.protocol.entries import EntryId
@@ -194,10 +194,6 @@ class Node:
 
     def applied_state(self) -> AppliedState:
         return read_applied(self.state.meta(APPLIED))
-
-    def applied_version(self) -> int:
-        """The cluster version that it applies by."""
-        return read_cluster_version(self.state.meta(CLUSTER_VERSION))
 
     # --- the network
 

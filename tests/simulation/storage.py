@@ -289,7 +289,7 @@ class StorageActor(Actor):
         self._applier = Applier(node.log, node.state, self._acceptor, CHECKPOINT_ENTRIES)
         self._acceptor.offer = snapshot
         self.world.note(self.name, f"has installed the snapshot of {snapshot.index}")
-        node.cluster.invariants.applied(node.id, node.applied_state(), node.applied_version())
+        node.cluster.invariants.applied(node.id, node.applied_state(), self._acceptor.cluster_version)
         node.cluster.installs += 1
         node.cluster.happened("installed", node)
         self.survive()
@@ -320,7 +320,7 @@ class StorageActor(Actor):
         outcomes = self._applier.work(lambda: next(left, None) is None)
         self.busy(steps * 0.000_02)
         node = self._node
-        node.cluster.invariants.applied(node.id, node.applied_state(), node.applied_version())
+        node.cluster.invariants.applied(node.id, node.applied_state(), self._acceptor.cluster_version)
         self.survive()
         self._tell(outcomes)
 

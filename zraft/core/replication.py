@@ -216,11 +216,7 @@ class Replication:
         if number <= lead.seen.get(nonce, 0):
             return [Ignored(f"proposal {number} of gateway {nonce:016x} was seen in this term")]
         if message.kind not in PROPOSED_KINDS:
-            return [
-                _refuse(
-                    message.origin, Unavailable.code, "not proposed: the leader's code is older than this. Upgrade it"
-                )
-            ]
+            return [_refuse(message.origin, Unavailable.code, TOO_NEW)]
         if lead.hand_over is not None:
             return [_refuse(message.origin, NotLeader.code, "not proposed: the leadership is being handed over")]
         if lead.uncommitted_bytes >= UNCOMMITTED_BYTES_MAX:
