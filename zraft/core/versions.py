@@ -17,13 +17,13 @@ wrongly, it is left behind, and told of.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from zraft.errors import IdentityRefused
 from zraft.protocol.codec import cluster_version_of
-from zraft.protocol.entries import Configuration, Entry, EntryKind, decode_entry, entry_kind
+from zraft.protocol.entries import Configuration, Entry, EntryKind, decode_entry, entry_kind, kinds_of
 
 FIRST = 1
 """Of a cluster that was never raised, and of a member that announces nothing."""
@@ -80,6 +80,8 @@ class Versions:
 
     def known_to(self, member: int, entries: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], LeftBehind | None]:
         """The part of these entries that may be sent to a member, and whether it is left behind by that."""
+        if kinds_of(entries) <= _OLD_KINDS:  # nearly always, and this is on the path of every write
+            return entries, None
         announced = self._announced.get(member, FIRST)
         for position, data in enumerate(entries):
             needed = _needed(data)
@@ -103,9 +105,11 @@ def storage_format(version: int) -> int:
     return version + 1
 
 
-def format_needed(entries: Iterable[bytes]) -> int:
+def format_needed(entries: Sequence[bytes]) -> int:
     """The format of a log that holds these entries; 0: no other one than it has."""
-    return max((storage_format(_needed(data)) for data in entries if entry_kind(data) not in _OLD_KINDS), default=0)
+    if kinds_of(entries) <= _OLD_KINDS:
+        return 0
+    return max(storage_format(_needed(data)) for data in entries)
 
 
 def fault_of_format(found: int, what: str) -> str:
@@ -163,8 +167,8 @@ def require_known(entry: Entry) -> None:
         )
 
 
-_KINDS = frozenset(EntryKind)
-_OLD_KINDS = _KINDS - {EntryKind.CLUSTER_VERSION}
+_KINDS = frozenset(int(kind) for kind in EntryKind)
+_OLD_KINDS = _KINDS - {int(EntryKind.CLUSTER_VERSION)}
 
 
 def _needed(data: bytes) -> int:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import struct
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import google_crc32c
@@ -94,6 +95,11 @@ def entry_term(data: bytes) -> int:
 def entry_kind(data: bytes) -> int:
     """The kind of an encoded entry."""
     return data[_KIND_OFFSET]
+
+
+def kinds_of(entries: Iterable[bytes]) -> set[int]:
+    """The kinds of encoded entries."""
+    return {data[_KIND_OFFSET] for data in entries}
 
 
 def entry_is_sound(index: int, data: bytes) -> bool:
