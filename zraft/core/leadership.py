@@ -133,6 +133,12 @@ class Leadership:
         needed = min(progress.match for progress in self.progress.values()) + 1
         self.tail.cut(needed, self.progress[self._me].match + 1, bytes_max)
 
+    def next_deadline(self) -> float:
+        """When a piece of a snapshot, or a commit index by itself, is due next; infinite while none is."""
+        streams = (stream.deadline() for stream in self.streams())
+        told = (progress.commit_deadline(self.commit) for progress in self.progress.values())
+        return min(math.inf, *streams, *told)
+
     def streams(self) -> list[SnapshotStream]:
         """The snapshots that are on their way."""
         return [progress.stream for progress in self.progress.values() if progress.stream is not None]

@@ -132,10 +132,7 @@ class Replication:
         """When ``tick`` must be called next; None while nothing is led."""
         if self._lead is None:
             return None
-        lead = self._lead
-        streams = (stream.deadline() for stream in lead.streams())
-        told = (progress.commit_deadline(lead.commit) for progress in lead.progress.values())
-        return min(self._next_check, *streams, *told)
+        return min(self._next_check, self._lead.next_deadline())
 
     def streamed(self) -> set[int]:
         """The indexes of the snapshots that are on their way to anybody."""
