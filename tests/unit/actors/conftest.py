@@ -1,5 +1,6 @@
 """A gateway for a test."""
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from tests.unit.actors.kept import KeptSockets
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Iterator[Node]:
+def node() -> Iterator[Node]:
     sockets = KeptSockets()
-    node = Node(tmp_path, sockets)
-    yield node
-    node.close()
-    sockets.close()
+    # Not pytest's directory for the test: the paths of sockets are short.
+    with tempfile.TemporaryDirectory(prefix="zraft-") as home:
+        node = Node(Path(home), sockets)
+        yield node
+        node.close()
+        sockets.close()
