@@ -10,7 +10,15 @@ from typing import Self
 import zmq
 
 from zraft.protocol import codec
-from zraft.protocol.client import Request, RequestHeader, Response, ResponseHeader
+from zraft.protocol.client import (
+    ListMembers,
+    MemberInfo,
+    MembersResult,
+    Request,
+    RequestHeader,
+    Response,
+    ResponseHeader,
+)
 
 CLUSTER = b"0123456789abcdef"
 Script = Callable[[Request], Response | None]
@@ -26,6 +34,8 @@ class ScriptedNode:
     """
 
     def __init__(self, script: Script, *, leader: str = "", port: int = 0) -> None:
+        self.members: tuple[MemberInfo, ...] = ()
+        """What it tells clients that ask for the members, which they do by themselves; that is not recorded below."""
         self.headers: list[RequestHeader] = []
         self.messages: list[int] = []
         """How many requests each message had."""
@@ -72,12 +82,16 @@ class ScriptedNode:
         self._router.close(0)
 
     def _answer(self, client: bytes, empty: bytes, header: bytes, *pairs: bytes) -> None:
-        self.headers.append(codec.request_header.decode(header))
-        self.messages.append(len(pairs) // 2)
+        requests = [codec.decode_request(body) for body in pairs[1::2]]
+        asked = [request for request in requests if not isinstance(request, ListMembers)]
+        if asked:
+            self.headers.append(codec.request_header.decode(header))
+            self.messages.append(len(asked))
+            self.requests += asked
         answers: list[bytes] = []
-        for number, body in zip(pairs[::2], pairs[1::2], strict=True):
-            self.requests.append(codec.decode_request(body))
-            response = self._script(self.requests[-1])
+        for number, request in zip(pairs[::2], requests, strict=True):
+            is_ours = isinstance(request, ListMembers)
+            response = MembersResult(1, self.members) if is_ours else self._script(request)
             if response is not None:
                 answers = [number, codec.encode(response), *answers]  # in any order
         if answers:

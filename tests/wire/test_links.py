@@ -26,6 +26,7 @@ from zraft.protocol.client import (
     ErrorResult,
     GetResult,
     KeyValue,
+    MemberInfo,
     PutResult,
     Range,
     RangeResult,
@@ -220,6 +221,43 @@ def test_a_range_goes_on_at_one_revision() -> None:
         assert node.requests == [Range(limit=3), Range(limit=1, start=b"00002", revision=9)]
         with pytest.raises(InvalidArgument):
             client.range(limit=-1)
+
+
+def tell_members(*nodes: ScriptedNode) -> None:
+    for node in nodes:
+        node.members = tuple(
+            MemberInfo(f"node-{number}", number, True, "", one.endpoint) for number, one in enumerate(nodes, 1)
+        )
+
+
+def test_one_endpoint_is_enough_to_find_the_others(node: ScriptedNode) -> None:
+    with ScriptedNode(serve) as given, Client(given.endpoint) as client, client.pipeline() as pipeline:
+        tell_members(given, node)
+        assert client.put("k", "v") == DONE
+        given.kill()
+        assert client.put("k", "v") == DONE
+        assert pipeline.put("k", "v").execute() == [DONE]
+        assert client.endpoints == (given.endpoint,)
+    assert node.requests == [Put(b"k", b"v")] * 2
+
+
+def test_a_pipeline_finds_the_others_too(node: ScriptedNode) -> None:
+    with ScriptedNode(serve) as given, Client(given.endpoint) as client, client.pipeline() as pipeline:
+        tell_members(given, node)
+        assert pipeline.put("k", "v").put("k", "v").execute() == [DONE, DONE]
+        given.kill()
+        assert pipeline.put("k", "v").execute() == [DONE]
+    assert node.requests == [Put(b"k", b"v")]
+
+
+def test_a_client_that_shall_not_learn_asks_nobody_else(node: ScriptedNode) -> None:
+    with ScriptedNode(serve) as given, Client(given.endpoint, timeout=0.3, learn_members=False) as client:
+        tell_members(given, node)
+        assert client.put("k", "v") == DONE
+        given.kill()
+        with pytest.raises(Unavailable):
+            client.put("k", "v")
+    assert node.requests == []
 
 
 def test_threads_share_a_client(node: ScriptedNode) -> None:

@@ -73,7 +73,7 @@ def probe(link: Link, member: Member, timeout: float) -> Health:
     if member.status is None:
         return Health(member, False, 0.0, member.error)
     began = time.monotonic()
-    core = Core((member.endpoint,), random.random)
+    core = Core((member.endpoint,), random.random, learns=False)  # this member is meant
     reason = member.status.notice
     try:
         link.run(core.call(Get(PROBE), GetResult, began, timeout, only=member.endpoint))

@@ -76,24 +76,32 @@ class Client:
             first of them, linearizable ones then straight to the leader. Without any, the environment variable
             ``ZRAFT_ENDPOINTS`` is asked, and then a cluster on this machine is assumed.
         timeout: seconds that any one request may take, repetitions included.
+        learn_members: whether it asks the cluster for its members now and then, and requests go to them too when the
+            endpoints that it was given don't serve. One that answers is enough to start.
 
     Raises:
         InvalidArgument: an endpoint is not ``host:port``, or the time-out is not above zero.
     """
 
-    def __init__(self, endpoints: str | Sequence[str] | None = None, *, timeout: float = TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        endpoints: str | Sequence[str] | None = None,
+        *,
+        timeout: float = TIMEOUT_S,
+        learn_members: bool = True,
+    ) -> None:
         if not (timeout > 0 and math.isfinite(timeout)):
             raise InvalidArgument(f"timeout is {timeout}, but must be a number of seconds above 0")
         if endpoints is None:
             endpoints = os.environ.get(ENDPOINTS_VARIABLE) or LOCAL_ENDPOINTS
         self._timeout = timeout
-        self._core = Core(endpoints_of(endpoints), random.random)
+        self._core = Core(endpoints_of(endpoints), random.random, learn_members)
         self._link = Link()
 
     @property
     def endpoints(self) -> tuple[str, ...]:
         """The endpoints that it was given, in order."""
-        return self._core.endpoints
+        return self._core.endpoints.given
 
     def put(
         self,
@@ -298,7 +306,7 @@ class Client:
         """
         from zraft.client.backup import save  # loads LMDB, which no other method needs
 
-        return save(self._run, self._core.endpoints, self._timeout, Path(path), progress or (lambda done, whole: None))
+        return save(self._run, self.endpoints, self._timeout, Path(path), progress or (lambda done, whole: None))
 
     def close(self) -> None:
         """Closes all connections. Requests that other threads have in flight end at once; later ones are refused."""

@@ -5,6 +5,8 @@
 2. A write that was sent and not answered is ``Unknown`` (trap 55). A read has no effect, so it is asked elsewhere.
 3. A round asks each endpoint at most once, the leader first; after a round without success comes a pause.
 4. The leader is a hint: one that can't be reached is not followed for a while, and the given endpoints serve.
+5. A call that has its answer may ask the same endpoint for the members before it ends (``zraft.client.endpoints`` says
+   when); whatever comes of that, the call's answer stays.
 
 A ``Call`` is one request, from its first sending to its end: ``step`` takes an event and answers with the one
 instruction that comes next; both are plain data, so that a test compares whole lists of them. ``Core`` is what the
@@ -13,6 +15,7 @@ calls of one client share. Times are seconds of any clock that only goes forward
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
@@ -20,6 +23,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from zraft.client.arguments import body_of
+from zraft.client.endpoints import Endpoints
 from zraft.core.limits import is_write
 from zraft.errors import (
     NotExecuted,
@@ -40,6 +44,7 @@ from zraft.protocol.client import (
     Get,
     GetResult,
     ListMembers,
+    MembersResult,
     PutResult,
     Range,
     ReadBackup,
@@ -57,10 +62,13 @@ READ_SHARE = 1 / 3
 VERDICT_S = 0.25
 """How much earlier than we stop waiting the node is told to stop trying, so that its own verdict arrives in time."""
 PAUSE_S_MIN, PAUSE_S_MAX = 0.02, 0.5
-AVOID_S_MIN, AVOID_S_MAX = 1.0, 64.0
+LEARN_S = 0.25
+"""How long a call that has its answer may take to learn the members."""
 NO_SERVICE = (Unavailable, Unknown)
 HEADERS_MAX = 256
 """So many headers are remembered with what they mean."""
+
+LIST_MEMBERS = body_of(ListMembers())
 
 R = TypeVar("R", bound=Response, covariant=True)
 
@@ -132,30 +140,25 @@ class Core:
     Args:
         endpoints: ``host:port`` of some nodes, in the order in which to try them.
         draw: random numbers within [0, 1), for the jitter of pauses.
+        learns: whether the members that the cluster tells are asked as well.
     """
 
-    def __init__(self, endpoints: tuple[str, ...], draw: Callable[[], float]) -> None:
-        self.endpoints = endpoints
+    def __init__(self, endpoints: tuple[str, ...], draw: Callable[[], float], learns: bool = True) -> None:
+        self.endpoints = Endpoints(endpoints, learns)
         self.draw = draw
         self.cluster = b""
         """The cluster that answered first; requests are refused by any other."""
-        self._leader = ""
-        self._leader_term = 0
-        self._avoided: dict[str, tuple[float, float]] = {}
         self._numbers = itertools.count(1)
         self._headers: dict[int, bytes] = {}  # of requests, by their time-out
         self._heard: dict[bytes, ResponseHeader] = {}  # of answers: thousands have the same one
 
     def call(self, request: Request, answer: type[R], now: float, timeout: float, only: str = "") -> Call[R]:
         """A new call that must end within ``timeout`` seconds; ``only`` that endpoint is asked, and once."""
-        number = next(self._numbers).to_bytes(8, "big")
-        return Call(self, number, request, answer, now, timeout, only)
+        return Call(self, self.number(), request, answer, now, timeout, only)
 
-    def preferred(self, now: float, follow_leader: bool) -> Iterator[str]:
-        """The endpoints to ask, best first."""
-        if follow_leader and self._leader and not self._is_avoided(self._leader, now):
-            yield self._leader
-        yield from sorted(self.endpoints, key=lambda endpoint: self._is_avoided(endpoint, now))
+    def number(self) -> bytes:
+        """A request id that no other request of this client has."""
+        return next(self._numbers).to_bytes(8, "big")
 
     def request_header(self, timeout_ms: int) -> bytes:
         """The header of a request that the node may work on for so long."""
@@ -181,30 +184,16 @@ class Core:
         return header
 
     def on_header(self, header: ResponseHeader) -> None:
-        """An endpoint has answered: learn what its header tells. A node that lags does not take the leader back."""
+        """An endpoint has answered: learn what its header tells, unless another cluster says it."""
         if not self.cluster and header.cluster:
             self.cluster = header.cluster
             self._headers.clear()
-        if header.term >= self._leader_term:
-            self._leader, self._leader_term = header.leader_endpoint, header.term
+        if not self.is_foreign(header):
+            self.endpoints.on_leader(header.leader_endpoint, header.term)
 
-    def on_service(self, endpoint: str) -> None:
-        """An endpoint has done what it was asked, or said why not."""
-        self._avoided.pop(endpoint, None)
-
-    def on_silence(self, endpoint: str, now: float) -> None:
-        """An endpoint could not be reached, or nothing came of it: avoid it, each time in a row for twice as long."""
-        if self._is_avoided(endpoint, now):
-            return  # another call found it out at the same time
-        pause, _ = self._avoided.get(endpoint, (AVOID_S_MIN / 2, now))
-        pause = min(2 * pause, AVOID_S_MAX)
-        self._avoided[endpoint] = (pause, now + pause)
-        # Hints come from outside: what was avoided long ago is forgotten, so that the table stays small.
-        self._avoided = {key: at for key, at in self._avoided.items() if now < at[1] + AVOID_S_MAX}
-
-    def _is_avoided(self, endpoint: str, now: float) -> bool:
-        avoided = self._avoided.get(endpoint)
-        return avoided is not None and now < avoided[1]
+    def is_foreign(self, header: ResponseHeader) -> bool:
+        """Whether a node of another cluster answers."""
+        return bool(header.cluster) and header.cluster != self.cluster
 
 
 class Call(Generic[R]):
@@ -213,11 +202,7 @@ class Call(Generic[R]):
     Args:
         core: what it shares with the other calls of its client.
         number: the request id.
-        request: what to send.
-        answer: the type of a good answer.
-        now: when it began.
-        timeout: how many seconds it may take.
-        only: the one endpoint to ask, and once; or empty.
+        request: what to send; the others are those of ``Core.call``.
 
     Raises:
         InvalidArgument: a node would refuse the request.
@@ -229,6 +214,7 @@ class Call(Generic[R]):
         "_body",
         "_core",
         "_deadline",
+        "_end",
         "_endpoint",
         "_failure",
         "_follows_leader",
@@ -258,6 +244,7 @@ class Call(Generic[R]):
         self._pause = PAUSE_S_MIN
         self._failure: type[ZraftError] = Unavailable
         self._reasons: dict[str, str] = {}
+        self._end: Return[R] | None = None  # while the members are asked for
 
     @property
     def size(self) -> int:
@@ -266,16 +253,19 @@ class Call(Generic[R]):
 
     def step(self, event: Event, now: float) -> Instruction[R]:
         """What to do next, after this event."""
+        if self._end is not None:
+            self._on_members(event)
+            return self._end
         match event:
             case Go():
                 return self._next(now)
             case Answered():
                 return self._on_answer(event.frames, now)
             case NotSent(reason):
-                self._core.on_silence(self._endpoint, now)
+                self._core.endpoints.on_silence(self._endpoint, now)
                 return self._repeat(Unavailable, reason, now)
             case NotAnswered(reason):
-                self._core.on_silence(self._endpoint, now)
+                self._core.endpoints.on_silence(self._endpoint, now)
                 if self._is_write:
                     return Fail(Unknown, f"{self._endpoint}: {reason}; the write may have taken effect, or not")
                 return self._repeat(Unavailable, reason, now)
@@ -284,22 +274,47 @@ class Call(Generic[R]):
         try:
             header, response = self._decode(frames)
         except ProtocolError as error:
-            self._core.on_silence(self._endpoint, now)
+            self._core.endpoints.on_silence(self._endpoint, now)
             # Something was executed, perhaps, by a node that we don't understand.
             return Fail(Unknown if self._is_write else ProtocolError, f"{self._endpoint}: {error}")
         self._core.on_header(header)
         refusal = _error_in(response)
+        is_given = self._only or self._endpoint in self._core.endpoints.given
+        if refusal is not None and self._core.is_foreign(header) and not is_given:
+            # A member told an address at which we find somebody else, who has refused the request.
+            self._core.endpoints.on_silence(self._endpoint, now)
+            return self._repeat(Unavailable, refusal.message, now)
         if isinstance(refusal, NO_SERVICE):
             # Its gateway lives, what stands behind it perhaps not: it may go on naming its own node as the leader.
-            self._core.on_silence(self._endpoint, now)
+            self._core.endpoints.on_silence(self._endpoint, now)
         else:
-            self._core.on_service(self._endpoint)
+            self._core.endpoints.on_service(self._endpoint)
         if refusal is not None:
             return self._on_refusal(refusal, now)
         if isinstance(response, self._answer):
+            if isinstance(response, MembersResult):
+                self._core.endpoints.on_members(response, header.term)
+            elif not self._only and self._core.endpoints.asks_for_members(now):
+                self._end = Return(response)
+                return self._ask_for_members(now)
             return Return(response)
         kind = Unknown if self._is_write else ProtocolError
         return Fail(kind, f"{self._endpoint}: the answer is a {type(response).__name__}, which was not asked for")
+
+    def _ask_for_members(self, now: float) -> Send:
+        self._number = self._core.number()
+        until = min(self._deadline, now + LEARN_S)
+        frames = (self._core.request_header(round(LEARN_S * 1000)), self._number, LIST_MEMBERS)
+        return Send(self._endpoint, frames, until, until)
+
+    def _on_members(self, event: Event) -> None:
+        """No failure matters to a call that has its answer."""
+        with contextlib.suppress(ProtocolError):
+            if isinstance(event, Answered):
+                header, response = self._decode(event.frames)
+                self._core.on_header(header)
+                if isinstance(response, MembersResult):
+                    self._core.endpoints.on_members(response, header.term)
 
     def _on_refusal(self, error: ZraftError, now: float) -> Send | Pause | Fail:
         # It is certain that nothing was done. Sent again too late for a verdict, a write would end as Unknown.
@@ -341,7 +356,7 @@ class Call(Generic[R]):
         return Pause(until)
 
     def _candidates(self, now: float) -> Iterator[str]:
-        return iter((self._only,)) if self._only else self._core.preferred(now, self._follows_leader)
+        return iter((self._only,)) if self._only else self._core.endpoints.preferred(now, self._follows_leader)
 
     def _send(self, endpoint: str, now: float) -> Send:
         self._endpoint = endpoint

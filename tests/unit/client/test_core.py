@@ -57,7 +57,7 @@ UNAVAILABLE = ErrorResult("Unavailable", "there is no leader")
 
 @pytest.fixture
 def core() -> Core:
-    return Core((A, B, C), draw=lambda: 1.0)
+    return Core((A, B, C), draw=lambda: 1.0, learns=False)
 
 
 def put(core: Core, now: float = 0.0, timeout: float = 4.0) -> Call[PutResult]:
@@ -157,7 +157,7 @@ def test_a_round_without_success_is_followed_by_a_pause_that_doubles(core: Core)
 
 
 def test_pauses_are_drawn_between_half_and_whole() -> None:
-    core = Core((A,), draw=lambda: 0.0)
+    core = Core((A,), draw=lambda: 0.0, learns=False)
     assert play(get(core), (Go(), 0.0), (answer(UNAVAILABLE), 0.0)) == [A, Pause(0.01)]
 
 
@@ -298,10 +298,10 @@ def test_threads_that_fail_together_avoid_an_endpoint_once(core: Core) -> None:
 
 
 def test_an_endpoint_that_answers_is_trusted_again(core: Core) -> None:
-    core.on_silence(A, 0.0)
-    assert list(core.preferred(0.5, follow_leader=True)) == [B, C, A]
-    core.on_service(A)
-    assert list(core.preferred(0.5, follow_leader=True)) == [A, B, C]
+    core.endpoints.on_silence(A, 0.0)
+    assert list(core.endpoints.preferred(0.5, follow_leader=True)) == [B, C, A]
+    core.endpoints.on_service(A)
+    assert list(core.endpoints.preferred(0.5, follow_leader=True)) == [A, B, C]
 
 
 @pytest.mark.parametrize(
@@ -339,7 +339,7 @@ def test_a_read_of_unknown_outcome_is_repeated(core: Core) -> None:
 def test_nonsense_is_a_protocol_error_and_for_a_write_an_unknown_outcome(frames: tuple[bytes, ...]) -> None:
     found = []
     for begin in (put, get):
-        call: Call[Response] = begin(Core((A, B, C), draw=lambda: 1.0))
+        call: Call[Response] = begin(Core((A, B, C), draw=lambda: 1.0, learns=False))
         call.step(Go(), 0.0)
         instruction = call.step(Answered(frames), 0.1)
         assert isinstance(instruction, Fail)
