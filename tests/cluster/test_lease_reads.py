@@ -62,7 +62,7 @@ def test_a_leader_that_stood_still_serves_nothing_stale(
     leader = cluster.leader()
     pids = roster(cluster, leader).actors
     others = [cluster.settings(name).client_endpoint() for name in cluster.names if name != leader]
-    with Client(cluster.settings(leader).client_endpoint(), timeout=PATIENCE_S) as at_the_old:
+    with Client(cluster.settings(leader).client_endpoint(), timeout=PATIENCE_S, learn_members=False) as at_the_old:
         at_the_old.put("lease", "old")
         wait_until(lambda: read(at_the_old, "lease") == b"old", WAIT_S, "a read at the leader")
         with standing_still(pids, frozen):

@@ -103,7 +103,8 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 
 def test_all_members_are_replaced_one_by_one_under_load(stage: Stage) -> None:
     load = Load(stage.endpoints)
-    with load:
+    with load, Client(stage.endpoints[0], timeout=WAIT_S) as learner:  # of one endpoint, which is the first to go
+        learner.put("learned", "v")
         for old, new in zip(stage.cluster.names, stage.spares, strict=True):
             stage.start(new)
             stage.wait_for_voter(new.id)
@@ -111,6 +112,7 @@ def test_all_members_are_replaced_one_by_one_under_load(stage: Stage) -> None:
             load.wait_for_progress()
             stage.cluster.kill(old)
             load.wait_for_progress()
+            assert learner.get("learned").value == b"v"
     members = stage.members()
     assert {name for name, one in members.items() if one.voter} == {one.id for one in stage.spares} == members.keys()
     load.verify()

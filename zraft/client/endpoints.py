@@ -20,8 +20,8 @@ from zraft.protocol.client import MembersResult
 AVOID_S_MIN, AVOID_S_MAX = 1.0, 64.0
 LEARNED_MAX = 15
 """So many endpoints are learned at most: a cluster has no more members."""
-LEARN_EVERY_S = 10.0
-"""How old what was learned may be when the client is in use."""
+LEARN_EVERY_S = 3.0
+"""How old what was learned may be when the client is in use: a member is hardly replaced faster than that."""
 LEARN_PAUSE_S = 1.0
 """Members are not asked for more often, whatever happens."""
 
