@@ -20,6 +20,7 @@ _BOUNDS: dict[str, tuple[int, int]] = {
     "http_port": (1, 65535),
     "peer_port": (1, 65533),
     "heartbeat_ms": (5, 10_000),
+    "priority": (0, 100),
     "election_timeout_min_ms": (20, 100_000),
     "election_timeout_max_ms": (30, 200_000),
     "stall_limit_ms": (200, 600_000),
@@ -59,6 +60,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     heartbeat_ms: int = 50
     election_timeout_min_ms: int = 150
     election_timeout_max_ms: int = 300
+    priority: int = 1
+    """A leader hands over to a voter of a higher priority once both have been calm; 0: it leads if no other can."""
     stall_limit_ms: int = 2_000
     """How long election, replication or storage may make no progress on work they have before a leader steps down."""
 

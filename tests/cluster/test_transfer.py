@@ -1,9 +1,14 @@
 """Leadership transfer, graceful stops and a rolling restart of real nodes, under load that must see no error."""
 
+import contextlib
+from pathlib import Path
+
 import pytest
+from msgspec.structs import replace
 
 from tests.cluster.load import Load
-from tests.cluster.running import follower, verify
+from tests.cluster.nodes import started
+from tests.cluster.running import NODES, WAIT_S, follower, free_ports, own_runtime, verify
 from tests.waiting import wait_until
 from zraft import Client, InvalidArgument, NotLeader, Unavailable, Unknown
 from zraft.cluster import LocalCluster
@@ -82,3 +87,32 @@ def test_who_can_not_take_over_is_said_with_what_to_do(cluster: LocalCluster, cl
     cluster.kill(other)
     with Client(cluster.endpoints(), timeout=0.5) as hasty:
         wait_until(lambda: says_that_it_is_silent(hasty, other), 10, f"the leader to notice that {other} is silent")
+
+
+@pytest.mark.long
+def test_leadership_goes_back_to_the_preferred_node(tmp_path: Path) -> None:
+    with own_runtime(), contextlib.ExitStack() as exits:
+        planned = LocalCluster(tmp_path, NODES, ports=free_ports(NODES))
+        preferred, *others = [planned.settings(name) for name in planned.names]
+        preferred = replace(preferred, priority=2)
+        node = exits.enter_context(started(preferred, tmp_path))
+        for settings in others:
+            exits.enter_context(started(settings, tmp_path))
+        client = exits.enter_context(Client(planned.endpoints(), timeout=WAIT_S))
+
+        def leads() -> bool:
+            with contextlib.suppress(Unavailable):  # while it starts
+                return client.status(preferred.client_endpoint()).state == "leader"
+            return False
+
+        client.put("k", "v")
+        wait_until(leads, WAIT_S, "the preferred node to lead")
+        node.kill()
+        assert client.get("k").value == b"v"  # somebody else leads
+        exits.enter_context(started(preferred, tmp_path))
+        load = Load(planned.endpoints())
+        with load:
+            wait_until(leads, 2 * WAIT_S, "the preferred node to lead again")
+            load.wait_for_progress()
+        require_no_error(load)
+        load.verify()

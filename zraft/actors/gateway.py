@@ -132,7 +132,7 @@ class GatewayActor:
             self._clients.take(events, now)
             for message in self._trio.arrived(events):
                 self._on_trio(message, now)
-            for sender, peer_message in self._peers.arrived(events):
+            for sender, peer_message in self._peers.arrived(events, now):
                 self._on_peer(sender, peer_message, now)
             self._work(now)
             kept = self._clients.flush(self._header(), now)
@@ -297,7 +297,7 @@ class GatewayActor:
             self._tell(self._proposals.expire(now), now)
             self._do(self._reads.expire(now), now)
             self._backups.tick(now)
-            self._hand_over.expire(now)
+            self._hand_over.tick(self._peers.successor(role, now), now)
         self._clients.report()
         metrics.proposals_in_flight.set(self._proposals.in_flight)
         metrics.commands_waiting.set(self._proposals.waiting)

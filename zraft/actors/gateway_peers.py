@@ -11,9 +11,10 @@ from zraft.actors.logs import Log
 from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, Resolver, peers_of
 from zraft.actors.sockets import PEER_MESSAGES_MAX, Frames, Sockets, drain, tcp
 from zraft.config import Settings
+from zraft.core.preference import Preference
 from zraft.errors import ProtocolError
 from zraft.protocol import codec
-from zraft.protocol.local import IdentityGroup
+from zraft.protocol.local import IdentityGroup, RoleGroup
 from zraft.protocol.peer import GatewayMessage, Greeting
 
 GREET_SECONDS = 1.0
@@ -26,7 +27,7 @@ class GatewayPeers:
         self._log = log
         self._nonce = nonce
         self._settings = settings
-        self._greeting = Greeting(settings.id, settings.client_endpoint())
+        self._greeting = Greeting(settings.id, settings.client_endpoint(), settings.priority)
         self._router = sockets.bind_router(tcp(settings.host, settings.peer_port + 2), PEER_MESSAGES_MAX)
         poller.register(self._router, zmq.POLLIN)
         peers = settings.peer_addresses()
@@ -34,7 +35,9 @@ class GatewayPeers:
         self._links = PeerLinks(sockets, poller, peers, 2, self._resolver)
         self._identity: Identity | None = None
         self._others: tuple[int, ...] = ()
+        self._voters: tuple[str, ...] = ()
         self._next_greeting = 0.0
+        self._preference = Preference(settings.priority)
         self.endpoints: dict[str, str] = {settings.id: self._greeting.client_endpoint}
         """Where clients of a member connect, by its name."""
 
@@ -45,6 +48,7 @@ class GatewayPeers:
             self._identity = Identity(group.member, group.cluster, configuration, self._nonce)
         self._identity.meet(configuration)
         self._others = tuple(member.id for member in configuration.members if member.id != group.member)
+        self._voters = tuple(member.name for member in configuration.members if member.voter)
         self._links.follow(peers_of(self._settings, configuration))
 
     def tick(self, now: float) -> None:
@@ -62,14 +66,23 @@ class GatewayPeers:
             return False
         return self._links.send(identity.name_of(member), [identity.header_to(member), codec.encode(message)])
 
-    def arrived(self, events: Mapping[object, int]) -> list[tuple[int, GatewayMessage]]:
+    def successor(self, role: RoleGroup | None, now: float) -> str:
+        """Whom this node had better hand over to now, if it leads (see ``core.preference``); empty: nobody."""
+        if self._identity is None or role is None:
+            return ""
+        name = self._preference.successor(role.term if role.leader == self._identity.me else 0, self._voters, now)
+        if name:
+            self._log.info("handing over to a node of higher priority", to=name, term=role.term)
+        return name
+
+    def arrived(self, events: Mapping[object, int], now: float) -> list[tuple[int, GatewayMessage]]:
         """(sender, message) of what has come; greetings are dealt with here."""
         messages: list[tuple[int, GatewayMessage]] = []
         self._links.arrived(events)  # nothing that we look at: answers come over the other's own link
         if self._router in events:
             for _, *frames in drain(self._router, MESSAGES_PER_DRAIN):
                 try:
-                    self._take(frames, messages)
+                    self._take(frames, messages, now)
                 except (ProtocolError, ValueError) as error:
                     self._log.every(10, "gateway message dropped", reason=str(error))
         return messages
@@ -78,7 +91,7 @@ class GatewayPeers:
         """End the resolver; the sockets belong to the actor."""
         self._resolver.close()
 
-    def _take(self, frames: Frames, messages: list[tuple[int, GatewayMessage]]) -> None:
+    def _take(self, frames: Frames, messages: list[tuple[int, GatewayMessage]], now: float) -> None:
         head, frame = frames
         if self._identity is None:
             return
@@ -86,5 +99,6 @@ class GatewayPeers:
         message = codec.gateways.decode(frame)
         if isinstance(message, Greeting):
             self.endpoints[message.name] = message.client_endpoint
+            self._preference.on_greeting(message.name, message.priority, now)
         else:
             messages.append((sender, message))

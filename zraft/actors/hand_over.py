@@ -54,6 +54,14 @@ class HandOver:
         else:
             self._clients.tell(ask.caller, codec.encode(TransferResult(message.leader, message.term)), now)
 
+    def tick(self, successor: str, now: float) -> None:
+        """Time has passed; ``successor`` is a member that had better lead instead of this node, or empty."""
+        self.expire(now)
+        if successor and not self._until:
+            self._number += 1
+            # Nobody waits for what comes of it: whoever wishes it tries again.
+            self._trio.ask_transfer(TransferRequest(self._gateway, self._number, successor))
+
     def expire(self, now: float, trio_restarted: bool = False) -> None:
         """Answer whoever election will not answer in time, or at all."""
         why = "the node was restarted" if trio_restarted else "there was no answer in time"

@@ -28,6 +28,7 @@ _HELP = {
     "heartbeat_ms": "Time between the leader's heartbeats.",
     "election_timeout_min_ms": "Shortest time without a leader before an election; the same on every node.",
     "election_timeout_max_ms": "Longest such time.",
+    "priority": "A leader hands over to a node of a higher priority, once both are calm; 0: it leads if no other can.",
     "stall_limit_ms": "How long an actor may make no progress on work it has before its leader steps down.",
     "request_timeout_ms": "How long a request may take whose client named no time.",
     "read_mode": "How linearizable reads are made safe: lease (quick) or quorum (a round each; trusts no clock).",

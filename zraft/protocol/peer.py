@@ -239,10 +239,11 @@ DataMessage = Append | Commit | AppendAnswer | InstallSnapshot | InstallAnswer |
 
 
 class Greeting(_Message, tag=1, frozen=True):
-    """Tells the other gateways, again and again, where this node's clients connect."""
+    """Tells the other gateways, again and again, where this node's clients connect, and how much it shall lead."""
 
     name: str
     client_endpoint: str
+    priority: int = 1
 
 
 class Forward(_Message, tag=2, frozen=True):

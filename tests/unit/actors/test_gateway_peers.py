@@ -15,7 +15,7 @@ from zraft.actors.sockets import poll, tcp
 from zraft.config import Settings
 from zraft.protocol.codec import encode
 from zraft.protocol.entries import Configuration, Member, Origin
-from zraft.protocol.local import IdentityGroup
+from zraft.protocol.local import IdentityGroup, RoleGroup
 from zraft.protocol.peer import Forward, GatewayMessage, NotProposed, ReadIndex
 
 WAIT_S = 10.0
@@ -35,10 +35,13 @@ class Gateway:
     def meet(self, me: int, members: Configuration = MEMBERS) -> None:
         self.peers.meet(IdentityGroup(me, CLUSTER, members))
 
+    def successor(self, leader: int) -> str:
+        return self.peers.successor(RoleGroup(5, "leader", leader), self._now)
+
     def arrived(self) -> list[tuple[int, GatewayMessage]]:
         self._now += GREET_SECONDS
         self.peers.tick(self._now)
-        return self.peers.arrived(poll(self._poller, 0.01))
+        return self.peers.arrived(poll(self._poller, 0.01), self._now)
 
 
 Pair = tuple[Gateway, Gateway, list[int]]
@@ -62,8 +65,8 @@ def pair() -> Iterator[Pair]:
     ports = free_ports(2)
     peers = {f"node-{number}": f"127.0.0.1:{port - 2}" for number, port in enumerate(ports, 1)}
     first, second = (
-        Gateway(sockets, Settings(id=name, port=7000 + port % 1000, peer_port=port - 2, peers=peers))
-        for name, port in zip(peers, ports, strict=True)
+        Gateway(sockets, Settings(id=name, port=7000 + port % 1000, peer_port=port - 2, peers=peers, priority=priority))
+        for priority, (name, port) in enumerate(zip(peers, ports, strict=True), 1)
     )
     yield first, second, ports
     first.peers.close()
@@ -95,6 +98,20 @@ def test_messages_reach_the_member_that_they_are_for(pair: Pair) -> None:
     assert first.peers.send(B, forward)
     assert gather(second, first, lambda messages: len(messages) == 2) == [ReadIndex(1), forward]
     assert not first.peers.send(STRANGER, forward)
+
+
+def test_a_leader_hears_who_is_preferred(pair: Pair) -> None:
+    first, second, _ = pair
+    first.meet(A)
+    second.meet(B)
+
+    def is_calm() -> bool:
+        assert first.arrived() == second.arrived() == []
+        assert second.successor(B) == first.successor(B) == ""  # neither the preferred one, nor who does not lead
+        return second.peers.successor(None, 0.0) == "" and len(second.peers.endpoints) == 2
+
+    wait_until(is_calm, WAIT_S, "the greetings")
+    wait_until(lambda: first.arrived() == second.arrived() and first.successor(A) == "node-2", WAIT_S, "a calm while")
 
 
 def test_gateways_tell_each_other_where_their_clients_connect(pair: Pair) -> None:

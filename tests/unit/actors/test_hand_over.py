@@ -3,6 +3,7 @@
 import pytest
 
 from tests.unit.actors.gateway_stage import ME, Node, Trio
+from zraft.actors.gateway_peers import GatewayPeers
 from zraft.errors import InvalidArgument, Unavailable, Unknown
 from zraft.protocol.client import ClusterStatus, ErrorResult, TransferLeadership, TransferResult
 from zraft.protocol.codec import encode
@@ -91,3 +92,15 @@ def test_a_hand_over_that_takes_too_long_does_not_hold_up_the_stop(node: Node) -
     asked(trio, "")
     node.finish()
     assert node.actor._hand_over.refuses()
+
+
+def test_a_preferred_member_is_handed_over_to_and_nobody_is_answered(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trio = node.start_trio()
+    successors = iter(["node-2"])
+    monkeypatch.setattr(GatewayPeers, "successor", lambda *_: next(successors, ""))
+    request = asked(trio, "node-2")
+    trio.say("election", TransferAnswer(request.request, "node-2", 6))
+    node.ask(ClusterStatus())
+    assert node.answer()[0] == b"1"

@@ -30,10 +30,15 @@ def test_any_bytes_are_a_message_or_a_protocol_error(name: str, frame: bytes) ->
 
 def test_text_that_is_none_is_a_protocol_error() -> None:
     damaged = encode(Greeting("abcd", "host:1")).replace(b"abcd", b"\xff\xfe\xfd\xfc")
-    with pytest.raises(ProtocolError, match="undecodable message of 14 bytes: 'utf-8' codec can't decode"):
+    with pytest.raises(ProtocolError, match="undecodable message of 15 bytes: 'utf-8' codec can't decode"):
         codec.gateways.decode(damaged)
     with pytest.raises(ProtocolError):
         codec.response.decode(encode(ErrorResult("Unknown", "abcd")).replace(b"abcd", b"\xff\xfe\xfd\xfc"))
+
+
+def test_a_gateway_of_before_has_the_usual_priority() -> None:
+    before = msgspec.msgpack.encode([1, "node-1", "host:1"])
+    assert codec.gateways.decode(before) == Greeting("node-1", "host:1", priority=1)
 
 
 def test_depth_and_promised_length_do_no_harm() -> None:

@@ -1,0 +1,60 @@
+"""Where leadership had better be: each node has a priority, and a leader hands over to one that has a higher one.
+
+It is a wish and no rule of safety: whoever is elected leads, and hands over as by command (S8, ``core.transfer``),
+which looks for itself whether the other is a voter, answers, and has every entry. So that leadership does not wander,
+the leader and the other must have been calm for a while, and each try makes the pause before the next one twice as
+long, whatever came of it: a node that is preferred and can't keep the leadership gets it ever more rarely.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+CALM_S = 10.0
+"""So long must this node have led its term, and the other have been heard, before anything is handed over."""
+HEARD_S = 3.0
+"""Who was not heard for so long has been away: its calm begins anew."""
+PAUSE_S_MAX = 640.0
+"""Between two tries; without any for so long, the pause is the shortest again."""
+
+
+class Preference:
+    """What the gateway of one node knows of priorities; ``own`` is this node's. Times are seconds."""
+
+    def __init__(self, own: int) -> None:
+        self._own = own
+        self._heard: dict[str, tuple[int, float, float]] = {}  # priority, since when, and when last
+        self._term = 0
+        self._led_since = math.inf
+        self._pause = CALM_S
+        self._tried = -math.inf
+
+    def on_greeting(self, name: str, priority: int, now: float) -> None:
+        """A member is there, and says its priority."""
+        _, since, last = self._heard.get(name, (priority, now, now))
+        self._heard[name] = (priority, now if now - last > HEARD_S else since, now)
+
+    def successor(self, term: int, voters: Collection[str], now: float) -> str:
+        """Whom to ask to take over now, once: the name of a voter; or empty.
+
+        Args:
+            term: the one that this node leads, 0 if it leads none.
+            voters: the names of those who may lead.
+            now: the time.
+        """
+        if term != self._term:
+            self._term, self._led_since = term, now
+        if not term or now < max(self._led_since + CALM_S, self._tried + self._pause):
+            return ""
+        calm = {
+            name: priority
+            for name, (priority, since, last) in self._heard.items()
+            if name in voters and priority > self._own and now - last <= HEARD_S and now - since >= CALM_S
+        }
+        if not calm:
+            return ""
+        is_recent = now - self._tried <= PAUSE_S_MAX
+        self._pause = min(2 * self._pause, PAUSE_S_MAX) if is_recent else CALM_S
+        self._tried = now
+        return min(calm, key=lambda name: (-calm[name], name))
