@@ -4,7 +4,6 @@ import contextlib
 import os
 import random
 import shutil
-import socket
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.load import Load
+from tests.ports import is_free, rows
 from tests.waiting import wait_until
 from zraft import Client
 from zraft.actors.roster import Roster
@@ -22,8 +22,6 @@ from zraft.protocol.client import KeyValue
 from zraft.store.directory import MEMORY_DIRECTORY, DataDirectory, runtime_directory
 
 NODES = 3
-# Below the ports that the kernel gives to clients.
-PORTS_FROM, PORTS_TO = 12_000, 30_000
 WAIT_S = 30.0
 LOG_LINES = 40
 
@@ -31,10 +29,10 @@ LOG_LINES = 40
 def free_ports(nodes: int = NODES) -> Ports:
     """Ports that nobody uses now: each cluster of each test run has others."""
     while True:
-        base = random.randrange(PORTS_FROM, PORTS_TO, 100)
+        base = random.choice(rows())
         ports = Ports(client=base, http=base + 20, peer=base + 30)
         cluster = LocalCluster(Path(), nodes, ports=ports)
-        if all(_is_free(port) for name in cluster.names for port in cluster.settings(name).ports().values()):
+        if all(is_free(port) for name in cluster.names for port in cluster.settings(name).ports().values()):
             return ports
 
 
@@ -67,7 +65,7 @@ def running(directory: Path, **options: Any) -> Iterator[LocalCluster]:
             data = DataDirectory(cluster.settings(name).data_path())
             data.acquire()
             data.release()
-            assert all(map(_is_free, cluster.settings(name).ports().values()))
+            assert all(map(is_free, cluster.settings(name).ports().values()))
 
 
 def equal_and_led(cluster: LocalCluster) -> str:
@@ -132,13 +130,3 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
                 lines = path.read_text(errors="replace").splitlines()[-LOG_LINES:]
                 report.sections.append((str(path), "\n".join(lines)))
     return report
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

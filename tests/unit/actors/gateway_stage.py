@@ -1,12 +1,12 @@
 """The stage for tests of the gateway actor: real sockets, and a trio that says what the test wants."""
 
-import socket
 import threading
 from collections import deque
 from pathlib import Path
 
 import zmq
 
+from tests.ports import free_port
 from tests.unit.actors.kept import KeptSockets
 from zraft.actors.gateway import GatewayActor
 from zraft.actors.launch import Launch, StopSignal, page_path
@@ -168,11 +168,3 @@ def set_applied(state: LmdbState, index: int) -> None:
     """The entry of that index, of term 5, was applied last; the one before made the store's revision."""
     state.set_meta(APPLIED, pack_applied(AppliedState(EntryId(index, 5), index - 1, 0, 0, 0)))
     state.commit()
-
-
-def free_port() -> int:
-    """Of three in a row, since a gateway binds the third behind its peer port."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-    return min(port, 65_000)

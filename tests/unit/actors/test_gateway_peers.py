@@ -1,11 +1,11 @@
 """The gateway plane: two gateways of a cluster, and what a stranger may say to them."""
 
-import socket
 from collections.abc import Callable, Iterator
 
 import pytest
 import zmq
 
+from tests.ports import free_port
 from tests.unit.actors.kept import KeptSockets
 from tests.waiting import wait_until
 from zraft.actors.gateway_peers import GREET_SECONDS, GatewayPeers
@@ -44,25 +44,14 @@ class Gateway:
         return self.peers.arrived(poll(self._poller, 0.01), self._now)
 
 
-Pair = tuple[Gateway, Gateway, list[int]]
-
-
-def free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+Pair = tuple[Gateway, Gateway, tuple[int, int]]
 
 
 @pytest.fixture
 def pair() -> Iterator[Pair]:
     """Two gateways whose nodes have not formed a cluster yet, and the ports of their plane."""
     sockets = KeptSockets()
-    ports = free_ports(2)
+    ports = free_port(), free_port()
     peers = {f"node-{number}": f"127.0.0.1:{port - 2}" for number, port in enumerate(ports, 1)}
     first, second = (
         Gateway(sockets, Settings(id=name, port=7000 + port % 1000, peer_port=port - 2, peers=peers, priority=priority))

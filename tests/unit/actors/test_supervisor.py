@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.ports import free_port
 from tests.waiting import wait_until
 from zraft.actors.roster import Roster
 from zraft.actors.supervisor import LOCK_WAIT_S
@@ -47,7 +48,7 @@ class Node:
             data_dir=str(self.data),
             port=free_port(),
             http_port=free_port(),
-            peer_port=min(free_port(), 65000),
+            peer_port=free_port(),
             peers={"node-2": "other:7080"},
         )
         self.process: subprocess.Popen[bytes] | None = None
@@ -150,12 +151,6 @@ def session_of(stat: Path) -> int | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     return None if fields[0] == "Z" else int(fields[3])
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 @pytest.fixture

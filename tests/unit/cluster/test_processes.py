@@ -16,6 +16,8 @@ from zraft.cluster import ClusterError, LocalCluster, Ports
 from zraft.cluster.processes import NodeProcesses, wait_for
 from zraft.errors import ConfigurationError
 
+WAIT_S = 30.0
+
 
 def start(log: Path, script: str) -> NodeProcesses:
     return NodeProcesses.start(["/bin/sh", "-c", script], log, dict(os.environ))
@@ -25,7 +27,7 @@ def start(log: Path, script: str) -> NodeProcesses:
 def family(tmp_path: Path) -> Iterator[NodeProcesses]:
     """A supervisor with two children."""
     processes = start(tmp_path / "log", "sleep 60 & sleep 60 & wait")
-    wait_until(lambda: len(processes.states()) == 3, 5, "three processes")
+    wait_until(lambda: len(processes.states()) == 3, WAIT_S, "three processes")
     yield processes
     processes.kill()
 
@@ -45,7 +47,7 @@ def test_a_kill_ends_all_processes_and_is_no_error_twice(family: NodeProcesses) 
 
 def test_children_are_found_when_their_supervisor_is_gone(family: NodeProcesses) -> None:
     os.kill(family.pid, signal.SIGKILL)
-    wait_until(lambda: family.pid not in family.states(), 5, "the supervisor to be gone")
+    wait_until(lambda: family.pid not in family.states(), WAIT_S, "the supervisor to be gone")
     assert len(family.states()) == 2
     family.kill()
     assert family.states() == {}
@@ -55,15 +57,15 @@ def test_a_paused_family_stands_still_until_it_is_resumed(family: NodeProcesses)
     family.pause()
     assert set(family.states().values()) == {"T"}
     family.signal(signal.SIGCONT)
-    wait_until(lambda: "T" not in family.states().values(), 5, "all to go on")
+    wait_until(lambda: "T" not in family.states().values(), WAIT_S, "all to go on")
 
 
 def test_stop_asks_the_supervisor_only_even_when_it_stands_still(tmp_path: Path) -> None:
     processes = start(tmp_path / "log", "trap 'echo stopped in order; kill $!; exit' TERM; echo ready; sleep 60 & wait")
-    wait_until(lambda: "ready" in (tmp_path / "log").read_text(), 5, "the trap")
+    wait_until(lambda: "ready" in (tmp_path / "log").read_text(), WAIT_S, "the trap")
     processes.pause()
     processes.stop()
-    wait_until(lambda: not processes.states(), 5, "the end")
+    wait_until(lambda: not processes.states(), WAIT_S, "the end")
     assert (tmp_path / "log").read_text() == "ready\nstopped in order\n"
 
 
