@@ -151,8 +151,6 @@ MUTANTS = (
         '        if message.term < lead.term:\n            return [Ignored(f"answer of term {message.term}")]\n'
         "        if isinstance",
         "        if isinstance",
-        # The simulator did not find it in 500 seeds: a storage must keep what two minorities replaced elsewhere.
-        test="tests/unit/core/test_replication.py",
     ),
     Mutant(
         "a newer term does not end a leadership",

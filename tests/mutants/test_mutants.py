@@ -22,7 +22,10 @@ def test_the_text_of_a_mutant_stands_in_the_code(mutant: Mutant) -> None:
 
 
 @pytest.mark.simulation
-@pytest.mark.parametrize("name", ["half is a majority", "a failed sync is a crash like any other"])
+@pytest.mark.parametrize(
+    "name",
+    ["half is a majority", "rounds count the old members", "a failed sync is a crash like any other"],
+)
 def test_a_mutant_is_found(name: str) -> None:
     mutant = BY_NAME[name]
     if mutant.test:

@@ -8,6 +8,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.network import Plane
 from tests.simulation.node import Node
 from tests.simulation.plots import Plots
+from tests.simulation.schemes import Schemes
 from tests.simulation.sick import SICKNESSES, Sick
 
 EVENTS = (
@@ -37,6 +38,7 @@ class Adversary:
         self._world = world = cluster.world
         self._faults = Faults(cluster)
         self._plots = Plots(cluster, self._faults)
+        self._schemes = Schemes(cluster, self._faults)
         self._interval = world.between(0.1, 1.0)
         self._react = {event: world.random.choice(REACTIONS) for event in EVENTS}
         # Most runs keep their disks: whoever is out does nothing wrong any more.
@@ -163,8 +165,9 @@ class Adversary:
     def _strike(self) -> None:
         if not self._faults.on:
             return
-        (strike,) = self._world.random.choices(self._strikes, self._weights)
-        strike()
+        if not self._schemes.busy:
+            (strike,) = self._world.random.choices(self._strikes, self._weights)
+            strike()
         self._schedule()
 
     def _at_somebody(self, act: Callable[[Node], None]) -> Callable[[], None]:
@@ -226,6 +229,9 @@ class Adversary:
 
     def _on_event(self, what: str, node: Node) -> None:
         if not self._faults.on:
+            return
+        if self._schemes.busy:
+            self._schemes.on_event(what, node)
             return
         if what in ("started", "granted", "elected") and self._world.chance(0.5):
             self._cluster.network.replay(node.id)  # what was delayed arrives during a restart, or in a new term

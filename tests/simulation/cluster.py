@@ -63,8 +63,10 @@ class Cluster:
         self.happened("elected", node)
 
     def check_end(self) -> None:
-        """When all is calm: everybody has applied the same, and nothing that was promised is gone."""
+        """When all is calm: everybody has applied the same, a voter leads, and nothing that was promised is gone."""
         invariants = self.invariants
+        voters, leader = invariants.configuration.voters(), self.leader()
+        require(leader is None or leader.id in voters, "a removed leader steps down", leader=leader and leader.id)
         for node in self.members():
             if node.newcomer is not None:
                 continue

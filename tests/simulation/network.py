@@ -54,11 +54,15 @@ class Network:
         self._held: list[tuple[Plane, int, Parcel]] = []
         self._holding: set[tuple[Plane, int]] = set()
         self._votes_kept_from: set[int] = set()
+        self._copied = 0, 0
+        self._copies: list[tuple[Plane, int, Parcel]] = []
         self.weather = dict.fromkeys(Plane, CALM)
         self.lost = 0
 
     def send(self, plane: Plane, sender: int, target: int, parcel: Parcel, kind: Kind = Kind.USUAL) -> None:
         world, weather = self._world, self.weather[plane]
+        if (sender, target) == self._copied and kind is not Kind.ONCE:
+            self._copies.append((plane, target, parcel))
         if (plane, sender) in self._holding or (target in self._votes_kept_from and isinstance(parcel[1], VoteAnswer)):
             self._held.append((plane, target, parcel))
             return
@@ -107,6 +111,18 @@ class Network:
         self._holding.clear()
         self._votes_kept_from.clear()
 
+    def copy(self, sender: int, target: int) -> None:
+        """What ``sender`` says to ``target`` from now on arrives a second time, by ``deliver_copies``."""
+        self._copied = sender, target
+        self._copies.clear()
+
+    def deliver_copies(self) -> None:
+        """In no order, whatever term it is by now."""
+        for plane, target, parcel in self._copies:
+            self._world.after(self._world.between(0, 0.02), self._deliver, plane, target, parcel)
+        self._copied = 0, 0
+        self._copies.clear()
+
     def heal(self) -> None:
         self._cut.clear()
         self._severed.clear()
@@ -122,6 +138,8 @@ class Network:
         self.heal()
         self.release()
         self._hoard.clear()
+        self._copied = 0, 0
+        self._copies.clear()
         self._stalled.clear()
         self.weather = dict.fromkeys(Plane, CALM)
 

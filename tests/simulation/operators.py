@@ -49,6 +49,8 @@ class Operators:
         self._interval = self._random.choice((0.1, 0.3, 1.0))
         self._number = 0
         self._on = self.active
+        self.lull = False
+        """Somebody else chooses for a while."""
         self.changes = 0
         """How many were acknowledged."""
 
@@ -77,12 +79,20 @@ class Operators:
         if self._on and among:
             self._ask(change or self._choose(), self._random.choice(among))
 
+    def invite(self, joining: int) -> ChangeMember:
+        """The change that lets this node join, which runs from now on."""
+        if joining in self.spares:
+            self.spares.remove(joining)
+            self._cluster.nodes[joining].start()
+        return ChangeMember("add", f"node-{joining}", joining, f"host-{joining}:1")
+
     def _later(self) -> None:
         self._cluster.world.after(self._random.uniform(0, 2 * self._interval), self._go)
 
     def _go(self) -> None:
         if self._on:
-            self.change_somewhere(self._cluster.members())
+            if not self.lull:
+                self.change_somewhere(self._cluster.members())
             self._later()
 
     def _choose(self) -> ChangeMember:
@@ -90,9 +100,7 @@ class Operators:
         members = cluster.invariants.configuration.members
         kind = random.random()
         if kind < 0.45 and self.spares:
-            joining = self.spares.pop()
-            cluster.nodes[joining].start()
-            return ChangeMember("add", f"node-{joining}", joining, f"host-{joining}:1")
+            return self.invite(self.spares[-1])
         who = random.choice(members)
         if kind < (0.75 if len(cluster.invariants.configuration.voters()) > 2 else 0.5):
             return ChangeMember("remove", who.name)
