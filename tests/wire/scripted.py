@@ -12,7 +12,6 @@ import zmq
 from zraft.protocol import codec
 from zraft.protocol.client import (
     ListMembers,
-    MemberInfo,
     MembersResult,
     Request,
     RequestHeader,
@@ -34,7 +33,7 @@ class ScriptedNode:
     """
 
     def __init__(self, script: Script, *, leader: str = "", port: int = 0) -> None:
-        self.members: tuple[MemberInfo, ...] = ()
+        self.members = MembersResult(1, ())
         """What it tells clients that ask for the members, which they do by themselves; that is not recorded below."""
         self.headers: list[RequestHeader] = []
         self.messages: list[int] = []
@@ -91,7 +90,7 @@ class ScriptedNode:
         answers: list[bytes] = []
         for number, request in zip(pairs[::2], requests, strict=True):
             is_ours = isinstance(request, ListMembers)
-            response = MembersResult(1, self.members) if is_ours else self._script(request)
+            response = self.members if is_ours else self._script(request)
             if response is not None:
                 answers = [number, codec.encode(response), *answers]  # in any order
         if answers:

@@ -27,6 +27,7 @@ from zraft.protocol.client import (
     GetResult,
     KeyValue,
     MemberInfo,
+    MembersResult,
     PutResult,
     Range,
     RangeResult,
@@ -225,8 +226,9 @@ def test_a_range_goes_on_at_one_revision() -> None:
 
 def tell_members(*nodes: ScriptedNode) -> None:
     for node in nodes:
-        node.members = tuple(
-            MemberInfo(f"node-{number}", number, True, "", one.endpoint) for number, one in enumerate(nodes, 1)
+        node.members = MembersResult(
+            1,
+            tuple(MemberInfo(f"node-{number}", number, True, "", one.endpoint) for number, one in enumerate(nodes, 1)),
         )
 
 

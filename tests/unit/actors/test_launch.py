@@ -13,7 +13,7 @@ from zraft.config import Settings
 from zraft.store.page import Page
 
 STAND_IN = "tests.unit.actors.stand_in"
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ from zraft.actors.supervisor import run
 from zraft.config import Settings
 sys.exit(run(msgspec.json.decode(sys.argv[1], type=Settings), msgspec.json.decode(sys.argv[2])))
 """
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class Node:

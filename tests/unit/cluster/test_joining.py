@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
 from tests.wire.scripted import ScriptedNode
 from zraft.cluster.joining import join
 from zraft.config import Settings
 from zraft.core.versions import SUPPORTED
 from zraft.errors import ConfigurationError, IdentityRefused
-from zraft.protocol.client import ListMembers, MembersResult, Request, Response
+from zraft.protocol.client import MembersResult, Request, Response
 from zraft.protocol.codec import encode
 from zraft.protocol.entries import ClusterRecord, EntryId, Member
 from zraft.store.log import LmdbLog
@@ -19,7 +20,7 @@ NOBODY = "127.0.0.1:1"
 
 
 def settings(home: Path, join: str = NOBODY) -> Settings:
-    return Settings(id="node-4", data_dir=str(home), join=join, map_size_gib=1)
+    return Settings(id="node-4", data_dir=str(home), join=join, http_port=free_port(), map_size_gib=1)
 
 
 def log_in(home: Path, initial_state: bytes = b"") -> LmdbLog:
@@ -45,16 +46,16 @@ def test_who_was_a_member_before_asks_nobody(tmp_path: Path) -> None:
 
 
 def test_a_node_does_not_join_a_cluster_whose_version_its_code_does_not_know(tmp_path: Path) -> None:
-    record = encode(ClusterRecord((Member(1, "node-1"),), 150))
-
     def script(request: Request) -> Response:
-        assert isinstance(request, ListMembers)  # it does not announce itself
-        return MembersResult(0, (), record, SUPPORTED + 1)
+        pytest.fail(f"it asks for {request}: it does not announce itself")
 
     node = ScriptedNode(script)
+    record = encode(ClusterRecord((Member(1, "node-1"),), 150))
+    node.members = MembersResult(0, (), record, SUPPORTED + 1)
     try:
         text = rf"is at version {SUPPORTED + 1}, and this version of zraft knows only up to {SUPPORTED}: upgrade zraft"
         with pytest.raises(IdentityRefused, match=text):
             join(settings(tmp_path / "data", node.endpoint))
     finally:
         node.kill()
+    assert node.requests == []
