@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from tests.cluster.load import Load
 from tests.cluster.nodes import http, started
 from tests.cluster.running import WAIT_S, equal_and_led, free_ports, own_runtime, replicas
-from tests.unit.store.stored import find, flip
+from tests.unit.store.stored import flip_all
 from tests.waiting import wait_until
 from zraft import Client, Unavailable
 from zraft.cli import zraft
@@ -145,7 +145,7 @@ def test_a_damaged_state_is_found_and_made_anew(own_cluster: LocalCluster) -> No
     name = cluster.names[0]
     cluster.kill(name)
     [state] = cluster.settings(name).data_path().glob("state.*")
-    flip(state / "data.mdb", find(state / "data.mdb", b"value/7"))
+    flip_all(state / "data.mdb", b"value/7")
     result = command("check", cluster.settings(name).data_dir)
     assert (result.exit_code, f"the state in {state} is damaged" in result.stderr) == (5, True)
     assert f"zraft repair {cluster.settings(name).data_dir}" in result.stderr

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from tests.cluster.nodes import http
 from tests.cluster.running import equal_and_led, running
-from tests.unit.store.stored import find, flip as flip_at
+from tests.unit.store.stored import flip as flip_at, flip_all
 from tests.waiting import wait_until
 from zraft import Client, Unavailable, Unknown
 from zraft.cli import zraft
@@ -47,26 +47,15 @@ def cluster(tmp_path: Path) -> Iterator[LocalCluster]:
 
 
 def flip(cluster: LocalCluster, name: str) -> None:
-    """One bit of the value, in place: readers of the map see it at once."""
+    """One bit of the value, wherever a page has it: readers of the map see it at once."""
     [state] = cluster.settings(name).data_path().glob("state.*")
-    file = state / "data.mdb"
-    flip_at(file, find(file, VALUE) + 5)
+    flip_all(state / "data.mdb", VALUE)
 
 
 def hard_state_of(log: Path) -> bytes:
     """Term, vote, and how far the log reaches, as it has them now."""
     with lmdb.open(str(log), max_dbs=2) as env, env.begin() as txn:
         return bytes(txn.get(b"hard", b"", db=env.open_db(b"meta", txn=txn, create=False)))
-
-
-def flip_all(log: Path, what: bytes) -> list[int]:
-    """The last bit of it, wherever the file has it, since pages of before stay; returns where that was."""
-    file = log / "data.mdb"
-    places = [found.end() - 1 for found in re.finditer(re.escape(what), file.read_bytes())]
-    assert places
-    for place in places:
-        flip_at(file, place)
-    return places
 
 
 def reason(cluster: LocalCluster, name: str) -> str:
@@ -144,12 +133,12 @@ def test_a_damaged_log_neither_votes_nor_serves_and_never_comes_back_as_the_same
         data = cluster.settings(name).data_path()
         log = data / "log"
         cluster.kill(name)
-        places = flip_all(log, hard_state_of(log))
+        places = flip_all(log / "data.mdb", hard_state_of(log))
         start_refused(cluster, name, f"the log in {log} has a damaged hard")
         cluster.kill(name)
         for place in places:
             flip_at(log / "data.mdb", place)
-        flip_all(log, VALUE)
+        flip_all(log / "data.mdb", VALUE)
         message = start_refused(cluster, name, f"of the log in {log} does not match its checksum")
         leader = cluster.leader()
         cluster.kill(leader)  # a vote of the damaged node would be one too many

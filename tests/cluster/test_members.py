@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
@@ -105,9 +106,15 @@ def test_all_members_are_replaced_one_by_one_under_load(stage: Stage) -> None:
     load = Load(stage.endpoints)
     with load, Client(stage.endpoints[0], timeout=WAIT_S) as learner:  # of one endpoint, which is the first to go
         learner.put("learned", "v")
+
+        def has_learned(endpoint: str) -> bool:
+            assert learner.get("learned").value == b"v"
+            return endpoint in learner._core.endpoints.learned
+
         for old, new in zip(stage.cluster.names, stage.spares, strict=True):
             stage.start(new)
             stage.wait_for_voter(new.id)
+            wait_until(partial(has_learned, new.client_endpoint()), WAIT_S, "the client to learn of it")
             stage.client.remove_member(old)
             load.wait_for_progress()
             stage.cluster.kill(old)

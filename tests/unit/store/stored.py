@@ -1,5 +1,6 @@
 """Data directories for tests of what works on them while no node runs."""
 
+import re
 from pathlib import Path
 
 from zraft.core.keyspace import Keyspace
@@ -50,3 +51,12 @@ def flip(path: Path, offset: int, bit: int = 0) -> None:
 def find(path: Path, what: bytes) -> int:
     """Where a file holds these bytes, for the last time."""
     return path.read_bytes().rindex(what)
+
+
+def flip_all(path: Path, what: bytes) -> list[int]:
+    """The last bit of it, wherever the file has it, since pages of before stay; returns where that was."""
+    places = [found.end() - 1 for found in re.finditer(re.escape(what), path.read_bytes())]
+    assert places
+    for place in places:
+        flip(path, place)
+    return places
