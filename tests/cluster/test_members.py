@@ -84,22 +84,29 @@ class Stage:
         assert all(other == first for other in others)
 
 
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
+@contextlib.contextmanager
+def staged(home: Path, nodes: int) -> Iterator[Stage]:
+    """A cluster of so many nodes; all others of six are spares."""
     with own_runtime():
         ports = free_ports(NODES + SPARES)
-        planned = LocalCluster(tmp_path, NODES + SPARES, ports=ports)
-        cluster = LocalCluster(tmp_path, NODES, ports=ports)
+        planned = LocalCluster(home, NODES + SPARES, ports=ports)
+        cluster = LocalCluster(home, nodes, ports=ports)
         join = ",".join(cluster.endpoints())
         # As all pods of a StatefulSet have the same settings: the first members, and how to join them.
         first = cluster.settings(cluster.names[0]).peers
-        spares = [replace(planned.settings(name), peers=first, join=join) for name in planned.names[NODES:]]
+        spares = [replace(planned.settings(name), peers=first, join=join) for name in planned.names[nodes:]]
         cluster.up()
         try:
             with contextlib.ExitStack() as exits:
-                yield Stage(tmp_path, cluster, spares, exits)
+                yield Stage(home, cluster, spares, exits)
         finally:
             cluster.down()
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    with staged(tmp_path, NODES) as stage:
+        yield stage
 
 
 def test_all_members_are_replaced_one_by_one_under_load(stage: Stage) -> None:
@@ -229,19 +236,22 @@ def test_what_is_left_of_three_becomes_a_cluster_that_grows_back_to_three(stage:
 
 
 @pytest.mark.long
-def test_a_cluster_grows_and_shrinks_under_load(stage: Stage) -> None:
-    load = Load(stage.endpoints)
-    with load:
-        for new in stage.spares[:2]:
-            stage.start(new)
-            stage.wait_for_voter(new.id)
-        assert len(stage.members()) == NODES + 2
-        for _ in range(2):
-            stage.client.remove_member(stage.leader())
-            load.wait_for_progress()
-    assert len(stage.members()) == NODES
-    load.verify()
-    stage.equal(set(stage.members()))
+@pytest.mark.timeout(300)
+def test_a_cluster_of_one_grows_to_five_and_shrinks_to_three_under_load(tmp_path: Path) -> None:
+    with staged(tmp_path, 1) as stage:
+        load = Load(stage.endpoints)
+        with load:
+            for size, new in enumerate(stage.spares[:4], 2):
+                stage.start(new)
+                stage.wait_for_voter(new.id)
+                load.wait_for_progress()
+                assert len(stage.members()) == size
+            for _ in range(2):
+                stage.client.remove_member(stage.leader())
+                load.wait_for_progress()
+        assert len(stage.members()) == NODES
+        load.verify()
+        stage.equal(set(stage.members()))
 
 
 def test_a_joining_node_can_be_stopped_and_waits_for_its_cluster(stage: Stage) -> None:
