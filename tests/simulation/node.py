@@ -142,7 +142,8 @@ class Node:
 
     def made_right(self) -> None:
         """The operator has repaired it: the state is made anew."""
-        self.crash(gateway_too=False, lose_state=True)
+        self.crash(gateway_too=False, lose_state=False)
+        self._restore()
         self.wrong, self.condemned = 0, False
         self.start()
 

@@ -101,6 +101,7 @@ def _run(world: World) -> Report:
     if cluster.wrongs.active:
         adversary.heal()
         _require_verdicts(cluster)
+        cluster.wrongs.end()
     if _majority_without_one(cluster) and world.chance(0.5):
         sick = (adversary.behead() if world.chance(0.2) else None) or adversary.spare_one()
         cluster.clients.avoided = sick.node

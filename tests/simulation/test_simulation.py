@@ -25,6 +25,7 @@ ONCE_FAILED: dict[int, str] = {
     5932: "of the simulator: a gateway whose deadline moved away each time it was looked at never polled",
     947915007988: "of the simulator: a snapshot on its way was replaced by one of the same entry, again and again",
     947915008189: "of the simulator: likewise",
+    1296: "of the simulator: where the only voter's state was wrong, the right ones had to stop for ever",
     39: "of the simulator: a cluster version was looked at before its state was published",
 }
 """Seeds that found a bug, and which."""

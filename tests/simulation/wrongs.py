@@ -46,6 +46,12 @@ class Wrongs:
         """No other state goes wrong."""
         self._on = False
 
+    def end(self) -> None:
+        """Where a majority was wrong, as one of one voter may be, nobody can find it out: operators have to."""
+        for node in self._cluster.nodes.values():
+            if node.wrong:
+                node.made_right()
+
     def unnoticed(self) -> list["Node"]:
         """Who has a wrong state and ought to be stopped, since a majority of the voters has the right one."""
         configuration = self._cluster.invariants.configuration
