@@ -2,10 +2,13 @@
 
 import argparse
 import os
+import subprocess
 import sys
 import time
+from pathlib import Path
 
-from tests.simulation.campaign import Campaign, state_path
+from tests.simulation.campaign import DIRECTORY, Campaign, state_path
+from tests.simulation.compiled import compile_to, environment
 from tests.simulation.run import Failure, play, run
 from tests.simulation.world import World
 
@@ -19,12 +22,27 @@ def main() -> int:
     what.add_argument("--hunt", type=int, metavar="N", help="seeds 1..N, one after the other, up to the first failure")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="of a hunt at most")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument(
+        "--compiled", action="store_true", help="a campaign of machine code: needs a C compiler, is twice as fast"
+    )
+    parser.add_argument("--totals", type=Path, default=state_path(), help="where a campaign keeps what it has come to")
     options = parser.parse_args()
     if options.seed is not None:
         return replay(options.seed)
     if options.hunt is not None:
         return hunt(options.hunt, options.seconds)
-    return Campaign(state_path(), options.processes).run(options.minutes * 60)
+    if options.compiled:
+        return compiled_campaign(options.minutes, options.processes, options.totals)
+    return Campaign(options.totals, options.processes).run(options.minutes * 60)
+
+
+def compiled_campaign(minutes: float, processes: int, totals: Path) -> int:
+    """The same campaign in a compiled copy of this tree, which is made first."""
+    copy = DIRECTORY / "compiled"
+    compile_to(copy)
+    options = ["--minutes", str(minutes), "--processes", str(processes), "--totals", str(totals.resolve())]
+    command = [sys.executable, "-m", "tests.simulation", *options]
+    return subprocess.run(command, cwd=copy, env=environment(copy), check=False).returncode
 
 
 def replay(seed: int) -> int:
