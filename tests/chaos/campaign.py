@@ -1,6 +1,6 @@
 """A campaign of real faults: rounds of a fresh cluster, a checked load and a nemesis, and a verdict after each.
 
-    python -m tests.chaos.campaign --minutes 60 [--seed N] [--output DIRECTORY]
+    python -m tests.chaos.campaign --minutes 60 [--seed N] [--only FAULT,...] [--pace N] [--output DIRECTORY]
 
 After each round the history must be linearizable, all acknowledged writes be there, and the replicas be equal. The
 last line is ``operations=N faults=F unknown=U violations=0``; any violation ends it with 1, and leaves the history and
@@ -16,15 +16,20 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from tests.chaos import power, wallclock
-from tests.chaos.nemesis import Nemesis
+from tests.chaos import namespaces, power, wallclock
+from tests.chaos.namespaces import RoutedCluster, Router
+from tests.chaos.nemesis import ALL, Mixture, Nemesis
 from tests.chaos.power import PowerCutDisk
-from tests.chaos.proxy import Network, ProxiedCluster
+from tests.chaos.proxy import ProxiedCluster, Proxies
+from tests.chaos.wires import Network
 from tests.cluster.running import equal_and_led, free_ports, own_runtime
+from zraft.cluster import LocalCluster
 from zraft.core.records import APPLIED, read_applied
 from zraft.store.directory import DataDirectory
 from zraft.store.files import make_directory
@@ -35,6 +40,9 @@ ROUND_S = 60.0
 DISK_MIB = 512
 CLIENTS = 8
 MAP_SIZE = 1 << 40
+
+Connected = Callable[[Path], AbstractContextManager[tuple[LocalCluster, Network[Any]]]]
+"""Makes a cluster in a directory, and the network between its nodes."""
 
 
 @dataclass
@@ -51,34 +59,39 @@ class Tally:
         return f"{counts} violations={len(self.violations)}"
 
 
-def run(seconds: float, seed: int, output: Path) -> Tally:
-    """So many seconds of rounds; it ends early at a violation."""
+def run(seconds: float, seed: int, output: Path, mixture: Mixture = ALL) -> Tally:
+    """So many seconds of rounds, with a network of proxies and of packets in turn; it ends early at a violation."""
     tally = Tally()
+    if why := namespaces.available():
+        print(f"without a network of packets: {why}")
     deadline = time.monotonic() + seconds
     number = 0
     while not tally.violations and (left := deadline - time.monotonic()) > 0:
         number += 1
         print(f"round {number} of seed {seed}", flush=True)
-        with tempfile.TemporaryDirectory(prefix="zraft-chaos-") as directory:
-            _round(tally, min(left, ROUND_S), random.Random(f"{seed}/{number}"), Path(directory), output)
+        rng = random.Random(f"{seed}/{number}")
+        connected: Connected = _proxied if number % 2 or namespaces.available() else _routed
+        _round(tally, min(left, ROUND_S), rng, mixture, connected, output)
         print(f"  {tally.line()}", flush=True)
     return tally
 
 
-def _round(tally: Tally, seconds: float, rng: random.Random, directory: Path, output: Path) -> None:
+def _round(
+    tally: Tally, seconds: float, rng: random.Random, mixture: Mixture, connected: Connected, output: Path
+) -> None:
     with contextlib.ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zraft-chaos-")))
         stack.enter_context(own_runtime())
         disks = stack.enter_context(_disks(directory))
         clocks = None if wallclock.available() else stack.enter_context(wallclock.jumping_clocks())
-        cluster = ProxiedCluster(directory, free_ports())
-        network = stack.enter_context(Network(cluster.wires))
+        cluster, network = stack.enter_context(connected(directory))
         stack.callback(cluster.down)
         cluster.up()
         endpoints = tuple(cluster.endpoints())
         load = CheckedLoad(
             LoadSettings(endpoints=endpoints, prefix="chaos/", clients=CLIENTS, seed=rng.getrandbits(32))
         )
-        nemesis = Nemesis(cluster, network, disks, clocks, rng)
+        nemesis = Nemesis(cluster, network, disks, clocks, rng, mixture)
         for what, why in nemesis.missing.items():
             print(f"  without {what}: {why}")
         deadline = time.monotonic() + seconds
@@ -90,7 +103,20 @@ def _round(tally: Tally, seconds: float, rng: random.Random, directory: Path, ou
         _judge(tally, cluster, load, output)
 
 
-def _judge(tally: Tally, cluster: ProxiedCluster, load: CheckedLoad, output: Path) -> None:
+@contextlib.contextmanager
+def _proxied(directory: Path) -> Iterator[tuple[LocalCluster, Proxies]]:
+    cluster = ProxiedCluster(directory, free_ports())
+    with Proxies(cluster.wires) as proxies:
+        yield cluster, proxies
+
+
+@contextlib.contextmanager
+def _routed(directory: Path) -> Iterator[tuple[LocalCluster, Router]]:
+    with Router([f"node-{number}" for number in (1, 2, 3)]) as router:
+        yield RoutedCluster(directory, router), router
+
+
+def _judge(tally: Tally, cluster: LocalCluster, load: CheckedLoad, output: Path) -> None:
     equal_and_led(cluster)
     load.read_back()
     verdict = check(load.history)
@@ -151,9 +177,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Real faults on real nodes, and a check of all that they answered.")
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=secrets.randbits(32))
+    parser.add_argument(
+        "--only", default="", metavar="FAULT,...", help="these faults alone, by the names that are printed"
+    )
+    parser.add_argument("--pace", type=float, default=1.0, help="how long faults and pauses last, times this")
     parser.add_argument("--output", type=Path, default=Path("chaos-output"))
     given = parser.parse_args()
-    tally = run(given.minutes * 60, given.seed, given.output)
+    mixture = Mixture(frozenset(filter(None, given.only.split(","))), given.pace)
+    tally = run(given.minutes * 60, given.seed, given.output, mixture)
     print(", ".join(f"{count} {fault}" for fault, count in sorted(tally.faults.items())))
     print(f"seed {given.seed}")
     print(tally.line())

@@ -10,13 +10,16 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from typing import Generic
 
 from tests.chaos import strace, wallclock
 from tests.chaos.power import PowerCutDisk, exhaust
-from tests.chaos.proxy import PLANES, Network, ProxiedCluster, Wire
 from tests.chaos.wallclock import WallClocks
+from tests.chaos.wires import PLANES, Network, W
 from tests.cluster.running import roster
 from tests.waiting import let_pass
+from zraft.cluster import LocalCluster
 from zraft.cluster.processes import ClusterError
 from zraft.core.restarts import TRIO
 from zraft.store.directory import DataDirectory, runtime_directory
@@ -31,7 +34,18 @@ ON_ALL = 0.1
 OnNode = Callable[[str], AbstractContextManager[None]]
 
 
-class Nemesis:
+@dataclass(frozen=True)
+class Mixture:
+    """What a nemesis draws from: ``only`` these faults, if any are named; all waits are ``pace`` times as long."""
+
+    only: frozenset[str] = frozenset()
+    pace: float = 1.0
+
+
+ALL = Mixture()
+
+
+class Nemesis(Generic[W]):
     """Draws faults and counts them.
 
     Args:
@@ -40,15 +54,20 @@ class Nemesis:
         disks: those of its nodes, by name; none if there are no such disks here.
         clocks: those of its nodes; None if they can't be set.
         rng: what it does is drawn from it.
+        mixture: which faults it draws, and how fast they follow.
+
+    Raises:
+        ValueError: the mixture names what can't be struck here, or no fault of a single node.
     """
 
     def __init__(
         self,
-        cluster: ProxiedCluster,
-        network: Network,
+        cluster: LocalCluster,
+        network: Network[W],
         disks: Mapping[str, PowerCutDisk],
         clocks: WallClocks | None,
         rng: random.Random,
+        mixture: Mixture = ALL,
     ) -> None:
         self.faults: Counter[str] = Counter()
         self.missing: dict[str, str] = {}
@@ -57,6 +76,7 @@ class Nemesis:
         self._disks = disks
         self._clocks = clocks
         self._rng = rng
+        self._pace = mixture.pace
         self._on_node: list[OnNode] = [
             self.kill_node,
             self.kill_actor,
@@ -69,6 +89,9 @@ class Nemesis:
             self.delay,
             self.lose,
         ]
+        for what, why in network.missing.items():
+            self.missing[what] = why
+            self._on_node = [fault for fault in self._on_node if fault.__name__ != what]
         self._on_all = [self.kill_all, self.restart_all]
         if disks:
             self._on_node += [self.cut_power, self.fill_disk]
@@ -83,10 +106,12 @@ class Nemesis:
             self.missing["failing and stalling fsync"] = reason
         else:
             self._on_node += [self.fail_fsync, self.stall_fsync]
+        if mixture.only:
+            self._choose(mixture.only)
 
     def strike(self) -> None:
         """One fault, or two on different nodes; returns when they are healed and some time has passed."""
-        if self._rng.random() < ON_ALL:
+        if self._on_all and self._rng.random() < ON_ALL:
             fault = self._rng.choice(self._on_all)
             print(f"  {fault.__name__}", flush=True)
             fault()
@@ -100,8 +125,8 @@ class Nemesis:
                     with contextlib.suppress(ProcessLookupError):  # its victim has just ended by itself
                         stack.enter_context(strike(name))
                         self.faults[strike.__name__] += 1
-                let_pass(self._rng.uniform(*LASTS_S))
-        let_pass(self._rng.uniform(*QUIET_S))
+                let_pass(self._pace * self._rng.uniform(*LASTS_S))
+        let_pass(self._pace * self._rng.uniform(*QUIET_S))
 
     def heal(self) -> None:
         """All nodes run, and one of them leads."""
@@ -171,17 +196,17 @@ class Nemesis:
     def refuse(self, name: str) -> AbstractContextManager[None]:
         """Connections on some planes are reset, and refused."""
         planes = self._rng.sample(PLANES, self._rng.randint(1, len(PLANES)))
-        return self._network.refused([wire for wire in self._wires_of(name) if wire.plane in planes])
+        return self._network.refuse([wire for wire in self._wires_of(name) if wire.plane in planes])
 
     def delay(self, name: str) -> AbstractContextManager[None]:
         plane = self._rng.choice(PLANES)
         wires = [wire for wire in self._wires_of(name) if wire.plane == plane]
-        return self._network.bad(wires, delay=self._rng.uniform(0.005, 0.3))
+        return self._network.delay(wires, self._rng.uniform(0.005, 0.3))
 
     def lose(self, name: str) -> AbstractContextManager[None]:
         plane = self._rng.choice(PLANES)
         wires = [wire for wire in self._wires_of(name) if wire.plane == plane]
-        return self._network.bad(wires, loss=self._rng.uniform(0.05, 0.5))
+        return self._network.lose(wires, self._rng.uniform(0.05, 0.5))
 
     # --- clocks
 
@@ -235,10 +260,21 @@ class Nemesis:
             acknowledge_sync_failure(data, runtime)
         self._bring_back(name)
 
+    def _choose(self, only: frozenset[str]) -> None:
+        known = {fault.__name__ for fault in (*self._on_node, *self._on_all)}
+        if unknown := only - known:
+            raise ValueError(
+                f"no such faults here: {', '.join(sorted(unknown))}; there are: {', '.join(sorted(known))}"
+            )
+        self._on_node = [fault for fault in self._on_node if fault.__name__ in only]
+        self._on_all = [fault for fault in self._on_all if fault.__name__ in only]
+        if not self._on_node:
+            raise ValueError("at least one fault of a single node must be among them")
+
     def _bring_back(self, name: str) -> None:
         # While another fault lasts it may find no leader in time: what counts is that all are well when all is healed.
         with contextlib.suppress(ClusterError):
             self._cluster.restart(name)
 
-    def _wires_of(self, name: str) -> list[Wire]:
+    def _wires_of(self, name: str) -> list[W]:
         return [wire for wire in self._network.wires if name in (wire.source, wire.target)]

@@ -11,7 +11,7 @@ import random
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -19,11 +19,10 @@ from typing import Self
 
 from msgspec.structs import replace
 
+from tests.chaos.wires import PLANES, Wire
 from zraft.cluster import LocalCluster, Ports
 from zraft.config import split_address
 
-PLANES = ("control", "data", "gateways")
-"""By their offset from the peer port."""
 PROXY_PORTS_FROM = 40
 """Behind the peer ports' begin; the nodes' own end before."""
 CHUNK_BYTES = 1 << 16
@@ -43,12 +42,9 @@ class Weather:
 
 
 @dataclass(eq=False)
-class Wire:
-    """The connections that ``source`` makes to one plane of ``target``; they carry bytes both ways."""
+class Proxy(Wire):
+    """A wire by its two ends: where it listens, and where it goes to."""
 
-    source: str
-    target: str
-    plane: str
     port: int
     goes_to: tuple[str, int]
     there: Weather = field(default_factory=Weather)
@@ -90,6 +86,10 @@ class Wire:
             _reset(writer)
 
 
+def _both_ways(wires: Sequence[Proxy]) -> list[Weather]:
+    return [weather for wire in wires for weather in (wire.there, wire.back)]
+
+
 def _reset(writer: asyncio.StreamWriter) -> None:
     if not writer.is_closing():
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT)
@@ -117,7 +117,7 @@ class ProxiedCluster(LocalCluster):
 
     def __init__(self, directory: Path, ports: Ports) -> None:
         super().__init__(directory, 3, ports=ports)
-        self.wires: list[Wire] = []
+        self.wires: list[Proxy] = []
         begin = itertools.count(ports.peer + PROXY_PORTS_FROM, len(PLANES))
         for name, settings in self._settings.items():
             peers = dict(settings.peers)
@@ -126,15 +126,16 @@ class ProxiedCluster(LocalCluster):
                 base = next(begin)
                 peers[target] = f"{HOST}:{base}"
                 for offset, plane in enumerate(PLANES):
-                    self.wires.append(Wire(name, target, plane, base + offset, (host, port + offset)))
+                    self.wires.append(Proxy(name, target, plane, base + offset, (host, port + offset)))
             self._settings[name] = replace(settings, peers=peers).check()
 
 
-class Network:
+class Proxies:
     """Runs the wires in a thread while the context lasts."""
 
-    def __init__(self, wires: list[Wire]) -> None:
+    def __init__(self, wires: Sequence[Proxy]) -> None:
         self.wires = wires
+        self.missing: dict[str, str] = {}
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._stop = asyncio.Event()
@@ -153,7 +154,7 @@ class Network:
         self._loop.close()
 
     @contextlib.contextmanager
-    def cut(self, wires: list[Wire], there: bool = True, back: bool = True) -> Iterator[None]:
+    def cut(self, wires: Sequence[Proxy], there: bool = True, back: bool = True) -> Iterator[None]:
         """Bytes are held back: those of the connecting side, of the connected one, or both."""
         weathers = [wire.there for wire in wires if there] + [wire.back for wire in wires if back]
         for weather in weathers:
@@ -165,7 +166,7 @@ class Network:
                 weather.is_cut = False
 
     @contextlib.contextmanager
-    def refused(self, wires: list[Wire]) -> Iterator[None]:
+    def refuse(self, wires: Sequence[Proxy]) -> Iterator[None]:
         """Connections are closed, and no new ones are made."""
         for wire in wires:
             wire.is_refused = True
@@ -177,16 +178,28 @@ class Network:
                 wire.is_refused = False
 
     @contextlib.contextmanager
-    def bad(self, wires: list[Wire], delay: float = 0.0, loss: float = 0.0) -> Iterator[None]:
-        """Bytes come late, or are lost and sent again, both ways."""
-        weathers = [weather for wire in wires for weather in (wire.there, wire.back)]
+    def delay(self, wires: Sequence[Proxy], seconds: float) -> Iterator[None]:
+        """Bytes come late, both ways."""
+        weathers = _both_ways(wires)
         for weather in weathers:
-            weather.delay, weather.loss = delay, loss
+            weather.delay = seconds
         try:
             yield
         finally:
             for weather in weathers:
-                weather.delay = weather.loss = 0.0
+                weather.delay = 0.0
+
+    @contextlib.contextmanager
+    def lose(self, wires: Sequence[Proxy], share: float) -> Iterator[None]:
+        """Bytes are held back by chance as if lost and sent again, both ways."""
+        weathers = _both_ways(wires)
+        for weather in weathers:
+            weather.loss = share
+        try:
+            yield
+        finally:
+            for weather in weathers:
+                weather.loss = 0.0
 
     async def _serve(self) -> None:
         async with contextlib.AsyncExitStack() as stack:

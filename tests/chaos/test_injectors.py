@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.chaos import wallclock
-from tests.chaos.proxy import HOST, Network, Wire
+from tests.chaos import namespaces, wallclock
+from tests.chaos.namespaces import Route, Router
+from tests.chaos.proxy import HOST, Proxies, Proxy
 
 pytestmark = pytest.mark.chaos
 
@@ -25,7 +26,7 @@ def listener() -> Iterator[socket.socket]:
 
 
 @contextlib.contextmanager
-def connected(wire: Wire, listener: socket.socket) -> Iterator[tuple[socket.socket, socket.socket]]:
+def connected(wire: Proxy, listener: socket.socket) -> Iterator[tuple[socket.socket, socket.socket]]:
     """Both ends of a connection through the wire."""
     with socket.create_connection((HOST, wire.port), LONG_S) as here:
         there, _ = listener.accept()
@@ -34,15 +35,15 @@ def connected(wire: Wire, listener: socket.socket) -> Iterator[tuple[socket.sock
             yield here, there
 
 
-def wire_to(listener: socket.socket) -> Wire:
+def wire_to(listener: socket.socket) -> Proxy:
     with socket.create_server((HOST, 0)) as free:
         port = free.getsockname()[1]
-    return Wire("node-1", "node-2", "data", port, listener.getsockname())
+    return Proxy("node-1", "node-2", "data", port, listener.getsockname())
 
 
 def test_a_cut_holds_bytes_back_until_it_is_healed(listener: socket.socket) -> None:
     wire = wire_to(listener)
-    with Network([wire]) as network, connected(wire, listener) as (here, there):
+    with Proxies([wire]) as network, connected(wire, listener) as (here, there):
         here.sendall(b"1")
         assert there.recv(9) == b"1"
         with network.cut([wire], back=False):
@@ -58,8 +59,8 @@ def test_a_cut_holds_bytes_back_until_it_is_healed(listener: socket.socket) -> N
 
 def test_a_refusal_closes_what_is_open_and_lets_nothing_in(listener: socket.socket) -> None:
     wire = wire_to(listener)
-    with Network([wire]) as network:
-        with connected(wire, listener) as (here, _), network.refused([wire]):
+    with Proxies([wire]) as network:
+        with connected(wire, listener) as (here, _), network.refuse([wire]):
             with pytest.raises(ConnectionResetError):
                 here.recv(9)
             with socket.create_connection((HOST, wire.port), LONG_S) as again, pytest.raises(ConnectionResetError):
@@ -71,10 +72,89 @@ def test_a_refusal_closes_what_is_open_and_lets_nothing_in(listener: socket.sock
 
 def test_what_is_late_or_lost_arrives_all_the_same(listener: socket.socket) -> None:
     wire = wire_to(listener)
-    with Network([wire]) as network, connected(wire, listener) as (here, there), network.bad([wire], 0.01, 0.5):
+    with (
+        Proxies([wire]) as network,
+        connected(wire, listener) as (here, there),
+        network.delay([wire], 0.01),
+        network.lose([wire], 0.5),
+    ):
         for byte in (b"1", b"2", b"3"):
             here.sendall(byte)
             assert there.recv(9) == byte
+
+
+PORT = 7000
+
+
+@pytest.fixture
+def router() -> Iterator[Router]:
+    if reason := namespaces.available():
+        pytest.skip(reason)
+    with Router(["node-1", "node-2"]) as router:
+        yield router
+
+
+def route(router: Router) -> Route:
+    return Route("node-1", "node-2", "data", router.address("node-1"), router.address("node-2"), PORT)
+
+
+@contextlib.contextmanager
+def routed(router: Router) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Both ends of a connection from the one node's namespace to the other's."""
+    with router.inside("node-2"):
+        server = socket.create_server((router.address("node-2"), PORT))
+    with server:
+        with router.inside("node-1"):
+            here = socket.create_connection((router.address("node-2"), PORT), LONG_S)
+        with here:
+            there, _ = server.accept()
+            with there:
+                there.settimeout(LONG_S)
+                yield here, there
+
+
+def test_packets_are_dropped_one_way_until_the_cut_is_healed(router: Router) -> None:
+    with routed(router) as (here, there):
+        here.sendall(b"1")
+        assert there.recv(9) == b"1"
+        with router.cut([route(router)], there=False):
+            here.sendall(b"2")
+            assert there.recv(9) == b"2"  # though no acknowledgement of it comes back
+            there.sendall(b"3")
+            here.settimeout(SHORT_S)
+            with pytest.raises(TimeoutError):
+                here.recv(9)
+        here.settimeout(LONG_S)
+        assert here.recv(9) == b"3"
+
+
+def test_packets_are_answered_with_a_reset(router: Router) -> None:
+    with routed(router) as (here, _), router.refuse([route(router)]):
+        here.sendall(b"1")
+        with pytest.raises(ConnectionResetError):
+            here.recv(9)
+        with router.inside("node-1"), pytest.raises(ConnectionRefusedError):
+            socket.create_connection((router.address("node-2"), PORT), LONG_S)
+
+
+def test_packets_are_lost_and_sent_again(router: Router) -> None:
+    with routed(router) as (here, there), router.lose([route(router)], 0.3):
+        for byte in (b"1", b"2", b"3"):
+            here.sendall(byte)
+            assert there.recv(9) == byte
+
+
+def test_nothing_is_left_of_a_router(router: Router) -> None:
+    def spaces() -> str:
+        return subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
+
+    before, home = spaces(), os.readlink("/proc/thread-self/ns/net")
+    with Router(["node-1"]) as another:
+        assert len(spaces().splitlines()) == len(before.splitlines()) + 2
+        with another.inside("node-1"):
+            assert os.readlink("/proc/thread-self/ns/net") != home
+    assert sorted(spaces().splitlines()) == sorted(before.splitlines())
+    assert os.readlink("/proc/thread-self/ns/net") == home
 
 
 def test_a_wall_clock_jumps_and_no_other_clock() -> None:
