@@ -1,6 +1,6 @@
 """A campaign of real faults: rounds of a fresh cluster, a checked load and a nemesis, and a verdict after each.
 
-    python -m tests.chaos.campaign --minutes 60 [--seed N] [--only FAULT,...] [--pace N] [--output DIRECTORY]
+    python -m tests.chaos.campaign --minutes 60 [--seed N] [--only FAULT,...] [--pace N] [--clients N] [--output PATH]
 
 After each round the history must be linearizable, all acknowledged writes be there, and the replicas be equal. The
 last line is ``operations=N faults=F unknown=U violations=0``; any violation ends it with 1, and leaves the history and
@@ -59,7 +59,17 @@ class Tally:
         return f"{counts} violations={len(self.violations)}"
 
 
-def run(seconds: float, seed: int, output: Path, mixture: Mixture = ALL) -> Tally:
+@dataclass(frozen=True)
+class Plan:
+    """What a campaign is to be: what its nemesis draws, from which seed, and how many clients write and read."""
+
+    seed: int
+    output: Path
+    mixture: Mixture = ALL
+    clients: int = CLIENTS
+
+
+def run(seconds: float, plan: Plan) -> Tally:
     """So many seconds of rounds, with a network of proxies and of packets in turn; it ends early at a violation."""
     tally = Tally()
     if why := namespaces.available():
@@ -68,17 +78,15 @@ def run(seconds: float, seed: int, output: Path, mixture: Mixture = ALL) -> Tall
     number = 0
     while not tally.violations and (left := deadline - time.monotonic()) > 0:
         number += 1
-        print(f"round {number} of seed {seed}", flush=True)
-        rng = random.Random(f"{seed}/{number}")
-        connected: Connected = _proxied if number % 2 or namespaces.available() else _routed
-        _round(tally, min(left, ROUND_S), rng, mixture, connected, output)
+        print(f"round {number} of seed {plan.seed}", flush=True)
+        _round(tally, min(left, ROUND_S), number, plan)
         print(f"  {tally.line()}", flush=True)
     return tally
 
 
-def _round(
-    tally: Tally, seconds: float, rng: random.Random, mixture: Mixture, connected: Connected, output: Path
-) -> None:
+def _round(tally: Tally, seconds: float, number: int, plan: Plan) -> None:
+    rng = random.Random(f"{plan.seed}/{number}")
+    connected: Connected = _proxied if number % 2 or namespaces.available() else _routed
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zraft-chaos-")))
         stack.enter_context(own_runtime())
@@ -89,9 +97,9 @@ def _round(
         cluster.up()
         endpoints = tuple(cluster.endpoints())
         load = CheckedLoad(
-            LoadSettings(endpoints=endpoints, prefix="chaos/", clients=CLIENTS, seed=rng.getrandbits(32))
+            LoadSettings(endpoints=endpoints, prefix="chaos/", clients=plan.clients, seed=rng.getrandbits(32))
         )
-        nemesis = Nemesis(cluster, network, disks, clocks, rng, mixture)
+        nemesis = Nemesis(cluster, network, disks, clocks, rng, plan.mixture)
         for what, why in nemesis.missing.items():
             print(f"  without {what}: {why}")
         deadline = time.monotonic() + seconds
@@ -100,7 +108,7 @@ def _round(
                 nemesis.strike()
             nemesis.heal()
         tally.faults += nemesis.faults
-        _judge(tally, cluster, load, output)
+        _judge(tally, cluster, load, plan.output)
 
 
 @contextlib.contextmanager
@@ -181,10 +189,11 @@ def main() -> int:
         "--only", default="", metavar="FAULT,...", help="these faults alone, by the names that are printed"
     )
     parser.add_argument("--pace", type=float, default=1.0, help="how long faults and pauses last, times this")
+    parser.add_argument("--clients", type=int, default=CLIENTS)
     parser.add_argument("--output", type=Path, default=Path("chaos-output"))
     given = parser.parse_args()
     mixture = Mixture(frozenset(filter(None, given.only.split(","))), given.pace)
-    tally = run(given.minutes * 60, given.seed, given.output, mixture)
+    tally = run(given.minutes * 60, Plan(given.seed, given.output, mixture, given.clients))
     print(", ".join(f"{count} {fault}" for fault, count in sorted(tally.faults.items())))
     print(f"seed {given.seed}")
     print(tally.line())

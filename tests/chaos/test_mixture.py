@@ -16,7 +16,7 @@ SECONDS = 180.0
 def test_nothing_is_lost_in_a_mixture_of_faults(tmp_path: Path) -> None:
     seed = secrets.randbits(32)
     print(f"seed {seed}: python -m tests.chaos.campaign --seed {seed}")
-    tally = campaign.run(SECONDS, seed, tmp_path)
+    tally = campaign.run(SECONDS, campaign.Plan(seed, tmp_path))
     print(tally.line())
     assert tally.violations == []
     assert tally.operations > 0
