@@ -108,6 +108,7 @@ class GatewayActor:
         self._backups = Backups(settings)
         self._me = 0
         self._configuration: Configuration | None = None
+        self._is_member = False  # of the newest configuration
         self._proposals = Proposals(0, GATEWAY, self._nonce)
         self._reads = Reads(0, GATEWAY, self._nonce)
         self._compaction = Compaction(settings)
@@ -149,7 +150,7 @@ class GatewayActor:
 
     def _on_ask(self, ask: Ask) -> None:
         """A request that passed all checks: it is answered exactly once from here on."""
-        request, now = ask.request, clock()
+        request, now = ask.request, ask.caller.arrived
         known = from_page(request, self._page, self._settings, self._peers.endpoints)
         if known is not None:
             self._clients.tell(ask.caller, codec.encode(known), now)
@@ -159,10 +160,8 @@ class GatewayActor:
             # Nothing is served beside a trio that does not run: its storage may have been stopped for a reason (S13).
             notice = self._hints.notice() or "the node is starting"
             self._clients.fail(ask.caller, Unavailable(f"{self._settings.id}: {notice}"), now)
-        elif self._configuration is None or self._configuration.member(self._me) is None:
-            self._clients.fail(
-                ask.caller, Unavailable(f"{self._settings.id} is no member of the cluster"), now
-            )  # any more, or yet
+        elif not self._is_member:  # any more, or yet
+            self._clients.fail(ask.caller, Unavailable(f"{self._settings.id} is no member of the cluster"), now)
         elif is_write(request):
             self._on_write(ask, now)
         elif isinstance(request, ReadBackup):
@@ -267,6 +266,7 @@ class GatewayActor:
         identity = self._hints.identity()
         if identity is not None and identity.configuration != self._configuration:
             self._configuration = identity.configuration
+            self._is_member = identity.configuration.member(identity.member) is not None
             self._peers.meet(identity)
         if identity is not None and not self._me:
             self._me = identity.member

@@ -15,6 +15,7 @@ from zraft.protocol.client import Batch, Get, Range
 from zraft.store.directory import DataDirectory
 from zraft.store.state import StateView
 
+_READS = (Get, Range, Batch)
 SLICE_SECONDS = 0.020
 """Reads are served for so long at a time: a transaction pins the pages that it sees, and other clients wait."""
 
@@ -69,7 +70,7 @@ def _answer(view: View, index: int, reads: Sequence[Read]) -> tuple[list[tuple[R
         return answers, tuple(reads)
     end = time.monotonic() + SLICE_SECONDS
     for read in reads:
-        if not isinstance(read.request, Get | Range | Batch):
+        if not isinstance(read.request, _READS):
             raise InvariantViolated("only reads are read", request=type(read.request).__name__)
         answers.append((read, codec.encode(view.answer(read.request))))
         if time.monotonic() > end:

@@ -33,11 +33,14 @@ def from_page(
     request: Request, page: Page, settings: Settings, client_endpoints: Mapping[str, str]
 ) -> StatusResult | MembersResult | None:
     """The answer to a request that any node answers from its page; None: it is another one, or can't be yet."""
-    if isinstance(request, ClusterStatus):
-        return cluster_status(page, settings, client_endpoints)
-    identity = _load(page, Group.IDENTITY, IdentityGroup) if isinstance(request, ListMembers) else None
-    storage = _load(page, Group.STORAGE, StorageGroup) or _NO_STORAGE
-    return member_list(identity, settings, client_endpoints, storage.cluster_version) if identity else None
+    match request:
+        case ClusterStatus():
+            return cluster_status(page, settings, client_endpoints)
+        case ListMembers():
+            identity = _load(page, Group.IDENTITY, IdentityGroup)
+            storage = _load(page, Group.STORAGE, StorageGroup) or _NO_STORAGE
+            return member_list(identity, settings, client_endpoints, storage.cluster_version) if identity else None
+    return None
 
 
 def cluster_status(page: Page, settings: Settings, client_endpoints: Mapping[str, str]) -> StatusResult:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from zraft.actors.status import cluster_status, named_fields, why_not_ready
+from zraft.actors.status import cluster_status, from_page, named_fields, why_not_ready
 from zraft.config import Settings
 from zraft.core.versions import SUPPORTED
-from zraft.protocol.client import PeerInfo, StatusResult
+from zraft.protocol.client import ClusterStatus, Get, ListMembers, MembersResult, PeerInfo, Put, StatusResult
 from zraft.protocol.codec import encode
 from zraft.protocol.entries import Configuration, Member
 from zraft.protocol.local import CommitGroup, Holdings, IdentityGroup, NodeGroup, RoleGroup, StorageGroup
@@ -43,6 +43,15 @@ def publish_all(page: Page) -> None:
     page.publish(Group.ROLE, encode(RoleGroup(term=5, role="follower", leader=B)))
     page.publish(Group.IDENTITY, encode(IDENTITY))
     page.publish(Group.STORAGE, storage())
+
+
+def test_other_requests_do_not_so_much_as_load_the_page(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish_all(page)
+    assert isinstance(from_page(ClusterStatus(), page, SETTINGS, {}), StatusResult)
+    assert isinstance(from_page(ListMembers(), page, SETTINGS, {}), MembersResult)
+    monkeypatch.setattr(Page, "load", lambda *_: pytest.fail("this is asked for every read and write"))
+    assert from_page(Get(b"k"), page, SETTINGS, {}) is None
+    assert from_page(Put(b"k", b"v"), page, SETTINGS, {}) is None
 
 
 def test_a_status_is_empty_before_the_cluster_has_formed(page: Page) -> None:
