@@ -106,6 +106,9 @@ def test_damage_is_found_at_the_start_and_repaired(cluster: LocalCluster) -> Non
         with Client(cluster.settings(name).client_endpoint(), timeout=0.3) as alone, pytest.raises(Unavailable):
             alone.get("k", consistency="serializable")
         assert client.put("other", "v").success
+    told = cluster.status()[name]  # by a client that names its cluster, as the others have told it
+    assert told is not None
+    assert told.notice == message
     repair_and_restart(cluster, name, message)
 
 

@@ -194,19 +194,25 @@ class Clients:
             for request in frames[2::2]:
                 self._refuse(route, request[:REQUEST_ID_BYTES_MAX], error, now)
             return
+        # What runs no trio, as a node that an operator must look at, knows no cluster: all that it does is to say why.
+        tells_only = any(header.cluster) and not self.cluster
         seconds = min(header.timeout_ms / 1000, TIMEOUT_SECONDS_MAX) if header.timeout_ms > 0 else self._timeout
         for position in range(2, len(frames), 2):
             try:
-                self._on_request(route, frames[position], frames[position + 1], now, now + seconds)
+                self._on_request(route, frames[position], frames[position + 1], now, now + seconds, tells_only)
             except ZraftError as error:
                 self._refuse(route, frames[position][:REQUEST_ID_BYTES_MAX], error, now)
 
-    def _on_request(self, route: bytes, request: bytes, body: bytes, now: float, deadline: float) -> None:
+    def _on_request(
+        self, route: bytes, request: bytes, body: bytes, now: float, deadline: float, tells_only: bool
+    ) -> None:
         if len(request) > REQUEST_ID_BYTES_MAX:
             raise ProtocolError(f"a request id has up to {REQUEST_ID_BYTES_MAX} bytes, this one has {len(request)}")
         if len(body) > REQUEST_BYTES_MAX:
             raise InvalidArgument(f"a request has up to {REQUEST_BYTES_MAX} bytes, this one has {len(body)}: split it")
         decoded = codec.decode_request(body)
+        if tells_only and not isinstance(decoded, ClusterStatus):
+            raise Unavailable("this node does not know its cluster (yet): zraft status tells why")
         fault = fault_of(decoded)
         if fault:
             raise InvalidArgument(fault)
@@ -229,9 +235,7 @@ class Clients:
             if len(self._headers) >= 1024:
                 self._headers.clear()
             self._headers[frame] = header
-        if any(header.cluster) and header.cluster != self.cluster:  # empty or zeros: any
-            if not self.cluster:
-                raise Unavailable("this node is starting: it does not know its cluster yet")
+        if any(header.cluster) and self.cluster and header.cluster != self.cluster:  # empty or zeros: any
             raise ProtocolError(f"this node belongs to cluster {self.cluster.hex()}, not to {header.cluster.hex()}")
         return header
 

@@ -200,6 +200,13 @@ def test_a_long_header_is_not_even_decoded_nor_kept(gateway: Gateway) -> None:
     assert gateway.clients._headers == {}
 
 
+def test_who_knows_no_cluster_tells_clients_of_one_what_it_waits_for(gateway: Gateway) -> None:
+    client = gateway.connect()
+    ask(client, (b"1", encode(ClusterStatus())), header=encode(RequestHeader(PROTOCOL_VERSION, CLUSTER)))
+    gateway.turns_until(lambda: gateway.asked, "the request")
+    assert isinstance(gateway.asked[0].request, ClusterStatus)
+
+
 def test_headers_that_are_remembered_are_checked_again(gateway: Gateway) -> None:
     """A node that has not formed yet refuses a cluster's clients for now, and serves them afterwards."""
     client = gateway.connect()
@@ -207,7 +214,9 @@ def test_headers_that_are_remembered_are_checked_again(gateway: Gateway) -> None
     ask(client, (b"1", GET), header=header)
     gateway.turns_until(lambda: client.poll(0), "the refusal")
     ((_, body),) = receive(client)
-    assert error(body) == ErrorResult(Unavailable.code, "this node is starting: it does not know its cluster yet")
+    assert error(body) == ErrorResult(
+        Unavailable.code, "this node does not know its cluster (yet): zraft status tells why"
+    )
     gateway.clients.cluster = CLUSTER
     ask(client, (b"2", GET), header=header)
     gateway.turns_until(lambda: gateway.asked, "the request")
