@@ -169,7 +169,7 @@ MUTANTS = (
         "        return [ToStorage(Campaign(ballot.term, ballot.number))]\n",
         "        ballot.enter(Phase.VOTE, ballot.last, ballot.configuration)\n"
         "        votes = [Send(voter, Vote(ballot.term, ballot.number, ballot.last))"
-        " for voter in self._others(ballot.configuration)]\n"
+        " for voter in ballot.configuration.others(self.me)]\n"
         "        more = self._lead(ballot, now) if ballot.count(self.me) else votes\n"
         "        return [ToStorage(Campaign(ballot.term, ballot.number)), *more]\n",
     ),

@@ -7,6 +7,9 @@ from tests.simulation.node import Node
 from zraft.core.roles import LEADER
 from zraft.protocol.client import ChangeMember
 
+REPEATS_SECONDS = 0.3
+"""For so long somebody waits for a leader to step down, to tell it once more what it was told."""
+
 
 class Plots:
     """The adversary's plots, and what it does to a node at the worst moment."""
@@ -16,6 +19,7 @@ class Plots:
         self._world = cluster.world
         self._faults = faults
         self._kept_waiting: set[int] = set()
+        self._won_back = 0, frozenset[int]()
         self._returning = 0
         self._successor_falls = False
 
@@ -26,6 +30,10 @@ class Plots:
             self.hesitate(node)
             others = set(self._cluster.nodes) - {node.id}
             self._cluster.network.cut(others, others, (Plane.CONTROL,))  # the other candidate reaches this one alone
+        if what == "asking":
+            self._ask_twice(node)
+        if what == "voting" and node.id in self._won_back[1]:
+            self._win_back(node)
         if what == "committed" and self._successor_falls and node.id != self._returning:
             self._successor_falls = False
             others = set(self._cluster.nodes) - {node.id}
@@ -115,6 +123,30 @@ class Plots:
         self._cluster.network.cut({leader.id}, {other}, (Plane.CONTROL,))
         self._let_it_vote(leader, other)
 
+    def win_back(self) -> None:
+        """Two members do not hear the leader; when one of them campaigns the other has just heard it again (S7).
+
+        So it has a lease from that one when it hears of the candidate's term, and steps down.
+        """
+        leader = self._cluster.leader()
+        if leader is None or len(self._cluster.members()) < 3:
+            return
+        lost = self._world.random.sample([node.id for node in self._cluster.members() if node is not leader], 2)
+        self._faults.noted("network", f"{sorted(lost)} do not hear {leader.id}")
+        self._cluster.network.heal()
+        self._cluster.network.cut({leader.id}, set(lost), (Plane.CONTROL,))
+        self._won_back = leader.id, frozenset(lost)
+
+    def _win_back(self, candidate: Node) -> None:
+        leader, lost = self._cluster.nodes[self._won_back[0]], self._won_back[1]
+        self._won_back = 0, frozenset()
+        self._faults.noted("network", f"all hear {leader.id} again, and {candidate.id} campaigns")
+        self._cluster.network.mend({leader.id}, set(lost))
+        if leader.trio is not None:
+            leader.trio.replication.pause(0.3)  # or it had entries that the candidate lacks
+        if candidate.trio is not None:
+            candidate.trio.storage.pause(self._world.between(0.02, 0.12))
+
     def unseat_leader(self) -> None:
         """A leader steps down, and is perhaps elected again: then proposals for its old term reach it (S9)."""
         leader = self._cluster.leader()
@@ -167,6 +199,21 @@ class Plots:
             self._world.after(self._world.between(0.05, 0.5), self._replay_to, follower)
         self._world.after(0.6, self._mend, leader.id, {follower})
         self._world.after(0.6, network.release)
+
+    def _ask_twice(self, candidate: Node) -> None:
+        """What was asked of a leader, its vote above all, arrives once more as soon as it leads no more (S7)."""
+        leader = self._cluster.leader()
+        if leader is not None and leader is not candidate:
+            self._cluster.network.copy(candidate.id, leader.id)
+            self._repeat_to(leader, self._world.now + REPEATS_SECONDS)
+
+    def _repeat_to(self, leader: Node, end: float) -> None:
+        if not self._faults.on or self._world.now > end:
+            return
+        if leader.page.role is None or leader.page.role.role != LEADER:
+            self._cluster.network.deliver_copies()
+        else:
+            self._world.after(0.001, self._repeat_to, leader, end)
 
     def _let_it_vote(self, leader: Node, other: int) -> None:
         """As soon as it leads no more, its votes, which it must not give yet, reach the candidate."""
