@@ -15,7 +15,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("words", nargs="*", help="only mutants whose name holds one of these")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--seconds", type=float, default=SECONDS_MAX, help="for each mutant, at most")
+    parser.add_argument("--seconds", type=float, default=SECONDS_MAX, help="of CPU time, for each mutant")
     options = parser.parse_args()
     chosen = [mutant for mutant in MUTANTS if not options.words or any(word in mutant.name for word in options.words)]
     alive = [mutant for mutant in chosen if not mutant.covered_by]

@@ -20,7 +20,9 @@ from tests.mutants.mutant import Mutant
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("zraft", "tests", "setup.cfg", "setup.py")
 SECONDS_MAX = 300
-"""For one mutant. Many are found in a second, and a few need many seeds."""
+"""Of CPU time for one mutant of the simulator's. Many are found in a second, and a few need many seeds."""
+TIMEOUT_SECONDS = 5 * SECONDS_MAX
+"""After which what runs is ended, on a busy machine, too."""
 SEEDS_MAX = 5_000
 TESTS_FAILED = 1
 """pytest's exit code; others mean that it could not do its work."""
@@ -59,7 +61,7 @@ class Tree:
         command = [sys.executable, *arguments]
         try:
             done = subprocess.run(
-                command, cwd=self.path, env=environment, capture_output=True, text=True, timeout=2 * SECONDS_MAX
+                command, cwd=self.path, env=environment, capture_output=True, text=True, timeout=TIMEOUT_SECONDS
             )
         except subprocess.TimeoutExpired:
             return -1, "it did not end"
