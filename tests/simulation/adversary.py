@@ -29,9 +29,6 @@ EVENTS = (
 REACTIONS = (0.0, 0.0, 0.01, 0.01, 0.1, 0.5)
 """How likely an adversary strikes when it hears of an event."""
 
-WINNING_BACK = 0.3
-"""In such a share of the runs leaders win voters back while somebody campaigns."""
-
 
 class Adversary:
     """Strikes until ``heal``. What it likes to do, how often, and when it reacts differ from run to run."""
@@ -50,7 +47,7 @@ class Adversary:
         self._weights = [world.random.choice((0, 1, 1, 3)) or 0.05 for _ in self._strikes]
         if world.chance(0.5):  # a favourite
             self._weights[world.random.randrange(len(self._strikes))] += 10
-        if random.Random(f"winning back {world.seed}").random() < WINNING_BACK:
+        if self._plots.wins_back:
             self._strikes.append(self._plots.win_back)
             self._weights.append(8)
         self._react["configured"] = random.Random(f"configured {world.seed}").choice(REACTIONS)

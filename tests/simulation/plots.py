@@ -1,5 +1,7 @@
 """Plots of several acts, each against one rule: what has to come together so that its absence would show."""
 
+import random
+
 from tests.simulation.cluster import Cluster
 from tests.simulation.faults import PLANES, Faults
 from tests.simulation.network import Plane
@@ -7,6 +9,10 @@ from tests.simulation.node import Node
 from zraft.core.roles import LEADER
 from zraft.protocol.client import ChangeMember
 
+WINNING_BACK = 0.3
+"""In such a share of the runs leaders win voters back."""
+ASKING_TWICE = 0.5
+"""And in such a one a leader is asked for its vote a second time."""
 REPEATS_SECONDS = 0.3
 """For so long somebody waits for a leader to step down, to tell it once more what it was told."""
 
@@ -19,6 +25,10 @@ class Plots:
         self._world = cluster.world
         self._faults = faults
         self._kept_waiting: set[int] = set()
+        # Each drawn from a generator of its own: a run without these plots is the same run as ever.
+        self.wins_back = random.Random(f"winning voters back {cluster.world.seed}").random() < WINNING_BACK
+        """Whether leaders win voters back while somebody campaigns."""
+        self._asks_twice = random.Random(f"a second request {cluster.world.seed}").random() < ASKING_TWICE
         self._won_back = 0, frozenset[int]()
         self._returning = 0
         self._successor_falls = False
@@ -30,7 +40,7 @@ class Plots:
             self.hesitate(node)
             others = set(self._cluster.nodes) - {node.id}
             self._cluster.network.cut(others, others, (Plane.CONTROL,))  # the other candidate reaches this one alone
-        if what == "asking":
+        if what == "asking" and self._asks_twice:
             self._ask_twice(node)
         if what == "voting" and node.id in self._won_back[1]:
             self._win_back(node)
