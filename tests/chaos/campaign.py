@@ -86,7 +86,8 @@ def run(seconds: float, plan: Plan) -> Tally:
 
 def _round(tally: Tally, seconds: float, number: int, plan: Plan) -> None:
     rng = random.Random(f"{plan.seed}/{number}")
-    connected: Connected = _proxied if number % 2 or namespaces.available() else _routed
+    lacks = namespaces.available() or plan.mixture.only & namespaces.MISSING.keys()
+    connected: Connected = _proxied if number % 2 or lacks else _routed
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zraft-chaos-")))
         stack.enter_context(own_runtime())

@@ -28,6 +28,8 @@ from zraft.cluster import LocalCluster, Ports
 CLONE_NEWNET = 0x40000000
 NETWORK = "198.18"
 """Set aside for tests of networks (RFC 2544): node-1 is 198.18.1.2, and the router's end of its wire 198.18.1.1."""
+MISSING = {"delay": "this network is made of packets, and the kernel may lack netem"}
+"""The faults that it can't have, and why."""
 _libc = ctypes.CDLL(None, use_errno=True)
 _numbers = itertools.count()
 
@@ -58,7 +60,7 @@ class Router:
         self._home = -1
         self._rules: Counter[str] = Counter()
         self.wires: list[Route] = []
-        self.missing = {"delay": "this network is made of packets, and the kernel may lack netem"}
+        self.missing = MISSING
 
     def __enter__(self) -> Self:
         self._home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
@@ -109,7 +111,7 @@ class Router:
     @contextlib.contextmanager
     def delay(self, wires: Sequence[Route], seconds: float) -> Iterator[None]:
         """There is none: see ``missing``."""
-        raise NotImplementedError(self.missing["delay"])
+        raise NotImplementedError(MISSING["delay"])
         yield
 
     @contextlib.contextmanager

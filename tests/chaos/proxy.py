@@ -90,6 +90,17 @@ def _both_ways(wires: Sequence[Proxy]) -> list[Weather]:
     return [weather for wire in wires for weather in (wire.there, wire.back)]
 
 
+@contextlib.contextmanager
+def _changed(weathers: list[Weather], what: str, bad: float, calm: float) -> Iterator[None]:
+    for weather in weathers:
+        setattr(weather, what, bad)
+    try:
+        yield
+    finally:
+        for weather in weathers:
+            setattr(weather, what, calm)
+
+
 def _reset(writer: asyncio.StreamWriter) -> None:
     if not writer.is_closing():
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT)
@@ -157,13 +168,8 @@ class Proxies:
     def cut(self, wires: Sequence[Proxy], there: bool = True, back: bool = True) -> Iterator[None]:
         """Bytes are held back: those of the connecting side, of the connected one, or both."""
         weathers = [wire.there for wire in wires if there] + [wire.back for wire in wires if back]
-        for weather in weathers:
-            weather.is_cut = True
-        try:
+        with _changed(weathers, "is_cut", True, False):
             yield
-        finally:
-            for weather in weathers:
-                weather.is_cut = False
 
     @contextlib.contextmanager
     def refuse(self, wires: Sequence[Proxy]) -> Iterator[None]:
@@ -180,26 +186,14 @@ class Proxies:
     @contextlib.contextmanager
     def delay(self, wires: Sequence[Proxy], seconds: float) -> Iterator[None]:
         """Bytes come late, both ways."""
-        weathers = _both_ways(wires)
-        for weather in weathers:
-            weather.delay = seconds
-        try:
+        with _changed(_both_ways(wires), "delay", seconds, 0.0):
             yield
-        finally:
-            for weather in weathers:
-                weather.delay = 0.0
 
     @contextlib.contextmanager
     def lose(self, wires: Sequence[Proxy], share: float) -> Iterator[None]:
         """Bytes are held back by chance as if lost and sent again, both ways."""
-        weathers = _both_ways(wires)
-        for weather in weathers:
-            weather.loss = share
-        try:
+        with _changed(_both_ways(wires), "loss", share, 0.0):
             yield
-        finally:
-            for weather in weathers:
-                weather.loss = 0.0
 
     async def _serve(self) -> None:
         async with contextlib.AsyncExitStack() as stack:
