@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import random
 import shutil
 import tempfile
 from collections.abc import Generator, Iterator
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.load import Load
-from tests.ports import is_free, rows
+from tests.ports import is_free, next_row
 from tests.waiting import wait_until
 from zraft import Client
 from zraft.actors.roster import Roster
@@ -29,7 +28,7 @@ LOG_LINES = 40
 def free_ports(nodes: int = NODES) -> Ports:
     """Ports that nobody uses now: each cluster of each test run has others."""
     while True:
-        base = random.choice(rows())
+        base = next_row()
         ports = Ports(client=base, http=base + 20, peer=base + 30)
         cluster = LocalCluster(Path(), nodes, ports=ports)
         if all(is_free(port) for name in cluster.names for port in cluster.settings(name).ports().values()):
