@@ -2,10 +2,10 @@
 
 import argparse
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from tests.simulation.campaign import DIRECTORY, Campaign, state_path
 from tests.simulation.compiled import compile_to, environment
@@ -32,17 +32,18 @@ def main() -> int:
     if options.hunt is not None:
         return hunt(options.hunt, options.seconds)
     if options.compiled:
-        return compiled_campaign(options.minutes, options.processes, options.totals)
+        compiled_campaign(options.minutes, options.processes, options.totals)
     return Campaign(options.totals, options.processes).run(options.minutes * 60)
 
 
-def compiled_campaign(minutes: float, processes: int, totals: Path) -> int:
-    """The same campaign in a compiled copy of this tree, which is made first."""
+def compiled_campaign(minutes: float, processes: int, totals: Path) -> NoReturn:
+    """The same campaign in a compiled copy of this tree, which is made first; this process becomes it."""
     copy = DIRECTORY / "compiled"
     compile_to(copy)
     options = ["--minutes", str(minutes), "--processes", str(processes), "--totals", str(totals.resolve())]
     command = [sys.executable, "-m", "tests.simulation", *options]
-    return subprocess.run(command, cwd=copy, env=environment(copy), check=False).returncode
+    os.chdir(copy)
+    os.execve(command[0], command, environment(copy))
 
 
 def replay(seed: int) -> int:

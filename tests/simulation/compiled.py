@@ -14,7 +14,11 @@ ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("zraft", "tests", "setup.cfg")
 PACKAGES = ("zraft/core", "tests/simulation")
 INTERPRETED = {"effects.py", "run.py", "campaign.py", "describe.py", "compiled.py", "__main__.py"}
-"""Messages and reports: mypyc knows neither generic classes that are taken apart at run time, nor frozen structs."""
+"""Messages and reports: mypyc knows no generic classes that are taken apart at run time; and what starts processes.
+
+It doesn't know frozen structs either: in compiled modules they could be changed, which the interpreted ones, that every
+test runs, would not let pass.
+"""
 SETTINGS = """[mypy]
 python_version = 3.11
 mypy_path = .
