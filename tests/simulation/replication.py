@@ -13,7 +13,7 @@ from zraft.core.replication import Effect, PublishCommit, Refuse, Replication, T
 from zraft.core.streaming import SendChunk
 from zraft.core.versions import LeftBehind
 from zraft.protocol.local import CommitGroup, Lead, Members, Ping, Pong
-from zraft.protocol.peer import Append, AppendAnswer, Commit, InstallAnswer, InstallSnapshot
+from zraft.protocol.peer import Append, AppendAnswer, Commit, InstallAnswer, InstallSnapshot, SnapshotId
 
 if TYPE_CHECKING:
     from tests.simulation.node import Node
@@ -30,6 +30,7 @@ class ReplicationActor(Actor):
         self._inbox: deque[tuple[object, int]] = deque()
         self._core = Replication(node.id, node.window, supported=node.supported)
         self._before = 0
+        self._open: dict[SnapshotId, bytes] = {}  # on their way: an open file can be read, whoever has removed it
 
     def receive(self, message: object, sender: int) -> None:
         self._inbox.append((message, sender))
@@ -65,6 +66,8 @@ class ReplicationActor(Actor):
                 )
         self._do(self._core.tick(now))
         self._do(self._core.flush(now))
+        streamed = self._core.streamed()
+        self._open = {snapshot: data for snapshot, data in self._open.items() if snapshot.index in streamed}
 
     def _do(self, effects: list[Effect]) -> None:
         node, trio = self._node, self._trio
@@ -101,10 +104,14 @@ class ReplicationActor(Actor):
                     self.world.note(self.name, f"  ignored: {reason}")
 
     def _send_chunk(self, chunk: SendChunk) -> None:
-        data = self._node.snapshots.read(chunk.snapshot, chunk.offset, chunk.size)
-        if data is None:
-            self._core.on_damaged(chunk.to, chunk.snapshot.checksum)
-            return
+        data = b""
+        if chunk.size:
+            whole = self._open.get(chunk.snapshot) or self._node.snapshots.read(chunk.snapshot)
+            if whole is None:
+                self._core.on_damaged(chunk.to, chunk.snapshot.checksum)
+                return
+            self._open[chunk.snapshot] = whole
+            data = whole[chunk.offset : chunk.offset + chunk.size]
         message = InstallSnapshot(chunk.term, chunk.snapshot, chunk.offset, google_crc32c.value(data), data)
         self._node.send(Plane.DATA, chunk.to, message)
 

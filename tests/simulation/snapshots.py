@@ -84,12 +84,10 @@ class Snapshots:
         self.finished[snapshot] = bytes(self.bytes)
         self.discard()
 
-    def read(self, snapshot: SnapshotId, offset: int, size: int) -> bytes | None:
-        """A piece; None: it is gone, or damaged."""
+    def read(self, snapshot: SnapshotId) -> bytes | None:
+        """All of it; None: it is gone, or damaged."""
         data = self.finished.get(snapshot)
-        if data is None or hashlib.sha256(data).digest() != snapshot.checksum:
-            return None
-        return data[offset : offset + size]
+        return data if data is not None and hashlib.sha256(data).digest() == snapshot.checksum else None
 
     def damage(self, at: int) -> bool:
         """Flip a bit of what is staged, if anything is; what has been checked is not looked at again."""
