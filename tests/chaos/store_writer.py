@@ -1,4 +1,6 @@
-"""A process that writes a store until it is refused: `store_writer log|state DIRECTORY`.
+"""A process that writes a store until it is refused: `store_writer log|state|plain-state DIRECTORY`.
+
+A plain state is written by system calls, as on a file system that is not known to write in place.
 
 It prints the number of each commit when it has returned. After an error of a commit it tries one more, which it must
 not be granted, and ends with the error's exit code.
@@ -11,6 +13,7 @@ from pathlib import Path
 from zraft.core.records import record_key
 from zraft.errors import FatalError
 from zraft.protocol.entries import NO_ORIGIN, EntryKind, encode_entry
+from zraft.store import growing
 from zraft.store.log import LmdbLog
 from zraft.store.state import LmdbState
 
@@ -46,9 +49,14 @@ def write_state(path: Path) -> Callable[[int], None]:
     return commit
 
 
+def write_plain_state(path: Path) -> Callable[[int], None]:
+    growing.IN_PLACE = frozenset()
+    return write_state(path)
+
+
 def main(store: str, path: Path) -> int:
     try:
-        commit = {"log": write_log, "state": write_state}[store](path)
+        commit = {"log": write_log, "state": write_state, "plain-state": write_plain_state}[store](path)
     except FatalError as error:
         print(error, file=sys.stderr)
         return error.exit_code

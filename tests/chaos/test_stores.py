@@ -11,12 +11,14 @@ from tests.chaos.power import PowerCutDisk
 from tests.chaos.store_writer import COMMITS, MAP_SIZE, MEMBER, entry
 from zraft.core.records import record_key
 from zraft.errors import OutOfSpace, StorageFault, SyncFailed
+from zraft.store import growing
 from zraft.store.log import LmdbLog
 from zraft.store.state import LmdbState
 
 pytestmark = pytest.mark.chaos
 
 WRITES = "pwrite64,pwritev,writev"
+MIB = 1 << 20
 
 # Written without zraft: what the rule S13 is there for.
 LMDB_ALONE = """
@@ -67,6 +69,17 @@ def fill(path: Path) -> None:
         os.close(descriptor)
 
 
+def write_all(state: LmdbState, number: int) -> int:
+    """Write as many MiB as there is room for; the number of the last one that could be written."""
+    with pytest.raises(OutOfSpace, match="no space left"):  # noqa: PT012 (whichever of the two LMDB refuses)
+        while True:
+            state.append_records([(record_key(number, 0), bytes([number]) * MIB)])
+            state.commit()
+            number += 1
+    state.abort()
+    return number - 1
+
+
 @pytest.mark.usefixtures("faults")
 def test_lmdb_alone_goes_on_after_a_failed_sync(tmp_path: Path) -> None:  # trap 30a
     done = strace.run("fdatasync:error=EIO:when=2", "-c", LMDB_ALONE, str(tmp_path))
@@ -100,40 +113,58 @@ def test_after_a_failed_write_the_log_commits_nothing(tmp_path: Path, fault: str
 
 
 @pytest.mark.usefixtures("faults")
-def test_a_commit_of_the_state_waits_for_no_sync(tmp_path: Path) -> None:
-    done = strace.run("fdatasync,msync:error=EIO", "-m", "tests.chaos.store_writer", "state", f"{tmp_path}/state")
+@pytest.mark.parametrize("store", ["state", "plain-state"])
+def test_a_commit_of_the_state_waits_for_no_sync(tmp_path: Path, store: str) -> None:
+    done = strace.run("fdatasync,msync:error=EIO", "-m", "tests.chaos.store_writer", store, f"{tmp_path}/state")
     assert (done.returncode, done.stdout.split()) == (0, [str(number) for number in range(1, COMMITS + 1)])
 
 
 @pytest.mark.usefixtures("faults")
 @pytest.mark.parametrize("fault", ["error=EIO", "retval=100"])
 def test_a_disk_that_refuses_is_not_mistaken_for_a_full_one(tmp_path: Path, fault: str) -> None:
-    done = strace.run(f"{WRITES}:{fault}:when=5", "-m", "tests.chaos.store_writer", "state", f"{tmp_path}/state")
+    done = strace.run(f"{WRITES}:{fault}:when=5", "-m", "tests.chaos.store_writer", "plain-state", f"{tmp_path}/state")
     assert done.returncode == StorageFault.exit_code
     assert done.stderr.startswith("StorageFault writing to ")
 
 
 @pytest.mark.usefixtures("faults")
 def test_a_disk_without_room_is_told_by_its_error(tmp_path: Path) -> None:
-    done = strace.run(f"{WRITES}:error=ENOSPC:when=5", "-m", "tests.chaos.store_writer", "state", f"{tmp_path}/state")
+    fault = f"{WRITES}:error=ENOSPC:when=5"
+    done = strace.run(fault, "-m", "tests.chaos.store_writer", "plain-state", f"{tmp_path}/state")
     assert done.stderr.startswith("OutOfSpace no space left for ")
 
 
-def test_a_full_disk_blocks_the_state_and_loses_nothing(disk: PowerCutDisk) -> None:
+@pytest.mark.usefixtures("faults")
+@pytest.mark.parametrize("error", ["ENOSPC", "EIO", "EOPNOTSUPP"])
+def test_a_disk_that_gives_no_blocks_in_advance_does_as_well(tmp_path: Path, error: str) -> None:
+    done = strace.run(f"fallocate:error={error}", "-m", "tests.chaos.store_writer", "state", f"{tmp_path}/state")
+    assert (done.returncode, done.stdout.split()) == (0, [str(number) for number in range(1, COMMITS + 1)])
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_full_disk_blocks_the_state_and_loses_nothing(
+    disk: PowerCutDisk, monkeypatch: pytest.MonkeyPatch, in_place: bool
+) -> None:
+    if not in_place:
+        monkeypatch.setattr(growing, "IN_PLACE", frozenset())
     state = LmdbState(disk.path / "state.1", MAP_SIZE)
     state.append_records([(record_key(1, 0), b"before")])
     state.commit()
     fill(disk.path / "filler")
+    written = write_all(state, 2)
+    assert written < 10
     for _ in range(2):
-        with pytest.raises(OutOfSpace, match="no space left"):  # noqa: PT012 (whichever of the two LMDB refuses)
-            state.append_records([(record_key(2, 0), bytes(1 << 20))])
-            state.commit()
-        state.abort()
-        assert (state.record(record_key(1, 0)), state.record(record_key(2, 0))) == (b"before", None)
+        assert write_all(state, written + 1) == written
+        assert state.record(record_key(1, 0)) == b"before"
+        assert [state.record(record_key(number, 0)) for number in range(2, written + 2)] == [
+            *[bytes([number]) * MIB for number in range(2, written + 1)],
+            None,
+        ]
+    state.abort()
     (disk.path / "filler").unlink()
-    state.append_records([(record_key(2, 0), bytes(1 << 20))])
+    state.append_records([(record_key(written + 1, 0), bytes(MIB))])
     state.commit()
-    assert state.record(record_key(2, 0)) == bytes(1 << 20)
+    assert state.record(record_key(written + 1, 0)) == bytes(MIB)
     state.close()
 
 

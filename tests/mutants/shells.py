@@ -33,6 +33,22 @@ MUTANTS = (
         test="tests/unit/core/test_restarts.py::test_all_three_exits_are_awaited_before_the_trio_starts_again",
     ),
     Mutant(
+        "a map reaches beyond the blocks of its file",
+        "a page for which the disk has no block is a SIGBUS, not an error",
+        "store/growing.py",
+        "            os.posix_fallocate(self._file, self._size, size - self._size)\n",
+        "            os.truncate(self._file, size)\n",
+        test="tests/unit/store/test_growing.py",
+    ),
+    Mutant(
+        "a state takes what the log needs of the disk",
+        "the reserve's last quarter is for term, vote and truncation",
+        "store/growing.py",
+        "        elif lacked and has_room(self._path, URGENT_BYTES, RESERVE):\n",
+        "        elif lacked:\n",
+        test="tests/unit/store/test_growing.py",
+    ),
+    Mutant(
         "answers to a dead incarnation",
         "S1: another incarnation's message is dropped",
         "actors/identity.py",

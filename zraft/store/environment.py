@@ -1,7 +1,7 @@
 """How zraft opens LMDB, and what it makes of LMDB's errors.
 
 A map is as large as the settings say from the start, in every process, so that it never grows under its readers: it is
-address space, not disk. ``writemap`` stays off, since a full disk would then be a SIGBUS.
+address space, not disk. (``store.growing`` has the one exception, a writer's own map.)
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NEARLY_FULL_BYTES = 16 << 20
 
 
-def open_environment(path: Path, map_size: int, sync: bool) -> lmdb.Environment:
+def open_environment(path: Path, map_size: int, sync: bool, writemap: bool = False) -> lmdb.Environment:
     """The environment at ``path`` for the one process that writes it; made (mode 0700) if it is missing.
 
-    ``sync``: whether a commit is durable when it returns.
+    ``sync``: whether a commit is durable when it returns. ``writemap``: whether pages are written through the map,
+    whose file then becomes as large as the map; where the disk has no block for one, that is a SIGBUS.
 
     Raises:
         StorageFault: it can't be opened, or this LMDB was built for shorter keys.
@@ -37,7 +38,7 @@ def open_environment(path: Path, map_size: int, sync: bool) -> lmdb.Environment:
         make_directory(path)
     except OSError as error:
         raise StorageFault(f"the directory {path} can't be made: {error}") from error
-    return _open(path, map_size, sync=sync)
+    return _open(path, map_size, sync=sync, writemap=writemap)
 
 
 def open_read_only(path: Path, map_size: int) -> lmdb.Environment:
@@ -87,13 +88,19 @@ def extend_file(env: lmdb.Environment, path: Path) -> None:
 
 
 def _open(
-    path: Path, map_size: int, sync: bool = True, readonly: bool = False, max_spare_txns: int = 0
+    path: Path,
+    map_size: int,
+    sync: bool = True,
+    writemap: bool = False,
+    readonly: bool = False,
+    max_spare_txns: int = 0,
 ) -> lmdb.Environment:
     try:
         env = lmdb.open(
             str(path),
             map_size=map_size,
             sync=sync,
+            writemap=writemap,
             readonly=readonly,
             max_spare_txns=max_spare_txns,
             max_dbs=TABLES_MAX,

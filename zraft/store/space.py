@@ -50,10 +50,10 @@ def level_of(free: int, total: int, reusable: int = 0) -> int:
     return RESERVE if free >= reserve // 4 else EXHAUSTED
 
 
-def has_room(directory: Path, size: int) -> bool:
-    """Whether a file of so many bytes fits into the file system without touching the reserve."""
-    free, total = _disk(directory)
-    return level_of(free - size, total) == ENOUGH
+def has_room(directory: Path, size: int, worst: int = ENOUGH) -> bool:
+    """Whether a file of so many bytes fits into the file system, and leaves no worse level than ``worst``."""
+    free, total = disk(directory)
+    return level_of(free - size, total) <= worst
 
 
 class Space:
@@ -83,7 +83,7 @@ class Space:
             self._next = now + CHECK_SECONDS
             use = self._use()
             maps = [level_of(self._map_size - used, self._map_size) for used in (use.log_bytes, use.state_bytes)]
-            self._level = max(level_of(*_disk(self._directory), use.state_file_bytes - use.state_bytes), *maps)
+            self._level = max(level_of(*disk(self._directory), use.state_file_bytes - use.state_bytes), *maps)
         return self._level
 
     def exhausted(self) -> bool:
@@ -91,7 +91,7 @@ class Space:
         return self.level() == EXHAUSTED
 
 
-def _disk(directory: Path) -> tuple[int, int]:
+def disk(directory: Path) -> tuple[int, int]:
     """Bytes that are free for us, and all bytes, of the file system."""
     found = os.statvfs(directory)
     return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize

@@ -20,13 +20,8 @@ import lmdb
 from zraft.core.records import FORMAT
 from zraft.core.versions import FIRST, fault_of_format, storage_format
 from zraft.errors import CorruptState, IdentityRefused, InvariantViolated, StorageFault, Unavailable
-from zraft.store.environment import map_used_bytes, open_environment, open_read_only, tables_bytes, write_fault
-
-
-def _fault(error: lmdb.Error, path: Path) -> StorageFault:
-    if isinstance(error, lmdb.CorruptedError | lmdb.PageNotFoundError):
-        return CorruptState(f"LMDB can't read it ({error})")
-    return write_fault(error, path)
+from zraft.store.environment import map_used_bytes, open_read_only, tables_bytes, write_fault
+from zraft.store.growing import GrowingMap
 
 
 def check_format(found: bytes, path: Path) -> None:
@@ -132,7 +127,8 @@ class LmdbState:
     def __init__(self, path: Path, map_size: int) -> None:
         self._path = path
         self._writing: _Writing | None = None
-        self._env = open_environment(path, map_size, sync=False)
+        self._map = GrowingMap(path, map_size)
+        self._env = self._map.env
         try:
             self._handles = self._open()
         except BaseException:
@@ -155,7 +151,7 @@ class LmdbState:
         try:
             return (self._writing or self._begin()).get(key)
         except lmdb.Error as error:
-            raise _fault(error, self._path) from error
+            raise self._fault(error) from error
 
     def keys_from(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
         """(key, index entry) in order, from ``start`` on; until the next commit or abort."""
@@ -166,7 +162,7 @@ class LmdbState:
         try:
             return self._current().record(at)
         except lmdb.Error as error:
-            raise _fault(error, self._path) from error
+            raise self._fault(error) from error
 
     def records_from(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
         """(where it stands, record) in the order of revisions, from ``start`` on; until the next write."""
@@ -181,21 +177,21 @@ class LmdbState:
         try:
             (self._writing or self._begin()).put(key, entry)
         except lmdb.Error as error:
-            raise _fault(error, self._path) from error
+            raise self._fault(error) from error
 
     def delete_key(self, key: bytes) -> None:
         """Remove an index entry, if there is one."""
         try:
             self._current().delete(key)
         except lmdb.Error as error:
-            raise _fault(error, self._path) from error
+            raise self._fault(error) from error
 
     def delete_record(self, at: bytes) -> bytes | None:
         """Remove the record of a revision and return it; None: there is none. No iterator may be in use."""
         try:
             return self._current().pop(at, self._handles.records)
         except lmdb.Error as error:
-            raise _fault(error, self._path) from error
+            raise self._fault(error) from error
 
     def append_records(self, records: Sequence[tuple[bytes, bytes]]) -> None:
         """Add records behind all others.
@@ -206,7 +202,7 @@ class LmdbState:
         try:
             consumed, added = self._current().append(records, append=True)
         except lmdb.Error as error:
-            raise _fault(error, self._path) from error
+            raise self._fault(error) from error
         # LMDB skips what is out of order, and says so only here.
         if not consumed == added == len(records):
             raise InvariantViolated("records ascend", first=records[0][0], consumed=consumed, added=added)
@@ -216,7 +212,7 @@ class LmdbState:
         try:
             self._current().put(name, value, db=self._handles.meta)
         except lmdb.Error as error:
-            raise _fault(error, self._path) from error
+            raise self._fault(error) from error
 
     def commit(self) -> None:
         """Publish everything since the last commit as one step. It need not be durable: the state is derived."""
@@ -225,7 +221,7 @@ class LmdbState:
             try:
                 writing.commit()
             except lmdb.Error as error:
-                raise _fault(error, self._path) from error
+                raise self._fault(error) from error
 
     def abort(self) -> None:
         """Forget everything since the last commit."""
@@ -250,16 +246,24 @@ class LmdbState:
 
     def close(self) -> None:
         """Leave the environment; what was not committed is forgotten."""
-        self._env.close()
+        self._map.close()
+
+    def _fault(self, error: lmdb.Error) -> StorageFault:
+        if isinstance(error, lmdb.CorruptedError | lmdb.PageNotFoundError):
+            return CorruptState(f"LMDB can't read it ({error})")
+        if isinstance(error, lmdb.MapFullError):
+            self._map.lacked()
+        return write_fault(error, self._path)
 
     def _current(self) -> _Writing:
         return self._writing or self._begin()
 
     def _begin(self) -> _Writing:
         try:
+            self._map.grow()
             txn = self._env.begin(self._handles.keys, write=True)
         except lmdb.Error as error:
-            raise _fault(error, self._path) from error
+            raise self._fault(error) from error
         self._writing = _Writing(txn, self._handles)
         return self._writing
 
@@ -271,7 +275,7 @@ class LmdbState:
                 if found is None:
                     txn.put(FORMAT, bytes([storage_format(FIRST)]), db=handles.meta)
         except lmdb.Error as error:
-            raise _fault(error, self._path) from error
+            raise self._fault(error) from error
         if found is not None:
             check_format(found, self._path)
         return handles
