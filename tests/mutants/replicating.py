@@ -218,9 +218,25 @@ MUTANTS = (
     Mutant(
         "a proposal twice in a term",
         "S9: an origin seen in this term is dropped (trap 55)",
-        REPLICATION,
-        "        if number <= lead.seen.get(nonce, 0):\n",
+        "core/seen.py",
+        "        if origin.number <= numbers.get(origin.nonce, 0):\n",
         "        if False:\n",
+    ),
+    Mutant(
+        "a copy of a refused proposal is made",
+        "S9: an origin seen in this term is dropped, also when it was refused (trap 55)",
+        REPLICATION,
+        "        if lead.hand_over is not None:\n            return [_refuse(",
+        "        if lead.hand_over is not None:\n            self._seen = Seen()\n            return [_refuse(",
+        test="tests/unit/core/test_transfer.py",
+    ),
+    Mutant(
+        "a copy of what the gateway refused goes on to replication",
+        "S9: an origin seen in this term is dropped, also when it was refused (trap 55)",
+        "actors/gateway.py",
+        "        if self._forwarded.is_copy(message.term, message.origin):\n",
+        "        if False:\n",
+        test="tests/unit/actors/test_gateway.py",
     ),
     Mutant(
         "a proposal without an answer is made again",

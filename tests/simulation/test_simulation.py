@@ -27,6 +27,7 @@ ONCE_FAILED: dict[int, str] = {
     947915008189: "of the simulator: likewise",
     1296: "of the simulator: where the only voter's state was wrong, the right ones had to stop for ever",
     9055: "of the simulator: a snapshot on its way was gone once there was a newer one; an open file stays",
+    12823: "a copy of a proposal that was refused during a hand-over came when that was over, and was made (S9)",
     39: "of the simulator: a cluster version was looked at before its state was published",
 }
 """Seeds that found a bug, and which."""

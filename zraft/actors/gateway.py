@@ -27,21 +27,18 @@ from zraft.actors.state_reads import SLICE_SECONDS, StateReads
 from zraft.actors.status import from_page
 from zraft.actors.trio import Message, Trio
 from zraft.core.admission import Limits
-from zraft.core.limits import grows, is_write
+from zraft.core.limits import grows, is_serializable, is_write
 from zraft.core.proposals import Proposals, SendProposal, Tell, Waiting
 from zraft.core.reads import AnswerPeer, AskElection, AskLeader, Effect, PeerRead, Read, Reads, Serve
+from zraft.core.seen import Seen
 from zraft.errors import CorruptState, InvariantViolated, NotLeader, ResourceExhausted, Unavailable, ZraftError
 from zraft.protocol import codec
 from zraft.protocol.client import (
     PROTOCOL_VERSION,
-    Batch,
     ChangeMember,
     Delete,
-    Get,
     Put,
-    Range,
     ReadBackup,
-    Request,
     ResponseHeader,
     TransferLeadership,
 )
@@ -110,6 +107,7 @@ class GatewayActor:
         self._configuration: Configuration | None = None
         self._is_member = False  # of the newest configuration
         self._proposals = Proposals(0, GATEWAY, self._nonce)
+        self._forwarded = Seen()
         self._reads = Reads(0, GATEWAY, self._nonce)
         self._compaction = Compaction(settings)
         self._hand_over = HandOver(self._clients, self._trio, GATEWAY, self._nonce)
@@ -170,7 +168,7 @@ class GatewayActor:
             self._hand_over.ask(ask, request, now)
         else:
             read = Read(ask.caller, request, ask.deadline)
-            if _is_serializable(request):
+            if is_serializable(request):
                 self._serializable.append(read)
             else:
                 self._reads.submit(read)
@@ -242,7 +240,9 @@ class GatewayActor:
                 raise InvariantViolated("greetings are dealt with by the links")
 
     def _on_forward(self, sender: int, message: Forward) -> None:
-        """Another node's proposal, for our replication to take or to refuse."""
+        """Another node's proposal, for our replication to take or to refuse; a second copy is neither (S9)."""
+        if self._forwarded.is_copy(message.term, message.origin):
+            return
         fault = self._lack_of_space(message.grows)
         if isinstance(fault, ResourceExhausted):
             self._peers.send(sender, NotProposed(message.origin, fault.code, fault.message))
@@ -387,13 +387,3 @@ class GatewayActor:
             PROTOCOL_VERSION, self._clients.cluster, self._settings.id, leader, endpoint, role.term if role else 0
         )
         return codec.encode(known)
-
-
-def _is_serializable(request: Request) -> bool:
-    match request:
-        case Get() | Range():
-            return request.serializable
-        case Batch():
-            first = request.operations[0]
-            return isinstance(first, Get) and first.serializable
-    return False

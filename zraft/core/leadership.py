@@ -46,7 +46,6 @@ class Leadership:
         self._committed = lead.last.index, -math.inf  # a commit index of a while ago, and since when it is one
         self.hand_over: HandOver | None = None
         self.ready_told = False
-        self.seen: dict[int, int] = {}  # S9: the highest number of each gateway start, by its nonce
         members = {member.id for member in lead.configuration.members}
         self.progress = {member: Progress(member, lead.last.index, window) for member in members | {me}}
         # Whom a configuration left out is fed until then all the same; the leader itself as long as it leads.

@@ -69,6 +69,17 @@ def grows(request: Request) -> bool:
     return isinstance(request, Put)
 
 
+def is_serializable(request: Request) -> bool:
+    """Whether a read is content with the own state, however old."""
+    match request:
+        case Get() | Range():
+            return request.serializable
+        case Batch():
+            first = request.operations[0]
+            return isinstance(first, Get) and first.serializable
+    return False
+
+
 def _fault_of_key(key: bytes) -> str:
     if 0 < len(key) <= KEY_BYTES_MAX:
         return ""

@@ -42,6 +42,7 @@ _CHECKED_VERSION = struct.Struct(">I4x")
 _META = struct.Struct(">QIQQQ")
 _CHECKED_META = struct.Struct(">QIQQQ4x")
 _RECORD = struct.Struct(">QQQIQH")
+_LINKS = struct.Struct(">8xQQI")
 _PREVIOUS = struct.Struct(">QI")
 _PREVIOUS_OFFSET = 16
 _AT = struct.Struct(">QI")
@@ -204,6 +205,17 @@ def previous_of(data: bytes) -> tuple[int, int]:
     return _PREVIOUS.unpack_from(data, _PREVIOUS_OFFSET)
 
 
+def links_of(revision: int, sub: int, data: bytes) -> tuple[int, int, int]:
+    """(version, previous, previous_sub) of the record at (revision, sub): all that a sweep needs of most.
+
+    Raises:
+        CorruptState: the record does not match its checksum.
+    """
+    if _extend((revision + sub * _MIX) & _U32_MASK, data) != _SOUND:
+        raise _damaged(revision, sub)
+    return _LINKS.unpack_from(data)
+
+
 def check_record(revision: int, sub: int, data: bytes) -> int:
     """The checksum of the record that stands at (revision, sub).
 
@@ -211,8 +223,12 @@ def check_record(revision: int, sub: int, data: bytes) -> int:
         CorruptState: the record does not match it.
     """
     if _extend((revision + sub * _MIX) & _U32_MASK, data) != _SOUND:
-        raise CorruptState(f"the record of revision {revision}/{sub} does not match its checksum")
+        raise _damaged(revision, sub)
     return int.from_bytes(data[-4:], "little")
+
+
+def _damaged(revision: int, sub: int) -> CorruptState:
+    return CorruptState(f"the record of revision {revision}/{sub} does not match its checksum")
 
 
 def digest_of(revision: int, checksum: int) -> int:

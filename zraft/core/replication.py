@@ -18,6 +18,7 @@ from zraft.core.effects import Ignored, Send, ToStorage
 from zraft.core.leadership import Leadership
 from zraft.core.membership import promoted, with_addresses
 from zraft.core.progress import Mode, Progress
+from zraft.core.seen import Seen
 from zraft.core.streaming import RATE_BYTES, SendChunk, SnapshotStream
 from zraft.core.versions import PROPOSED_KINDS, SUPPORTED, TOO_NEW, LeftBehind
 from zraft.errors import InvalidArgument, NotLeader, ResourceExhausted, Unavailable, ZraftError
@@ -46,7 +47,6 @@ APPEND_BYTES_MAX = 1 << 20
 """An Append stops growing here; one entry may be larger."""
 TAIL_BYTES_MAX = 64 << 20
 UNCOMMITTED_BYTES_MAX = 256 << 20
-GATEWAYS_MAX = 1_024
 RETRANSMIT_SECONDS = 0.2
 COMMIT_SECONDS = 0.005
 """So long may the news of a commit wait for an Append that takes it along. It does not wait where a client waits for
@@ -111,7 +111,7 @@ class Replication:
         self._supported = supported
         self._lead: Leadership | None = None
         self._stopped = 0
-        self._seen_before: tuple[int, dict[int, int]] = 0, {}  # the term that was led last, and what it had seen (S9)
+        self._seen = Seen()
         self._next_check = 0.0
 
     @property
@@ -165,8 +165,6 @@ class Replication:
         """The ballot is won: append an empty entry of the term at once ([R] section 8, S5)."""
         if message.term <= max(self._stopped, self.term):
             return [Ignored(f"lead term {message.term}, but {max(self._stopped, self.term)} came before")]
-        if self._lead is not None:
-            self._seen_before = self._lead.term, self._lead.seen
         self._lead = Leadership(self.me, message, self._window, self._supported)
         self._next_check = now + RETRANSMIT_SECONDS / 4
         self._lead.append(EntryKind.EMPTY)
@@ -177,7 +175,6 @@ class Replication:
         self._stopped = max(self._stopped, message.term)
         if self._lead is None or self._lead.term > message.term:
             return [Ignored(f"stop term {message.term}, which is not led")]
-        self._seen_before = self._lead.term, self._lead.seen
         self._lead = None
         return []
 
@@ -202,26 +199,18 @@ class Replication:
     def on_propose(self, message: Propose, now: float) -> list[Effect]:
         """Append a batch of commands, or a change of members, in the term that it names and at most once (S9)."""
         lead = self._lead
-        nonce, number = message.origin.nonce, message.origin.number
+        if self._seen.is_copy(message.term, message.origin):
+            origin = message.origin
+            return [Ignored(f"proposal {origin.number} of gateway {origin.nonce:016x} was seen in term {message.term}")]
         if lead is None or lead.term != message.term:
-            term, seen = self._seen_before
-            if message.term == term and number <= seen.get(nonce, 0):
-                # A second copy, after the term is led no more: to refuse it would be to say that the first is nowhere.
-                return [Ignored(f"proposal {number} of gateway {nonce:016x} was seen in term {term}")]
             led = f"leads term {lead.term}" if lead else "does not lead"
             return [_refuse(message.origin, NotLeader.code, f"not proposed in term {message.term}: this node {led}")]
-        if number <= lead.seen.get(nonce, 0):
-            return [Ignored(f"proposal {number} of gateway {nonce:016x} was seen in this term")]
         if message.kind not in PROPOSED_KINDS:
             return [_refuse(message.origin, Unavailable.code, TOO_NEW)]
         if lead.hand_over is not None:
             return [_refuse(message.origin, NotLeader.code, "not proposed: the leadership is being handed over")]
         if lead.uncommitted_bytes >= UNCOMMITTED_BYTES_MAX:
             return [_refuse(message.origin, ResourceExhausted.code, "too much waits for commitment; try again later")]
-        lead.seen.pop(nonce, None)  # the newest stands last
-        lead.seen[nonce] = number
-        if len(lead.seen) > GATEWAYS_MAX:
-            del lead.seen[next(iter(lead.seen))]  # of the gateway start that has been silent for longest
         if message.kind == EntryKind.CONFIGURATION:
             return self._on_change(lead, message, now)
         lead.append(EntryKind.COMMANDS, message.origin, message.payload)

@@ -14,7 +14,15 @@ from collections.abc import Iterator
 from itertools import islice
 
 from zraft.core.durable import WritableTables
-from zraft.core.records import check_record, digest_of, read_record_key, record_key, unpack_meta, unpack_record
+from zraft.core.records import (
+    check_record,
+    digest_of,
+    links_of,
+    read_record_key,
+    record_key,
+    unpack_meta,
+    unpack_record,
+)
 
 RECORDS_PER_STEP = 32
 """The sweep lets its caller look around after so many records."""
@@ -59,15 +67,16 @@ class Sweep:
             yield
 
     def _visit(self, revision: int, sub: int, data: bytes) -> None:
-        record = unpack_record(revision, sub, data)
-        if record.previous:
-            self._remove(record.previous, record.previous_sub)
-        if record.version or revision == self._compacted:
+        version, previous, previous_sub = links_of(revision, sub, data)
+        if previous:
+            self._remove(previous, previous_sub)
+        if version or revision == self._compacted:
             return
+        key = unpack_record(revision, sub, data).key
         self._remove(revision, sub)
-        entry = self._tables.key(record.key)
-        if entry is not None and unpack_meta(record.key, entry)[:2] == (revision, sub):
-            self._tables.delete_key(record.key)
+        entry = self._tables.key(key)
+        if entry is not None and unpack_meta(key, entry)[:2] == (revision, sub):
+            self._tables.delete_key(key)
 
     def _remove(self, revision: int, sub: int) -> None:
         data = self._tables.delete_record(record_key(revision, sub))

@@ -47,7 +47,7 @@ class GrowingMap:
         self._size = 0
         self._lacked = False
         self._file = -1
-        self.in_place = writes_in_place(path.parent) and self._open_in_place()
+        self.in_place = writes_in_place(path) and self._open_in_place()
         if not self.in_place:
             self.env = open_environment(path, map_size, sync=False)
 
@@ -104,10 +104,10 @@ class GrowingMap:
 
 
 def writes_in_place(path: Path) -> bool:
-    """Whether the file system of ``path`` is known to."""
-    device = path.stat().st_dev
-    number = f"{os.major(device)}:{os.minor(device)}"
+    """Whether the file system of ``path``, or of where it is to be made, is known to."""
     try:
+        device = next(one for one in (path, *path.parents) if one.exists()).stat().st_dev
+        number = f"{os.major(device)}:{os.minor(device)}"
         mounts = [line.split() for line in _MOUNTS.read_text().splitlines()]
     except OSError:
         return False

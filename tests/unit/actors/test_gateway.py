@@ -1,8 +1,11 @@
 """The gateway actor between a scripted trio and a client."""
 
+from collections import deque
+
 import pytest
 
 from tests.unit.actors.gateway_stage import CLUSTER, ME, Node, set_applied
+from tests.waiting import wait_until
 from zraft.actors.clock import clock
 from zraft.errors import NotLeader, Unavailable, Unknown
 from zraft.protocol import codec
@@ -15,6 +18,7 @@ from zraft.protocol.client import (
     PutResult,
     ResponseHeader,
 )
+from zraft.protocol.entries import Origin
 from zraft.protocol.local import (
     Applied,
     AppliedTerm,
@@ -27,11 +31,13 @@ from zraft.protocol.local import (
     StorageGroup,
     WaitApplied,
 )
-from zraft.protocol.peer import NotProposed
+from zraft.protocol.peer import Forward, NotProposed
 from zraft.store.directory import DataDirectory
 from zraft.store.page import Group
+from zraft.store.space import ENOUGH, RESERVE
 from zraft.store.state import LmdbState
 
+OTHER = ME + 1
 DONE = PutResult(True, None, 9, 4, 4)
 
 
@@ -80,6 +86,29 @@ def test_what_was_refused_is_proposed_again_under_another_number(node: Node) -> 
     trio.say("storage", results(first, PutResult(True, None, 1, 1, 1)))
     trio.say("storage", results(second, DONE))
     assert node.answer() == (b"1", DONE)
+
+
+def test_a_copy_of_what_another_gateway_sent_is_neither_made_nor_refused(  # S9
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trio = node.start_trio()
+    told: list[NotProposed] = []
+    arrived: deque[Forward] = deque()
+    monkeypatch.setattr(node.actor._peers, "send", lambda member, message: told.append(message))
+    monkeypatch.setattr(
+        node.actor._peers, "arrived", lambda events, now: [(OTHER, arrived.popleft())] if arrived else []
+    )
+    first, second = (Forward(5, Origin(OTHER, 0, 7, number), True, b"payload") for number in (1, 2))
+    node.page.publish(Group.STORAGE, codec.encode(StorageGroup(0, 5, 1, 3, 3, 3, 2, RESERVE)))
+    arrived.append(first)
+    wait_until(lambda: told, 10, "a refusal")
+    node.page.publish(Group.STORAGE, codec.encode(StorageGroup(0, 5, 1, 3, 3, 3, 2, ENOUGH)))
+    arrived += [first, second, second]
+    assert trio.hear_proposal().origin == second.origin
+    wait_until(lambda: not arrived, 10, "the copy to be looked at")
+    node.ask(Put(b"k", b"v"))
+    assert trio.hear_proposal().origin.member == ME
+    assert [message.origin for message in told] == [first.origin]
 
 
 def test_when_the_trio_restarts_what_was_sent_is_unknown_and_the_rest_goes_on(node: Node) -> None:

@@ -343,3 +343,16 @@ def test_compaction_is_the_same_everywhere(commands: list[Command]) -> None:  # 
     assert list(one.state.records_from(b"")) == list(other.state.records_from(b""))
     assert list(one.state.keys_from(b"")) == list(other.state.keys_from(b""))
     assert one.state.meta(APPLIED) == other.state.meta(APPLIED)
+
+
+@pytest.mark.parametrize("field", ["previous", "value"])
+def test_a_sweep_follows_no_record_that_is_damaged(field: str) -> None:  # trap 29
+    machine = Machine()
+    machine.apply(Put(b"a", b"1"))
+    machine.apply(Put(b"a", b"2"))
+    machine.apply(Put(b"b", b"3"))
+    at, data = list(machine.state.records_from(b""))[1]
+    position = {"previous": 23, "value": len(data) - 5}[field]
+    machine.state.tables()[1][at] = data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
+    with pytest.raises(CorruptState, match="the record of revision 2/0 does not match its checksum"):
+        machine.apply(Compact(3))

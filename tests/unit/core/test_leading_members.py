@@ -214,6 +214,14 @@ def test_a_copy_of_a_proposal_is_dropped_also_when_its_term_is_over() -> None:  
     assert isinstance(refused, Refuse)
 
 
+def test_a_copy_of_what_was_refused_too_early_is_not_made() -> None:  # S9: it was proposed again, under another number
+    core = Replication(A)
+    assert isinstance(core.step(propose(1), 10.0, A)[0], Refuse)
+    core.step(lead(A, B), 10.0, A)
+    assert core.step(propose(1), 10.2, A) == [Ignored("proposal 1 of gateway 000000000000004d was seen in term 3")]
+    assert core.step(propose(2), 10.2, A) == []
+
+
 # --- election
 
 FOUR = Configuration(9, (*record_of(A, B, C).members, Member(D, "node-4")))

@@ -22,14 +22,14 @@ from zraft.core import replication
 from zraft.core.effects import Ignored, Send, ToStorage
 from zraft.core.replication import (
     COMMIT_SECONDS,
-    GATEWAYS_MAX,
     RETRANSMIT_SECONDS,
     PublishCommit,
     Refuse,
     Replication,
     ToElection,
 )
-from zraft.protocol.entries import EntryId
+from zraft.core.seen import GATEWAYS_MAX, TERMS_MAX, Seen
+from zraft.protocol.entries import EntryId, Origin
 from zraft.protocol.local import Deposed, Lead, Stop
 from zraft.protocol.peer import Append, Commit, NotProposed
 
@@ -97,7 +97,7 @@ def test_a_proposal_is_made_once(number: int) -> None:  # S9, trap 55: also when
     core = streaming(A, B, C)
     for made in (1, 2):
         core.step(propose(made), 10.0, A)
-    ignored = Ignored(f"proposal {number} of gateway {77:016x} was seen in this term")
+    ignored = Ignored(f"proposal {number} of gateway {77:016x} was seen in term 3")
     assert core.step(propose(number), 10.0, A) == [ignored]
     assert len(core.flush(10.0)) == 3
 
@@ -115,9 +115,15 @@ def test_a_gateway_that_goes_on_proposing_is_not_forgotten() -> None:  # S9, tra
         core.step(propose(1, nonce=nonce), 10.0, A)
     core.step(propose(2, nonce=77), 10.0, A)
     core.step(propose(1, nonce=5000), 10.0, A)  # one start too many: the most silent one is forgotten
-    assert core.step(propose(2, nonce=77), 10.0, A) == [
-        Ignored(f"proposal 2 of gateway {77:016x} was seen in this term")
-    ]
+    assert core.step(propose(2, nonce=77), 10.0, A) == [Ignored(f"proposal 2 of gateway {77:016x} was seen in term 3")]
+
+
+def test_of_a_term_that_is_forgotten_everything_may_be_a_copy() -> None:  # S9
+    seen = Seen()
+    for term in range(1, TERMS_MAX + 2):
+        assert not seen.is_copy(term, Origin(A, 0, 77, 5))
+    assert [term for term in range(1, TERMS_MAX + 2) if seen.is_copy(term, Origin(A, 0, 78, 1))] == [1]
+    assert all(seen.is_copy(term, Origin(A, 0, 77, 5)) for term in range(1, TERMS_MAX + 2))
 
 
 def test_what_waits_for_commitment_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +136,8 @@ def test_what_waits_for_commitment_is_bounded(monkeypatch: pytest.MonkeyPatch) -
     for member in (A, B):
         core.step(accepted(7), 10.0, member)
     core.flush(10.0)
-    assert core.step(propose(2), 10.0, A) == []  # a refused proposal was not seen
+    assert isinstance(core.step(propose(2), 10.0, A)[0], Ignored)  # S9: that was proposed again under another number
+    assert core.step(propose(3), 10.0, A) == []
 
 
 # --- the commit rule ([R] 5.3, 5.4.2)
