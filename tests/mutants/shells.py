@@ -41,6 +41,14 @@ MUTANTS = (
         test="tests/unit/store/test_growing.py",
     ),
     Mutant(
+        "a damaged file gets blocks for pages that it never had",
+        "a damaged number of pages must not fill the disk",
+        "store/growing.py",
+        '        if self.env.info()["map_size"] <= size and self._allocate(size):\n',
+        '        if self._allocate(self.env.info()["map_size"]):\n',
+        test="tests/unit/store/test_growing.py",
+    ),
+    Mutant(
         "a state takes what the log needs of the disk",
         "the reserve's last quarter is for term, vote and truncation",
         "store/growing.py",

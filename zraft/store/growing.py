@@ -1,7 +1,7 @@
 """A map that LMDB writes in place, on a file that has its blocks before they are needed.
 
-With ``writemap`` a commit hands no page to the kernel; that was a third of what a write costs storage. But a page of
-the map for which the disk has no block is a SIGBUS, in the midst of a transaction, where lack of space has to be an
+With ``writemap`` a commit hands no page to the kernel; that was a third of what it costs to apply a write. But a page
+of the map for which the disk has no block is a SIGBUS, in the midst of a transaction, where lack of space has to be an
 error. So the writer's map ends where the blocks of the file end: LMDB refuses to go beyond, as at the end of any map.
 Between two transactions the file grows, and the map with it. (Readers map their full size from the start.)
 
@@ -81,10 +81,13 @@ class GrowingMap:
     def _open_in_place(self) -> bool:
         file = self._path / "data.mdb"
         size = file.stat().st_size if file.exists() else 0
-        self.env = open_environment(self._path, min(max(size, 1 << 20), self._limit), sync=False, writemap=True)
+        size = min(max(size, 1 << 20), self._limit)
+        self.env = open_environment(self._path, size, sync=False, writemap=True)
         self._file = os.open(file, os.O_RDWR | os.O_CLOEXEC)
         self._step = min(max(disk(self._path)[1] // 16, URGENT_BYTES), STEP_BYTES_MAX)
-        if self._allocate(self.env.info()["map_size"]):
+        # A larger map than was asked for: LMDB knows of pages behind the end of the file, which was cut short, or is
+        # damaged. To give them blocks could fill the disk.
+        if self.env.info()["map_size"] <= size and self._allocate(size):
             return True
         self.close()
         return False

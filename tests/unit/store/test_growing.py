@@ -176,6 +176,16 @@ def test_where_the_blocks_can_not_be_had_in_advance_pages_are_written_by_calls(
     state.close()
 
 
+def test_a_file_that_was_cut_short_gets_no_blocks_for_what_is_gone(path: Path) -> None:
+    state = LmdbState(path, MAP_SIZE)
+    for number in range(1, 10):
+        write(state, number, 400_000)
+    state.close()
+    os.truncate(path / "data.mdb", MIB)
+    assert not in_place(path)
+    assert blocks_bytes(path) <= MIB
+
+
 MOUNT = "36 35 {number} / /somewhere rw,noatime{optional} - {kind} /dev/disk rw\n"
 
 
