@@ -62,18 +62,18 @@ class Cluster:
         self.leaders_elected += 1
         self.happened("elected", node)
 
+    def behind(self) -> list[Node]:
+        """Who has not applied all that is committed, though somebody feeds it."""
+        return [node for node in self._fed() if node.applied().index != self.invariants.commit]
+
     def check_end(self) -> None:
         """When all is calm: everybody has applied the same, a voter leads, and nothing that was promised is gone."""
         invariants = self.invariants
         voters, leader = invariants.configuration.voters(), self.leader()
         require(leader is None or leader.id in voters, "a removed leader steps down", leader=leader and leader.id)
-        for node in self.members():
-            if node.newcomer is not None:
-                continue
-            applied = node.applied().index
-            if invariants.configuration.member(node.id) is None:
-                continue  # it was removed, and nobody feeds it
-            require(applied == invariants.commit, "all apply all", node=node.id, applied=applied, of=invariants.commit)
+        behind = [(node.id, node.applied().index) for node in self.behind()]
+        require(not behind, "all apply all", applied=behind, of=invariants.commit)
+        for node in self._fed():
             invariants.same_state(node.id, node.state)
         self.upgrades.check_end()
         for revision, put in self.clients.acknowledged.items():
@@ -85,3 +85,8 @@ class Cluster:
 
     def _deliver(self, plane: Plane, target: int, parcel: Parcel) -> None:
         self.nodes[target].arrive(plane, parcel)
+
+    def _fed(self) -> list[Node]:
+        """The members that are in the configuration: a removed one is not fed, nor one that has yet to join."""
+        configuration = self.invariants.configuration
+        return [node for node in self.members() if node.newcomer is None and configuration.member(node.id) is not None]

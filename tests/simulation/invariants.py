@@ -54,7 +54,7 @@ class Invariants:
         """The newest that is committed."""
         self.logs: dict[int, WatchedLog] = {}
         self.fewest_voters = len(configuration.voters())
-        """Of all configurations that ever stood in a log."""
+        """Of all configurations that were ever in force."""
         self.leaders: dict[int, int] = {}
         self._grants: dict[tuple[int, int], int] = {}
         self._leases: dict[int, float] = {}
@@ -150,6 +150,10 @@ class Invariants:
         require(term >= newest_at_arrival, "a round proves leadership", term=term, newer=newest_at_arrival)
 
     # --- the log
+
+    def in_force(self, *configurations: Configuration) -> None:
+        """They decide from now on: a leader goes by its newest one before any log holds it ([D] 4.1)."""
+        self.fewest_voters = min([self.fewest_voters, *(len(one.voters()) for one in configurations)])
 
     def appended(self, index: int, previous_term: int, data: bytes) -> None:
         """Log matching: (index, term) names one entry, and one entry before it."""
@@ -318,8 +322,7 @@ class WatchedLog(MemoryLog):
 
     def keep_configurations(self, configurations: tuple[Configuration, ...]) -> None:
         self.dirty = True
-        sizes = [len(one.voters()) for one in configurations]
-        self._invariants.fewest_voters = min(self._invariants.fewest_voters, *sizes, 99)
+        self._invariants.in_force(*configurations)
         super().keep_configurations(configurations)
 
     def append(self, first: int, entries: Sequence[bytes]) -> None:

@@ -93,6 +93,7 @@ class ReplicationActor(Actor):
                     self.world.note(self.name, message)
                     trio.replication_to_election.send(message)
                     if isinstance(message, Members):
+                        node.cluster.invariants.in_force(message.configuration)
                         node.cluster.happened("configured", node)
                 case Refuse(message):
                     trio.replication_to_gateway.send(message)

@@ -27,6 +27,11 @@ ONCE_FAILED: dict[int, str] = {
     947915008189: "of the simulator: likewise",
     1296: "of the simulator: where the only voter's state was wrong, the right ones had to stop for ever",
     9055: "of the simulator: a snapshot on its way was gone once there was a newer one; an open file stays",
+    10915: "of the simulator: one voter decides as soon as its leader says so, not when a log has it",
+    9430: "of the simulator: a snapshot by tiny pieces, over links that reorder them, was not awaited",
+    10653: "of the simulator: a compaction by tiny doses was not awaited",
+    21182: "of the simulator: a node that is fed by tiny Appends was not awaited",
+    24359: "of the simulator: the last of its own compaction's commands was not awaited",
     12823: "a copy of a proposal that was refused during a hand-over came when that was over, and was made (S9)",
     39: "of the simulator: a cluster version was looked at before its state was published",
 }
