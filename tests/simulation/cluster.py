@@ -66,6 +66,12 @@ class Cluster:
         """Who has not applied all that is committed, though somebody feeds it."""
         return [node for node in self._fed() if node.applied().index != self.invariants.commit]
 
+    def way_behind(self) -> list[tuple[int, ...]]:
+        """Of each that is behind: who it is, and how far it has come, in entries and in bytes of a snapshot."""
+        return [
+            (node.id, node.applied().index, node.log.last.index, len(node.snapshots.bytes)) for node in self.behind()
+        ]
+
     def check_end(self) -> None:
         """When all is calm: everybody has applied the same, a voter leads, and nothing that was promised is gone."""
         invariants = self.invariants

@@ -28,6 +28,8 @@ ALIKE_SECONDS = 20.0
 """And must have in any. Runs of tiny bounds have much to send: snapshots by 1,000 bytes over links that reorder them,
 so that most pieces wait for the next question; compaction by two records a command, a command after the other.
 """
+STEP_SECONDS = 1.0
+"""But nobody who is still behind may stand still for so long."""
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -143,12 +145,14 @@ def _run(world: World) -> Report:
 
 
 def _calm_down(cluster: Cluster, seconds: float) -> None:
-    """Leave all nodes alone for so long, and those that are behind until they have caught up, within limits."""
+    """Leave all nodes alone for so long, and those that are behind for longer, as long as they come on."""
     world = cluster.world
     end = world.now + ALIKE_SECONDS
     world.run_until(world.now + seconds)
-    while world.now < end and cluster.behind():
-        world.run_until(world.now + 0.25)
+    while world.now < end and (before := cluster.way_behind()):
+        world.run_until(world.now + STEP_SECONDS)
+        if cluster.way_behind() == before:
+            break
 
 
 def _majority_without_one(cluster: Cluster) -> bool:

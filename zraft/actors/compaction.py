@@ -9,7 +9,7 @@ from zraft.core.proposals import Proposals, Waiting
 from zraft.core.retention import Retention
 from zraft.protocol import codec
 from zraft.protocol.client import CompactResult
-from zraft.store.space import EXHAUSTED
+from zraft.store.space import ENOUGH, EXHAUSTED
 
 TICK_SECONDS = 0.010
 DEADLINE_SECONDS = 5.0
@@ -28,11 +28,12 @@ class Compaction:
         if now < self._next or storage is None:
             return
         self._next = now + TICK_SECONDS
-        self._retention.note(storage.revision, storage.compacted, storage.swept, now)
+        held = storage.holdings.state_bytes
+        self._retention.note(storage.revision, storage.compacted, storage.swept, now, held)
         role = hints.role()
         if role is None or role.leader != me or storage.space == EXHAUSTED:
             return
-        command = self._retention.propose(now)
+        command = self._retention.propose(now, hurry=storage.space != ENOUGH)
         if command is not None:
             body = codec.encode(command)
             caller = Caller(b"", b"", len(body), arrived=now)

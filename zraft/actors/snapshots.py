@@ -71,7 +71,7 @@ class Snapshots:
         sizes = Sizes(log.base.index, log.last.index, applied, log.size_bytes, state.size_bytes)
         if ended:
             self._reap(sizes, now)
-        if self.keeping.due(sizes, now):
+        if self.keeping.due(sizes, now, self._is_roomy(sizes)):
             self._start(sizes, now)
         to = self.keeping.cut(sizes, now)
         self.cutting = to is not None
@@ -103,6 +103,10 @@ class Snapshots:
             self._child.kill()
             self._child.wait()
             self._forget_child()
+
+    def _is_roomy(self, sizes: Sizes) -> bool:
+        longer = self.keeping.longest(sizes) - sizes.log_bytes
+        return longer <= 0 or has_room(self._directory.path, longer + sizes.state_bytes)
 
     def _start(self, sizes: Sizes, now: float) -> None:
         directory, settings = self._directory, self._settings

@@ -1,7 +1,8 @@
 """When a snapshot is due, and how far the log may be cut behind it.
 
 The log is bounded by max(threshold, half the state) and what is written while a snapshot is made: a state is copied
-whole, so a large one is copied less often, and never writes more than a fixed multiple of what clients wrote.
+whole, so a large one is copied less often, and never writes more than a fixed multiple of what clients wrote. While
+entries come fast, to copy is put off, for three more thresholds at most, and where the disk has room for them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,12 @@ HOLD_SECONDS = 10.0
 HOLD_LIMITS_MAX = 8
 """From so many limits on, the log is cut over the head of whoever still needs it."""
 RETRY_SECONDS_MIN, RETRY_SECONDS_MAX = 5.0, 300.0
+BUSY_BYTES = 512 << 10
+"""In a second: from so many on, entries come fast."""
+BUSY_THRESHOLDS = 3
+"""So much longer the log may become then."""
+RATE_SECONDS = 0.5
+"""So long is counted to know how fast they come."""
 
 
 class Sizes(NamedTuple):
@@ -43,6 +50,8 @@ class LogKeeping:
         self._asked = False
         self._retry_at = 0.0
         self._patience = RETRY_SECONDS_MIN
+        self._counted: tuple[float, int] | None = None  # since when, and the last index then
+        self._busy = False
         self._goal = 0
         self._hold = 0
         self._hold_until = 0.0
@@ -55,14 +64,20 @@ class LogKeeping:
         """Somebody needs a snapshot that is newer than the last one."""
         self._asked = True
 
-    def due(self, sizes: Sizes, now: float) -> bool:
+    def longest(self, sizes: Sizes) -> int:
+        """How many bytes the log may come to while entries come fast."""
+        return self._limit(sizes) + BUSY_THRESHOLDS * self._threshold
+
+    def due(self, sizes: Sizes, now: float, roomy: bool = False) -> bool:
         """Whether to make a snapshot now.
 
         The log that a ``hold`` keeps from being cut is no reason: so much must have come since the last snapshot.
+        ``roomy``: the disk has room for the ``longest`` log, and for a snapshot beside it.
         """
+        self._count(sizes, now)
         if self.making or now < self._retry_at or sizes.applied <= self.snapshot:
             return False
-        limit = self._limit(sizes)
+        limit = self.longest(sizes) if self._busy and roomy else self._limit(sizes)
         fresh = (sizes.applied - self.snapshot) * _mean(sizes)
         return self._asked or (sizes.log_bytes > limit and 2 * fresh > limit)
 
@@ -108,6 +123,13 @@ class LogKeeping:
             return None
         step = max(1, min(SLICE_ENTRIES_MAX, int(SLICE_BYTES_MAX / _mean(sizes))))
         return min(target, sizes.base + step)
+
+    def _count(self, sizes: Sizes, now: float) -> None:
+        """How fast entries come, from one look to another that is ``RATE_SECONDS`` or more behind it."""
+        since, last = self._counted or (now, sizes.last)
+        if self._counted is None or now - since >= RATE_SECONDS:
+            self._busy = (sizes.last - last) * _mean(sizes) > BUSY_BYTES * (now - since)
+            self._counted = now, sizes.last
 
     def _limit(self, sizes: Sizes) -> int:
         return max(self._threshold, sizes.state_bytes // 2)

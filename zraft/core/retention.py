@@ -4,6 +4,9 @@ The newest ``revisions`` revisions are kept, and of those only what is younger t
 first. Each gateway notes which revision its own state had when, so that a new leader's knows it as well; after a
 restart the notes begin anew, and history lasts longer for once. Only one command is in flight, and as long as the
 sweep of a compaction is not done, the next follows at once.
+
+To sweep a revision costs about what it costs to write one. So while writes come fast, it is put off: history lasts
+longer, up to a bound, and is swept when they come more slowly. At the bound sweeping goes along with writing.
 """
 
 from __future__ import annotations
@@ -20,6 +23,13 @@ LOST_SECONDS = 10.0
 """After this the command in flight counts as lost."""
 PAUSE_SECONDS = 1.0
 """Before the next attempt when a command was refused."""
+BUSY_REVISIONS = 1_000
+"""In a second: from so many on, writes come fast."""
+RATE_SECONDS = 0.5
+"""So long is counted to know how fast they come."""
+DEBT_REVISIONS_MAX = 500_000
+"""No more revisions than this are put off, and none once the state has grown by so many bytes meanwhile."""
+DEBT_BYTES_MAX = 256 << 20
 
 
 class Retention:
@@ -36,12 +46,18 @@ class Retention:
         self._notes: deque[tuple[float, int]] = deque()
         self._old = 0  # the newest revision that is known to be older than ``seconds``
         self._revision = self._compacted = self._swept = 0
+        self._state_bytes = 0
+        self._swept_bytes = 0  # what the state held when nothing was left to be swept
+        self._counted: tuple[float, int] | None = None  # since when, and the revision then
+        self._busy = False
         self._pause_until = 0.0
 
-    def note(self, revision: int, compacted: int, swept: int, now: float) -> None:
+    def note(self, revision: int, compacted: int, swept: int, now: float, state_bytes: int = 0) -> None:
         """This node's state is so far; what an answer said before counts as well: the page is a moment behind it."""
         self._revision = revision
         self._compacted, self._swept = max(compacted, self._compacted), max(swept, self._swept)
+        self._state_bytes = state_bytes
+        self._count(now)
         if not self._seconds:
             return
         notes = self._notes
@@ -50,8 +66,11 @@ class Retention:
         while notes and now - notes[0][0] >= self._seconds:
             self._old = notes.popleft()[1]
 
-    def propose(self, now: float) -> Compact | None:
-        """What to propose now, if this node leads; then wait for ``done`` or ``failed``."""
+    def propose(self, now: float, hurry: bool = False) -> Compact | None:
+        """What to propose now, if this node leads; then wait for ``done`` or ``failed``.
+
+        ``hurry``: space is short, so nothing is put off.
+        """
         if now < self._pause_until:
             return None
         target = max(self._compacted, self._old)
@@ -59,6 +78,9 @@ class Retention:
         if self._revisions and self._revision - self._revisions - target >= batch:
             target = self._revision - self._revisions
         if target <= self._compacted and self._swept >= self._compacted:
+            self._swept_bytes = self._state_bytes
+            return None
+        if self._busy and not hurry and not self._is_overdue(target):
             return None
         self._pause_until = now + LOST_SECONDS
         return Compact(target, resume=True)
@@ -71,3 +93,15 @@ class Retention:
     def failed(self, now: float) -> None:
         """It was refused, or nobody knows: it may be proposed again, it says itself what it wants to come to."""
         self._pause_until = now + PAUSE_SECONDS
+
+    def _count(self, now: float) -> None:
+        """How fast revisions come, from one look to another that is ``RATE_SECONDS`` or more behind it."""
+        since, revision = self._counted or (now, self._revision)
+        if self._counted is None or now - since >= RATE_SECONDS:
+            self._busy = self._revision - revision > BUSY_REVISIONS * (now - since)
+            self._counted = now, self._revision
+
+    def _is_overdue(self, target: int) -> bool:
+        """Whether what is to be swept up to ``target`` is too much to be put off."""
+        grown = self._state_bytes - self._swept_bytes
+        return target - self._swept > DEBT_REVISIONS_MAX or grown > DEBT_BYTES_MAX

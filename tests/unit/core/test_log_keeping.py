@@ -3,7 +3,16 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from zraft.core.log_keeping import HOLD_LIMITS_MAX, RETRY_SECONDS_MAX, SLICE_ENTRIES_MAX, LogKeeping, Sizes
+from zraft.core.log_keeping import (
+    BUSY_BYTES,
+    BUSY_THRESHOLDS,
+    HOLD_LIMITS_MAX,
+    RATE_SECONDS,
+    RETRY_SECONDS_MAX,
+    SLICE_ENTRIES_MAX,
+    LogKeeping,
+    Sizes,
+)
 
 LIMIT = 1 << 20
 ENTRY = 1 << 8
@@ -41,6 +50,37 @@ def test_a_snapshot_is_due_when_the_log_exceeds_the_threshold(keeping: LogKeepin
 @pytest.mark.parametrize(("last", "due"), [(2 * FULL, False), (2 * FULL + 1, True)])
 def test_or_half_the_state_where_that_is_more(keeping: LogKeeping, last: int, due: bool) -> None:
     assert keeping.due(sizes(last, state_bytes=4 * LIMIT), 0.0) is due
+
+
+BUSY = int(BUSY_BYTES * RATE_SECONDS) // ENTRY
+"""As many entries between two looks as are not yet fast."""
+LONGEST = (1 + BUSY_THRESHOLDS) * FULL
+
+
+@pytest.mark.parametrize(("came", "due"), [(BUSY, True), (BUSY + 1, False)])
+def test_while_entries_come_fast_it_is_put_off(keeping: LogKeeping, came: int, due: bool) -> None:
+    last = 2 * FULL
+    assert keeping.due(sizes(last - came), 0.0, roomy=True)  # nothing is known of how fast they come
+    assert keeping.due(sizes(last), RATE_SECONDS, roomy=True) is due
+    assert keeping.due(sizes(last), 2 * RATE_SECONDS, roomy=True)  # none has come since
+
+
+@pytest.mark.parametrize(("last", "due"), [(LONGEST, False), (LONGEST + 1, True)])
+def test_but_not_for_ever(keeping: LogKeeping, last: int, due: bool) -> None:
+    keeping.due(sizes(0), 0.0, roomy=True)
+    assert keeping.longest(sizes(last)) == LONGEST * ENTRY
+    assert keeping.due(sizes(last), RATE_SECONDS, roomy=True) is due
+
+
+def test_nor_where_the_disk_has_no_room_for_a_longer_log(keeping: LogKeeping) -> None:
+    keeping.due(sizes(0), 0.0)
+    assert keeping.due(sizes(2 * FULL), RATE_SECONDS)
+
+
+def test_nor_if_somebody_needs_it(keeping: LogKeeping) -> None:
+    keeping.due(sizes(0), 0.0, roomy=True)
+    keeping.ask()
+    assert keeping.due(sizes(FULL), RATE_SECONDS, roomy=True)
 
 
 def test_only_one_is_made_at_a_time(keeping: LogKeeping) -> None:  # trap 25

@@ -2,7 +2,17 @@
 
 import pytest
 
-from zraft.core.retention import BATCH_REVISIONS, LOST_SECONDS, NOTES_MAX, PAUSE_SECONDS, Retention
+from zraft.core.retention import (
+    BATCH_REVISIONS,
+    BUSY_REVISIONS,
+    DEBT_BYTES_MAX,
+    DEBT_REVISIONS_MAX,
+    LOST_SECONDS,
+    NOTES_MAX,
+    PAUSE_SECONDS,
+    RATE_SECONDS,
+    Retention,
+)
 from zraft.protocol.client import Compact, CompactResult
 
 
@@ -108,3 +118,44 @@ def test_a_refused_command_is_repeated_after_a_pause() -> None:
     retention.failed(1.5)
     assert retention.propose(1.5) is None
     assert retention.propose(1.5 + PAUSE_SECONDS) == Compact(90, resume=True)
+
+
+BUSY = int(BUSY_REVISIONS * RATE_SECONDS)
+"""As many revisions between two looks as are not yet fast."""
+
+
+@pytest.mark.parametrize(("came", "swept"), [(BUSY, True), (BUSY + 1, False)])
+def test_while_writes_come_fast_to_sweep_is_put_off(came: int, swept: bool) -> None:
+    retention = Retention(10, 0)
+    retention.note(5_000, 4_990, 4_990, 0.0)
+    retention.note(5_000 + came, 4_990, 4_990, RATE_SECONDS)
+    assert (retention.propose(RATE_SECONDS) is not None) is swept
+    retention.note(5_000 + came, 4_990, 4_990, 2 * RATE_SECONDS)
+    calm = Compact(4_990 + came, resume=True)
+    assert swept or retention.propose(2 * RATE_SECONDS) == calm  # none has come since
+
+
+def test_nothing_is_put_off_when_space_is_short() -> None:
+    retention = Retention(10, 0)
+    retention.note(0, 0, 0, 0.0)
+    retention.note(100_000, 0, 0, 10.0)
+    assert retention.propose(10.0) is None
+    assert retention.propose(10.0, hurry=True) == Compact(99_990, resume=True)
+
+
+@pytest.mark.parametrize(("more", "swept"), [(0, False), (1, True)])
+def test_so_many_revisions_are_put_off_and_no_more(more: int, swept: bool) -> None:
+    retention = Retention(10, 0)
+    retention.note(0, 0, 0, 0.0)
+    retention.note(DEBT_REVISIONS_MAX + 10 + more, 0, 0, 1.0)
+    assert (retention.propose(1.0) is not None) is swept
+
+
+@pytest.mark.parametrize(("more", "swept"), [(0, False), (1, True)])
+def test_so_many_bytes_are_put_off_and_no_more(more: int, swept: bool) -> None:
+    held = 10 << 30  # by older keys, which count for nothing
+    retention = Retention(10, 0)
+    retention.note(10, 0, 0, 0.0, held)
+    assert retention.propose(0.0) is None
+    retention.note(10_000, 0, 0, 1.0, held + DEBT_BYTES_MAX + more)
+    assert (retention.propose(1.0) is not None) is swept
