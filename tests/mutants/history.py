@@ -3,7 +3,9 @@
 from tests.mutants.mutant import Mutant
 
 KEYSPACE, SWEEP, VIEWS, RECORDS = "core/keyspace.py", "core/sweep.py", "core/views.py", "core/records.py"
+RETENTION = "core/retention.py"
 COMPACTION, READS = "tests/unit/core/test_compaction.py", "tests/unit/core/test_views.py"
+RETAINING = "tests/unit/core/test_retention.py"
 
 MUTANTS = (
     Mutant(
@@ -64,6 +66,22 @@ MUTANTS = (
         SWEEP,
         "                if revision > self._compacted:\n",
         "                if revision > self._compacted + 1:\n",
+    ),
+    Mutant(
+        "a sweep is put off for ever",
+        "what is put off while writes come fast has a bound",
+        RETENTION,
+        "        if self._busy and not hurry and not self._is_overdue(target):\n",
+        "        if self._busy and not hurry:\n",
+        test=RETAINING,
+    ),
+    Mutant(
+        "a sweep is put off on a full disk",
+        "nothing is put off when space is short",
+        RETENTION,
+        "        if self._busy and not hurry and not self._is_overdue(target):\n",
+        "        if self._busy and not self._is_overdue(target):\n",
+        test=RETAINING,
     ),
     Mutant(
         "what was swept stays in the digest",

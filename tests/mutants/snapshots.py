@@ -47,6 +47,22 @@ MUTANTS = (
         test=KEEPING_TEST,
     ),
     Mutant(
+        "a snapshot is put off for ever",
+        "what is put off while entries come fast has a bound",
+        KEEPING,
+        "        return self._limit(sizes) + BUSY_THRESHOLDS * self._threshold\n",
+        "        return 1 << 62\n",
+        test=KEEPING_TEST,
+    ),
+    Mutant(
+        "a snapshot is put off on a full disk",
+        "a longer log is let come only where there is room for it",
+        KEEPING,
+        "        limit = self.longest(sizes) if self._busy and roomy else self._limit(sizes)\n",
+        "        limit = self.longest(sizes) if self._busy else self._limit(sizes)\n",
+        test=KEEPING_TEST,
+    ),
+    Mutant(
         "a held log is cut",
         "entries that a peer needs behind its snapshot are kept for as long as it says so",
         KEEPING,
