@@ -151,6 +151,7 @@ class Core:
         self._numbers = itertools.count(1)
         self._headers: dict[int, bytes] = {}  # of requests, by their time-out
         self._heard: dict[bytes, ResponseHeader] = {}  # of answers: thousands have the same one
+        self._last_heard = b""
 
     def call(self, request: Request, answer: type[R], now: float, timeout: float, only: str = "") -> Call[R]:
         """A new call that must end within ``timeout`` seconds; ``only`` that endpoint is asked, and once."""
@@ -170,8 +171,8 @@ class Core:
             self._headers[timeout_ms] = header
         return header
 
-    def response_header(self, frame: bytes) -> ResponseHeader:
-        """What the header of an answer says.
+    def hear(self, frame: bytes) -> ResponseHeader:
+        """An endpoint has answered with this header: learn what it tells, unless another cluster says it.
 
         Raises:
             ProtocolError: it can't be understood.
@@ -181,15 +182,14 @@ class Core:
             if len(self._heard) >= HEADERS_MAX:
                 self._heard.clear()
             header = self._heard[frame] = codec.response_header.decode(frame)
+        if frame != self._last_heard:  # else it tells nothing new
+            self._last_heard = frame
+            if not self.cluster and header.cluster:
+                self.cluster = header.cluster
+                self._headers.clear()
+            if not self.is_foreign(header):
+                self.endpoints.on_leader(header.leader_endpoint, header.term)
         return header
-
-    def on_header(self, header: ResponseHeader) -> None:
-        """An endpoint has answered: learn what its header tells, unless another cluster says it."""
-        if not self.cluster and header.cluster:
-            self.cluster = header.cluster
-            self._headers.clear()
-        if not self.is_foreign(header):
-            self.endpoints.on_leader(header.leader_endpoint, header.term)
 
     def is_foreign(self, header: ResponseHeader) -> bool:
         """Whether a node of another cluster answers."""
@@ -277,24 +277,25 @@ class Call(Generic[R]):
             self._core.endpoints.on_silence(self._endpoint, now)
             # Something was executed, perhaps, by a node that we don't understand.
             return Fail(Unknown if self._is_write else ProtocolError, f"{self._endpoint}: {error}")
-        self._core.on_header(header)
+        endpoints = self._core.endpoints
         refusal = _error_in(response)
-        is_given = self._only or self._endpoint in self._core.endpoints.given
-        if refusal is not None and self._core.is_foreign(header) and not is_given:
-            # A member told an address at which we find somebody else, who has refused the request.
-            self._core.endpoints.on_silence(self._endpoint, now)
-            return self._repeat(Unavailable, refusal.message, now)
-        if isinstance(refusal, NO_SERVICE):
-            # Its gateway lives, what stands behind it perhaps not: it may go on naming its own node as the leader.
-            self._core.endpoints.on_silence(self._endpoint, now)
-        else:
-            self._core.endpoints.on_service(self._endpoint)
         if refusal is not None:
+            is_given = self._only or self._endpoint in endpoints.given
+            if self._core.is_foreign(header) and not is_given:
+                # A member told an address at which we find somebody else, who has refused the request.
+                endpoints.on_silence(self._endpoint, now)
+                return self._repeat(Unavailable, refusal.message, now)
+            if isinstance(refusal, NO_SERVICE):
+                # Its gateway lives, what stands behind it perhaps not: it may go on naming its own node as the leader.
+                endpoints.on_silence(self._endpoint, now)
+            else:
+                endpoints.on_service(self._endpoint)
             return self._on_refusal(refusal, now)
+        endpoints.on_service(self._endpoint)
         if isinstance(response, self._answer):
             if isinstance(response, MembersResult):
-                self._core.endpoints.on_members(response, header.term)
-            elif not self._only and self._core.endpoints.asks_for_members(now):
+                endpoints.on_members(response, header.term)
+            elif not self._only and endpoints.asks_for_members(now):
                 self._end = Return(response)
                 return self._ask_for_members(now)
             return Return(response)
@@ -312,7 +313,6 @@ class Call(Generic[R]):
         with contextlib.suppress(ProtocolError):
             if isinstance(event, Answered):
                 header, response = self._decode(event.frames)
-                self._core.on_header(header)
                 if isinstance(response, MembersResult):
                     self._core.endpoints.on_members(response, header.term)
 
@@ -333,7 +333,8 @@ class Call(Generic[R]):
     def _decode(self, frames: tuple[bytes, ...]) -> tuple[ResponseHeader, Response]:
         if len(frames) != 3 or frames[1] != self._number:
             raise ProtocolError(f"the answer has {len(frames)} frames, or is to another request")
-        return self._core.response_header(frames[0]), codec.response.decode(frames[2])
+        response = codec.response.decode(frames[2])
+        return self._core.hear(frames[0]), response
 
     def _repeat(self, kind: type[ZraftError], reason: str, now: float) -> Send | Pause | Fail:
         self._failure = kind
@@ -361,14 +362,12 @@ class Call(Generic[R]):
     def _send(self, endpoint: str, now: float) -> Send:
         self._endpoint = endpoint
         self._asked.add(endpoint)
-        answer_by = self._deadline
+        wait = self._deadline - now
         if not self._is_write and not self._only:
-            answer_by = min(answer_by, now + self._timeout * READ_SHARE)
-        connect_by = min(answer_by, now + CONNECT_S_MAX)
-        wait = answer_by - now
-        timeout_ms = max(1, round((wait - min(VERDICT_S, wait / 2)) * 1000))
+            wait = min(wait, self._timeout * READ_SHARE)
+        timeout_ms = round((wait - VERDICT_S if wait > 2 * VERDICT_S else wait / 2) * 1000) or 1
         frames = (self._core.request_header(timeout_ms), self._number, self._body)
-        return Send(endpoint, frames, connect_by, answer_by)
+        return Send(endpoint, frames, now + (wait if wait < CONNECT_S_MAX else CONNECT_S_MAX), now + wait)
 
     def _give_up(self) -> Fail:
         reasons = "; ".join(f"{endpoint}: {reason}" for endpoint, reason in self._reasons.items())
