@@ -31,7 +31,7 @@ from zraft.protocol.local import (
     StorageGroup,
     WaitApplied,
 )
-from zraft.protocol.peer import Forward, NotProposed
+from zraft.protocol.peer import Forward, GatewayMessage, NotProposed
 from zraft.store.directory import DataDirectory
 from zraft.store.page import Group
 from zraft.store.space import ENOUGH, RESERVE
@@ -94,15 +94,24 @@ def test_a_copy_of_what_another_gateway_sent_is_neither_made_nor_refused(  # S9
     trio = node.start_trio()
     told: list[NotProposed] = []
     arrived: deque[Forward] = deque()
-    monkeypatch.setattr(node.actor._peers, "send", lambda member, message: told.append(message))
+
+    def hear(member: int, message: GatewayMessage) -> None:
+        if isinstance(message, NotProposed):  # and no greeting
+            told.append(message)
+
+    def have(space: int) -> None:
+        node.page.publish(Group.STORAGE, codec.encode(StorageGroup(0, 5, 1, 3, 3, 3, 2, space)))
+        wait_until(lambda: node.actor._hints.space() == space, 10, "the gateway to see it")
+
+    monkeypatch.setattr(node.actor._peers, "send", hear)
     monkeypatch.setattr(
         node.actor._peers, "arrived", lambda events, now: [(OTHER, arrived.popleft())] if arrived else []
     )
     first, second = (Forward(5, Origin(OTHER, 0, 7, number), True, b"payload") for number in (1, 2))
-    node.page.publish(Group.STORAGE, codec.encode(StorageGroup(0, 5, 1, 3, 3, 3, 2, RESERVE)))
+    have(RESERVE)
     arrived.append(first)
     wait_until(lambda: told, 10, "a refusal")
-    node.page.publish(Group.STORAGE, codec.encode(StorageGroup(0, 5, 1, 3, 3, 3, 2, ENOUGH)))
+    have(ENOUGH)
     arrived += [first, second, second]
     assert trio.hear_proposal().origin == second.origin
     wait_until(lambda: not arrived, 10, "the copy to be looked at")
