@@ -1,6 +1,15 @@
 """The gateway of the leader's node keeps the history bounded."""
 
-from tests.unit.actors.gateway_stage import LEADING, Node, Trio
+from typing import cast
+
+import pytest
+
+from tests.unit.actors.gateway_stage import LEADING, ME, Node, Trio
+from zraft.actors.compaction import Compaction
+from zraft.actors.hints import Hints
+from zraft.config import Settings
+from zraft.core.proposals import Proposals
+from zraft.core.retention import DEBT_BYTES_MAX, RATE_SECONDS
 from zraft.protocol import codec
 from zraft.protocol.client import (
     ClusterStatus,
@@ -10,12 +19,14 @@ from zraft.protocol.client import (
     Put,
 )
 from zraft.protocol.local import (
+    Holdings,
     Propose,
     Results,
     RoleGroup,
     StorageGroup,
 )
 from zraft.store.page import Group
+from zraft.store.space import ENOUGH, RESERVE
 
 
 def keeping_too_much(swept: int = 0) -> StorageGroup:
@@ -57,3 +68,27 @@ def test_another_nodes_gateway_compacts_nothing(node: Node) -> None:
     node.ask(Put(b"k", b"v"))
     _, command = hear_compact(trio)
     assert command == Put(b"k", b"v")
+
+
+class Looks:
+    """Hints of the leader's gateway, whose storage is as said."""
+
+    def __init__(self) -> None:
+        self.now = StorageGroup(0, 5, 1, 3, 3, 3, 0, ENOUGH)
+
+    def storage(self) -> StorageGroup:
+        return self.now
+
+    def role(self) -> RoleGroup:
+        return LEADING
+
+
+@pytest.mark.parametrize(
+    ("space", "held", "proposed"), [(ENOUGH, 0, 0), (RESERVE, 0, 1), (ENOUGH, DEBT_BYTES_MAX + 1, 1)]
+)
+def test_while_writes_come_fast_only_what_must_be_swept_is(space: int, held: int, proposed: int) -> None:
+    compaction, looks, proposals = Compaction(Settings()), Looks(), Proposals(ME, 0, 1)
+    compaction.tick(cast(Hints, looks), ME, proposals, 0.0)
+    looks.now = StorageGroup(0, 5, 1, 3, 3, 3, 60_000, space, holdings=Holdings(state_bytes=held))
+    compaction.tick(cast(Hints, looks), ME, proposals, RATE_SECONDS)
+    assert proposals.waiting == proposed
