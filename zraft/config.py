@@ -36,6 +36,7 @@ _BOUNDS: dict[str, tuple[int, int]] = {
     "gateway_requests_max": (1, 1 << 20),
     "gateway_bytes_max": (3 << 20, 1 << 34),
     "snapshot_log_mib": (1, 1 << 20),
+    "burst_mib": (0, 1 << 20),
 }
 
 
@@ -89,6 +90,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     gateway_bytes_max: int = 256 << 20
     snapshot_log_mib: int = 64
     """The log may grow to so much, or half the state if that is more, before a snapshot is made and the log cut."""
+    burst_mib: int = 64
+    """While writes come fast, log and state may each grow by so much more before the log is cut and history swept."""
 
     def check(self) -> Settings:
         """Return self when every bound holds.

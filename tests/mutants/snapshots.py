@@ -50,7 +50,7 @@ MUTANTS = (
         "a snapshot is put off for ever",
         "what is put off while entries come fast has a bound",
         KEEPING,
-        "        return self._limit(sizes) + BUSY_THRESHOLDS * self._threshold\n",
+        "        return self._limit(sizes) + min(self._burst, self._threshold)\n",
         "        return 1 << 62\n",
         test=KEEPING_TEST,
     ),

@@ -19,7 +19,7 @@ class Compaction:
     """Proposes compactions while this node leads. Its commands have a caller without a route."""
 
     def __init__(self, settings: Settings) -> None:
-        self._retention = Retention(settings.retain_revisions, settings.retain_seconds)
+        self._retention = Retention(settings.retain_revisions, settings.retain_seconds, settings.burst_mib << 20)
         self._next = 0.0
 
     def tick(self, hints: Hints, me: int, proposals: Proposals, now: float) -> None:

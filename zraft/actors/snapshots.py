@@ -50,7 +50,7 @@ class Snapshots:
         self._child_exit = -1
         self._began = 0.0
         self._next_look = 0.0
-        self.keeping = LogKeeping(settings.snapshot_log_mib << 20)
+        self.keeping = LogKeeping(settings.snapshot_log_mib << 20, settings.burst_mib << 20)
         """When, and how far: to be asked for a snapshot, and to hold the log."""
         self._offer = newest_snapshot(self._directory.snapshots_path)
         self.cutting = False

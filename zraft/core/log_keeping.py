@@ -2,7 +2,7 @@
 
 The log is bounded by max(threshold, half the state) and what is written while a snapshot is made: a state is copied
 whole, so a large one is copied less often, and never writes more than a fixed multiple of what clients wrote. While
-entries come fast, to copy is put off, for three more thresholds at most, and where the disk has room for them.
+entries come fast, to copy is put off: for so many bytes of log more, where the disk has room for them.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ HOLD_LIMITS_MAX = 8
 RETRY_SECONDS_MIN, RETRY_SECONDS_MAX = 5.0, 300.0
 BUSY_BYTES = 512 << 10
 """In a second: from so many on, entries come fast."""
-BUSY_THRESHOLDS = 3
-"""So much longer the log may become then."""
 RATE_SECONDS = 0.5
 """So long is counted to know how fast they come."""
 
@@ -43,10 +41,12 @@ class LogKeeping:
 
     Args:
         threshold_bytes: the limit of the log, as long as the state is less than twice as large.
+        burst_bytes: how much longer it may become while entries come fast; at most by the threshold once more.
     """
 
-    def __init__(self, threshold_bytes: int) -> None:
+    def __init__(self, threshold_bytes: int, burst_bytes: int = 0) -> None:
         self._threshold = threshold_bytes
+        self._burst = burst_bytes
         self._asked = False
         self._retry_at = 0.0
         self._patience = RETRY_SECONDS_MIN
@@ -66,7 +66,7 @@ class LogKeeping:
 
     def longest(self, sizes: Sizes) -> int:
         """How many bytes the log may come to while entries come fast."""
-        return self._limit(sizes) + BUSY_THRESHOLDS * self._threshold
+        return self._limit(sizes) + min(self._burst, self._threshold)
 
     def due(self, sizes: Sizes, now: float, roomy: bool = False) -> bool:
         """Whether to make a snapshot now.

@@ -6,7 +6,8 @@ restart the notes begin anew, and history lasts longer for once. Only one comman
 sweep of a compaction is not done, the next follows at once.
 
 To sweep a revision costs about what it costs to write one. So while writes come fast, it is put off: history lasts
-longer, up to a bound, and is swept when they come more slowly. At the bound sweeping goes along with writing.
+longer, until the state has grown by so much, and is swept when they come more slowly. From there on sweeping goes along
+with writing.
 """
 
 from __future__ import annotations
@@ -27,9 +28,6 @@ BUSY_REVISIONS = 1_000
 """In a second: from so many on, writes come fast."""
 RATE_SECONDS = 0.5
 """So long is counted to know how fast they come."""
-DEBT_REVISIONS_MAX = 500_000
-"""No more revisions than this are put off, and none once the state has grown by so many bytes meanwhile."""
-DEBT_BYTES_MAX = 256 << 20
 
 
 class Retention:
@@ -38,11 +36,13 @@ class Retention:
     Args:
         revisions: how many to keep; 0: there is no such bound.
         seconds: for how long to keep them; 0: there is no such bound.
+        burst_bytes: by how much the state may grow while writes come fast before anything is swept.
     """
 
-    def __init__(self, revisions: int, seconds: float) -> None:
+    def __init__(self, revisions: int, seconds: float, burst_bytes: int = 0) -> None:
         self._revisions = revisions
         self._seconds = seconds
+        self._burst = burst_bytes
         self._notes: deque[tuple[float, int]] = deque()
         self._old = 0  # the newest revision that is known to be older than ``seconds``
         self._revision = self._compacted = self._swept = 0
@@ -80,7 +80,7 @@ class Retention:
         if target <= self._compacted and self._swept >= self._compacted:
             self._swept_bytes = self._state_bytes
             return None
-        if self._busy and not hurry and not self._is_overdue(target):
+        if self._busy and not hurry and self._state_bytes - self._swept_bytes < self._burst:
             return None
         self._pause_until = now + LOST_SECONDS
         return Compact(target, resume=True)
@@ -100,8 +100,3 @@ class Retention:
         if self._counted is None or now - since >= RATE_SECONDS:
             self._busy = self._revision - revision > BUSY_REVISIONS * (now - since)
             self._counted = now, self._revision
-
-    def _is_overdue(self, target: int) -> bool:
-        """Whether what is to be swept up to ``target`` is too much to be put off."""
-        grown = self._state_bytes - self._swept_bytes
-        return target - self._swept > DEBT_REVISIONS_MAX or grown > DEBT_BYTES_MAX

@@ -9,7 +9,7 @@ from zraft.actors.compaction import Compaction
 from zraft.actors.hints import Hints
 from zraft.config import Settings
 from zraft.core.proposals import Proposals
-from zraft.core.retention import DEBT_BYTES_MAX, RATE_SECONDS
+from zraft.core.retention import RATE_SECONDS
 from zraft.protocol import codec
 from zraft.protocol.client import (
     ClusterStatus,
@@ -84,7 +84,7 @@ class Looks:
 
 
 @pytest.mark.parametrize(
-    ("space", "held", "proposed"), [(ENOUGH, 0, 0), (RESERVE, 0, 1), (ENOUGH, DEBT_BYTES_MAX + 1, 1)]
+    ("space", "held", "proposed"), [(ENOUGH, 0, 0), (RESERVE, 0, 1), (ENOUGH, Settings().burst_mib << 20, 1)]
 )
 def test_while_writes_come_fast_only_what_must_be_swept_is(space: int, held: int, proposed: int) -> None:
     compaction, looks, proposals = Compaction(Settings()), Looks(), Proposals(ME, 0, 1)

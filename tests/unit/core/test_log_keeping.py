@@ -5,7 +5,6 @@ from hypothesis import given, strategies as st
 
 from zraft.core.log_keeping import (
     BUSY_BYTES,
-    BUSY_THRESHOLDS,
     HOLD_LIMITS_MAX,
     RATE_SECONDS,
     RETRY_SECONDS_MAX,
@@ -18,6 +17,7 @@ LIMIT = 1 << 20
 ENTRY = 1 << 8
 """Bytes of an entry: 4,096 of them make the limit."""
 FULL = LIMIT // ENTRY
+BURST = FULL // 2
 
 
 def sizes(last: int, base: int = 0, state_bytes: int = 0, applied: int | None = None, entry: int = ENTRY) -> Sizes:
@@ -26,7 +26,7 @@ def sizes(last: int, base: int = 0, state_bytes: int = 0, applied: int | None = 
 
 @pytest.fixture
 def keeping() -> LogKeeping:
-    return LogKeeping(LIMIT)
+    return LogKeeping(LIMIT, burst_bytes=BURST * ENTRY)
 
 
 def made(keeping: LogKeeping, index: int, at: Sizes) -> None:
@@ -54,12 +54,12 @@ def test_or_half_the_state_where_that_is_more(keeping: LogKeeping, last: int, du
 
 BUSY = int(BUSY_BYTES * RATE_SECONDS) // ENTRY
 """As many entries between two looks as are not yet fast."""
-LONGEST = (1 + BUSY_THRESHOLDS) * FULL
+LONGEST = FULL + BURST
 
 
 @pytest.mark.parametrize(("came", "due"), [(BUSY, True), (BUSY + 1, False)])
 def test_while_entries_come_fast_it_is_put_off(keeping: LogKeeping, came: int, due: bool) -> None:
-    last = 2 * FULL
+    last = FULL + BURST
     assert keeping.due(sizes(last - came), 0.0, roomy=True)  # nothing is known of how fast they come
     assert keeping.due(sizes(last), RATE_SECONDS, roomy=True) is due
     assert keeping.due(sizes(last), 2 * RATE_SECONDS, roomy=True)  # none has come since
@@ -70,6 +70,11 @@ def test_but_not_for_ever(keeping: LogKeeping, last: int, due: bool) -> None:
     keeping.due(sizes(0), 0.0, roomy=True)
     assert keeping.longest(sizes(last)) == LONGEST * ENTRY
     assert keeping.due(sizes(last), RATE_SECONDS, roomy=True) is due
+
+
+def test_nor_by_more_than_the_threshold() -> None:
+    keeping = LogKeeping(LIMIT, burst_bytes=1 << 40)
+    assert keeping.longest(sizes(0)) == 2 * LIMIT
 
 
 def test_nor_where_the_disk_has_no_room_for_a_longer_log(keeping: LogKeeping) -> None:

@@ -5,8 +5,6 @@ import pytest
 from zraft.core.retention import (
     BATCH_REVISIONS,
     BUSY_REVISIONS,
-    DEBT_BYTES_MAX,
-    DEBT_REVISIONS_MAX,
     LOST_SECONDS,
     NOTES_MAX,
     PAUSE_SECONDS,
@@ -122,11 +120,12 @@ def test_a_refused_command_is_repeated_after_a_pause() -> None:
 
 BUSY = int(BUSY_REVISIONS * RATE_SECONDS)
 """As many revisions between two looks as are not yet fast."""
+BURST = 1 << 20
 
 
 @pytest.mark.parametrize(("came", "swept"), [(BUSY, True), (BUSY + 1, False)])
 def test_while_writes_come_fast_to_sweep_is_put_off(came: int, swept: bool) -> None:
-    retention = Retention(10, 0)
+    retention = Retention(10, 0, BURST)
     retention.note(5_000, 4_990, 4_990, 0.0)
     retention.note(5_000 + came, 4_990, 4_990, RATE_SECONDS)
     assert (retention.propose(RATE_SECONDS) is not None) is swept
@@ -136,26 +135,25 @@ def test_while_writes_come_fast_to_sweep_is_put_off(came: int, swept: bool) -> N
 
 
 def test_nothing_is_put_off_when_space_is_short() -> None:
-    retention = Retention(10, 0)
+    retention = Retention(10, 0, BURST)
     retention.note(0, 0, 0, 0.0)
     retention.note(100_000, 0, 0, 10.0)
     assert retention.propose(10.0) is None
     assert retention.propose(10.0, hurry=True) == Compact(99_990, resume=True)
 
 
-@pytest.mark.parametrize(("more", "swept"), [(0, False), (1, True)])
-def test_so_many_revisions_are_put_off_and_no_more(more: int, swept: bool) -> None:
+def test_nor_where_no_burst_is_allowed() -> None:
     retention = Retention(10, 0)
     retention.note(0, 0, 0, 0.0)
-    retention.note(DEBT_REVISIONS_MAX + 10 + more, 0, 0, 1.0)
-    assert (retention.propose(1.0) is not None) is swept
+    retention.note(100_000, 0, 0, 10.0)
+    assert retention.propose(10.0) == Compact(99_990, resume=True)
 
 
-@pytest.mark.parametrize(("more", "swept"), [(0, False), (1, True)])
-def test_so_many_bytes_are_put_off_and_no_more(more: int, swept: bool) -> None:
-    held = 10 << 30  # by older keys, which count for nothing
-    retention = Retention(10, 0)
+@pytest.mark.parametrize(("grown", "swept"), [(BURST - 1, False), (BURST, True)])
+def test_the_state_grows_by_so_much_and_no_more(grown: int, swept: bool) -> None:
+    held = 10 << 30  # by other keys, when nothing was left to be swept
+    retention = Retention(10, 0, BURST)
     retention.note(10, 0, 0, 0.0, held)
     assert retention.propose(0.0) is None
-    retention.note(10_000, 0, 0, 1.0, held + DEBT_BYTES_MAX + more)
+    retention.note(10_000, 0, 0, 1.0, held + grown)
     assert (retention.propose(1.0) is not None) is swept
