@@ -58,8 +58,8 @@ MUTANTS = (
         "a snapshot is put off on a full disk",
         "a longer log is let come only where there is room for it",
         KEEPING,
-        "        limit = self.longest(sizes) if self._busy and roomy else self._limit(sizes)\n",
-        "        limit = self.longest(sizes) if self._busy else self._limit(sizes)\n",
+        "        limit = self.longest(sizes) if self._pace.is_fast and roomy else self._limit(sizes)\n",
+        "        limit = self.longest(sizes) if self._pace.is_fast else self._limit(sizes)\n",
         test=KEEPING_TEST,
     ),
     Mutant(

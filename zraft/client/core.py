@@ -365,9 +365,9 @@ class Call(Generic[R]):
         wait = self._deadline - now
         if not self._is_write and not self._only:
             wait = min(wait, self._timeout * READ_SHARE)
-        timeout_ms = round((wait - VERDICT_S if wait > 2 * VERDICT_S else wait / 2) * 1000) or 1
+        timeout_ms = max(1, round((wait - min(VERDICT_S, wait / 2)) * 1000))
         frames = (self._core.request_header(timeout_ms), self._number, self._body)
-        return Send(endpoint, frames, now + (wait if wait < CONNECT_S_MAX else CONNECT_S_MAX), now + wait)
+        return Send(endpoint, frames, connect_by=now + min(wait, CONNECT_S_MAX), answer_by=now + wait)
 
     def _give_up(self) -> Fail:
         reasons = "; ".join(f"{endpoint}: {reason}" for endpoint, reason in self._reasons.items())

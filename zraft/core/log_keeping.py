@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from zraft.core.pace import Pace
+
 TAIL_SHARE = 4
 """A quarter of the limit stays behind a cut: a peer that was away for a short time needs no snapshot."""
 SLICE_ENTRIES_MAX = 1_000
@@ -20,8 +22,6 @@ HOLD_LIMITS_MAX = 8
 RETRY_SECONDS_MIN, RETRY_SECONDS_MAX = 5.0, 300.0
 BUSY_BYTES = 512 << 10
 """In a second: from so many on, entries come fast."""
-RATE_SECONDS = 0.5
-"""So long is counted to know how fast they come."""
 
 
 class Sizes(NamedTuple):
@@ -50,8 +50,7 @@ class LogKeeping:
         self._asked = False
         self._retry_at = 0.0
         self._patience = RETRY_SECONDS_MIN
-        self._counted: tuple[float, int] | None = None  # since when, and the last index then
-        self._busy = False
+        self._pace = Pace()
         self._goal = 0
         self._hold = 0
         self._hold_until = 0.0
@@ -74,10 +73,10 @@ class LogKeeping:
         The log that a ``hold`` keeps from being cut is no reason: so much must have come since the last snapshot.
         ``roomy``: the disk has room for the ``longest`` log, and for a snapshot beside it.
         """
-        self._count(sizes, now)
+        self._pace.look(sizes.last, now, BUSY_BYTES / _mean(sizes))
         if self.making or now < self._retry_at or sizes.applied <= self.snapshot:
             return False
-        limit = self.longest(sizes) if self._busy and roomy else self._limit(sizes)
+        limit = self.longest(sizes) if self._pace.is_fast and roomy else self._limit(sizes)
         fresh = (sizes.applied - self.snapshot) * _mean(sizes)
         return self._asked or (sizes.log_bytes > limit and 2 * fresh > limit)
 
@@ -123,13 +122,6 @@ class LogKeeping:
             return None
         step = max(1, min(SLICE_ENTRIES_MAX, int(SLICE_BYTES_MAX / _mean(sizes))))
         return min(target, sizes.base + step)
-
-    def _count(self, sizes: Sizes, now: float) -> None:
-        """How fast entries come, from one look to another that is ``RATE_SECONDS`` or more behind it."""
-        since, last = self._counted or (now, sizes.last)
-        if self._counted is None or now - since >= RATE_SECONDS:
-            self._busy = (sizes.last - last) * _mean(sizes) > BUSY_BYTES * (now - since)
-            self._counted = now, sizes.last
 
     def _limit(self, sizes: Sizes) -> int:
         return max(self._threshold, sizes.state_bytes // 2)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from zraft.core.pace import Pace
 from zraft.protocol.client import Compact, CompactResult
 
 NOTES_MAX = 60
@@ -26,8 +27,6 @@ PAUSE_SECONDS = 1.0
 """Before the next attempt when a command was refused."""
 BUSY_REVISIONS = 1_000
 """In a second: from so many on, writes come fast."""
-RATE_SECONDS = 0.5
-"""So long is counted to know how fast they come."""
 
 
 class Retention:
@@ -48,8 +47,7 @@ class Retention:
         self._revision = self._compacted = self._swept = 0
         self._state_bytes = 0
         self._swept_bytes = 0  # what the state held when nothing was left to be swept
-        self._counted: tuple[float, int] | None = None  # since when, and the revision then
-        self._busy = False
+        self._pace = Pace()
         self._pause_until = 0.0
 
     def note(self, revision: int, compacted: int, swept: int, now: float, state_bytes: int = 0) -> None:
@@ -57,7 +55,7 @@ class Retention:
         self._revision = revision
         self._compacted, self._swept = max(compacted, self._compacted), max(swept, self._swept)
         self._state_bytes = state_bytes
-        self._count(now)
+        self._pace.look(revision, now, BUSY_REVISIONS)
         if not self._seconds:
             return
         notes = self._notes
@@ -80,7 +78,7 @@ class Retention:
         if target <= self._compacted and self._swept >= self._compacted:
             self._swept_bytes = self._state_bytes
             return None
-        if self._busy and not hurry and self._state_bytes - self._swept_bytes < self._burst:
+        if self._pace.is_fast and not hurry and self._state_bytes - self._swept_bytes < self._burst:
             return None
         self._pause_until = now + LOST_SECONDS
         return Compact(target, resume=True)
@@ -93,10 +91,3 @@ class Retention:
     def failed(self, now: float) -> None:
         """It was refused, or nobody knows: it may be proposed again, it says itself what it wants to come to."""
         self._pause_until = now + PAUSE_SECONDS
-
-    def _count(self, now: float) -> None:
-        """How fast revisions come, from one look to another that is ``RATE_SECONDS`` or more behind it."""
-        since, revision = self._counted or (now, self._revision)
-        if self._counted is None or now - since >= RATE_SECONDS:
-            self._busy = self._revision - revision > BUSY_REVISIONS * (now - since)
-            self._counted = now, self._revision

@@ -8,8 +8,8 @@ from tests.unit.actors.gateway_stage import LEADING, ME, Node, Trio
 from zraft.actors.compaction import Compaction
 from zraft.actors.hints import Hints
 from zraft.config import Settings
+from zraft.core.pace import SPAN_SECONDS
 from zraft.core.proposals import Proposals
-from zraft.core.retention import RATE_SECONDS
 from zraft.protocol import codec
 from zraft.protocol.client import (
     ClusterStatus,
@@ -90,5 +90,5 @@ def test_while_writes_come_fast_only_what_must_be_swept_is(space: int, held: int
     compaction, looks, proposals = Compaction(Settings()), Looks(), Proposals(ME, 0, 1)
     compaction.tick(cast(Hints, looks), ME, proposals, 0.0)
     looks.now = StorageGroup(0, 5, 1, 3, 3, 3, 60_000, space, holdings=Holdings(state_bytes=held))
-    compaction.tick(cast(Hints, looks), ME, proposals, RATE_SECONDS)
+    compaction.tick(cast(Hints, looks), ME, proposals, SPAN_SECONDS)
     assert proposals.waiting == proposed

@@ -6,12 +6,12 @@ from hypothesis import given, strategies as st
 from zraft.core.log_keeping import (
     BUSY_BYTES,
     HOLD_LIMITS_MAX,
-    RATE_SECONDS,
     RETRY_SECONDS_MAX,
     SLICE_ENTRIES_MAX,
     LogKeeping,
     Sizes,
 )
+from zraft.core.pace import SPAN_SECONDS
 
 LIMIT = 1 << 20
 ENTRY = 1 << 8
@@ -52,7 +52,7 @@ def test_or_half_the_state_where_that_is_more(keeping: LogKeeping, last: int, du
     assert keeping.due(sizes(last, state_bytes=4 * LIMIT), 0.0) is due
 
 
-BUSY = int(BUSY_BYTES * RATE_SECONDS) // ENTRY
+BUSY = int(BUSY_BYTES * SPAN_SECONDS) // ENTRY
 """As many entries between two looks as are not yet fast."""
 LONGEST = FULL + BURST
 
@@ -61,15 +61,15 @@ LONGEST = FULL + BURST
 def test_while_entries_come_fast_it_is_put_off(keeping: LogKeeping, came: int, due: bool) -> None:
     last = FULL + BURST
     assert keeping.due(sizes(last - came), 0.0, roomy=True)  # nothing is known of how fast they come
-    assert keeping.due(sizes(last), RATE_SECONDS, roomy=True) is due
-    assert keeping.due(sizes(last), 2 * RATE_SECONDS, roomy=True)  # none has come since
+    assert keeping.due(sizes(last), SPAN_SECONDS, roomy=True) is due
+    assert keeping.due(sizes(last), 2 * SPAN_SECONDS, roomy=True)  # none has come since
 
 
 @pytest.mark.parametrize(("last", "due"), [(LONGEST, False), (LONGEST + 1, True)])
 def test_but_not_for_ever(keeping: LogKeeping, last: int, due: bool) -> None:
     keeping.due(sizes(0), 0.0, roomy=True)
     assert keeping.longest(sizes(last)) == LONGEST * ENTRY
-    assert keeping.due(sizes(last), RATE_SECONDS, roomy=True) is due
+    assert keeping.due(sizes(last), SPAN_SECONDS, roomy=True) is due
 
 
 def test_nor_by_more_than_the_threshold() -> None:
@@ -79,13 +79,13 @@ def test_nor_by_more_than_the_threshold() -> None:
 
 def test_nor_where_the_disk_has_no_room_for_a_longer_log(keeping: LogKeeping) -> None:
     keeping.due(sizes(0), 0.0)
-    assert keeping.due(sizes(2 * FULL), RATE_SECONDS)
+    assert keeping.due(sizes(2 * FULL), SPAN_SECONDS)
 
 
 def test_nor_if_somebody_needs_it(keeping: LogKeeping) -> None:
     keeping.due(sizes(0), 0.0, roomy=True)
     keeping.ask()
-    assert keeping.due(sizes(FULL), RATE_SECONDS, roomy=True)
+    assert keeping.due(sizes(FULL), SPAN_SECONDS, roomy=True)
 
 
 def test_only_one_is_made_at_a_time(keeping: LogKeeping) -> None:  # trap 25

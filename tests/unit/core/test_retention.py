@@ -2,13 +2,13 @@
 
 import pytest
 
+from zraft.core.pace import SPAN_SECONDS
 from zraft.core.retention import (
     BATCH_REVISIONS,
     BUSY_REVISIONS,
     LOST_SECONDS,
     NOTES_MAX,
     PAUSE_SECONDS,
-    RATE_SECONDS,
     Retention,
 )
 from zraft.protocol.client import Compact, CompactResult
@@ -118,7 +118,7 @@ def test_a_refused_command_is_repeated_after_a_pause() -> None:
     assert retention.propose(1.5 + PAUSE_SECONDS) == Compact(90, resume=True)
 
 
-BUSY = int(BUSY_REVISIONS * RATE_SECONDS)
+BUSY = int(BUSY_REVISIONS * SPAN_SECONDS)
 """As many revisions between two looks as are not yet fast."""
 BURST = 1 << 20
 
@@ -127,11 +127,11 @@ BURST = 1 << 20
 def test_while_writes_come_fast_to_sweep_is_put_off(came: int, swept: bool) -> None:
     retention = Retention(10, 0, BURST)
     retention.note(5_000, 4_990, 4_990, 0.0)
-    retention.note(5_000 + came, 4_990, 4_990, RATE_SECONDS)
-    assert (retention.propose(RATE_SECONDS) is not None) is swept
-    retention.note(5_000 + came, 4_990, 4_990, 2 * RATE_SECONDS)
+    retention.note(5_000 + came, 4_990, 4_990, SPAN_SECONDS)
+    assert (retention.propose(SPAN_SECONDS) is not None) is swept
+    retention.note(5_000 + came, 4_990, 4_990, 2 * SPAN_SECONDS)
     calm = Compact(4_990 + came, resume=True)
-    assert swept or retention.propose(2 * RATE_SECONDS) == calm  # none has come since
+    assert swept or retention.propose(2 * SPAN_SECONDS) == calm  # none has come since
 
 
 def test_nothing_is_put_off_when_space_is_short() -> None:
