@@ -79,7 +79,7 @@ def test_nor_by_more_than_the_threshold() -> None:
 
 def test_nor_where_the_disk_has_no_room_for_a_longer_log(keeping: LogKeeping) -> None:
     keeping.due(sizes(0), 0.0)
-    assert keeping.due(sizes(2 * FULL), SPAN_SECONDS)
+    assert keeping.due(sizes(LONGEST), SPAN_SECONDS)
 
 
 def test_nor_if_somebody_needs_it(keeping: LogKeeping) -> None:
