@@ -145,14 +145,14 @@ def _run(world: World) -> Report:
 
 
 def _calm_down(cluster: Cluster, seconds: float) -> None:
-    """Leave all nodes alone for so long, and those that are behind for longer, as long as they come on."""
+    """Leave all nodes alone for so long, and those that are behind for longer, as long as each of them comes on."""
     world = cluster.world
     end = world.now + ALIKE_SECONDS
     world.run_until(world.now + seconds)
     while world.now < end and (before := cluster.way_behind()):
         world.run_until(world.now + STEP_SECONDS)
-        if cluster.way_behind() == before:
-            break
+        if not set(before).isdisjoint(cluster.way_behind()):
+            break  # somebody has not moved
 
 
 def _majority_without_one(cluster: Cluster) -> bool:

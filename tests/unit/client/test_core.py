@@ -251,6 +251,12 @@ def test_a_node_that_lags_does_not_take_the_leader_back(core: Core) -> None:
     assert where(put(core).step(Go(), 0.7)) == A
 
 
+def test_the_newest_header_counts_also_if_it_was_heard_before(core: Core) -> None:
+    for number, leader in enumerate((C, "", C), 1):
+        play(put(core), (Go(), 0.0), (answer(DONE, number=number, leader=leader, term=5), 0.1))
+    assert where(put(core).step(Go(), 0.2)) == C
+
+
 def test_an_unreachable_leader_falls_back_to_the_given_endpoints(core: Core) -> None:
     play(put(core), (Go(), 0.0), (answer(DONE, leader=D), 0.1))
     hint = answer(UNAVAILABLE, number=2, leader=D)
