@@ -47,7 +47,8 @@ class Cluster:
 
     def serving(self) -> list[Node]:
         """Those that are members now: whoever is not refuses all requests at once."""
-        return [node for node in self.members() if self.invariants.configuration.member(node.id)]
+        members = {member.id for member in self.invariants.configuration.members}
+        return [node for node in self.members() if node.id in members]
 
     def leader(self) -> Node | None:
         """The node that leads the newest term, if it lives and knows it."""

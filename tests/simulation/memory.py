@@ -153,10 +153,11 @@ class MemoryLog:
         at = index - self._durable.base.index - 1
         if at == -1:
             return self._durable.base.term
-        for part in (self._cut, self._entries[: self._kept], self._removed):
-            if 0 <= at < len(part):
+        sizes = len(self._cut), self._kept, len(self._removed)
+        for part, size in zip((self._cut, self._entries, self._removed), sizes, strict=True):
+            if 0 <= at < size:
                 return entry_term(part[at])
-            at -= len(part)
+            at -= size
         return None
 
     def commit(self) -> None:

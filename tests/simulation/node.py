@@ -74,6 +74,8 @@ class Node:
         self.log.set_record(cluster.record, formed=True)
         self.log.commit()
         self.state = WatchedState(member, cluster.invariants)
+        self._read = b"", read_applied(None)  # what was read of the state last, and what it said
+        self._headers: dict[tuple[int, int], PeerHeader] = {}
         self.generation = 0
         self.next_state: WatchedState | None = None
         """Made from a snapshot, and not in use before the log names the next generation."""
@@ -194,7 +196,10 @@ class Node:
         return self.applied_state().applied
 
     def applied_state(self) -> AppliedState:
-        return read_applied(self.state.meta(APPLIED))
+        data = self.state.meta(APPLIED) or b""
+        if data is not self._read[0]:  # we are asked after every step, and mostly it is what it was
+            self._read = data, read_applied(data or None)
+        return self._read[1]
 
     # --- the network
 
@@ -237,7 +242,10 @@ class Node:
                 self.send(Plane.CONTROL, header.sender, answer)
 
     def _send(self, plane: Plane, to: int, message: object, incarnation: int) -> None:
-        header = PeerHeader(PEER_VERSION, self.cluster.id, self.id, to, incarnation)
+        header = self._headers.get((to, incarnation))
+        if header is None:
+            header = PeerHeader(PEER_VERSION, self.cluster.id, self.id, to, incarnation)
+            self._headers[to, incarnation] = header
         kind = KINDS.get(type(message), Kind.USUAL)
         if self.world.encoded:
             header = codec.peer_header.decode(codec.encode(header))
