@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from zraft.errors import StorageFault
 from zraft.store.environment import map_used_bytes, open_environment
 from zraft.store.space import RESERVE, disk, has_room
 
@@ -47,7 +48,10 @@ class GrowingMap:
         self._size = 0
         self._lacked = False
         self._file = -1
-        self.in_place = writes_in_place(path) and self._open_in_place()
+        try:
+            self.in_place = writes_in_place(path) and self._open_in_place()
+        except OSError as error:
+            raise StorageFault(f"the state in {path} can't be opened: {error}") from error
         if not self.in_place:
             self.env = open_environment(path, map_size, sync=False)
 

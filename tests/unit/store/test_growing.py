@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.store.viewing import Viewer
 from zraft.core.records import record_key
-from zraft.errors import OutOfSpace
+from zraft.errors import OutOfSpace, StorageFault
 from zraft.store import growing
 from zraft.store.growing import GrowingMap, writes_in_place
 from zraft.store.space import ENOUGH, EXHAUSTED, RESERVE
@@ -100,6 +100,15 @@ def test_a_reader_sees_what_was_written_behind_the_end_that_it_knew(path: Path) 
             assert viewer.key(b"a") == b"%d" % number
         assert size_bytes(path) > before + 2 * MIB
     state.close()
+
+
+def test_a_disk_that_can_not_be_asked_is_a_storage_fault(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(path: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(growing, "disk", fails)
+    with pytest.raises(StorageFault, match="Input/output error"):
+        LmdbState(path, MAP_SIZE)
 
 
 def test_a_transaction_that_finds_no_room_makes_some_for_the_next(path: Path) -> None:
