@@ -16,6 +16,8 @@ pytestmark = pytest.mark.cluster
 REQUESTS_MAX = 200
 BYTES_MAX = 4 << 20
 MIB = 1 << 20
+PATIENCE_MS = 2_000
+"""Of requests that are to be in flight together: long enough for the last to arrive before the first gives up."""
 
 
 @pytest.fixture(scope="module")
@@ -80,15 +82,15 @@ def test_what_never_left_the_gateway_was_certainly_not_executed(served: Served, 
 
 def test_in_flight_are_so_many_and_no_more(served: Served, stranger: Stranger) -> None:
     with served.paused_trio():
-        stranger.send(*([PUT, b"k", b"v"] for _ in range(REQUESTS_MAX + 50)), header=header(300))
+        stranger.send(*([PUT, b"k", b"v"] for _ in range(REQUESTS_MAX + 50)), header=header(PATIENCE_MS))
         answers = stranger.receive_all(REQUESTS_MAX + 50)
         refused = [name for name, answer in answers if error_code(answer) == "ResourceExhausted"]
         assert refused == [b"%d" % number for number in range(REQUESTS_MAX + 1, REQUESTS_MAX + 51)]
         assert kinds(answers) == {"Unknown": REQUESTS_MAX, "ResourceExhausted": 50}
-        stranger.send(*([PUT, b"k", bytes(MIB)] for _ in range(5)), header=header(300))
+        stranger.send(*([PUT, b"k", bytes(MIB)] for _ in range(5)), header=header(PATIENCE_MS))
         assert kinds(stranger.receive_all(5))["ResourceExhausted"] == 2
         with Stranger(served) as other:
-            other.send([PUT, b"k", b"v"], header=header(300))
+            other.send([PUT, b"k", b"v"], header=header(PATIENCE_MS))
             assert kinds(other.receive_all(1)) == {"Unknown": 1}, "it has bounds of its own"
     served.wait_until_ready()
     assert stranger.ask([PUT, b"k", b"v"])[1] is True
