@@ -22,7 +22,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import zmq
 
@@ -40,6 +40,7 @@ _NEVER_MS = 86_400_000
 
 _LAST, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
 _send = zmq.backend.Socket.send
+_ASKED_TIMES = 3
 _numbers = itertools.count()
 
 
@@ -134,3 +135,16 @@ def receive_frames(socket: zmq.Socket[bytes]) -> list[bytes]:
         frame = socket.recv(_LAST, copy=False)
         frames.append(frame.bytes)
     return frames
+
+
+def received(socket: zmq.Socket[bytes], most: int) -> Iterator[list[bytes]]:
+    """The messages that have come to a socket that is ready, up to ``most``, without blocking."""
+    for count in range(most):
+        # Mostly there is one. To hear of the end by an exception costs 7 us, to ask 2; where many wait we don't ask.
+        if 0 < count <= _ASKED_TIMES and not zmq.zmq_poll([(socket, _IN)], 0):
+            return
+        try:
+            frames = receive_frames(socket)
+        except zmq.Again:
+            return
+        yield frames

@@ -103,6 +103,14 @@ MUTANTS = (
         test=HINTS_LOOKS,
     ),
     Mutant(
+        "a page that counts as read before it is",
+        "S10, S12: what is published while the page is loaded is found by the next load",
+        HINTS,
+        "            cached.sequence = sequence\n            data = self._page.load(group)\n",
+        "            data = self._page.load(group)\n            cached.sequence = self._page.sequence(group)\n",
+        test=HINTS_LOOKS,
+    ),
+    Mutant(
         "leases although reads go by quorum",
         "S12: with --read-mode quorum there are none",
         "actors/election.py",

@@ -133,10 +133,13 @@ class Clients:
         unsent = self._outbox.get(route)
         return unsent is not None and unsent.size > self._unread_max
 
-    def flush(self, header: bytes, now: float) -> bool:
+    def flush(self, header: Callable[[], bytes], now: float) -> bool:
         """Send what is ready, each client's answers together; whether something had to be kept."""
+        if not self._outbox:
+            return False
+        head = header()
         for route, unsent in list(self._outbox.items()):
-            if self._send(route, unsent, header, now):
+            if self._send(route, unsent, head, now):
                 del self._outbox[route]
             elif now - unsent.since > UNREAD_SECONDS:
                 self._log.every(10, "answers dropped", reason="a client reads none of its answers")

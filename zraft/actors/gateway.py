@@ -134,7 +134,7 @@ class GatewayActor:
             for sender, peer_message in self._peers.arrived(events, now):
                 self._on_peer(sender, peer_message, now)
             self._work(now)
-            kept = self._clients.flush(self._header(), now)
+            kept = self._clients.flush(self._header, now)
 
     def close(self) -> None:
         """Close all sockets, and the state."""
@@ -365,7 +365,7 @@ class GatewayActor:
             # Whoever asked is told; then this process ends with the error, and the supervisor stops the node.
             for read in serve.reads:
                 self._clients.fail(read.client, Unavailable(f"{self._settings.id}: {error}"), now)
-            self._clients.flush(self._header(), now)
+            self._clients.flush(self._header, now)
             raise
         else:
             left = unanswered + left

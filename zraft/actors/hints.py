@@ -13,11 +13,12 @@ T = TypeVar("T")
 
 
 class _Cached:
-    """One group: its bytes, and what they meant."""
+    """One group: how often it had been published, its bytes, and what they meant."""
 
-    __slots__ = ("bytes", "value")
+    __slots__ = ("bytes", "sequence", "value")
 
     def __init__(self) -> None:
+        self.sequence = -1
         self.bytes: bytes | None = None
         self.value: object = None
 
@@ -83,9 +84,13 @@ class Hints:
         return (self._page.load(Group.NOTICE) or b"").decode(errors="replace")
 
     def _load(self, group: Group, channel: codec.Channel[T]) -> T | None:
-        data = self._page.load(group)
         cached = self._cached[group]
-        if data != cached.bytes:
-            cached.bytes = data
-            cached.value = None if data is None else channel.decode(data)
+        sequence = self._page.sequence(group)
+        if sequence != cached.sequence:
+            # Asked for first: what is loaded is of that publication, or of a newer one, which then is loaded again.
+            cached.sequence = sequence
+            data = self._page.load(group)
+            if data != cached.bytes:
+                cached.bytes = data
+                cached.value = None if data is None else channel.decode(data)
         return cached.value  # type: ignore[return-value]  # of this group's channel

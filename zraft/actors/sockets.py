@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import zmq
 
-from zraft.connection import Connection, receive_frames, send_frames
+from zraft.connection import Connection, received, send_frames
 from zraft.errors import ConfigurationError
 from zraft.protocol.peer import MESSAGE_BYTES_MAX
 
@@ -127,11 +127,7 @@ def send(socket: zmq.Socket[bytes], frames: Frames) -> bool:
 def drain(socket: zmq.Socket[bytes], most: int) -> Iterator[Frames]:
     """What has arrived, up to ``most`` messages, without blocking."""
     global _taken
-    for _ in range(most):
-        try:
-            frames = receive_frames(socket)
-        except zmq.Again:
-            return
+    for frames in received(socket, most):
         _taken += 1
         yield frames
 

@@ -21,11 +21,12 @@ import zmq
 from zraft.client.connections import NodeConnection
 from zraft.client.core import Answered, Call, Event, Fail, Go, NotAnswered, NotSent, Pause, Return, Send
 from zraft.client.names import Names
-from zraft.connection import Connection, receive_frames, send_frames
+from zraft.connection import Connection, received, send_frames
 from zraft.protocol.client import Response
 
 MESSAGE_BYTES_MAX = 1 << 20
 """Requests are put into one message up to here, or one that is larger."""
+MESSAGES_PER_TURN = 1024
 LANES_MAX = 16
 """How many endpoints keep a connection that nobody uses."""
 RESOLVE_S = 0.01
@@ -216,15 +217,15 @@ class _Lane(Generic[T]):
 
     def receive(self) -> Iterator[tuple[_Flight[T], Answered]]:
         """The answers that have come. What answers nobody, or one who waits no more, is ignored."""
-        while self.connection is not None and self.flying:
-            try:
-                frames = receive_frames(self.connection.socket)
-            except zmq.ZMQError:
-                return
+        if self.connection is None:
+            return
+        for frames in received(self.connection.socket, MESSAGES_PER_TURN):
             for number, body in zip(frames[2::2], frames[3::2], strict=False):
                 flight = self.flying.pop(number, None)
                 if flight is not None:
                     yield flight, Answered((frames[1], number, body))
+            if not self.flying:
+                return
 
     def give_up(self, flight: _Flight[T]) -> Event:
         """Takes out a flight whose time here is up."""

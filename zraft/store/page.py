@@ -162,7 +162,9 @@ class Page:
         length = len(payload)
         if length > PAYLOAD_BYTES_MAX[group]:
             raise InvariantViolated("page-payload-fits", group=group.name, bytes=length, max=PAYLOAD_BYTES_MAX[group])
-        older, newer = sorted(_SLOTS[group], key=lambda slot: self._words64[slot.sequence])
+        older, newer = _SLOTS[group]
+        if self._words64[older.sequence] > self._words64[newer.sequence]:
+            older, newer = newer, older
         sequence = self._words64[newer.sequence] + 1
         self._bytes[older.payload : older.payload + length] = payload
         self._words32[older.length] = length
@@ -176,6 +178,11 @@ class Page:
         before, whole and valid, to be the newest.
         """
         self.publish(group, b"")
+
+    def sequence(self, group: Group) -> int:
+        """How often the group was published: as long as that is the same, so is what ``load`` returns."""
+        first, second = _SLOTS[group]
+        return max(self._words64[first.sequence], self._words64[second.sequence])
 
     def load(self, group: Group) -> bytes | None:
         """The newest value of the group.

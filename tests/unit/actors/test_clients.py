@@ -72,7 +72,7 @@ class Gateway:
             for ask in self.asked:
                 self.clients.tell(ask.caller, answer, now)
             self.asked.clear()
-        return self.clients.flush(b"header", now)
+        return self.clients.flush(lambda: b"header", now)
 
     def turns_until(self, condition: Callable[[], object], what: str) -> None:
         def try_again() -> object:

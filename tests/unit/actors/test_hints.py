@@ -85,6 +85,23 @@ def test_what_has_not_changed_is_not_decoded_again(page: Page, hints: Hints) -> 
     assert hints.identity() is first
 
 
+def test_what_is_published_while_it_is_loaded_is_found_the_next_time(  # S10, S12
+    page: Page, hints: Hints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load, old, new = page.load, CommitGroup(3, 7), CommitGroup(3, 8)
+    page.publish(Group.COMMIT, encode(old))
+
+    def load_while_the_writer_goes_on(group: Group) -> bytes | None:
+        found = load(group)
+        page.publish(Group.COMMIT, encode(new))
+        return found
+
+    with monkeypatch.context() as during:
+        during.setattr(page, "load", load_while_the_writer_goes_on)
+        assert hints.commit() == old
+    assert hints.commit() == new
+
+
 def test_a_notice_is_words_whatever_its_bytes(page: Page, hints: Hints) -> None:
     page.publish(Group.NOTICE, b"no quorum \xff")
     assert hints.notice() == "no quorum \ufffd"
