@@ -22,11 +22,11 @@ IMAGE_PLATFORMS = $(foreach tag,_2_34 _2_31 _2_28 _2_27 _2_26 _2_24 _2_17 2014,-
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help build docker-build run run-cluster stop-cluster test test-fast test-steps simulate mutants chaos bench endurance catch-up large-state image-check dashboard-check deploy status logs clean-k8s lint schemas docs clean
+.PHONY: help build docker-build run run-cluster stop-cluster test test-fast test-steps simulate mutants chaos bench compare endurance catch-up large-state image-check dashboard-check deploy status logs clean-k8s lint schemas docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@echo "Variables: PYTHON=$(PYTHON) (a Python >= 3.11), NODES=$(NODES) (run-cluster), MINUTES=$(MINUTES) (simulate, chaos, endurance), SEED (simulate), TEST_PROCESSES=$(TEST_PROCESSES) (test, test-fast), OVERLAY=$(OVERLAY) (deploy, clean-k8s: try or production), ARGS (all that run something)"
+	@echo "Variables: PYTHON=$(PYTHON) (a Python >= 3.11), NODES=$(NODES) (run-cluster), MINUTES=$(MINUTES) (simulate, chaos, endurance), SEED (simulate), WITH (compare), TEST_PROCESSES=$(TEST_PROCESSES) (test, test-fast), OVERLAY=$(OVERLAY) (deploy, clean-k8s: try or production), ARGS (all that run something)"
 
 build: $(VENV)/.test ## sdist and wheel, in dist/
 	rm -rf build dist
@@ -69,6 +69,9 @@ chaos: $(VENV)/.test ## MINUTES of faults on real nodes: kills, partitions, powe
 
 bench: $(VENV)/.runtime ## a standard set of loads on a cluster of three nodes that is started for it: a table
 	$(BIN)/python -m tools.bench $(ARGS)
+
+compare: $(VENV)/.runtime ## this version beside another one, a checkout at WITH: the standard loads in turn, and the ratios
+	$(BIN)/python -m tools.compare $(WITH) $(ARGS)
 
 endurance: $(VENV)/.runtime ## MINUTES of overwrites at full load: what becomes of disk, memory and latency
 	$(BIN)/python -m tools.endurance --minutes $(MINUTES) $(ARGS)
