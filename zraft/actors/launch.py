@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import os
 import signal
@@ -108,6 +109,7 @@ def child_main(actor: str, module: str, launch: Launch) -> None:
     stop, log = begin(launch, actor)
     try:
         body: Body = importlib.import_module(module).run
+        gc.freeze()  # code never becomes garbage, and to look through it for some took up to 27 ms now and then
         body(launch, stop, log)
     except FatalError as error:
         log.error("fatal", error=type(error).__name__, message=str(error), exit_code=error.exit_code)
