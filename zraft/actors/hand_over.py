@@ -92,4 +92,5 @@ class HandOver:
             self._refusing_since = now
         if now >= self._refusing_since + STOP_SECONDS:
             return True
-        return self._clients.is_calm(max(self._refusing_since, now - CALM_SECONDS))
+        # Also of those who asked before: one that has just been answered may be about to ask again.
+        return self._clients.is_calm(now - CALM_SECONDS)

@@ -4,6 +4,7 @@ import pytest
 
 from tests.unit.actors.gateway_stage import ME, Node, Trio
 from zraft.actors.gateway_peers import GatewayPeers
+from zraft.actors.hand_over import CALM_SECONDS
 from zraft.errors import InvalidArgument, Unavailable, Unknown
 from zraft.protocol.client import ClusterStatus, ErrorResult, TransferLeadership, TransferResult
 from zraft.protocol.codec import encode
@@ -84,6 +85,18 @@ def test_requests_are_refused_while_the_last_answers_leave(node: Node) -> None:
     assert hand_over.refuses()
     node.ask(TransferLeadership())
     assert node.error() == Unavailable.code
+
+
+def test_a_stop_waits_for_the_next_request_of_who_has_just_been_answered(node: Node) -> None:
+    node.start_trio()
+    node.ask(ClusterStatus())
+    node.answer()
+    asked_at = node.actor._clients._asked
+    hand_over = node.actor._hand_over
+    hand_over.begin_stop(ME, RoleGroup(5, "follower", OTHER), asked_at + 0.001)
+    assert not hand_over.is_stopped(asked_at + 0.001)
+    assert not hand_over.is_stopped(asked_at + CALM_SECONDS)
+    assert hand_over.is_stopped(asked_at + CALM_SECONDS + 0.001)
 
 
 def test_a_hand_over_that_takes_too_long_does_not_hold_up_the_stop(node: Node) -> None:
