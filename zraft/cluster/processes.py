@@ -87,8 +87,12 @@ class NodeProcesses(msgspec.Struct, frozen=True):
 
     def pause(self) -> None:
         """SIGSTOP to all of them; returns when all stand still."""
-        self.signal(signal.SIGSTOP)
-        wait_for(lambda: set(self.states().values()) == {"T"}, SIGNAL_S_MAX, f"session {self.pid} to stand still")
+
+        def stand_still() -> bool:
+            self.signal(signal.SIGSTOP)  # again, to those who were started meanwhile
+            return set(self.states().values()) == {"T"}
+
+        wait_for(stand_still, SIGNAL_S_MAX, f"session {self.pid} to stand still")
 
     def kill(self) -> None:
         """SIGKILL to all of them; returns when they are gone."""
