@@ -30,7 +30,7 @@ from zraft.core.acceptor import Acceptor
 from zraft.core.effects import Answer, Ignored
 from zraft.core.installation import Discard, Effect, Install, Installation, Stage, Verify, WriteChunk
 from zraft.core.records import APPLIED, CONFIGURATION, read_applied, read_configuration
-from zraft.errors import CorruptSnapshot, CorruptState, FatalError, InvariantViolated, StorageFault
+from zraft.errors import CorruptSnapshot, CorruptState, InvariantViolated, StorageFault
 from zraft.protocol.entries import ClusterRecord, EntryId
 from zraft.protocol.peer import InstallAnswer, InstallSnapshot, SnapshotId
 from zraft.store.check import MAP_BYTES
@@ -209,7 +209,7 @@ class Installing:
             make_directory(state)
             shutil.copyfile(self._path, state / DATA_FILE)
             _check_state(state)
-        except (OSError, FatalError) as error:
+        except Exception as error:  # of any kind: only what was checked to the end is sound
             self._fault = error
             shutil.rmtree(state, ignore_errors=True)  # a part of it must never pass for the next generation
         finally:

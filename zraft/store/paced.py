@@ -29,7 +29,7 @@ def copy_paced(env: lmdb.Environment, descriptor: int) -> None:
     def feed() -> None:
         try:
             env.copyfd(sink, compact=True)
-        except (lmdb.Error, OSError) as error:
+        except Exception as error:  # of any kind: a copy that broke off must not pass for a whole one
             failures.append(error)
         finally:
             os.close(sink)

@@ -267,12 +267,15 @@ def test_nothing_is_received_into_the_reserve_of_the_disk(
     receiver.close()
 
 
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), ValueError("a bug"), MemoryError()])
 def test_a_state_that_could_not_be_made_leaves_nothing_behind(
-    machine: Machine, offered: SnapshotFile, monkeypatch: pytest.MonkeyPatch
+    machine: Machine, offered: SnapshotFile, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Whatever went wrong: what was not checked to its end is not installed."""
+
     def fail(_: Path, to: Path) -> None:
         to.write_bytes(b"a part of it")
-        raise OSError(errno.ENOSPC, "full")
+        raise error
 
     monkeypatch.setattr(shutil, "copyfile", fail)
     receiver = Installing(machine.directory, Log("node", "storage"))
