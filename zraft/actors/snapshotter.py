@@ -55,9 +55,11 @@ def main(job: Job) -> int:
         elif not (job.check and _is_sound(job, log)):
             path, _ = make_snapshot(Path(job.state), Path(job.directory), job.map_size, job.record, time.time())
             _read_back(path)
-    except FatalError as error:
+    except (FatalError, OSError) as error:
         log.error("no snapshot was made", error=type(error).__name__, message=str(error))
-        return STATE_DAMAGED if isinstance(error, CorruptState) else error.exit_code
+        if isinstance(error, CorruptState):
+            return STATE_DAMAGED
+        return error.exit_code if isinstance(error, FatalError) else 1
     return 0
 
 
@@ -73,13 +75,13 @@ def _is_sound(job: Job, log: Log) -> bool:
 
 
 def _read_back(path: Path) -> None:
-    """Verify what the disk holds, not what the page cache does. A damaged file is not left under its name."""
+    """Verify what the disk holds, not what the page cache does. What is not sound is not left under its name."""
     descriptor = os.open(path, os.O_RDONLY)
     os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     os.close(descriptor)
     try:
         verify_snapshot(path)
-    except CorruptSnapshot:
+    except (CorruptSnapshot, OSError):  # the disk may find out only now that it can't read what it took
         path.unlink()
         raise
 
