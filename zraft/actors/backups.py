@@ -79,7 +79,11 @@ class Backups:
             self._open_if_made()
         if self._file is None:
             return BackupChunk(request.offset, 0, b"")
-        data = os.pread(self._file, BACKUP_CHUNK_BYTES, request.offset)
+        try:
+            data = os.pread(self._file, BACKUP_CHUNK_BYTES, request.offset)
+        except OSError as error:
+            self.close()
+            raise Unavailable(f"the backup can't be read from this node's disk: {error}") from error
         self._is_read |= request.offset + len(data) >= self._size
         return BackupChunk(request.offset, self._size, data)
 
@@ -98,7 +102,8 @@ class Backups:
             os.close(self._file)
             self._file = None
         if self._name:
-            self._path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a start of the gateway tries again
+                self._path.unlink(missing_ok=True)
         self._name, self._size, self._is_read = b"", 0, False
 
     def _begin(self, name: bytes, generation: int, record: ClusterRecord | None) -> None:

@@ -1,5 +1,7 @@
 """Backups as a gateway gives them: one at a time, nameless on the disk, gone when nobody asks."""
 
+import errno
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,6 +100,18 @@ def test_a_failed_copy_is_told_and_another_may_begin(given: Backups, directory: 
         made(given, ONE)
     shutil.rmtree(directory.state_path(0))
     away.rename(directory.state_path(0))
+    assert made(given, TWO).size
+
+
+def test_a_disk_that_can_not_read_it_ends_the_backup_alone(given: Backups, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(descriptor: int, length: int, offset: int) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    made(given, ONE)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pread", fails)
+        with pytest.raises(Unavailable, match="Input/output error"):
+            read(given, ONE)
     assert made(given, TWO).size
 
 
