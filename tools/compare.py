@@ -12,6 +12,7 @@ The other version is a checkout. Nodes and clients of both run on this Python, w
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -111,24 +112,24 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--load", action="append", choices=list(loads([], 0)), help="one of the loads; default: all")
     options = parser.parse_args(arguments)
     rows: list[tuple[object, ...]] = [HEAD]
-    with tempfile.TemporaryDirectory(prefix="zraft-compare-", dir=DIRECTORY) as directory:
+    with (
+        tempfile.TemporaryDirectory(prefix="zraft-compare-", dir=DIRECTORY) as directory,
+        contextlib.ExitStack() as clusters,
+    ):
         trees = {"before": options.before.resolve(), "now": HERE}
         versions = {name: Version(tree, Path(directory) / name, PORTS[name]) for name, tree in trees.items()}
-        try:
-            for version in versions.values():
-                version.up()
-            for name, load in loads([], 0).items():
-                if options.load and name not in options.load:
-                    continue
-                found: dict[str, list[Figures]] = {"before": [], "now": []}
-                for number in range(options.rounds):
-                    print(f"{name}, round {number + 1} ...", file=sys.stderr, flush=True)
-                    for one in ("before", "now") if number % 2 else ("now", "before"):
-                        found[one].append(versions[one].run(load, options.seconds))
-                rows.append(row(name, found["before"], found["now"]))
-        finally:
-            for version in versions.values():
-                version.down()
+        for version in versions.values():
+            clusters.callback(version.down)
+            version.up()
+        for name, load in loads([], 0).items():
+            if options.load and name not in options.load:
+                continue
+            found: dict[str, list[Figures]] = {"before": [], "now": []}
+            for number in range(options.rounds):
+                print(f"{name}, round {number + 1} ...", file=sys.stderr, flush=True)
+                for one in ("before", "now") if number % 2 else ("now", "before"):
+                    found[one].append(versions[one].run(load, options.seconds))
+            rows.append(row(name, found["before"], found["now"]))
     print(table(rows))
 
 

@@ -134,7 +134,10 @@ class Clients:
         return unsent is not None and unsent.size > self._unread_max
 
     def flush(self, header: Callable[[], bytes], now: float) -> bool:
-        """Send what is ready, each client's answers together; whether something had to be kept."""
+        """Send what is ready, each client's answers together; whether something had to be kept.
+
+        ``header`` makes that of the answers; it is not asked when there are none.
+        """
         if not self._outbox:
             return False
         head = header()

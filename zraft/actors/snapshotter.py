@@ -76,10 +76,10 @@ def _is_sound(job: Job, log: Log) -> bool:
 
 def _read_back(path: Path) -> None:
     """Verify what the disk holds, not what the page cache does. What is not sound is not left under its name."""
-    descriptor = os.open(path, os.O_RDONLY)
-    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-    os.close(descriptor)
     try:
+        descriptor = os.open(path, os.O_RDONLY)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(descriptor)
         verify_snapshot(path)
     except (CorruptSnapshot, OSError):  # the disk may find out only now that it can't read what it took
         path.unlink()

@@ -27,6 +27,7 @@ from zraft.protocol.client import Response
 MESSAGE_BYTES_MAX = 1 << 20
 """Requests are put into one message up to here, or one that is larger."""
 MESSAGES_PER_TURN = 1024
+"""So many answers are taken from one endpoint before the others, and the timers, have their turn."""
 LANES_MAX = 16
 """How many endpoints keep a connection that nobody uses."""
 RESOLVE_S = 0.01
