@@ -27,6 +27,7 @@ from zraft.client.endpoints import Endpoints
 from zraft.core.limits import is_write
 from zraft.errors import (
     NotExecuted,
+    NotLeader,
     ProtocolError,
     ResourceExhausted,
     Unavailable,
@@ -337,7 +338,8 @@ class Call(Generic[R]):
         return self._core.hear(frames[0]), response
 
     def _repeat(self, kind: type[ZraftError], reason: str, now: float) -> Send | Pause | Fail:
-        self._failure = kind
+        if kind is not NotLeader or not self._reasons:  # who doesn't lead says least about what is wrong
+            self._failure = kind
         self._reasons[self._endpoint] = reason
         return self._next(now)
 

@@ -190,6 +190,16 @@ def test_a_call_ends_at_its_deadline_with_the_last_verdict_and_all_reasons(core:
     ]
 
 
+def test_what_the_leader_said_is_not_hidden_by_one_that_does_not_lead(core: Core) -> None:
+    no = answer(ErrorResult("NotLeader", "this node does not lead"))
+    assert play(put(core, timeout=1.0), (Go(), 0.0), (no, 0.1), (answer(UNAVAILABLE), 0.2), (no, 0.6)) == [
+        A,
+        B,
+        C,
+        Fail(Unavailable, "a:1: this node does not lead; b:1: there is no leader; c:1: this node does not lead"),
+    ]
+
+
 def test_no_pause_reaches_beyond_the_deadline(core: Core) -> None:
     lost = NotSent("no connection")
     assert play(put(core, timeout=1.0), (Go(), 0.98), (lost, 0.98), (lost, 0.98), (lost, 0.99)) == [
