@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from pathlib import Path
 
@@ -14,6 +15,12 @@ LEASE = "lease"
 QUORUM = "quorum"
 READ_MODES = (LEASE, QUORUM)
 WILDCARDS = ("0.0.0.0", "::", "*")
+ADDRESS_SHOWN = 80
+"""So many characters of an address that is refused are shown."""
+_NAME_OR_IPV4 = re.compile(r"[A-Za-z0-9._-]{1,253}|\*")
+"""A DNS name has up to 253 characters."""
+_ZONE = re.compile(r"[A-Za-z0-9._-]{0,16}")
+_PORT = re.compile(r"[0-9]{1,5}")
 _BOUNDS: dict[str, tuple[int, int]] = {
     # setting: (least, most), both allowed
     "port": (1, 65535),
@@ -189,7 +196,24 @@ def split_address(address: str, what: str = "the address") -> tuple[str, int]:
     Raises:
         ConfigurationError: it is not of that form.
     """
-    host, colon, port = address.rpartition(":")
-    if not colon or not host or not port.isdigit() or not 1 <= int(port) <= 65533:
-        raise ConfigurationError(f"{what} is {address!r}, but must be host:port with a port within 1..65533")
-    return host.strip("[]"), int(port)
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    if not _is_host(host) or not _PORT.fullmatch(port) or not 1 <= int(port) <= 65533:
+        shown = address if len(address) <= ADDRESS_SHOWN else address[:ADDRESS_SHOWN] + "..."
+        raise ConfigurationError(
+            f"{what} is {shown!r}, but must be host:port: a name of letters, digits, '.', '-' and '_', or an IP "
+            "address, and a port within 1..65533"
+        )
+    return host, int(port)
+
+
+def _is_host(host: str) -> bool:
+    """Whether libzmq and resolvers can take it: it may be stored, and each node would try it for ever."""
+    if ":" not in host:
+        return bool(_NAME_OR_IPV4.fullmatch(host))
+    address, _, zone = host.partition("%")
+    try:
+        ipaddress.IPv6Address(address)
+    except ValueError:
+        return False
+    return bool(_ZONE.fullmatch(zone))

@@ -270,6 +270,14 @@ MUTANTS = (
         test="tests/unit/core/test_proposals.py",
     ),
     Mutant(
+        "a lost proposal keeps others waiting",
+        "a proposal without an answer holds its place for a second, not as long as its clients wait",
+        PROPOSALS,
+        "            elif now - proposal.sent >= SLOT_SECONDS:\n                self._free(proposal)\n",
+        "",
+        test="tests/unit/core/test_proposals.py",
+    ),
+    Mutant(
         "told before it is on the page",
         "S10: the commit index is on the page before anybody is told",
         REPLICATION,

@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import zmq
 
 from tests.waiting import wait_until
 from tests.wire.scripted import CLUSTER, ScriptedNode
 from zraft import Client, ClientClosed, InvalidArgument, PreconditionFailed, ProtocolError, Unavailable, Unknown
 from zraft.client import Get, Put
+from zraft.client.connections import SOCKETS_MAX
 from zraft.client.links import IDLE_CONNECTIONS_MAX
 from zraft.protocol.client import (
     Batch,
@@ -266,6 +268,11 @@ def test_threads_share_a_client(node: ScriptedNode) -> None:
     with Client(node.endpoint) as client, ThreadPoolExecutor(24) as pool:
         assert list(pool.map(lambda _: client.put("k", "v"), range(500))) == [DONE] * 500
         assert len(client._link._process._idle) <= IDLE_CONNECTIONS_MAX
+
+
+def test_a_client_has_sockets_for_thousands_of_threads(node: ScriptedNode) -> None:
+    with Client(node.endpoint) as client:
+        assert client._link._process._context.get(zmq.MAX_SOCKETS) == SOCKETS_MAX
 
 
 def test_a_thread_does_not_wait_for_another_ones_silence(silent: ScriptedNode, node: ScriptedNode) -> None:

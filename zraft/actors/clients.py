@@ -35,6 +35,8 @@ from zraft.protocol.client import (
 )
 
 DRAIN_MESSAGES = 512
+DRAIN_BYTES = 8 << 20
+"""So much is taken in before others have their turn; the message that goes beyond it is the last one."""
 MONITOR_EVENTS_MAX = 4_096
 UNREAD_MESSAGES_MAX = 16
 UNREAD_PART_BYTES = 1 << 20
@@ -110,8 +112,12 @@ class Clients:
             self._watch_connections()
         if self.socket in events:
             self._asked = now
+            room = DRAIN_BYTES
             for message in drain(self.socket, DRAIN_MESSAGES):
                 self._on_message(message, now)
+                room -= sum(map(len, message))
+                if room < 0:
+                    break
 
     def tell(self, caller: Caller, body: bytes, now: float) -> None:
         """Have an encoded response sent with the next ``flush``."""
@@ -216,17 +222,17 @@ class Clients:
             raise ProtocolError(f"a request id has up to {REQUEST_ID_BYTES_MAX} bytes, this one has {len(request)}")
         if len(body) > REQUEST_BYTES_MAX:
             raise InvalidArgument(f"a request has up to {REQUEST_BYTES_MAX} bytes, this one has {len(body)}: split it")
-        decoded = codec.decode_request(body)
-        if tells_only and not isinstance(decoded, ClusterStatus):
-            raise Unavailable("this node does not know its cluster (yet): zraft status tells why")
-        fault = fault_of(decoded)
-        if fault:
-            raise InvalidArgument(fault)
         if self.is_full(route):
             raise ResourceExhausted(UNREAD)
+        # First of all: to take a large request apart only to refuse it would cost others as much as to serve it.
         excess = self._admission.admit(route, len(body))
         if excess:
             raise ResourceExhausted(excess)
+        try:
+            decoded = _understood(body, tells_only)
+        except ZraftError:
+            self._admission.release(route, len(body))
+            raise
         caller = Caller(route, request, len(body), _kind_of(decoded), now)
         self._handle(Ask(caller, decoded, body, deadline))
 
@@ -252,6 +258,16 @@ class Clients:
             self._log.every(10, "refusals dropped", reason="a client reads none of its answers")
             return
         self._put(route, request, codec.encode(ErrorResult(error.code, error.message)), now)
+
+
+def _understood(body: bytes, tells_only: bool) -> Request:
+    decoded = codec.decode_request(body)
+    if tells_only and not isinstance(decoded, ClusterStatus):
+        raise Unavailable("this node does not know its cluster (yet): zraft status tells why")
+    fault = fault_of(decoded)
+    if fault:
+        raise InvalidArgument(fault)
+    return decoded
 
 
 def _result_of(body: bytes) -> str:

@@ -37,6 +37,7 @@ from zraft.protocol.client import (
     PROTOCOL_VERSION,
     ChangeMember,
     Delete,
+    ListMembers,
     Put,
     ReadBackup,
     ResponseHeader,
@@ -154,8 +155,9 @@ class GatewayActor:
             self._clients.tell(ask.caller, codec.encode(known), now)
         elif self._hand_over.refuses():
             self._clients.fail(ask.caller, Unavailable(f"{self._settings.id}: the node is stopping"), now)
-        elif not (self._me and self._trio.incarnation):
+        elif not (self._me and self._trio.incarnation) or isinstance(request, ListMembers):
             # Nothing is served beside a trio that does not run: its storage may have been stopped for a reason (S13).
+            # Nor are members told before a trio that has just been started again has published them.
             notice = self._hints.notice() or "the node is starting"
             self._clients.fail(ask.caller, Unavailable(f"{self._settings.id}: {notice}"), now)
         elif not self._is_member:  # any more, or yet

@@ -6,6 +6,7 @@ are resolved in threads of their own, and sockets connect to numeric addresses o
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import math
 import socket
@@ -18,29 +19,34 @@ import zmq
 from zraft.actors.sockets import Frames, Sockets, drain, send
 from zraft.config import Settings, split_address
 from zraft.connection import Connection
+from zraft.errors import ConfigurationError
 from zraft.protocol.entries import Configuration
 
 RESOLVE_SECONDS = 2.0
 REMAKE_SECONDS = 0.1
 """A link is not remade more often: a peer that accepts and hangs up at once would keep us busy."""
+PATIENCE_SECONDS = 2.0
+"""So long may a connection take before another address of the same name is tried."""
 MESSAGES_PER_DRAIN = 256
 
 
-def look_up(host: str) -> str | None:
-    """A numeric address of ``host``; None while it has none."""
+def look_up(host: str) -> tuple[str, ...]:
+    """The numeric addresses of ``host``, none twice; empty while it has none."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return None
+    except (OSError, ValueError):  # what no name may hold is a ValueError
+        return ()
     # A node binds IPv4 unless told otherwise, and "localhost" often means ::1 first.
     found.sort(key=lambda info: info[0] != socket.AF_INET)
-    return str(found[0][4][0])
+    return tuple(dict.fromkeys(str(info[4][0]) for info in found))
 
 
 def peers_of(settings: Settings, configuration: Configuration) -> dict[str, tuple[str, int]]:
     """The other members' (host, control port) by name: as the configuration has it, else as the settings have it."""
-    told = {name: split_address(address) for name, address in configuration.addresses().items()}
-    known = settings.peer_addresses() | told
+    known = settings.peer_addresses()
+    for name, address in configuration.addresses().items():
+        with contextlib.suppress(ConfigurationError):  # another version let it pass: that must not end this node
+            known[name] = split_address(address)
     return {one.name: known[one.name] for one in configuration.members if one.name in known and one.name != settings.id}
 
 
@@ -50,10 +56,10 @@ class Resolver:
     Each name has a daemon thread, so that one whose DNS server does not answer holds up no other.
     """
 
-    def __init__(self, hosts: Iterable[str], look_up: Callable[[str], str | None] = look_up) -> None:
+    def __init__(self, hosts: Iterable[str], look_up: Callable[[str], tuple[str, ...]] = look_up) -> None:
         self._look_up = look_up
         self._stop = threading.Event()
-        self._addresses: dict[str, str] = {}
+        self._addresses: dict[str, tuple[str, ...]] = {}
         self._watched: set[str] = set()
         self.watch(hosts)
 
@@ -62,13 +68,13 @@ class Resolver:
         for host in set(hosts) - self._watched:
             self._watched.add(host)
             try:
-                self._addresses[host] = str(ipaddress.ip_address(host))
+                self._addresses[host] = (str(ipaddress.ip_address(host)),)
             except ValueError:
                 threading.Thread(target=self._run, args=(host,), name=f"resolver of {host}", daemon=True).start()
 
-    def address(self, host: str) -> str | None:
-        """The newest known address of ``host``."""
-        return self._addresses.get(host)
+    def addresses(self, host: str) -> tuple[str, ...]:
+        """The addresses of ``host`` as known last, in no order that lasts; empty: none is known yet."""
+        return self._addresses.get(host, ())
 
     def close(self) -> None:
         """End the threads; a look-up that hangs is left to its own time-out."""
@@ -76,9 +82,9 @@ class Resolver:
 
     def _run(self, host: str) -> None:
         while not self._stop.is_set():
-            address = self._look_up(host)
-            if address is not None:  # a name that does not resolve for a moment keeps its last address
-                self._addresses[host] = address
+            addresses = self._look_up(host)
+            if addresses:  # a name that does not resolve for a moment keeps its last addresses
+                self._addresses[host] = addresses
             self._stop.wait(RESOLVE_SECONDS)
 
 
@@ -127,7 +133,8 @@ class PeerLinks:
     def arrived(self, events: Mapping[object, int]) -> list[tuple[str, Frames]]:
         """(peer's name, frames) of what has come back over these links; one that broke is closed when it is read."""
         messages: list[tuple[str, Frames]] = []
-        for name, (_, connection) in list(self._links.items()):
+        for name, link in list(self._links.items()):
+            connection = link.connection
             is_lost = connection.monitor in events and connection.look()
             if is_lost or connection.socket in events:
                 messages += [(name, frames) for frames in drain(connection.socket, MESSAGES_PER_DRAIN)]
@@ -139,20 +146,24 @@ class PeerLinks:
     def _refresh(self, name: str, now: float) -> float:
         """Connect to a peer anew if that is due; returns when it may be the next time."""
         host, port = self._peers[name]
-        address, link = self._resolver.address(host), self._links.get(name)
-        if link is not None and address in (None, link.address):
+        addresses, link = self._resolver.addresses(host), self._links.get(name)
+        if link is not None and _is_to_stay(link, addresses, now):
             return math.inf
-        if address is None:
+        if not addresses:
             return now + 0.05  # a first answer of the resolver is near
         if link is not None:
             self._close(name)
         elif now < self._not_before.get(name, now):
             return self._not_before[name]
-        connection = self._sockets.connect_peer((address, port))
+        address = _after(link.address if link else "", addresses)
+        self._not_before[name] = now + REMAKE_SECONDS
+        try:
+            connection = self._sockets.connect_peer((address, port))
+        except zmq.ZMQError:  # an address that libzmq does not take is no reason to end
+            return now + RESOLVE_SECONDS
         self._poller.register(connection.socket, zmq.POLLIN)
         self._poller.register(connection.monitor, zmq.POLLIN)
-        self._links[name] = _Link(address, connection)
-        self._not_before[name] = now + REMAKE_SECONDS
+        self._links[name] = _Link(address, connection, now)
         return math.inf
 
     def _close(self, name: str) -> None:
@@ -167,3 +178,19 @@ class _Link(NamedTuple):
 
     address: str
     connection: Connection
+    since: float
+
+
+def _is_to_stay(link: _Link, addresses: tuple[str, ...], now: float) -> bool:
+    """A name may have several addresses, told in another order each time: the one in use is as good as the others."""
+    if not addresses:
+        return True
+    if link.address not in addresses:
+        return False
+    return len(addresses) == 1 or link.connection.is_open or now - link.since < PATIENCE_SECONDS
+
+
+def _after(address: str, addresses: tuple[str, ...]) -> str:
+    """The next one to try: of those behind the one that was tried last, and round again."""
+    tried = addresses.index(address) if address in addresses else -1
+    return addresses[(tried + 1) % len(addresses)]

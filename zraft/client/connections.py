@@ -9,11 +9,21 @@ from zraft.connection import Connection
 HEARTBEAT_MS = 1_000
 """A peer that vanished without a word is noticed after two of these."""
 
+SOCKETS_MAX = 16_384
+"""A call takes three while it is under way, its monitor's two ends among them: for 5,000 threads at once."""
+
 _OPTIONS = {
     int(zmq.IPV6): 1,
     int(zmq.HEARTBEAT_IVL): HEARTBEAT_MS,
     int(zmq.HEARTBEAT_TIMEOUT): 2 * HEARTBEAT_MS,
 }
+
+
+def context() -> zmq.Context[zmq.Socket[bytes]]:
+    """A context with room for all that a client's threads do at once; libzmq's own default is 1,023 sockets."""
+    made: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    made.set(zmq.MAX_SOCKETS, SOCKETS_MAX)
+    return made
 
 
 class NodeConnection(Connection):

@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 
 import zmq
 
-from zraft.client.connections import NodeConnection
+from zraft.client.connections import NodeConnection, context
 from zraft.client.core import Answered, Call, Event, Fail, Go, NotAnswered, NotSent, Pause, Return, Send
 from zraft.client.names import Names
 from zraft.connection import Connection, received, send_frames
@@ -50,7 +50,7 @@ class DealerLink(Generic[T]):
         self.in_flight = 0
         """Calls that were started and have not ended."""
         self._lock = lock or threading.Lock()
-        self._context = zmq.Context()
+        self._context = context()
         self._names = Names()
         self._lanes: dict[str, _Lane[T]] = {}
         self._timers: list[tuple[float, int, _Flight[T]]] = []

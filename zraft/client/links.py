@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import zmq
 
-from zraft.client.connections import NodeConnection
+from zraft.client.connections import NodeConnection, context
 from zraft.client.core import Answered, Call, Event, Fail, Go, NotAnswered, NotSent, Pause, Return, Send
 from zraft.client.names import Names
 from zraft.connection import receive_frames, send_frames
@@ -91,7 +91,7 @@ class _Process:
         self.pid = os.getpid()
         self.lock = threading.Lock()
         self.closed = threading.Event()
-        self._context = zmq.Context()
+        self._context = context()
         self._names = Names()
         self._idle: list[_Connection] = []
 

@@ -52,7 +52,7 @@ class Names:
             # A node binds IPv4 unless told otherwise, and "localhost" often means ::1 first.
             found.sort(key=lambda info: info[0] != socket.AF_INET)
             address = _address(str(found[0][4][0]), port)
-        except (OSError, UnicodeError) as error:
+        except (OSError, ValueError) as error:  # what no name may hold is a ValueError
             lookup.set_exception(OSError(str(error)))
         else:
             lookup.set_result(address)

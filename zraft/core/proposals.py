@@ -1,8 +1,8 @@
 """Proposals of one gateway: what its clients may be told about their writes, and when.
 
 Commands gather while a few proposals are in flight, and leave together as one payload: batches grow with load, an
-idle system answers at once. A proposal names the leader's term and is sent at most once (S9). It ends in one of three
-ways, never mixed:
+idle system answers at once. (One that is not answered for long counts no more: it may be lost.) A proposal names the
+leader's term and is sent at most once (S9). It ends in one of three ways, never mixed:
 
 - its results come from the own storage's apply;
 - it certainly was not and never will be executed: it was refused, it could not be sent, or an entry of a later term
@@ -33,6 +33,9 @@ RETURNED_BYTES = 64 << 10
 """What a command that returns the previous value counts beside its own size: every storage holds those values at once
 while it applies the proposal, at worst 24 MiB."""
 RETRY_SECONDS = 0.010
+SLOT_SECONDS = 1.0
+"""So long does a proposal without an answer keep others waiting: it may have been lost on its way to the leader, whose
+term goes on without it. Its own clients wait on."""
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -68,11 +71,14 @@ class SendProposal(msgspec.Struct, frozen=True):
 class _InFlight(msgspec.Struct):
     """A proposal that was sent, and somebody still waits for.
 
-    A command whose client was told in the meantime leaves None in its place.
+    A command whose client was told in the meantime leaves None in its place. ``sent``: when it left; ``counts``:
+    whether it is one of the ``IN_FLIGHT_MAX``.
     """
 
     term: int
     commands: list[Waiting | None]
+    sent: float
+    counts: bool = True
 
     def waiting(self) -> list[Waiting]:
         return [command for command in self.commands if command is not None]
@@ -90,6 +96,7 @@ class Proposals:
         self._queue: deque[Waiting] = deque()
         self._returned: dict[int, list[Waiting]] = {}  # certainly not executed: they leave again before all others
         self._in_flight: dict[int, _InFlight] = {}
+        self._counted = 0  # of those
         self._applied_term = 0
         self._refused_term = 0
         self._retry_at = 0.0
@@ -115,9 +122,10 @@ class Proposals:
             return sends
         if role.term <= self._refused_term and now < self._retry_at:
             return sends
-        while len(self._in_flight) < IN_FLIGHT_MAX and (commands := self._gather()):
+        while self._counted < IN_FLIGHT_MAX and (commands := self._gather()):
             self._number += 1
-            self._in_flight[self._number] = _InFlight(role.term, [*commands])
+            self._counted += 1
+            self._in_flight[self._number] = _InFlight(role.term, [*commands], now)
             kind = commands[0].kind
             bodies = [command.body for command in commands]
             payload = pack_commands(bodies) if kind == EntryKind.COMMANDS else bodies[0]
@@ -132,7 +140,7 @@ class Proposals:
 
     def on_results(self, origin: Origin, results: list[bytes]) -> list[Tell]:
         """Our own storage applied the proposal: each command has its result."""
-        proposal = self._in_flight.pop(origin.number, None) if self._is_ours(origin) else None
+        proposal = self._take(origin.number) if self._is_ours(origin) else None
         if proposal is None:
             return []  # its clients were told Unknown at their deadline
         if len(results) != len(proposal.commands):  # storage could not read the commands as we did
@@ -148,7 +156,7 @@ class Proposals:
         if code == NotLeader.code:
             self._again(origin.number, now)
             return []
-        del self._in_flight[origin.number]
+        self._take(origin.number)
         refused = proposal.waiting()
         if code == ResourceExhausted.code and (growing := [command for command in refused if command.grows]):
             # What travelled with them does not grow the state, and goes on when space is short.
@@ -170,6 +178,7 @@ class Proposals:
         body = encode(ErrorResult(Unknown.code, "the node restarted its storage before the result came"))
         told = [Tell(command.client, body) for flight in self._in_flight.values() for command in flight.waiting()]
         self._in_flight.clear()
+        self._counted = 0
         self._refused_term = 0
         return told
 
@@ -191,7 +200,9 @@ class Proposals:
                     told.append(Tell(command.client, unknown))
                     proposal.commands[place] = None
             if not proposal.waiting():
-                del self._in_flight[number]
+                self._take(number)
+            elif now - proposal.sent >= SLOT_SECONDS:
+                self._free(proposal)
         return told
 
     def _gather(self) -> list[Waiting]:
@@ -211,11 +222,22 @@ class Proposals:
 
     def _again(self, number: int, now: float) -> None:
         """Have the commands proposed again, under another number, before what came after them."""
-        proposal = self._in_flight.pop(number, None)
+        proposal = self._take(number)
         if proposal is not None:
             self._returned[number] = proposal.waiting()
             self._refused_term = max(self._refused_term, proposal.term)
             self._retry_at = now + RETRY_SECONDS
+
+    def _take(self, number: int) -> _InFlight | None:
+        proposal = self._in_flight.pop(number, None)
+        if proposal is not None:
+            self._free(proposal)
+        return proposal
+
+    def _free(self, proposal: _InFlight) -> None:
+        """Let another one leave in its place."""
+        self._counted -= proposal.counts
+        proposal.counts = False
 
     def _is_ours(self, origin: Origin) -> bool:
         return (origin.member, origin.gateway, origin.nonce) == self._origin

@@ -24,6 +24,25 @@ from zraft.protocol.entries import EntryId
 
 KEYS_LOOKED_AT_MAX = 50_000
 """A range looks at no more keys in one view, deleted ones among them: a read transaction must be short."""
+RECORDS_WALKED_MAX = 50_000
+"""A request at an older revision passes over no more records that are newer, of all its keys, ..."""
+BYTES_WALKED_MAX = 1 << 30
+"""... nor goes on behind so many bytes of them: each is read and checked on the way from a key's newest one."""
+
+
+class _TooFar(Exception):
+    """What is asked for lies behind more records than one request may pass over."""
+
+
+WALKED_ENOUGH = f"one request passes over {RECORDS_WALKED_MAX} newer records at most: ask again for this"
+
+
+def _too_far(key: bytes) -> ErrorInfo:
+    return ErrorInfo(
+        InvalidArgument.code,
+        f"key {key!r} has more newer revisions than one request may pass over, {RECORDS_WALKED_MAX} and "
+        f"{BYTES_WALKED_MAX >> 20} MiB: ask for a newer one",
+    )
 
 
 class View:
@@ -33,6 +52,7 @@ class View:
         self._tables = tables
         self.applied: EntryId
         self.applied, self.revision, self.compacted, _, _ = read_applied(tables.meta(APPLIED))
+        self._walked = self._walked_bytes = 0
 
     def answer(self, request: Get | Range | Batch) -> GetResult | RangeResult | BatchResult | ErrorResult:
         """The answer to a read that passed ``limits.fault_of``.
@@ -40,6 +60,7 @@ class View:
         Raises:
             CorruptState: what it would show is damaged. It is shown to nobody.
         """
+        self._walked = self._walked_bytes = 0
         match request:
             case Get():
                 return self.get(request)
@@ -53,7 +74,13 @@ class View:
         error = self._fault_of_revision(request.revision, request.serializable)
         if error:
             return GetResult(False, None, error, self.revision)
-        found = self._at(request.key, self._tables.key(request.key), request.revision)
+        walked = self._walked
+        try:
+            found = self._at(request.key, self._tables.key(request.key), request.revision)
+        except _TooFar:
+            # With more room, as the only one of its request, it could be answered, or never.
+            error = ErrorInfo(ResourceExhausted.code, WALKED_ENOUGH) if walked else _too_far(request.key)
+            return GetResult(False, None, error, self.revision)
         if found is None:
             return GetResult(False, None, None, self.revision)
         mod, record = found
@@ -86,7 +113,14 @@ class View:
         for looked_at, (key, data) in enumerate(self._keys(request)):
             if looked_at >= KEYS_LOOKED_AT_MAX:
                 return RangeResult(tuple(items), True, key, revision)
-            item = self._item(key, data, revision, request.keys_only)
+            walked = self._walked
+            try:
+                item = self._item(key, data, revision, request.keys_only)
+            except _TooFar:
+                if walked:
+                    return RangeResult(tuple(items), True, key, revision)
+                error = _too_far(key)
+                return ErrorResult(error.code, error.message)
             if item is None:
                 continue
             if len(items) >= (request.limit or RANGE_ITEMS_MAX) or size >= REPLY_BYTES_MAX:
@@ -122,10 +156,17 @@ class View:
             return None
         record = self._record(mod, sub)
         while record is not None and revision and mod > revision:
+            self._walk(record)
             mod, sub = record.previous, record.previous_sub
             # What was swept below a record that is still to be read can only have been a deletion.
             record = self._record(mod, sub, swept=mod < self.compacted) if mod else None
         return (mod, record) if record is not None and record.version else None
+
+    def _walk(self, passed: Record) -> None:
+        if self._walked >= RECORDS_WALKED_MAX or self._walked_bytes >= BYTES_WALKED_MAX:
+            raise _TooFar
+        self._walked += 1
+        self._walked_bytes += len(passed.value)
 
     def _record(self, mod: int, sub: int, swept: bool = False) -> Record | None:
         data = self._tables.record(record_key(mod, sub))

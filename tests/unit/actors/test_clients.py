@@ -1,5 +1,6 @@
 """The gateway's side of its clients, over real sockets: what is asked, what is refused, what is kept for whom."""
 
+import itertools
 import socket
 from collections.abc import Callable, Iterator
 
@@ -242,6 +243,44 @@ def test_a_bound_of_requests_in_flight_is_told(gateway: Gateway) -> None:
     receive(client)
     ask(client, (b"again", GET))
     gateway.turns_until(lambda: gateway.asked, "another request")
+
+
+def test_what_is_beyond_a_bound_is_refused_before_it_is_taken_apart(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = gateway.connect()
+    ask(client, *((b"%d" % number, GET) for number in range(LIMITS.client_requests)))
+    gateway.turns_until(lambda: len(gateway.asked) == LIMITS.client_requests, "the requests")
+    monkeypatch.setattr(module.codec, "decode_request", None)
+    ask(client, (b"more", GET))
+    gateway.turns_until(lambda: client.poll(0), "the refusal")
+    ((request, body),) = receive(client)
+    assert (request, error(body).code) == (b"more", ResourceExhausted.code)
+
+
+def test_what_is_refused_for_its_content_holds_no_place(gateway: Gateway) -> None:
+    client = gateway.connect()
+    for number in range(2 * LIMITS.client_requests):
+        ask(client, (b"%d" % number, b"nonsense"))
+        gateway.turns_until(lambda: client.poll(0), "the refusal")
+        ((_, body),) = receive(client)
+        assert error(body).code != ResourceExhausted.code
+    assert gateway.clients.in_flight == 0
+
+
+def test_a_turn_takes_in_so_many_bytes_and_no_more(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "DRAIN_BYTES", 2 * len(GET))
+    client = gateway.connect()
+    for number in range(4):
+        ask(client, (b"%d" % number, GET))
+    seen: list[int] = []
+
+    def all_have_come() -> bool:
+        seen.append(len(gateway.asked))
+        return len(gateway.asked) == 4
+
+    gateway.turns_until(all_have_come, "all of them")
+    assert max(after - before for before, after in itertools.pairwise([0, *seen])) <= 2
 
 
 def deafen(gateway: Gateway) -> zmq.Socket[bytes]:

@@ -14,6 +14,7 @@ from zraft.protocol.client import (
     ClusterStatus,
     Get,
     GetResult,
+    ListMembers,
     Put,
     PutResult,
     ResponseHeader,
@@ -52,6 +53,15 @@ def test_beside_a_trio_that_does_not_run_nothing_is_served(node: Node) -> None: 
     node.start_trio()
     node.ask(Get(b"k", serializable=True))
     assert node.answer() == (b"1", GetResult(False, None, None, 2))
+
+
+def test_while_a_trio_starts_again_the_members_are_not_read_from_the_state(node: Node) -> None:
+    trio = node.start_trio()
+    node.page.clear(Group.IDENTITY)  # as storage does when it starts
+    node.ask(ListMembers())
+    assert node.error() == "Unavailable"
+    node.ask(Put(b"k", b"v"))  # and the gateway goes on
+    assert trio.hear_proposal().payload
 
 
 def test_a_write_is_proposed_once_and_answered_by_the_own_storage(node: Node) -> None:

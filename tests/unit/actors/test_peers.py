@@ -10,9 +10,11 @@ import zmq
 from tests.unit.actors.kept import KeptSockets
 from tests.waiting import wait_until
 from zraft.actors import peers
-from zraft.actors.peers import PeerLinks, Resolver, look_up
+from zraft.actors.peers import PATIENCE_SECONDS, PeerLinks, Resolver, look_up, peers_of
 from zraft.actors.sockets import PEER_MESSAGES_MAX, Frames, Sockets, poll, tcp
+from zraft.config import Settings
 from zraft.errors import ConfigurationError
+from zraft.protocol.entries import Configuration, Member
 
 WAIT_S, WAIT_MS = 10.0, 10_000
 HERE, THERE = "127.0.0.1", "127.0.0.2"
@@ -31,23 +33,26 @@ def sockets() -> Iterator[Sockets]:
 
 
 class Names:
-    """A name server as the test wants it; ``hanging`` names get no answer before the end."""
+    """A name server as the test wants it, with addresses between spaces; other names get no answer before the end."""
 
     def __init__(self, **addresses: str | None) -> None:
         self.addresses = addresses
         self.asked: set[str] = set()
         self._released = threading.Event()
 
-    def look_up(self, host: str) -> str | None:
+    def look_up(self, host: str) -> tuple[str, ...]:
         self.asked.add(host)
         if host not in self.addresses:
             self._released.wait(10 * WAIT_S)
-            return None
-        return self.addresses[host]
+            return ()
+        return tuple((self.addresses[host] or "").split())
 
     def release(self) -> None:
         self._released.set()
 
+
+ODD = ("a:1", "h" * 20_000 + ":2", "[fe80::1%a b]:3", "d:4")
+"""Addresses of four members, two of which no version of today takes."""
 
 MakeResolver = Callable[..., tuple[Resolver, Names]]
 
@@ -86,39 +91,39 @@ class Node:
 
 def test_numeric_hosts_are_not_looked_up(make_resolver: MakeResolver) -> None:
     resolver, names = make_resolver("127.0.0.1", "::0001")
-    assert [resolver.address(host) for host in ("127.0.0.1", "::0001", "other")] == ["127.0.0.1", "::1", None]
+    assert [resolver.addresses(host) for host in ("127.0.0.1", "::0001", "other")] == [("127.0.0.1",), ("::1",), ()]
     assert names.asked == set()
 
 
 def test_a_name_follows_its_address(make_resolver: MakeResolver) -> None:  # trap 61
     resolver, names = make_resolver("node-2", **{"node-2": HERE})
-    wait_until(lambda: resolver.address("node-2") == HERE, WAIT_S, "the first address")
+    wait_until(lambda: resolver.addresses("node-2") == (HERE,), WAIT_S, "the first address")
     names.addresses["node-2"] = THERE
-    wait_until(lambda: resolver.address("node-2") == THERE, WAIT_S, "the second address")
+    wait_until(lambda: resolver.addresses("node-2") == (THERE,), WAIT_S, "the second address")
 
 
 def test_a_name_that_does_not_resolve_for_a_moment_keeps_its_last_address(make_resolver: MakeResolver) -> None:
     resolver, names = make_resolver("node-2", "marker", **{"node-2": HERE, "marker": None})
-    wait_until(lambda: resolver.address("node-2") == HERE, WAIT_S, "the address")
+    wait_until(lambda: resolver.addresses("node-2") == (HERE,), WAIT_S, "the address")
     names.addresses["node-2"] = None
     names.asked.clear()
     wait_until(lambda: "node-2" in names.asked, WAIT_S, "another question")
-    assert resolver.address("node-2") == HERE
+    assert resolver.addresses("node-2") == (HERE,)
 
 
 def test_a_name_server_that_does_not_answer_holds_up_no_other_name(make_resolver: MakeResolver) -> None:
     hosts = [f"node-{number}" for number in range(2, 8)]
     resolver, names = make_resolver("silent", *hosts, **dict.fromkeys(hosts, HERE))
     wait_until(lambda: "silent" in names.asked, WAIT_S, "the question that hangs")
-    wait_until(lambda: all(resolver.address(host) == HERE for host in hosts), WAIT_S, "all other names")
+    wait_until(lambda: all(resolver.addresses(host) == (HERE,) for host in hosts), WAIT_S, "all other names")
     names.addresses["node-7"] = THERE
-    wait_until(lambda: resolver.address("node-7") == THERE, WAIT_S, "a changed address")
-    assert resolver.address("silent") is None
+    wait_until(lambda: resolver.addresses("node-7") == (THERE,), WAIT_S, "a changed address")
+    assert resolver.addresses("silent") == ()
 
 
-@pytest.mark.parametrize("host", ["no-such-host.invalid", "a..b", "x" * 64, "."])
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a..b", "x" * 64, ".", "a\0b"])
 def test_what_is_no_name_has_no_address(host: str) -> None:
-    assert look_up(host) is None
+    assert look_up(host) == ()
 
 
 def test_ipv4_is_preferred_as_nodes_bind_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,9 +132,9 @@ def test_ipv4_is_preferred_as_nodes_bind_it(monkeypatch: pytest.MonkeyPatch) -> 
         (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0)),
     ]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: list(found))
-    assert look_up("localhost") == "127.0.0.1"
+    assert look_up("localhost") == ("127.0.0.1", "::1")
     found.pop()
-    assert look_up("localhost") == "::1"
+    assert look_up("localhost") == ("::1",)
 
 
 # --- links
@@ -178,13 +183,13 @@ def test_a_changed_address_closes_the_link_and_makes_another(sockets: Sockets, m
     old = Node(sockets, HERE)
     new = Node(sockets, THERE, old.port)
     resolver, names = make_resolver("node-2", **{"node-2": HERE})
-    wait_until(lambda: resolver.address("node-2"), WAIT_S, "the address")
+    wait_until(lambda: resolver.addresses("node-2"), WAIT_S, "the address")
     links = links_to(sockets, resolver, b=("node-2", old.port))
     wait_until(lambda: links.send("b", [b"1"]), WAIT_S, "the first connection")
     wait_until(old.heard, WAIT_S, "the message at the old address")
     first, _ = [link for link, _ in links.poller.sockets]
     names.addresses["node-2"] = THERE
-    wait_until(lambda: resolver.address("node-2") == THERE, WAIT_S, "the new address")
+    wait_until(lambda: resolver.addresses("node-2") == (THERE,), WAIT_S, "the new address")
     links.links.refresh(1_000.0)
     second, _ = [link for link, _ in links.poller.sockets]
     assert (first.closed, second.closed) == (True, False)
@@ -198,6 +203,44 @@ def test_an_address_that_stays_keeps_its_link(sockets: Sockets, make_resolver: M
     before = list(links.poller.sockets)
     assert links.links.refresh(1_000.0) > 1_000.0
     assert links.poller.sockets == before
+
+
+def test_addresses_that_are_told_in_another_order_leave_the_link_alone(
+    sockets: Sockets, make_resolver: MakeResolver
+) -> None:
+    node = Node(sockets, HERE)
+    resolver, names = make_resolver("node-2", **{"node-2": f"{HERE} {THERE}"})
+    wait_until(lambda: resolver.addresses("node-2"), WAIT_S, "the addresses")
+    links = links_to(sockets, resolver, b=("node-2", node.port))
+    wait_until(lambda: links.send("b", [b"1"]), WAIT_S, "the connection")
+    before = list(links.poller.sockets)
+    names.addresses["node-2"] = f"{THERE} {HERE}"
+    wait_until(lambda: resolver.addresses("node-2") == (THERE, HERE), WAIT_S, "the other order")
+    links.links.refresh(1_000.0)
+    assert links.poller.sockets == before
+
+
+def test_an_address_that_takes_no_connection_gives_way_to_the_next(
+    sockets: Sockets, make_resolver: MakeResolver
+) -> None:
+    node = Node(sockets, THERE)
+    resolver, _ = make_resolver("node-2", **{"node-2": f"{HERE} {THERE}"})
+    wait_until(lambda: resolver.addresses("node-2"), WAIT_S, "the addresses")
+    links = links_to(sockets, resolver, b=("node-2", node.port))
+    assert not links.send("b", [b"0"])
+    links.now += PATIENCE_SECONDS
+    wait_until(lambda: links.send("b", [b"1"]), WAIT_S, "the connection to the other address")
+    assert wait_until(node.heard, WAIT_S, "the message") == [[b"1"]]
+
+
+def test_an_address_that_libzmq_refuses_ends_nobody(sockets: Sockets, make_resolver: MakeResolver) -> None:
+    node = Node(sockets, HERE)
+    resolver, _ = make_resolver("odd", HERE, odd="no address")
+    wait_until(lambda: resolver.addresses("odd"), WAIT_S, "the addresses")
+    links = links_to(sockets, resolver, a=("odd", 7), b=(HERE, node.port))
+    wait_until(lambda: links.send("b", [b"1"]), WAIT_S, "the healthy peer's connection")
+    assert not links.send("a", [b"1"])
+    assert wait_until(node.heard, WAIT_S, "the message") == [[b"1"]]
 
 
 def test_a_name_that_does_not_resolve_blocks_nobody(sockets: Sockets, make_resolver: MakeResolver) -> None:
@@ -283,3 +326,9 @@ def test_a_port_that_is_taken_is_named(sockets: Sockets) -> None:
     node = Node(sockets, HERE)
     with pytest.raises(ConfigurationError, match=f"can't listen on tcp://{HERE}:{node.port}: Address already in use"):
         Node(sockets, HERE, node.port)
+
+
+def test_an_address_that_another_version_let_pass_is_left_out() -> None:
+    members = tuple(Member(number, f"node-{number}", True, address) for number, address in enumerate(ODD, start=1))
+    settings = Settings(id="node-1", peers={"node-2": "known:7080", "node-1": "own:7080"})
+    assert peers_of(settings, Configuration(5, members)) == {"node-2": ("known", 7080), "node-4": ("d", 4)}

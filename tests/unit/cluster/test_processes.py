@@ -61,7 +61,7 @@ def test_a_paused_family_stands_still_until_it_is_resumed(family: NodeProcesses)
 
 
 def test_stop_asks_the_supervisor_only_even_when_it_stands_still(tmp_path: Path) -> None:
-    processes = start(tmp_path / "log", "trap 'echo stopped in order; kill $!; exit' TERM; echo ready; sleep 60 & wait")
+    processes = start(tmp_path / "log", "trap 'echo stopped in order; kill $!; exit' TERM; sleep 60 & echo ready; wait")
     wait_until(lambda: "ready" in (tmp_path / "log").read_text(), WAIT_S, "the trap")
     processes.pause()
     processes.stop()

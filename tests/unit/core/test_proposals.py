@@ -10,6 +10,7 @@ from zraft.core.proposals import (
     PROPOSAL_COMMANDS_MAX,
     RETRY_SECONDS,
     RETURNED_BYTES,
+    SLOT_SECONDS,
     Proposals,
     SendProposal,
     Tell,
@@ -109,6 +110,28 @@ def test_few_proposals_are_in_flight_and_the_rest_gathers(proposals: Proposals) 
     assert proposals.flush(role(3), 0.0) == []
     assert proposals.on_results(origin(2), [b"done"]) == [told("b")]
     assert proposals.flush(role(3), 0.0) == [sent(IN_FLIGHT_MAX + 1, 3, "e", "f", "g")]
+
+
+def test_proposals_that_are_lost_do_not_keep_others_waiting(proposals: Proposals) -> None:
+    fill(proposals)
+    submit(proposals, "e")
+    assert proposals.expire(SLOT_SECONDS - 0.1) == []
+    assert proposals.flush(role(3), SLOT_SECONDS - 0.1) == []
+    assert proposals.expire(SLOT_SECONDS) == []
+    assert proposals.flush(role(3), SLOT_SECONDS) == [sent(IN_FLIGHT_MAX + 1, 3, "e")]
+    assert proposals.in_flight == IN_FLIGHT_MAX + 1  # their clients wait on
+
+
+def test_what_was_overdue_and_is_answered_after_all_frees_no_second_place(proposals: Proposals) -> None:
+    fill(proposals)
+    proposals.expire(SLOT_SECONDS)
+    fill(proposals)
+    assert proposals.on_results(origin(2), [b"done"]) == [told("b")]
+    assert proposals.on_not_proposed(origin(3), NotLeader.code, "leads term 4", SLOT_SECONDS) == []
+    submit(proposals, "e")
+    assert proposals.flush(role(3), SLOT_SECONDS + RETRY_SECONDS) == []
+    assert proposals.on_results_lost()
+    assert len(proposals.flush(role(3), SLOT_SECONDS + RETRY_SECONDS)) == 2
 
 
 def test_a_proposal_stops_gathering_at_its_size(proposals: Proposals) -> None:

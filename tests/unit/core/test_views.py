@@ -168,6 +168,57 @@ def test_values_beyond_the_limit_of_a_reply_are_left_to_another_request(
     assert answer == BatchResult((found(A7), found(B), refused), 0, 7)
 
 
+def walks(monkeypatch: pytest.MonkeyPatch, records: int = 1 << 20, size: int = 1 << 30) -> None:
+    """One request may pass over no more from now on."""
+    monkeypatch.setattr(views, "RECORDS_WALKED_MAX", records)
+    monkeypatch.setattr(views, "BYTES_WALKED_MAX", size)
+
+
+OLD_A, OLD_B = Get(b"a", revision=1), Get(b"b", revision=2)
+"""Three newer records of a are passed over on the way to its first one, none of b."""
+
+
+@pytest.mark.parametrize("bound", [{"records": 2}, {"size": 2}], ids=["records", "bytes"])
+def test_a_get_passes_over_so_much_at_most(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, bound: dict[str, int]
+) -> None:
+    machine.apply(Put(b"a", b"8"))
+    assert View(machine.state).get(OLD_A) == found(A1, 8)
+    walks(monkeypatch, **bound)
+    view = View(machine.state)
+    for _ in range(2):  # each request has all the room
+        answer = view.answer(OLD_A)
+        assert isinstance(answer, GetResult)
+        assert answer.error is not None
+        assert answer.error.code == "InvalidArgument"  # to ask again would not help
+        assert "key b'a' has more newer revisions than one request may pass over" in answer.error.message
+    assert view.answer(Get(b"a", revision=7)) == found(A7, 8)
+
+
+def test_what_a_batch_has_no_room_for_any_more_may_be_asked_again(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walks(monkeypatch, records=4)
+    batch = View(machine.state).answer(Batch((OLD_A, OLD_A, OLD_B, Get(b"a"))))
+    assert isinstance(batch, BatchResult)
+    first, second, third, fourth = batch.results
+    assert (first, third, fourth) == (found(A1), found(B), found(A7))
+    assert isinstance(second, GetResult)
+    assert second.error == ErrorInfo("ResourceExhausted", views.WALKED_ENOUGH)
+
+
+def test_a_range_that_passed_over_enough_says_where_to_go_on(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.apply(Put(b"b", b"8"), Put(b"b", b"9"))
+    walks(monkeypatch, records=4)
+    view = View(machine.state)
+    assert view.range(Range(revision=2)) == RangeResult((A1,), True, b"b", 2)
+    assert view.answer(Range(start=b"b", revision=2)) == RangeResult((B,), False, b"", 2)
+    walks(monkeypatch, records=1)
+    answer = view.answer(Range(start=b"b", revision=2))
+    assert isinstance(answer, ErrorResult)
+    assert answer.code == "InvalidArgument"
+
+
 def test_a_batch_of_writes_is_not_read(machine: Machine) -> None:
     with pytest.raises(InvariantViolated, match="a batch that is read holds Gets only"):
         View(machine.state).answer(Batch((Put(b"a", b"1"),)))
