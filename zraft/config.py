@@ -197,7 +197,8 @@ def split_address(address: str, what: str = "the address") -> tuple[str, int]:
         ConfigurationError: it is not of that form.
     """
     host, _, port = address.rpartition(":")
-    host = host.strip("[]")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
     if not _is_host(host) or not _PORT.fullmatch(port) or not 1 <= int(port) <= 65533:
         shown = address if len(address) <= ADDRESS_SHOWN else address[:ADDRESS_SHOWN] + "..."
         raise ConfigurationError(

@@ -19,7 +19,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from zraft.verify.history import UNKNOWN, Command, HistoryError, Item, Operation
+from zraft.verify.history import OK, UNKNOWN, Command, HistoryError, Item, Operation, Result
 
 NEVER = 1 << 63
 """Later than every completion, in nanoseconds."""
@@ -65,10 +65,12 @@ class Evidence:
         self._complete_batches()
         self._check_batches()
         self._check_real_time()
+        self._check_unseen()
 
     def _collect_answer(self, number: int, operation: Operation) -> None:
         if operation.result is not None and not _is_sound(operation):
             self._fail("the answer contradicts itself", operation)
+            return
         for place, result in enumerate(operation.write_results()):
             if result is not None and result.success and result.mod_revision:
                 self._give(number, place, result.mod_revision, operation)
@@ -158,6 +160,25 @@ class Evidence:
             elif answer < floor:
                 self._fail(f"an answer is from revision {answer} when {floor} had been told already", teller, operation)
 
+    def _check_unseen(self) -> None:
+        """A revision of a key that is no known write's is that of a put which nobody saw, and no other key's."""
+        unseen: dict[str, list[int]] = {}
+        for number, operation in enumerate(self.history):
+            for place, command in enumerate(operation.writes()):
+                if operation.outcome == UNKNOWN and command.value is not None and (number, place) not in self.revisions:
+                    unseen.setdefault(command.key, []).append(operation.invocation)
+        times = Times(self)
+        for operation in self.history:
+            for key, revision in _told_of(operation):
+                owner = self._owners.get(revision)
+                if owner is None:
+                    told = times.not_after(revision)
+                    is_possible = any(invocation <= told for invocation in unseen.get(key, ()))
+                else:
+                    is_possible = self._write(owner).command.key == key
+                if not is_possible:
+                    self._fail(f"{key} can't have been written at revision {revision}", operation)
+
     def _write(self, owner: tuple[int, int]) -> Write:
         number, place = owner
         return Write(self.history[number], place, self.history[number].writes()[place])
@@ -216,6 +237,8 @@ def items_of(operation: Operation) -> Iterable[Item]:
 def _puts_of(history: Sequence[Operation]) -> dict[str, tuple[int, int]]:
     puts: dict[str, tuple[int, int]] = {}
     for number, operation in enumerate(history):
+        if operation.outcome == OK and operation.result is None:
+            raise HistoryError(f"operation {number} ended as ok, and has no result: write down what it was told")
         for place, command in enumerate(operation.writes()):
             if command.value is not None and puts.setdefault(command.value, (number, place)) != (number, place):
                 raise HistoryError(f"two puts write {command.value!r}: a history needs a value of its own for each")
@@ -228,14 +251,49 @@ def _is_sound(operation: Operation) -> bool:
     last = operation.result.revision if operation.result else 0
     if operation.revision != last or len(commands) != len(results):
         return False
+    if operation.operation == "range" and operation.result and not _is_sound_range(operation.key, operation.result):
+        return False
+    at, had_effect = -1, True  # the revision before the next command, and whether the last one made it
     for command, result in zip(commands, results, strict=True):
         if result is None or result.mod_revision > result.revision:
             return False
-        has_effect = command.operation == "put" or result.found
+        finds_nothing = command.operation == "delete" and not result.found
+        has_effect = result.success and not finds_nothing
         if result.success and result.mod_revision != (result.revision if has_effect else 0):
             return False
-    told = [result.revision for result in results if result is not None]
-    return told == sorted(told) and told[-1:] in ([], [last])
+        if not result.success and command.expected is None:  # nothing was there to fail
+            return False
+        if not result.success and not result.mod_revision and result.found:
+            return False
+        if not result.success and result.mod_revision and finds_nothing:
+            return False
+        if result.success and finds_nothing and command.expected:  # a key that is absent has no revision
+            return False
+        # The commands of a batch follow one another; of those that have an effect more is said elsewhere.
+        if at >= 0 and not (has_effect and had_effect) and result.revision != at + has_effect:
+            return False
+        at, had_effect = result.revision, has_effect
+    return at in (-1, last)
+
+
+def _is_sound_range(prefix: str, result: Result) -> bool:
+    """Each key once, in order, and no other than was asked for."""
+    keys = [item.key.encode() for item in result.items]
+    return all(one < two for one, two in itertools.pairwise(keys)) and all(
+        item.key.startswith(prefix) for item in result.items
+    )
+
+
+def _told_of(operation: Operation) -> Iterator[tuple[str, int]]:
+    """(key, revision of a put to it), as an answer told it beside the revisions of the writes themselves."""
+    for item in items_of(operation):
+        yield item.key, item.create_revision
+        yield item.key, item.mod_revision
+    for command, result in zip(operation.writes(), operation.write_results(), strict=False):
+        if result is not None and not result.success and result.mod_revision:
+            yield command.key, result.mod_revision
+        elif result is not None and result.success and command.expected:
+            yield command.key, command.expected
 
 
 def _is_sound_item(item: Item) -> bool:
@@ -254,7 +312,8 @@ def _views_of(operation: Operation) -> Iterator[int]:
 def _is_refused(write: Write) -> bool:
     if write.operation.outcome == UNKNOWN:
         return False
-    result = write.operation.write_results()[write.place]
+    results = write.operation.write_results()
+    result = results[write.place] if write.place < len(results) else None
     return result is None or not result.success
 
 

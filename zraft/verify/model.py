@@ -58,13 +58,17 @@ def apply(state: State, step: Step) -> State | None:
             return _read(state, step)
         case Kind.REFUSED:
             return _refuse(state, step)
-    if not _holds(state, step.expected) or (step.revision and step.revision <= state.at):
+    before = max(state.at, step.expected or 0)  # the store had come so far
+    if not _holds(state, step.expected) or (step.revision and step.revision <= before):
         return None
-    at = step.revision or state.at + 1
-    mod = step.revision or ~state.at
+    at = step.revision or before + 1
+    mod = step.revision or ~before
     if step.kind is Kind.PUT:
         value = step.value if step.revision else UNSEEN
-        return State(value, mod, state.create if state.version else mod, state.version + 1, at)
+        create = state.create if state.version else mod
+        if state.version == 1 and step.expected:  # the put that made the key is the one that was expected
+            create = step.expected
+        return State(value, mod, create, state.version + 1, at)
     return State(None, mod, 0, 0, at) if state.version else None
 
 
@@ -83,7 +87,9 @@ def _refuse(state: State, step: Step) -> State | None:
         return None
     if not state.version:
         return state._replace(at=step.revision)
-    return state._replace(mod=step.mod, at=step.revision) if _agrees(state.mod, step.mod) else None
+    if not _agrees(state.mod, step.mod):
+        return None
+    return state._replace(mod=step.mod, create=step.mod if state.version == 1 else state.create, at=step.revision)
 
 
 def _holds(state: State, expected: int | None) -> bool:

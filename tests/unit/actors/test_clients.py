@@ -17,6 +17,7 @@ from zraft.actors.logs import Log
 from zraft.actors.sockets import Frames
 from zraft.core.admission import Limits
 from zraft.errors import InvalidArgument, ProtocolError, ResourceExhausted, Unavailable
+from zraft.protocol import codec
 from zraft.protocol.client import (
     PROTOCOL_VERSION,
     Batch,
@@ -251,7 +252,7 @@ def test_what_is_beyond_a_bound_is_refused_before_it_is_taken_apart(
     client = gateway.connect()
     ask(client, *((b"%d" % number, GET) for number in range(LIMITS.client_requests)))
     gateway.turns_until(lambda: len(gateway.asked) == LIMITS.client_requests, "the requests")
-    monkeypatch.setattr(module.codec, "decode_request", None)
+    monkeypatch.setattr(codec, "decode_request", None)
     ask(client, (b"more", GET))
     gateway.turns_until(lambda: client.poll(0), "the refusal")
     ((request, body),) = receive(client)
