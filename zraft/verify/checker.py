@@ -16,8 +16,8 @@ its place in the order by its revision, but need not be of the present.
 
 What is left out: how many revisions the unseen writes of different keys need together, since revisions of others may
 lie between; whether a batch of unknown outcome was whole, if no read saw one of its writes or one of them had a
-condition; and which unseen write it was that created a key. The keys of a history are absent at its begin, and nobody
-else writes them.
+condition; which of several unseen writes it was that created a key, or stood at a revision that was asked for later.
+The keys of a history are absent at its begin, and nobody else writes them.
 """
 
 from __future__ import annotations

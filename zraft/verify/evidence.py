@@ -5,7 +5,9 @@ So most of the order is not to be searched for: it is told, and has to be consis
 checked that concerns more than one key:
 
 - a revision belongs to one write, a value to one revision; a value that was read was written, to that key;
-- what a client was told had no effect is never seen;
+- what a client was told had no effect is never seen, and only what had a condition is refused;
+- a revision of a key that no answer told to its writer is that of a write to this key which nobody saw;
+- a range has each key once, in order, and none that was not asked for;
 - who begins after somebody was told revision r reads at r or later, and writes later (real time);
 - what a range found is not younger than the revision at which it was read;
 - the writes of a batch have revisions that follow one another, and no answer of the present is from one among them but

@@ -39,13 +39,17 @@ class Step(NamedTuple):
 
 
 class State(NamedTuple):
-    """A key. ``version`` 0: it is absent. ``at``: the store's revision, at least."""
+    """A key. ``version`` 0: it is absent. ``at``: the store's revision, at least.
+
+    ``limit``: ``create`` is below it; 0: nothing is known of that.
+    """
 
     value: str | None
     mod: int
     create: int
     version: int
     at: int
+    limit: int = 0
 
 
 ABSENT = State(None, 0, 0, 0, 0)
@@ -65,10 +69,10 @@ def apply(state: State, step: Step) -> State | None:
     mod = step.revision or ~before
     if step.kind is Kind.PUT:
         value = step.value if step.revision else UNSEEN
-        create = state.create if state.version else mod
-        if state.version == 1 and step.expected:  # the put that made the key is the one that was expected
-            create = step.expected
-        return State(value, mod, create, state.version + 1, at)
+        if not state.version:
+            return State(value, mod, mod, 1, at)
+        before = _told(state, step.expected) if step.expected else state
+        return State(value, mod, before.create, state.version + 1, at, before.limit or step.revision)
     return State(None, mod, 0, 0, at) if state.version else None
 
 
@@ -79,6 +83,8 @@ def _read(state: State, step: Step) -> State | None:
         return state._replace(at=step.revision)
     if not (_agrees(state.mod, step.mod) and _agrees(state.create, step.create)):
         return None
+    if state.limit and step.create >= state.limit:
+        return None
     return State(state.value, step.mod, step.create, state.version, step.revision)
 
 
@@ -87,9 +93,14 @@ def _refuse(state: State, step: Step) -> State | None:
         return None
     if not state.version:
         return state._replace(at=step.revision)
-    if not _agrees(state.mod, step.mod):
-        return None
-    return state._replace(mod=step.mod, create=step.mod if state.version == 1 else state.create, at=step.revision)
+    return _told(state, step.mod)._replace(at=step.revision) if _agrees(state.mod, step.mod) else None
+
+
+def _told(state: State, mod: int) -> State:
+    """The mod revision of a key that is there is known now: of its first version it is the create revision, too."""
+    if state.version == 1:
+        return state._replace(mod=mod, create=mod)
+    return state._replace(mod=mod, limit=state.limit or mod)
 
 
 def _holds(state: State, expected: int | None) -> bool:

@@ -56,6 +56,17 @@ def scan(begin: int, end: int, revision: int, *items: Item, **more: Any) -> Oper
     )
 
 
+REFUSAL = Result(success=False, revision=1, mod_revision=1)
+
+
+def torn_batch(begin: int, end: int, *results: Result) -> Operation:
+    """Two puts, the second with a condition, with answers that may not fit."""
+    commands = (Command("put", A, "2"), Command("put", B, "3", expected=9))
+    revision = results[-1].revision
+    result = Result(revision=revision, results=results)
+    return operation(begin, end, "batch", commands=commands, revision=revision, result=result)
+
+
 def batch(begin: int, end: int, *writes: tuple[str, str, int]) -> Operation:
     """Puts, each of key, value and revision."""
     results = tuple(Result(revision=revision, mod_revision=revision) for _, _, revision in writes)
@@ -225,6 +236,58 @@ WRONG = {
         [operation(1, 2, "put", key=A, value="1", revision=2, result=Result(revision=2, mod_revision=1))],
         "the answer contradicts itself",
     ),
+    "a condition on a revision that found nothing": (
+        [operation(1, 2, "delete", key=A, expected=1, revision=1, result=Result(revision=1))],
+        "the answer contradicts itself",
+    ),
+    "a refusal without a condition": (
+        [ONE, operation(3, 4, "put", key=A, value="2", outcome=FAILED, revision=1, result=REFUSAL)],
+        "the answer contradicts itself",
+    ),
+    "a key twice in a range": (
+        [ONE, TWO, scan(5, 6, 2, Item(A, "1", 1, 1, 1), Item(A, "2", 1, 2, 2))],
+        "the answer contradicts itself",
+    ),
+    "a range that is out of order": (
+        [ONE, put(3, 4, B, "2", 2), scan(5, 6, 2, Item(B, "2", 2, 2, 1), Item(A, "1", 1, 1, 1))],
+        "the answer contradicts itself",
+    ),
+    "a key that the range was not asked for": (
+        [put(1, 2, "q", "1", 1), scan(5, 6, 1, Item("q", "1", 1, 1, 1))],
+        "the answer contradicts itself",
+    ),
+    "a batch whose refusal is of another moment": (
+        [ONE, torn_batch(3, 4, Result(revision=2, mod_revision=2), Result(success=False, revision=3, mod_revision=1))],
+        "the answer contradicts itself",
+    ),
+    "more results than commands": (
+        [torn_batch(3, 4, *(Result(revision=number, mod_revision=number) for number in (2, 3, 4)))],
+        "the answer contradicts itself",
+    ),
+    "a condition on a revision that came later": (
+        [lost(1, 2, A, "1"), put(3, 4, A, "2", 5, expected=7)],
+        "p/a: put at revision 5 fits nothing that may have been before it",
+    ),
+    "another key's revision": (
+        [put(1, 2, B, "1", 3), lost(3, 4, A, "2"), refused(5, 6, A, "3", 1, mod=3, revision=3)],
+        "p/a can't have been written at revision 3",
+    ),
+    "a revision from before the only write that nobody saw": (
+        [put(1, 2, B, "1", 50), lost(3, 4, A, "2"), refused(5, 6, A, "3", 1, mod=20, revision=50)],
+        "p/a can't have been written at revision 20",
+    ),
+    "a condition that held twice": (
+        [lost(1, 2, A, "1"), lost(3, 4, A, "2", expected=2), put(5, 6, A, "3", 5), get(7, 8, A, 5, ("3", 1, 5, 4))],
+        "p/a: read at revision 5 fits nothing that may have been before it",
+    ),
+    "a first version that was made at another revision": (
+        [lost(1, 9, A, "1"), lost(1, 9, A, "3", expected=2), get(7, 8, A, 4, ("3", 1, 4, 2))],
+        "p/a: read at revision 4 fits nothing that may have been before it",
+    ),
+    "a key that was made after its second version": (
+        [lost(1, 9, A, "1", expected=0), put(2, 3, A, "2", 2), put(4, 5, A, "3", 4), get(7, 8, A, 4, ("3", 2, 4, 3))],
+        "p/a: read at revision 4 fits nothing that may have been before it",
+    ),
 }
 
 
@@ -249,6 +312,11 @@ def test_the_operation_too_many_comes_last_in_a_violation() -> None:
     read = get(5, 6, A, 2, None)
     (violation,) = check([ONE, TWO, read]).violations
     assert violation.operations == (ONE, TWO, read)
+
+
+def test_an_answer_without_what_was_told_is_no_history() -> None:
+    with pytest.raises(HistoryError, match="operation 1 ended as ok, and has no result"):
+        check([ONE, operation(3, 4, "get", key=A)])
 
 
 def test_values_that_are_not_unique_are_refused() -> None:
