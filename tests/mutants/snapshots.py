@@ -178,8 +178,8 @@ MUTANTS = (
         "a copy that was never synced is clean",
         "the mark is set before the snapshot is copied",
         RECOVERY,
-        "    mark.set()\n    if source:\n        _copy(source, path)\n",
-        "    if source:\n        _copy(source, path)\n    mark.set()\n    if source:\n",
+        "    _set(mark, directory)\n    if source:\n        _copy(source, path)\n",
+        "    if source:\n        _copy(source, path)\n    _set(mark, directory)\n    if source:\n",
         test=REBUILDING,
     ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
 import sys
 import types
@@ -12,7 +13,7 @@ from multiprocessing import connection, resource_tracker
 from multiprocessing.context import SpawnProcess
 from typing import NamedTuple
 
-from zraft.actors.launch import Launch, StopSignal, child_main
+from zraft.actors.launch import FOR_THE_SUPERVISOR, STOP_SIGNAL, Launch, StopSignal, child_main
 
 _spawn = multiprocessing.get_context("spawn")
 
@@ -50,10 +51,12 @@ class Children:
         return {actor: process.pid or 0 for actor, process in self._processes.items()}
 
     def terminate(self, actors: Sequence[str]) -> None:
-        """Sends SIGTERM to those of ``actors`` that live."""
+        """Asks those of ``actors`` that live to stop in order."""
         for actor in actors:
-            if process := self._processes.get(actor):
-                process.terminate()
+            process = self._processes.get(actor)
+            if process is not None and process.pid:
+                with contextlib.suppress(ProcessLookupError):  # another one's start may have reaped it
+                    os.kill(process.pid, STOP_SIGNAL)
 
     def kill(self, actors: Sequence[str]) -> None:
         """Sends SIGKILL to those of ``actors`` that live."""
@@ -88,13 +91,13 @@ def _bare_start() -> Iterator[None]:
     """Keeps two things from a child that multiprocessing would give it.
 
     The parent's main module: a child would run that script again, and import a command line that it never uses. And
-    SIGINT, which a terminal sends to all: blocked until the child ignores it, as it has no handler for it before.
+    the signals that are sent to all: blocked until the child ignores them, as it has no handler for them before.
     """
-    # Started first: it unblocks the signal.
+    # Started first: it unblocks the signals.
     resource_tracker.ensure_running()
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, FOR_THE_SUPERVISOR)
     try:
         yield
     finally:

@@ -35,7 +35,7 @@ from zraft.protocol.entries import ClusterRecord, EntryId
 from zraft.protocol.peer import InstallAnswer, InstallSnapshot, SnapshotId
 from zraft.store.check import MAP_BYTES
 from zraft.store.directory import DataDirectory
-from zraft.store.files import make_directory, sync_directory
+from zraft.store.files import forget_cached, make_directory, sync_directory, sync_file
 from zraft.store.recovery import Stores
 from zraft.store.snapshots import (
     DATA_FILE,
@@ -258,11 +258,19 @@ def _check_state(path: Path) -> None:
 
 
 def _check(path: Path, snapshot: SnapshotId, record: ClusterRecord | None) -> None:
-    """Check a whole file, and make it durable.
+    """Make a whole file durable, and check what the disk holds of it.
 
     Raises:
         CorruptSnapshot: it is damaged, or not what the leader said, or of another cluster.
+        OSError: it can't be read; or not be made durable, and then it is removed.
     """
+    try:
+        sync_file(path)
+    except OSError:
+        # A second sync would succeed, and the cache hold what the disk does not: all of it must come once more.
+        path.unlink(missing_ok=True)
+        raise
+    forget_cached(path)
     manifest = verify_snapshot(path)
     if (manifest.last.index, manifest.last.term, manifest.checksum()) != (
         snapshot.index,
@@ -272,11 +280,6 @@ def _check(path: Path, snapshot: SnapshotId, record: ClusterRecord | None) -> No
         raise CorruptSnapshot(f"{path} is another snapshot than the one of {snapshot.index} that was announced")
     if manifest.record is not None and manifest.record != record:
         raise CorruptSnapshot(f"{path} is a snapshot of another cluster")
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _write_all(descriptor: int, data: bytes, offset: int) -> None:

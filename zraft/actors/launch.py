@@ -52,6 +52,16 @@ def page_path(runtime: Path) -> Path:
     return runtime / "page"
 
 
+def verified_path(runtime: Path) -> Path:
+    """A file that is there while nothing has cast doubt on the state since it was verified."""
+    return runtime / "verified"
+
+
+FOR_THE_SUPERVISOR = (signal.SIGINT, signal.SIGTERM)
+STOP_SIGNAL = signal.SIGUSR1
+"""With which it asks a child to stop in order."""
+
+
 class StopSignal:
     """The wish that this process stop: a flag, and a descriptor that becomes readable, and stays so, with it."""
 
@@ -87,10 +97,12 @@ class StopSignal:
 def begin(launch: Launch, actor: str) -> tuple[StopSignal, Log]:
     """What a child does first: die with its parent, take its signals, have a name and a log."""
     die_with_parent(launch.parent)
-    # The terminal sends SIGINT to the whole group; only the supervisor acts on it, and stops its children in order.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A terminal sends SIGINT to the whole group, and who runs services may send SIGTERM to all their processes (systemd
+    # does); only the supervisor acts on them, and stops its children in order.
+    for number in FOR_THE_SUPERVISOR:
+        signal.signal(number, signal.SIG_IGN)
     stop = StopSignal()
-    stop.listen(signal.SIGTERM)
+    stop.listen(STOP_SIGNAL)
     name_process(launch.settings.id, actor)
     return stop, set_up(launch.settings.id, actor)
 

@@ -1,4 +1,7 @@
-"""Storage's first act: opening the stores. Once in the life of a node, it verifies what it finds in them."""
+"""Storage's first act: opening the stores. Once in the life of a node, it verifies what it finds in them.
+
+It does so again when a storage has ended in a way that damage of the state may have caused.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from pathlib import Path
 
 from zraft.actors import metrics
 from zraft.actors.clock import clock
-from zraft.actors.launch import Launch
+from zraft.actors.launch import Launch, verified_path
 from zraft.actors.logs import Log
 from zraft.errors import StateDiverged
 from zraft.store.directory import DataDirectory
@@ -19,7 +22,7 @@ TELL_SECONDS = 5.0
 
 
 def open_for(launch: Launch, directory: DataDirectory, log: Log) -> Stores:
-    """The stores of the node. When the trio is started again, only processes died: nothing need be verified anew.
+    """The stores of the node. When the trio is started again, mostly only processes died: nothing is verified anew.
 
     Raises:
         CorruptLog: the log is damaged.
@@ -33,7 +36,7 @@ def open_for(launch: Launch, directory: DataDirectory, log: Log) -> Stores:
         raise StateDiverged(diverged).within(directory.path)
     begun = clock()
     # The supervisor empties the runtime directory when the node starts.
-    verified = Path(launch.runtime) / "verified"
+    verified = verified_path(Path(launch.runtime))
 
     def tell(done: int, whole: int) -> None:
         if clock() - begun >= TELL_SECONDS:

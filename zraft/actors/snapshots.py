@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from zraft.actors.launch import Launch
 from zraft.actors.logs import Log
 from zraft.actors.snapshotter import STATE_DAMAGED, Job
 from zraft.core.log_keeping import LogKeeping, Sizes
-from zraft.errors import CorruptSnapshot, CorruptState
+from zraft.errors import CorruptSnapshot, CorruptState, StorageFault
 from zraft.protocol.local import Read
 from zraft.protocol.peer import SnapshotId
 from zraft.store.chunks import identify, newest_snapshot
@@ -24,6 +25,7 @@ from zraft.store.directory import DataDirectory
 from zraft.store.files import sync_directory
 from zraft.store.log import LmdbLog
 from zraft.store.snapshots import list_snapshots, read_manifest
+from zraft.store.soundness import CRASHES
 from zraft.store.space import has_room
 from zraft.store.state import LmdbState
 
@@ -141,6 +143,8 @@ class Snapshots:
         code = self._forget_child()
         if code == STATE_DAMAGED:
             raise CorruptState("a copy of it does not match its checksums").within(self._directory.path)
+        if -code in CRASHES:  # the next storage verifies the state, and says what it is
+            raise StorageFault(f"the snapshotter crashed ({signal.Signals(-code).name}): the state may be damaged")
         try:
             found = [(path, read_manifest(path)) for path in list_snapshots(self._directory.snapshots_path)[:1]]
         except (CorruptSnapshot, OSError) as error:

@@ -18,6 +18,7 @@ from zraft.actors.logs import Log, set_up
 from zraft.actors.process import die_with_parent, name_process
 from zraft.errors import CorruptSnapshot, CorruptState, FatalError
 from zraft.protocol.entries import ClusterRecord
+from zraft.store.files import forget_cached
 from zraft.store.snapshots import list_snapshots, make_snapshot, verify_snapshot, write_snapshot
 
 STATE_DAMAGED = 79
@@ -66,6 +67,7 @@ def main(job: Job) -> int:
 def _is_sound(job: Job, log: Log) -> bool:
     for path in list_snapshots(Path(job.directory))[:1]:
         try:
+            forget_cached(path)  # a snapshotter that was killed may not have read it back
             verify_snapshot(path)
         except (CorruptSnapshot, OSError) as error:
             log.error("a damaged snapshot is replaced", message=str(error))
@@ -77,9 +79,7 @@ def _is_sound(job: Job, log: Log) -> bool:
 def _read_back(path: Path) -> None:
     """Verify what the disk holds, not what the page cache does. What is not sound is not left under its name."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        os.close(descriptor)
+        forget_cached(path)
         verify_snapshot(path)
     except (CorruptSnapshot, OSError):  # the disk may find out only now that it can't read what it took
         path.unlink()

@@ -50,10 +50,10 @@ Destination = tuple[str, bytes, bytes]
 def run(launch: Launch, stop: StopSignal, log: Log) -> None:
     """The body of the storage process."""
     actor = StorageActor(launch, log)
-    try:
-        actor.run(stop)
-    finally:
-        actor.close()
+    actor.run(stop)
+    # Only now: to wait, after a failure, for a thread that prepares a snapshot would keep a failed sync from being told
+    # (S13). The process ends at once instead, and the thread and the lock with it.
+    actor.close()
 
 
 class StorageActor:

@@ -26,7 +26,7 @@ import msgspec
 
 from zraft.actors.children import Children, Ended
 from zraft.actors.http import HttpServer, as_json, health
-from zraft.actors.launch import Launch, StopSignal, last_words, page_path
+from zraft.actors.launch import Launch, StopSignal, last_words, page_path, verified_path
 from zraft.actors.logs import Log, set_up
 from zraft.actors.process import InheritedDescriptor, name_process
 from zraft.actors.roster import Roster
@@ -51,13 +51,14 @@ from zraft.core.restarts import (
     Withdraw,
     sync_failure_reason,
 )
-from zraft.errors import ConfigurationError, DataDirectoryInUse, FatalError
+from zraft.errors import ConfigurationError, DataDirectoryInUse, FatalError, StorageFault
 from zraft.protocol.client import StatusResult
 from zraft.protocol.codec import encode
 from zraft.protocol.local import NodeGroup
 from zraft.store.directory import DataDirectory, runtime_directory
 from zraft.store.fault import pending_sync_failure, record_sync_failure
 from zraft.store.page import PAYLOAD_BYTES_MAX, Group, Page
+from zraft.store.soundness import CRASHES
 
 ACTORS = {actor: f"zraft.actors.{actor}" for actor in (*TRIO, "gateway")}
 """The module of each actor of a node."""
@@ -66,6 +67,8 @@ LOCK_WAIT_S = 3.0
 """How long the processes of a node that was just killed may take to let go of the data directory."""
 _LOCK_RETRY_S = 0.05
 _TICK_S = 1.0
+_DOUBTFUL = {1, StorageFault.exit_code, *(-number for number in CRASHES)}
+"""Exit codes of a storage that may have come upon damage of the state without knowing."""
 _NOT_STARTED = 71  # EX_OSERR: the machine had no room for the process
 _TRIO_GROUPS = (Group.ROLE, Group.LEASE, Group.COMMIT, Group.STORAGE, Group.IDENTITY, Group.NOTICE)
 
@@ -238,6 +241,9 @@ class _Supervisor:
             self._log.every(60, "the counts of an actor are lost", child=ended.actor, error=str(error))
         words = last_words(self._premises.runtime, ended.actor)
         self._log.info("actor ended", child=ended.actor, pid=ended.pid, exit_code=ended.exit_code)
+        if ended.actor == "storage" and ended.exit_code in _DOUBTFUL:
+            # Where LMDB's own pages are damaged, nobody may have noticed until it crashed, and it would again.
+            verified_path(self._premises.runtime).unlink(missing_ok=True)
         return Exited(ended.actor, ended.exit_code, words)
 
     def _handle_events(self) -> None:

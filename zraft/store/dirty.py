@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from zraft.store.files import remove_durably, write_durably
+from zraft.store.files import remove_durably, sync_directory, sync_file, write_durably
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _AT_FDCWD = -100
@@ -86,7 +86,11 @@ class DirtyMark:
         Raises:
             OSError: it is not certain that the mark stands.
         """
-        write_durably(self._path, msgspec.json.encode(boot_identity(self._path.parent)))
+        if self.state() is Mark.SAME_BOOT:  # it says so already: that needs no room, which there may be none of
+            sync_file(self._path)
+            sync_directory(self._path.parent)
+        else:
+            write_durably(self._path, msgspec.json.encode(boot_identity(self._path.parent)))
 
     def clear(self) -> None:
         """Takes the mark away, durably. To be called only after ``state/`` was synced.

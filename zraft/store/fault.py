@@ -24,11 +24,13 @@ class Record(msgspec.Struct, frozen=True):
 
     detail: str
     time: datetime.datetime
+    runtime: str = ""
+    """The runtime directory of the node, which depends on its user and environment: an operator's is another one."""
 
 
 def record_sync_failure(directory: DataDirectory, runtime: Path, detail: str) -> None:
     """Writes both records as well as the disks allow: one that fails does not keep the other from being written."""
-    record = _encoded(detail)
+    record = _encoded(detail, str(runtime))
     for path in _records(directory, runtime):
         with contextlib.suppress(OSError):
             _write_in_place(path, record)
@@ -40,13 +42,23 @@ def pending_sync_failure(directory: DataDirectory, runtime: Path) -> str | None:
 
 
 def acknowledge_sync_failure(directory: DataDirectory, runtime: Path) -> None:
-    """Removes both records: an operator has looked, and the node may start.
+    """Removes all records: an operator has looked, and the node may start.
+
+    Args:
+        directory: the node's.
+        runtime: the operator's own, which the node may share.
 
     Raises:
         OSError: one of them could not be removed, and goes on to keep the node down.
     """
-    for path in _records(directory, runtime):
-        remove_durably(path)
+    of_data, *others = _records(directory, runtime)
+    with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
+        if of_node := _decoded(of_data).runtime:
+            others.append(Path(of_node) / of_data.name)
+    for path in others:
+        with contextlib.suppress(FileNotFoundError):  # nor its directory
+            remove_durably(path)
+    remove_durably(of_data)  # the last one: it tells where the others are
 
 
 def record_divergence(directory: DataDirectory, detail: str) -> None:
@@ -65,7 +77,7 @@ def pending_divergence(directory: DataDirectory) -> str | None:
 
 def _read(path: Path) -> str | None:
     try:
-        record = msgspec.json.decode(path.read_bytes(), type=Record)
+        record = _decoded(path)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -73,8 +85,12 @@ def _read(path: Path) -> str | None:
     return f"{record.detail} (recorded at {record.time:%Y-%m-%d %H:%M:%S} UTC in {path})"
 
 
-def _encoded(detail: str) -> bytes:
-    return msgspec.json.encode(Record(detail, datetime.datetime.now(datetime.UTC)))
+def _decoded(path: Path) -> Record:
+    return msgspec.json.decode(path.read_bytes(), type=Record)
+
+
+def _encoded(detail: str, runtime: str = "") -> bytes:
+    return msgspec.json.encode(Record(detail, datetime.datetime.now(datetime.UTC), runtime))
 
 
 def _records(directory: DataDirectory, runtime: Path) -> tuple[Path, Path]:

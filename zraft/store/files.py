@@ -6,11 +6,33 @@ import os
 from pathlib import Path
 
 
+def sync_file(path: Path) -> None:
+    """Makes what a file holds durable.
+
+    Raises:
+        OSError: nobody knows what the disk has of it; another try would succeed all the same, with data lost.
+    """
+    _sync(path, os.O_RDONLY)
+
+
 def sync_directory(path: Path) -> None:
     """Makes what was created, renamed or removed in this directory durable: syncing a file does not sync its name."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    _sync(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def forget_cached(path: Path) -> None:
+    """Has the next reader of a file that is durable be told what the disk holds, not what the page cache does."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     finally:
         os.close(descriptor)
 

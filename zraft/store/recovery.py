@@ -111,7 +111,7 @@ def open_stores(
         _clear(path)
     remove_leftovers(directory.snapshots_path)
     # Before the copy, which is not synced: a power cut finds the mark of a life that has ended.
-    mark.set()
+    _set(mark, directory)
     if source:
         _copy(source, path)
         _applied(directory, map_size, progress, path)
@@ -120,6 +120,13 @@ def open_stores(
     applied = read_applied(state.meta(APPLIED)).applied
     state.abort()
     return Stores(log, state, log.generation, applied, doubt, mark)
+
+
+def _set(mark: DirtyMark, directory: DataDirectory) -> None:
+    try:
+        mark.set()
+    except OSError as error:
+        raise StorageFault(f"the dirty mark in {directory.path} can't be set: {error}") from error
 
 
 def _set_aside(directory: DataDirectory, log: LmdbLog) -> None:

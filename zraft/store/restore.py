@@ -68,7 +68,8 @@ def restore(
         kind = OutOfSpace if lacks_space(error, directory) else StorageFault
         raise kind(f"the state could not be restored to {path}: {error}") from error
     _settle(path, manifest, map_size, bump)
-    make_snapshot(path, directory / "snapshots", map_size, None, manifest.created)
+    snapshot, _ = make_snapshot(path, directory / "snapshots", map_size, None, manifest.created)
+    verify_snapshot(snapshot)  # the log is about to rest on it
     log = LmdbLog(directory / "log", member, map_size, initial_state=initial_state(manifest, bump))
     try:
         log.install(manifest.last, generation)

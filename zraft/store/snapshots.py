@@ -26,7 +26,7 @@ import lmdb
 import msgspec
 
 from zraft.core.integrity import verify_checksums
-from zraft.errors import CorruptSnapshot, OutOfSpace, ProtocolError, StorageFault
+from zraft.errors import CorruptSnapshot, CorruptState, OutOfSpace, ProtocolError, StorageFault
 from zraft.protocol import codec
 from zraft.protocol.entries import ClusterRecord, EntryId
 from zraft.store.environment import lacks_space, open_read_only
@@ -168,8 +168,12 @@ def write_snapshot(
             manifest = Manifest(FORMAT, applied.index, applied.term, revision, record, created, size, sha256, chunks)
             encoded = codec.encode(manifest)
             file.seek(size)
-            file.write(encoded + _END.pack(len(encoded), google_crc32c.value(encoded), _MAGIC))
+            end = encoded + _END.pack(len(encoded), google_crc32c.value(encoded), _MAGIC)
+            while end:  # a disk that is nearly full takes a part of it first
+                end = end[file.write(end) :]
             os.fsync(file.fileno())
+    except (lmdb.CorruptedError, lmdb.PageNotFoundError, struct.error) as error:
+        raise CorruptState(f"LMDB can't read it ({error})") from error
     except (lmdb.Error, OSError) as error:
         raise _fault(error, path) from error
     return manifest

@@ -26,7 +26,8 @@ from zraft.store.state import TABLES, check_format
 
 NOTHING = StateFacts(EntryId(0, 0), 0, 0, 0, 0, 0)
 """What a state holds whose process died while it was made."""
-_CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
+CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
+"""What LMDB may end a process with that reads damaged pages."""
 
 Progress = Callable[[int, int], None]
 """(bytes looked at, bytes in all), more or less: called now and then."""
@@ -82,7 +83,7 @@ def _ending(path: Path, last: _Answer, code: int) -> StateFacts:
     if last.refused:
         raise IdentityRefused(last.refused)
     damage = last.damage
-    if -code in _CRASHES:
+    if -code in CRASHES:
         damage = f"LMDB can't read it ({signal.Signals(-code).name})"
     if not damage:
         raise StorageFault(f"the state in {path} could not be verified: the process ended with {code}")

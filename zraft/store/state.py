@@ -155,7 +155,7 @@ class LmdbState:
 
     def keys_from(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
         """(key, index entry) in order, from ``start`` on; until the next commit or abort."""
-        return self._current().keys_from(start)
+        return self._iterating(self._current().keys_from(start))
 
     def record(self, at: bytes) -> bytes | None:
         """The record of a revision."""
@@ -166,11 +166,14 @@ class LmdbState:
 
     def records_from(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
         """(where it stands, record) in the order of revisions, from ``start`` on; until the next write."""
-        return self._current().records_from(start)
+        return self._iterating(self._current().records_from(start))
 
     def meta(self, name: bytes) -> bytes | None:
         """A value of the state about itself: applied index and term, revision, configuration."""
-        return self._current().meta(name)
+        try:
+            return self._current().meta(name)
+        except lmdb.Error as error:
+            raise self._fault(error) from error
 
     def set_key(self, key: bytes, entry: bytes) -> None:
         """Insert or overwrite an index entry."""
@@ -247,6 +250,12 @@ class LmdbState:
     def close(self) -> None:
         """Leave the environment; what was not committed is forgotten."""
         self._map.close()
+
+    def _iterating(self, items: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+        try:
+            yield from items
+        except lmdb.Error as error:
+            raise self._fault(error) from error
 
     def _fault(self, error: lmdb.Error) -> StorageFault:
         if isinstance(error, lmdb.CorruptedError | lmdb.PageNotFoundError):

@@ -62,11 +62,11 @@ def apply(state: State, step: Step) -> State | None:
             return _read(state, step)
         case Kind.REFUSED:
             return _refuse(state, step)
-    before = max(state.at, step.expected or 0)  # the store had come so far
-    if not _holds(state, step.expected) or (step.revision and step.revision <= before):
+    reached = max(state.at, step.expected or 0)  # the store had come so far
+    if not _holds(state, step.expected) or (step.revision and step.revision <= reached):
         return None
-    at = step.revision or before + 1
-    mod = step.revision or ~before
+    at = step.revision or reached + 1
+    mod = step.revision or ~reached
     if step.kind is Kind.PUT:
         value = step.value if step.revision else UNSEEN
         if not state.version:

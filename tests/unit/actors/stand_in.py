@@ -22,6 +22,7 @@ ERRORS = {
     "sync": SyncFailed("fdatasync: EIO"),
     "setting": ConfigurationError("a setting is wrong"),
     "bug": InvariantViolated("one and one is two", sum=3),
+    "crash": KeyError("nobody expected it"),
 }
 
 

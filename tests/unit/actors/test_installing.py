@@ -285,3 +285,25 @@ def test_a_state_that_could_not_be_made_leaves_nothing_behind(
     assert receiver.finished(TERM) == ([], None)
     assert machine.states() == ["state.0"]
     receiver.close()
+
+
+def test_what_the_disk_refused_to_keep_comes_once_more_from_the_beginning(
+    machine: Machine, offered: SnapshotFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a failed fsync a second one succeeds, and the page cache has what the disk has not (S13)."""
+    stores = machine.open()
+    receiver = Installing(machine.directory, Log("node", "storage"))
+
+    def refuse(path: Path) -> None:
+        raise OSError(errno.EIO, "the disk refuses")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(installing, "sync_file", refuse)
+        (answer,) = receiver.on_chunk(piece(offered, 0, 0), TERM, stores.generation, None).answers
+        while answer.offset < offered.snapshot.size:
+            (answer,) = receiver.on_chunk(piece(offered, answer.offset), TERM, stores.generation, None).answers
+        assert receiver.finished(TERM) == ([], None)
+    (answer,) = receiver.on_chunk(piece(offered, 0, 0), TERM, stores.generation, None).answers
+    assert (answer.offset, answer.installed) == (0, False)
+    receiver.close()
+    assert is_installed(receive(machine, stores, offered), offered.snapshot)

@@ -17,6 +17,7 @@ import pytest
 
 from tests.ports import free_port
 from tests.waiting import wait_until
+from zraft.actors.launch import STOP_SIGNAL, verified_path
 from zraft.actors.roster import Roster
 from zraft.actors.supervisor import LOCK_WAIT_S
 from zraft.config import Settings
@@ -246,11 +247,33 @@ def test_the_trio_comes_back_as_a_whole_and_as_another_incarnation(running: Node
     wait_until(running.is_ready, WAIT_S, "readiness")
 
 
-def test_a_stopped_actor_counts_as_dead_only_when_it_is(running: Node) -> None:
-    """SIGTERM from elsewhere ends an actor in good order: it is restarted all the same."""
+@pytest.mark.parametrize(("order", "stays"), [("bug", True), ("crash", False)])
+def test_a_state_that_may_have_ended_its_storage_is_verified_anew(running: Node, order: str, stays: bool) -> None:
     before = running.running()
-    os.kill(before.actors["gateway"], signal.SIGTERM)
+    runtime = running.runtime()
+    assert runtime is not None
+    verified = verified_path(runtime)
+    verified.touch()
+    running.order("storage", order)
+    running.running(before, new=TRIO)
+    assert verified.exists() == stays
+
+
+def test_a_stopped_actor_counts_as_dead_only_when_it_is(running: Node) -> None:
+    """The signal to stop, from elsewhere, ends an actor in good order: it is restarted all the same."""
+    before = running.running()
+    os.kill(before.actors["gateway"], STOP_SIGNAL)
     running.running(before, new=("gateway",))
+
+
+def test_what_is_sent_to_all_processes_is_the_supervisors_to_act_on(running: Node) -> None:
+    """Else a service manager that sends SIGTERM to all of them would end the trio while clients wait for it."""
+    before = running.running()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        for pid in before.actors.values():
+            os.kill(pid, number)
+    os.kill(before.actors["gateway"], STOP_SIGNAL)
+    running.running(before, new=("gateway",))  # and nobody else has ended
 
 
 def test_a_crash_is_one_line_of_the_log_and_known_to_health(running: Node) -> None:

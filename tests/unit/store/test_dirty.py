@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
+from zraft.store import dirty
 from zraft.store.dirty import BootIdentity, DirtyMark, Mark, boot_identity, compare
 
 NOW = BootIdentity("boot 1", 7)
@@ -68,3 +69,13 @@ def test_a_mark_is_set_and_cleared(tmp_path: Path) -> None:
 def test_a_mark_that_can_not_be_read_is_a_mismatch(tmp_path: Path) -> None:
     (tmp_path / "dirty").mkdir()
     assert DirtyMark(tmp_path / "dirty").state() is Mark.MISMATCH
+
+
+def test_a_mark_that_stands_already_needs_no_room_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if boot_identity(tmp_path).mount_id is None:
+        pytest.skip("this kernel has no unique mount ids")
+    mark = DirtyMark(tmp_path / "dirty")
+    mark.set()
+    monkeypatch.setattr(dirty, "write_durably", None)
+    mark.set()
+    assert mark.state() is Mark.SAME_BOOT

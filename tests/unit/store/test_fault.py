@@ -64,3 +64,16 @@ def test_a_divergence_is_pending_from_its_record_on(directory: DataDirectory) ->
     assert (pending_divergence(directory) or "").startswith("another digest at index 512 (recorded at ")
     directory.divergence_record.write_bytes(b"{")
     assert "can't be read" in (pending_divergence(directory) or "")
+
+
+def test_an_operator_whose_runtime_directory_is_another_one_acknowledges_all_the_same(
+    tmp_path: Path, directory: DataDirectory, runtime: Path
+) -> None:
+    """It depends on the user and the environment: a service has not those of who logs in."""
+    record_sync_failure(directory, runtime, "fdatasync: EIO")
+    acknowledge_sync_failure(directory, tmp_path / "of the operator")
+    assert pending_sync_failure(directory, runtime) is None
+    record_sync_failure(directory, runtime, "fdatasync: EIO")
+    shutil.rmtree(runtime)  # as at a boot
+    acknowledge_sync_failure(directory, tmp_path / "of the operator")
+    assert pending_sync_failure(directory, runtime) is None

@@ -1,13 +1,15 @@
 import os
 from pathlib import Path
 
+import lmdb
 import pytest
 
 from zraft.core.keyspace import Keyspace
-from zraft.errors import CorruptSnapshot
+from zraft.errors import CorruptSnapshot, CorruptState
 from zraft.protocol import codec
 from zraft.protocol.client import Put
 from zraft.protocol.entries import Entry, EntryId, EntryKind, Origin
+from zraft.store import snapshots
 from zraft.store.snapshots import (
     CHUNK_BYTES,
     DATA_FILE,
@@ -95,3 +97,18 @@ def test_what_has_no_finished_name_is_no_snapshot(state: Path) -> None:
     (path.parent / f"making.{os.getpid()}").write_bytes(b"")
     (path.parent / "incoming.00").write_bytes(b"")
     assert list_snapshots(path.parent) == [path]
+
+
+@pytest.mark.parametrize("kind", [lmdb.CorruptedError, lmdb.PageNotFoundError])
+def test_a_state_that_lmdb_finds_damaged_is_no_failure_of_the_disk(
+    state: Path, monkeypatch: pytest.MonkeyPatch, kind: type[lmdb.Error]
+) -> None:
+    """A disk may do better the next time. From a damaged state there is never a snapshot, and the log would grow."""
+
+    def damaged(_: object) -> None:
+        raise kind("a page")
+
+    monkeypatch.setattr(snapshots, "verify_checksums", damaged)
+    with pytest.raises(CorruptState, match="LMDB can't read it"):
+        made(state)
+    assert list_snapshots(state.parent / "snapshots") == []

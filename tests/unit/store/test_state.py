@@ -1,5 +1,6 @@
 """What only the state on LMDB has to show: other processes see it, killed readers, and room that runs out."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import lmdb
@@ -7,9 +8,9 @@ import pytest
 
 from tests.unit.store.viewing import Viewer
 from zraft.core.records import record_key
-from zraft.errors import IdentityRefused, OutOfSpace, StorageFault, Unavailable
+from zraft.errors import CorruptState, IdentityRefused, OutOfSpace, StorageFault, Unavailable
 from zraft.store import environment
-from zraft.store.state import LmdbState, StateView
+from zraft.store.state import LmdbState, StateView, _Writing
 
 MAP_SIZE = 1 << 40
 
@@ -166,3 +167,25 @@ def test_several_snapshots_may_be_open_at_once(path: Path) -> None:
     with view.begin() as first, view.begin() as second:
         assert (first.key(b"a"), second.key(b"a")) == (None, None)
     view.close()
+
+
+@pytest.mark.parametrize("kind", [lmdb.CorruptedError, lmdb.PageNotFoundError])
+@pytest.mark.parametrize("read", ["key", "keys_from", "record", "records_from", "meta"])
+def test_damage_that_lmdb_finds_is_damage_whatever_is_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch, read: str, kind: type[lmdb.Error]
+) -> None:
+    """A sweep reads in other ways than a put: what it comes upon must not look like a crash, which is tried again."""
+
+    def damaged(*_: object) -> Iterator[tuple[bytes, bytes]]:
+        raise kind("a page")
+        yield b"", b""
+
+    state = LmdbState(path, MAP_SIZE)
+    state.set_key(b"a", b"1")
+    for name in ("get", "record", "meta"):
+        monkeypatch.setattr(_Writing, name, lambda *_: next(damaged()), raising=False)
+    for name in ("keys_from", "records_from"):
+        monkeypatch.setattr(_Writing, name, damaged, raising=False)
+    monkeypatch.setattr(state, "_writing", object.__new__(_Writing))
+    with pytest.raises(CorruptState, match="LMDB can't read it"):
+        list(getattr(state, read)(b"a") or ())
