@@ -135,7 +135,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for name, address in self.peers.items():
             split_address(address, f"the address of peer {name}")
         for endpoint in self.join_endpoints():
-            split_address(endpoint, "an endpoint to join")
+            split_endpoint(endpoint, "an endpoint to join")
+        split_endpoint(self.client_endpoint(), "advertise" if self.advertise else "host with port")
         if self.join and not self.peer_endpoint():
             raise ConfigurationError(
                 f"to join a cluster, the others must know where to reach this node, which only knows that it listens "
@@ -174,7 +175,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """``host:port`` at which other nodes reach this one; empty if it only knows that it listens everywhere."""
         if self.id in self.peers:
             return self.peers[self.id]
-        host = split_address(self.client_endpoint())[0]
+        host = split_endpoint(self.client_endpoint())[0]
         if host in WILDCARDS:
             return ""
         return f"[{host}]:{self.peer_port}" if ":" in host else f"{host}:{self.peer_port}"
@@ -190,8 +191,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return Path(self.data_dir)
 
 
-def split_address(address: str, what: str = "the address") -> tuple[str, int]:
-    """``host:port`` taken apart.
+def split_endpoint(endpoint: str, what: str = "the endpoint") -> tuple[str, int]:
+    """``host:port`` of a node's client port taken apart.
+
+    Raises:
+        ConfigurationError: it is not of that form.
+    """
+    return split_address(endpoint, what, 65535)
+
+
+def split_address(address: str, what: str = "the address", port_max: int = 65533) -> tuple[str, int]:
+    """``host:port`` taken apart; by default the port has two others above it, as a peer port has.
 
     Raises:
         ConfigurationError: it is not of that form.
@@ -199,11 +209,11 @@ def split_address(address: str, what: str = "the address") -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
-    if not _is_host(host) or not _PORT.fullmatch(port) or not 1 <= int(port) <= 65533:
+    if not _is_host(host) or not _PORT.fullmatch(port) or not 1 <= int(port) <= port_max:
         shown = address if len(address) <= ADDRESS_SHOWN else address[:ADDRESS_SHOWN] + "..."
         raise ConfigurationError(
             f"{what} is {shown!r}, but must be host:port: a name of letters, digits, '.', '-' and '_', or an IP "
-            "address, and a port within 1..65533"
+            f"address, and a port within 1..{port_max}"
         )
     return host, int(port)
 

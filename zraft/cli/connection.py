@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from zraft.cli.outcomes import UNAVAILABLE, Failure
 from zraft.client import Client
 from zraft.client.arguments import CONSISTENCIES, endpoints_of
 from zraft.client.client import ENDPOINTS_VARIABLE, LOCAL_ENDPOINTS, TIMEOUT_S
@@ -71,13 +72,16 @@ def local_endpoints() -> tuple[str, ...] | None:
     """The endpoints of the local cluster that was started in this directory; None if none was."""
     if not (CLUSTER_DIRECTORY / "cluster.json").exists():
         return None
-    from zraft.cluster import LocalCluster
+    from zraft.cluster import ClusterError, LocalCluster
 
-    return tuple(LocalCluster.load(CLUSTER_DIRECTORY).endpoints())
+    try:
+        return tuple(LocalCluster.load(CLUSTER_DIRECTORY).endpoints())
+    except ClusterError as error:
+        raise Failure(f"{error}; or name nodes with --endpoints", UNAVAILABLE) from error
 
 
 def _checked(context: click.Context, parameter: click.Parameter, endpoints: str | None) -> tuple[str, ...] | None:
     try:
-        return endpoints_of(endpoints) if endpoints else None
+        return None if endpoints is None else endpoints_of(endpoints)
     except InvalidArgument as error:
         raise click.BadParameter(str(error)) from None

@@ -11,7 +11,7 @@ import click
 from zraft.cli.connection import connect, connection_options, consistency_option
 from zraft.cli.manual import Manual
 from zraft.cli.outcomes import NOT_FOUND, REJECTED, UNAVAILABLE, UNKNOWN, Failure
-from zraft.cli.output import as_json, item_document, item_head, item_row, output_option
+from zraft.cli.output import as_json, item_document, item_head, item_row, output_option, write_out
 from zraft.cli.tables import table
 from zraft.client.arguments import Consistency
 from zraft.protocol.client import REQUEST_BYTES_MAX, DeleteResult, KeyValue, PutResult
@@ -98,7 +98,7 @@ def get(
     item = KeyValue(os.fsencode(key), result.value or b"", *revisions)
     match output:
         case "raw":
-            click.echo(item.value, nl=False)
+            write_out((item.value,))
         case "table":
             click.echo(table([item_head(), item_row(item)]))
         case _:

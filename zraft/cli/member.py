@@ -121,6 +121,9 @@ def replace(
         )
     with connect(endpoints, timeout) as client:
         deadline = time.monotonic() + within
+        known = {one.name: one.voter for one in client.members().members}
+        if old not in known and not known.get(new):  # else it was removed when this ran before
+            raise Failure(f"there is no member {old}: the members are {', '.join(sorted(known))}", REJECTED)
         _wait(client, new, within, lambda found: found is not None, "has not announced itself")
         client.add_member(new, address)
         left = max(0.0, deadline - time.monotonic())

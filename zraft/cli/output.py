@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import click
@@ -20,6 +21,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 def output_option(*formats: str, text: str) -> Callable[[F], F]:
     """Adds ``--output``; the first format is the default, and the text says what the formats are."""
     return click.option("--output", type=click.Choice(formats), default=formats[0], show_default=True, help=text)
+
+
+def write_out(parts: Iterable[bytes]) -> None:
+    """Write bytes to stdout, all of them: without a buffer (``PYTHONUNBUFFERED``) a write may take a part only."""
+    out = sys.stdout.buffer
+    for part in parts:
+        left = memoryview(part)
+        while left:
+            left = left[out.write(left) :]
+    out.flush()
 
 
 def in_json(value: bytes) -> str | dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator
 
 import click
@@ -13,7 +12,7 @@ import click
 from zraft.cli.connection import connect, connection_options, consistency_option
 from zraft.cli.manual import Manual
 from zraft.cli.outcomes import REJECTED, UNAVAILABLE
-from zraft.cli.output import item_document, item_head, item_row, output_option
+from zraft.cli.output import item_document, item_head, item_row, output_option, write_out
 from zraft.cli.tables import table
 from zraft.client.arguments import Consistency
 from zraft.protocol.client import KeyValue
@@ -78,10 +77,7 @@ def range_of_keys(
         )
         # The first answer comes before any output: a command that fails prints nothing.
         first = list(itertools.islice(items, 1))
-        out = sys.stdout.buffer
-        for line in _FORMATS[output](itertools.chain(first, items), keys_only):
-            out.write(line + b"\n")
-        out.flush()
+        write_out(line + b"\n" for line in _FORMATS[output](itertools.chain(first, items), keys_only))
 
 
 def _table(items: Iterator[KeyValue], keys_only: bool) -> Iterator[bytes]:

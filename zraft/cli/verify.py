@@ -14,6 +14,7 @@ from zraft.cli.outcomes import UNAVAILABLE, VIOLATED, Failure
 from zraft.errors import ZraftError
 from zraft.verify import CheckedLoad, LoadSettings, check, picture_of, read_history, write_history
 from zraft.verify.checker import Verdict
+from zraft.verify.evidence import Violation
 from zraft.verify.history import HistoryError, Operation
 
 CLIENTS_MAX = 256
@@ -80,32 +81,52 @@ def verify(
     prefix = f"zraft-verify/{secrets.token_hex(8)}/"
     settings = LoadSettings(endpoints=known_endpoints(endpoints), prefix=prefix, clients=clients, timeout=timeout)
     load = CheckedLoad(settings)
+    write_history(output, ())  # a file that can't be written is found out before the load, not after it
     try:
         with load:
             time.sleep(seconds)
+    except KeyboardInterrupt:
+        click.echo(f"zraft: nothing was judged; the answers are in {output}, keys below {prefix} are left", err=True)
+        raise
     finally:
         write_history(output, load.history)
     if not any(load.acknowledged):
         raise Failure("not one write succeeded: see which nodes are up with `zraft status`", UNAVAILABLE)
-    load.read_back()
-    write_history(output, load.history)
     try:
-        _judge(load.history, output)
+        _judge_all(load, output)
     finally:
         _clean_up(load)
 
 
+def _judge_all(load: CheckedLoad, output: Path) -> None:
+    """With what is there at the end, if it can be read."""
+    try:
+        load.read_back()
+    except ZraftError as error:
+        _judge(load.history, output)
+        text = f"what is there now could not be read, so only the answers are judged ({error}); they are in {output}"
+        raise Failure(text, UNAVAILABLE) from error
+    write_history(output, load.history)
+    _judge(load.history, output)
+
+
 def _judge(history: list[Operation], file: Path) -> None:
     verdict = check(history)
-    if verdict.violations:
-        picture = file.with_name(f"{file.name}.html")
-        picture.write_text(picture_of(verdict.violations[0], history), encoding="utf-8")
-        for violation in verdict.violations[:TOLD_MAX]:
-            click.echo(f"zraft: {violation.what}", err=True)
-        click.echo(f"zraft: the first of them is drawn in {picture}", err=True)
+    for violation in verdict.violations[:TOLD_MAX]:
+        click.echo(f"zraft: {violation.what}", err=True)
     click.echo(closing_line(verdict, faults=0))
     if verdict.violations:
+        _draw(verdict.violations[0], history, file.with_name(f"{file.name}.html"))
         raise click.exceptions.Exit(VIOLATED)
+
+
+def _draw(violation: Violation, history: list[Operation], picture: Path) -> None:
+    try:
+        picture.write_text(picture_of(violation, history), encoding="utf-8")
+    except OSError as error:
+        click.echo(f"zraft: the first of them could not be drawn: {error}", err=True)
+    else:
+        click.echo(f"zraft: the first of them is drawn in {picture}", err=True)
 
 
 def closing_line(verdict: Verdict, faults: int) -> str:

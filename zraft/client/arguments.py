@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import msgspec
 from msgspec.structs import replace
 
-from zraft.config import split_address
+from zraft.config import split_endpoint
 from zraft.core.limits import fault_of
 from zraft.errors import ConfigurationError, InvalidArgument
 from zraft.protocol import codec
@@ -28,7 +28,7 @@ def endpoints_of(endpoints: str | Iterable[str]) -> tuple[str, ...]:
     found = dict.fromkeys(endpoint.strip() for endpoint in given)
     for endpoint in found:
         try:
-            split_address(endpoint, "an endpoint")
+            split_endpoint(endpoint, "an endpoint")
         except ConfigurationError as error:
             raise InvalidArgument(str(error)) from None
     if not found:

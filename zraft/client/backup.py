@@ -38,6 +38,9 @@ def save(ask: Ask, endpoints: tuple[str, ...], timeout: float, path: Path, progr
         path: the file.
         progress: is told (bytes done, bytes in all).
     """
+    if path.exists() and not path.is_file():
+        raise FileExistsError(f"{path} is no regular file: name one that may be replaced, or that is not there yet")
+    path = path.resolve()  # where a link leads to is replaced, not the link
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         # Only for its owner: it holds all keys and values.
@@ -48,7 +51,7 @@ def save(ask: Ask, endpoints: tuple[str, ...], timeout: float, path: Path, progr
             os.fsync(file.fileno())
         manifest = verify_snapshot(fresh)
         fresh.rename(path)
-        sync_directory(path.absolute().parent)
+        sync_directory(path.parent)
     finally:
         fresh.unlink(missing_ok=True)
     return manifest

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from zraft.config import WILDCARDS, split_address
+from zraft.config import WILDCARDS, split_endpoint
 from zraft.errors import ConfigurationError
 from zraft.protocol.client import MembersResult
 
@@ -118,7 +118,7 @@ class Endpoints:
 def _is_usable(endpoint: str) -> bool:
     """Whether a client may reach the member there: one that listens everywhere may know no better address."""
     try:
-        host, _ = split_address(endpoint)
+        host, _ = split_endpoint(endpoint)
     except ConfigurationError:
         return False
     return host not in WILDCARDS

@@ -8,7 +8,7 @@ import threading
 import time
 from concurrent.futures import Future
 
-from zraft.config import split_address
+from zraft.config import split_endpoint
 from zraft.errors import ConfigurationError
 
 
@@ -30,7 +30,7 @@ class Names:
         """The numeric ZeroMQ address of ``host:port``, once it is known; ``OSError`` if there is none."""
         found: Future[str] = Future()
         try:
-            host, port = split_address(endpoint)
+            host, port = split_endpoint(endpoint)
             found.set_result(_address(str(ipaddress.ip_address(host)), port))
             return found
         except ConfigurationError as error:  # a hint comes from outside
@@ -46,7 +46,7 @@ class Names:
         return lookup
 
     def _resolve(self, endpoint: str, lookup: Future[str]) -> None:
-        host, port = split_address(endpoint)
+        host, port = split_endpoint(endpoint)
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
             # A node binds IPv4 unless told otherwise, and "localhost" often means ::1 first.

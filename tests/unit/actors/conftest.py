@@ -1,4 +1,4 @@
-"""A gateway for a test."""
+"""A gateway for a test: all of it, or its side towards the clients."""
 
 import tempfile
 from collections.abc import Iterator
@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.actors.clients_stage import Gateway
 from tests.unit.actors.gateway_stage import Node
 from tests.unit.actors.kept import KeptSockets
+from zraft.actors import clients
 
 
 @pytest.fixture
@@ -19,3 +21,11 @@ def node() -> Iterator[Node]:
         yield node
         node.close()
         sockets.close()
+
+
+@pytest.fixture
+def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+    monkeypatch.setattr(clients, "tcp", lambda host, _: f"tcp://{host}:*")
+    gateway = Gateway()
+    yield gateway
+    gateway.close()

@@ -23,6 +23,10 @@ def start(log: Path, script: str) -> NodeProcesses:
     return NodeProcesses.start(["/bin/sh", "-c", script], log, dict(os.environ))
 
 
+def name_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
+
+
 @pytest.fixture
 def family(tmp_path: Path) -> Iterator[NodeProcesses]:
     """A supervisor with two children."""
@@ -63,6 +67,8 @@ def test_a_paused_family_stands_still_until_it_is_resumed(family: NodeProcesses)
 def test_stop_asks_the_supervisor_only_even_when_it_stands_still(tmp_path: Path) -> None:
     processes = start(tmp_path / "log", "trap 'echo stopped in order; kill $!; exit' TERM; sleep 60 & echo ready; wait")
     wait_until(lambda: "ready" in (tmp_path / "log").read_text(), WAIT_S, "the trap")
+    # What is no program of its own yet still has the shell's handler, and would lose the signal with it.
+    wait_until(lambda: "sleep" in map(name_of, processes.states()), WAIT_S, "the child to be its own program")
     processes.pause()
     processes.stop()
     wait_until(lambda: not processes.states(), WAIT_S, "the end")
