@@ -21,6 +21,8 @@ from zraft.protocol.client import (
     ErrorResult,
     Get,
     GetResult,
+    MemberInfo,
+    MembersResult,
     PeerInfo,
     Put,
     PutResult,
@@ -104,6 +106,30 @@ def test_each_outcome_has_its_exit_code_and_one_line(
 def test_a_node_is_not_replaced_by_itself() -> None:
     result = run("member", "replace", "node-2", "node-2", "10.0.0.2:7080")
     assert (result.exit_code, "run zraft member remove node-2" in result.stderr) == (2, True)
+
+
+def test_who_is_no_member_is_not_replaced(serve: Serve) -> None:
+    """Else a typing error would leave the dead one a voter, and say that it is gone."""
+    node = serve(DONE)
+    names = enumerate(("node-1", "node-2"), start=1)
+    node.members = MembersResult(5, tuple(MemberInfo(name, number, True, "") for number, name in names))
+    result = run("member", "replace", "nod-2", "node-3", "10.0.0.3:7080", "--endpoints", node.endpoint)
+    assert (result.exit_code, result.stderr) == (5, "zraft: there is no member nod-2: the members are node-1, node-2\n")
+
+
+@pytest.mark.parametrize("content", ["", "nonsense", "{}"])
+def test_a_record_of_a_local_cluster_that_can_not_be_read_is_one_line(tmp_path: Path, content: str) -> None:
+    (tmp_path / ".zraft").mkdir()
+    (tmp_path / ".zraft" / "cluster.json").write_text(content)
+    result = run("get", "k")
+    assert (result.exit_code, result.stderr.count("\n")) == (3, 1)
+    assert "or name nodes with --endpoints" in result.stderr
+
+
+@pytest.mark.parametrize("endpoints", ["", "127.0.0.1:\N{SUPERSCRIPT TWO}", "h:" + "1" * 5_000])
+def test_what_is_no_endpoint_is_wrong_usage(endpoints: str) -> None:
+    result = run("get", "k", "--endpoints", endpoints)
+    assert (result.exit_code, "must be host:port" in result.stderr) == (2, True)
 
 
 def test_only_a_node_that_leads_hands_over_itself(serve: Serve) -> None:

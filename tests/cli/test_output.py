@@ -1,11 +1,15 @@
 """What commands print, for people and for machines, and with which bytes."""
 
+import io
 import json
+import sys
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tests.cli.asking import Serve, ask, run
-from zraft.cli.output import SHOWN_MAX, in_json, shown
+from zraft.cli.output import SHOWN_MAX, in_json, shown, write_out
 from zraft.protocol.client import (
     DeleteResult,
     ErrorResult,
@@ -159,3 +163,22 @@ def test_help_has_examples_and_exit_codes() -> None:
     help_of_put = run("put", "--help").stdout
     assert "  zraft put lock/deploy me --expected-revision 0  # only if there is none\n" in help_of_put
     assert "Exit codes:\n  0  done\n  1  key not found, or a precondition failed\n" in help_of_put
+
+
+def test_bytes_are_written_to_the_end_without_a_buffer_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Raw(io.RawIOBase):
+        """A pipe that takes three bytes at a time."""
+
+        taken = b""
+
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data: Any) -> int:
+            self.taken += bytes(data)[:3]
+            return min(3, memoryview(data).nbytes)
+
+    raw = Raw()
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=raw))
+    write_out([b"0123456789", b"", b"ab"])
+    assert raw.taken == b"0123456789ab"

@@ -75,6 +75,20 @@ def test_save_ends_with_5_on_damage_and_leaves_the_old_file(serve: Serve, file: 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "node-1"]
 
 
+def test_save_replaces_no_device_and_what_a_link_leads_to_not_the_link(
+    serve: Serve, file: Path, tmp_path: Path
+) -> None:
+    node = serve(Giver(file))
+    os.mkfifo(tmp_path / "pipe")
+    result = run("snapshot", "save", "pipe", "--endpoints", node.endpoint)
+    assert (result.exit_code, "is no regular file" in result.stderr) == (71, True)
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "b")
+    assert run("snapshot", "save", "link", "--endpoints", node.endpoint).exit_code == 0
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "disk" / "b").read_bytes() == file.read_bytes()
+
+
 def test_save_from_nobody_is_unavailable(serve: Serve, tmp_path: Path) -> None:
     node = serve(ErrorResult("Unavailable", "the node is starting"))
     result = run("snapshot", "save", "b", "--endpoints", node.endpoint, "--timeout", "0.3")

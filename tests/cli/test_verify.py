@@ -7,6 +7,7 @@ from zraft.protocol.client import (
     Batch,
     BatchResult,
     DeleteResult,
+    ErrorResult,
     Get,
     GetResult,
     Put,
@@ -91,3 +92,35 @@ def test_nobody_to_verify_is_unavailable(tmp_path: Path) -> None:
     file = tmp_path / "h.jsonl"
     result = run("verify", "--seconds", "0.3", "--timeout", "0.2", "--endpoints", "127.0.0.1:1", OUTPUT, str(file))
     assert (result.exit_code, "not one write succeeded" in result.stderr) == (3, True)
+
+
+def test_a_violation_is_told_also_where_it_can_not_be_drawn(tmp_path: Path) -> None:
+    file = tmp_path / "h.jsonl"
+    write_history(file, [told("1", 2, 10), told("2", 1, 20)])
+    (tmp_path / "h.jsonl.html").mkdir()
+    result = run("verify", "--check", str(file))
+    assert (result.exit_code, result.stdout) == (6, "operations=2 faults=0 unknown=0 violations=1\n")
+    assert "a write got revision 1 when 2 had been told already" in result.stderr
+    assert "could not be drawn" in result.stderr
+
+
+def test_a_file_that_can_not_be_written_is_found_out_before_the_load(serve: Serve, tmp_path: Path) -> None:
+    node = serve(GetResult(False, None, None, 1))
+    result = ask(node, "verify", "--seconds", "60", OUTPUT, str(tmp_path / "nowhere" / "h.jsonl"))
+    assert (result.exit_code, node.requests) == (71, [])
+
+
+def test_what_was_answered_is_judged_even_if_nobody_answers_at_the_end(serve: Serve, tmp_path: Path) -> None:
+    done: list[PutResult] = []
+
+    def answer(request: Request) -> Response:
+        if isinstance(request, Put) and request.expected_revision is None and not done:
+            done.append(PutResult(True, None, 7, 1, 1))
+            return done[0]
+        return ErrorResult("InvalidArgument", "no")
+
+    file = tmp_path / "h.jsonl"
+    result = ask(serve(answer), "verify", "--seconds", "0.5", "--clients", "1", OUTPUT, str(file))
+    assert (result.exit_code, "violations=0" in result.stdout) == (3, True)
+    assert "only the answers are judged" in result.stderr
+    assert file.stat().st_size > 0
