@@ -111,12 +111,13 @@ def test_a_file_that_can_not_be_written_is_found_out_before_the_load(serve: Serv
 
 
 def test_what_was_answered_is_judged_even_if_nobody_answers_at_the_end(serve: Serve, tmp_path: Path) -> None:
-    done: list[PutResult] = []
+    done: list[Response] = []
 
     def answer(request: Request) -> Response:
-        if isinstance(request, Put) and request.expected_revision is None and not done:
-            done.append(PutResult(True, None, 7, 1, 1))
-            return done[0]
+        match request:
+            case Batch((Put(expected_revision=None),)) if not done:
+                done.append(BatchResult((PutResult(True, None, 7, 1, 1),), 7, 1))
+                return done[0]
         return ErrorResult("InvalidArgument", "no")
 
     file = tmp_path / "h.jsonl"
