@@ -26,6 +26,7 @@ import msgspec
 from tools import golden
 from zraft.actors import clients
 from zraft.config import Settings
+from zraft.core import views
 from zraft.errors import NotExecuted, ProtocolError, Rejected, Unknown, ZraftError
 from zraft.protocol import client, entries, peer
 
@@ -84,6 +85,8 @@ LIMITS: dict[str, int] = {
     "batch_operations_max": client.BATCH_OPERATIONS_MAX,
     "range_items_max": client.RANGE_ITEMS_MAX,
     "reply_bytes_max": client.REPLY_BYTES_MAX,
+    "records_walked_max": views.RECORDS_WALKED_MAX,
+    "bytes_walked_max": views.BYTES_WALKED_MAX,
     "backup_chunk_bytes": client.BACKUP_CHUNK_BYTES,
     "frame_bytes_max": clients.MESSAGE_BYTES_MAX,
     "timeout_ms_max": round(clients.TIMEOUT_SECONDS_MAX * 1000),

@@ -34,7 +34,7 @@ def save(ask: Ask, endpoints: tuple[str, ...], timeout: float, path: Path, progr
     Args:
         ask: how a node is asked.
         endpoints: nodes, the best first: each is asked to begin until one does.
-        timeout: seconds that any one chunk may take, repetitions included.
+        timeout: seconds after which a chunk is asked for no more, and that the last attempt may take.
         path: the file.
         progress: is told (bytes done, bytes in all).
     """
