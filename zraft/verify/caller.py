@@ -12,7 +12,7 @@ import msgspec
 
 from zraft.client.core import Core
 from zraft.client.links import Link
-from zraft.errors import Compacted, Unknown, ZraftError, from_code
+from zraft.errors import Compacted, ResourceExhausted, Unknown, ZraftError, from_code
 from zraft.protocol.client import (
     Batch,
     BatchResult,
@@ -103,19 +103,29 @@ class Caller:
     def read_past(self, versions: list[tuple[str, int]]) -> Iterator[Operation]:
         """Keys as they were, each at a revision; those that are compacted by now are left out.
 
+        One request goes only so far back, and leaves the rest to others.
+
         Raises:
             ZraftError: it failed.
         """
-        gets = (Get(key.encode(), revision=revision) for key, revision in versions)
-        invocation = time.monotonic_ns()
-        answer = self.call(Batch(tuple(gets)), BatchResult)
-        for (key, revision), one in zip(versions, answer.results, strict=True):
-            if one.error is not None:
-                error = from_code(one.error.code, one.error.message)
-                if isinstance(error, Compacted):
-                    continue
-                raise error
-            yield self._answered({"operation": "get", "key": key, "at": revision}, invocation, OK, _result_of(one))
+        while versions:
+            gets = (Get(key.encode(), revision=revision) for key, revision in versions)
+            invocation = time.monotonic_ns()
+            answer = self.call(Batch(tuple(gets)), BatchResult)
+            left: list[tuple[str, int]] = []
+            for (key, revision), one in zip(versions, answer.results, strict=True):
+                error = from_code(one.error.code, one.error.message) if one.error else None
+                match error:
+                    case None:
+                        asked = {"operation": "get", "key": key, "at": revision}
+                        yield self._answered(asked, invocation, OK, _result_of(one))
+                    case ResourceExhausted() if one is not answer.results[0]:
+                        left.append((key, revision))
+                    case Compacted():
+                        pass
+                    case _:
+                        raise error
+            versions = left
 
     def items(self, prefix: str, keys_only: bool = False) -> tuple[list[KeyValue], int]:
         """All keys that begin with the prefix, as they were at one revision, and that revision.
