@@ -37,7 +37,7 @@ def test_what_a_batch_has_no_room_for_is_asked_again() -> None:
 def test_what_is_compacted_is_left_out_and_what_has_no_room_at_all_is_told() -> None:
     def answer(request: Request) -> Response:
         assert isinstance(request, Batch)
-        first, *others = request.operations
+        others = request.operations[1:]
         code = "Compacted" if others else "ResourceExhausted"
         return BatchResult((refusal(code), *map(found, others)), 0, 9)
 
