@@ -119,7 +119,7 @@ MUTANTS = (
         "a missing record is an absent key",
         "only what was swept may be missing (trap 29)",
         VIEWS,
-        "        if not swept:\n",
+        "        if not may_be_swept:\n",
         "        if False:\n",
         test=READS,
     ),

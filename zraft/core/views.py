@@ -24,10 +24,17 @@ from zraft.protocol.entries import EntryId
 
 KEYS_LOOKED_AT_MAX = 50_000
 """A range looks at no more keys in one view, deleted ones among them: a read transaction must be short."""
-RECORDS_WALKED_MAX = 50_000
+RECORDS_WALKED_MAX = 100_000
 """A request at an older revision passes over no more records that are newer, of all its keys, ..."""
 BYTES_WALKED_MAX = 1 << 30
 """... nor goes on behind so many bytes of them: each is read and checked on the way from a key's newest one."""
+
+
+_Place = tuple[int, int, bool]
+"""Where a record stands: (revision, sub number), or stood, if the last is true: it may have been swept.
+
+A plain tuple: one is made for every key that is read.
+"""
 
 
 class _TooFar(Exception):
@@ -74,16 +81,17 @@ class View:
         error = self._fault_of_revision(request.revision, request.serializable)
         if error:
             return GetResult(False, None, error, self.revision)
-        walked = self._walked
         try:
-            found = self._at(request.key, self._tables.key(request.key), request.revision)
+            place = self._place(request.key, request.revision)
         except _TooFar:
-            # With more room, as the only one of its request, it could be answered, or never.
-            error = ErrorInfo(ResourceExhausted.code, WALKED_ENOUGH) if walked else _too_far(request.key)
-            return GetResult(False, None, error, self.revision)
-        if found is None:
+            return GetResult(False, None, _too_far(request.key), self.revision)
+        return self._result(place)
+
+    def _result(self, place: _Place | None) -> GetResult:
+        record = self._record_at(place)
+        if place is None or record is None:
             return GetResult(False, None, None, self.revision)
-        mod, record = found
+        mod = place[0]
         return GetResult(True, record.value, None, self.revision, record.create, mod, record.version, record.lease)
 
     def batch(self, request: Batch) -> BatchResult:
@@ -92,15 +100,46 @@ class View:
         too_much = GetResult(False, None, error, self.revision)
         results: list[GetResult] = []
         size = 0
-        for operation in request.operations:
-            if not isinstance(operation, Get):
-                raise InvariantViolated("a batch that is read holds Gets only", operation=type(operation).__name__)
-            result = self.get(operation) if size <= REPLY_BYTES_MAX else too_much  # a value is not copied in vain
+        for found in self._places(request):
+            if size > REPLY_BYTES_MAX:
+                result = too_much  # a value is not copied in vain
+            elif isinstance(found, ErrorInfo):
+                result = GetResult(False, None, found, self.revision)
+            else:
+                result = self._result(found)
             size += len(result.value or b"")
             if size > REPLY_BYTES_MAX:
                 result = too_much
             results.append(result)
         return BatchResult(tuple(results), 0, self.revision)
+
+    def _places(self, request: Batch) -> list[_Place | ErrorInfo | None]:
+        """Where the record stands that each Get of a batch is to show.
+
+        From the newest revision back, so that what one Get has passed over is passed over for all of its key.
+        """
+        places: list[_Place | ErrorInfo | None] = [None] * len(request.operations)
+        reached: dict[bytes, _Place] = {}
+        newest_first: list[tuple[int, int, Get]] = []
+        for number, operation in enumerate(request.operations):
+            if not isinstance(operation, Get):
+                raise InvariantViolated("a batch that is read holds Gets only", operation=type(operation).__name__)
+            if error := self._fault_of_revision(operation.revision, operation.serializable):
+                places[number] = error
+            else:
+                newest_first.append((-(operation.revision or self.revision), number, operation))
+        for _, number, one in sorted(newest_first, key=lambda get: get[:2]):
+            walked = self._walked
+            try:
+                place = self._place(one.key, one.revision, reached.get(one.key))
+            except _TooFar:
+                # With all the room, as the first one of its request, it could be answered, or never.
+                places[number] = ErrorInfo(ResourceExhausted.code, WALKED_ENOUGH) if walked else _too_far(one.key)
+            else:
+                places[number] = place
+                if place is not None and one.revision:
+                    reached[one.key] = place
+        return places
 
     def range(self, request: Range) -> RangeResult | ErrorResult:
         """Keys in order, as many as the limits allow, with where to go on."""
@@ -141,26 +180,39 @@ class View:
         mod, _, create, version, lease = unpack_meta(key, data)
         if keys_only and version and mod <= revision:
             return KeyValue(key, b"", create, mod, version, lease)  # no value need be copied
-        found = self._at(key, data, revision)
-        if found is None:
+        place = self._place_from(key, data, revision)
+        record = self._record_at(place)
+        if place is None or record is None:
             return None
-        mod, record = found
-        return key_value(mod, record._replace(value=b"") if keys_only else record)
+        return key_value(place[0], record._replace(value=b"") if keys_only else record)
 
-    def _at(self, key: bytes, data: bytes | None, revision: int) -> tuple[int, Record] | None:
-        """(mod revision, record) of a key at a revision (0: now), from its index entry; None: not there."""
-        if data is None:
-            return None
+    def _place(self, key: bytes, revision: int, begin: _Place | None = None) -> _Place | None:
+        """Where the record of a key at a revision (0: now) stands; from ``begin`` on back, which is not older."""
+        if begin is not None:
+            return self._back_to(revision, begin)
+        data = self._tables.key(key)
+        return None if data is None else self._place_from(key, data, revision)
+
+    def _place_from(self, key: bytes, data: bytes, revision: int) -> _Place | None:
         mod, sub, _, version, _ = unpack_meta(key, data)
-        if not version and (not revision or mod <= revision):
-            return None
-        record = self._record(mod, sub)
-        while record is not None and revision and mod > revision:
+        if not revision or mod <= revision:
+            return (mod, sub, False) if version else None
+        return self._back_to(revision, (mod, sub, False))
+
+    def _back_to(self, revision: int, place: _Place) -> _Place | None:
+        while place[0] > revision:
+            record = self._record(place)
+            if record is None or not record.previous:
+                return None
             self._walk(record)
-            mod, sub = record.previous, record.previous_sub
             # What was swept below a record that is still to be read can only have been a deletion.
-            record = self._record(mod, sub, swept=mod < self.compacted) if mod else None
-        return (mod, record) if record is not None and record.version else None
+            place = record.previous, record.previous_sub, record.previous < self.compacted
+        return place
+
+    def _record_at(self, place: _Place | None) -> Record | None:
+        """The record that stands there, unless it is a deletion."""
+        record = self._record(place) if place is not None else None
+        return record if record is not None and record.version else None
 
     def _walk(self, passed: Record) -> None:
         if self._walked >= RECORDS_WALKED_MAX or self._walked_bytes >= BYTES_WALKED_MAX:
@@ -168,11 +220,12 @@ class View:
         self._walked += 1
         self._walked_bytes += len(passed.value)
 
-    def _record(self, mod: int, sub: int, swept: bool = False) -> Record | None:
+    def _record(self, place: _Place) -> Record | None:
+        mod, sub, may_be_swept = place
         data = self._tables.record(record_key(mod, sub))
         if data is not None:
             return unpack_record(mod, sub, data)
-        if not swept:
+        if not may_be_swept:
             raise CorruptState(f"the record of revision {mod}/{sub} is missing")
         return None
 

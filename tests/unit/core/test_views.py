@@ -195,16 +195,27 @@ def test_a_get_passes_over_so_much_at_most(
     assert view.answer(Get(b"a", revision=7)) == found(A7, 8)
 
 
-def test_what_a_batch_has_no_room_for_any_more_may_be_asked_again(
+def test_what_a_batch_has_no_room_for_may_be_asked_again(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.apply(Put(b"b", b"8"), Put(b"b", b"9"))
+    walks(monkeypatch, records=4)
+    batch = View(machine.state).answer(Batch((OLD_A, OLD_B, Get(b"a"))))
+    assert isinstance(batch, BatchResult)
+    first, second, third = batch.results
+    assert (second, third) == (found(B, 9), found(A7, 9))  # the newest revision comes first
+    assert isinstance(first, GetResult)
+    assert first.error == ErrorInfo("ResourceExhausted", views.WALKED_ENOUGH)
+
+
+def test_a_batch_passes_over_each_record_once_however_many_ask_for_what_is_behind_it(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    walks(monkeypatch, records=4)
-    batch = View(machine.state).answer(Batch((OLD_A, OLD_A, OLD_B, Get(b"a"))))
+    walks(monkeypatch, records=3)
+    revisions = (1, 7, 3, 2, 4, 1, 0, 5)
+    batch = View(machine.state).answer(Batch(tuple(Get(b"a", revision=revision) for revision in revisions)))
     assert isinstance(batch, BatchResult)
-    first, second, third, fourth = batch.results
-    assert (first, third, fourth) == (found(A1), found(B), found(A7))
-    assert isinstance(second, GetResult)
-    assert second.error == ErrorInfo("ResourceExhausted", views.WALKED_ENOUGH)
+    values = [one.value for one in batch.results if isinstance(one, GetResult)]
+    assert values == [b"1", b"7", b"3", b"1", None, b"1", b"7", None]
+    assert all(isinstance(one, GetResult) and one.error is None for one in batch.results)
 
 
 def test_a_range_that_passed_over_enough_says_where_to_go_on(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
