@@ -209,8 +209,8 @@ class Election:
         follows = (leader, message.term) == (self.leader, self.term) and self._promise.acknowledges(message.term)
         if not follows or self._pulse.stalled(now):
             return [Ignored(f"{leader:016x} of term {message.term} is not followed, or this node can't work")]
-        if not self._transfer.takes_over(message.term):
-            return [Ignored(f"it has asked for a campaign in term {message.term} before")]
+        if not (self._promise.may_grant(now, transfer=True) and self._transfer.takes_over(message.term)):
+            return [Ignored(f"this actor has only just started, or campaigned for term {message.term} before")]
         self._reset_timeout(now)
         self._ballots += 1
         self._ballot = Ballot(self._ballots, message.term + 1, transfer=True)

@@ -131,7 +131,7 @@ class View:
         for _, number, one in sorted(newest_first, key=lambda get: get[:2]):
             walked = self._walked
             try:
-                place = self._place(one.key, one.revision, reached.get(one.key))
+                place = self._place(one.key, one.revision, reached.get(one.key) if one.revision else None)
             except _TooFar:
                 # With all the room, as the first one of its request, it could be answered, or never.
                 places[number] = ErrorInfo(ResourceExhausted.code, WALKED_ENOUGH) if walked else _too_far(one.key)

@@ -285,7 +285,7 @@ def test_the_target_campaigns_once() -> None:  # S8
     election.step(TimeoutNow(3), 11.01, B)
     election.step(CampaignAnswer(4, 1, False, 3, LAST, CONFIGURATION), 11.02)
     election.step(Heartbeat(3, 2), 11.03, B)
-    ignored = [Ignored("it has asked for a campaign in term 3 before")]
+    ignored = [Ignored("this actor has only just started, or campaigned for term 3 before")]
     assert election.step(TimeoutNow(3), 11.04, B) == ignored
 
 
@@ -319,8 +319,17 @@ def test_who_may_have_voted_for_somebody_else_does_not_campaign() -> None:  # S8
 def test_who_has_just_started_campaigns_for_nobody() -> None:  # S7: its own start counts
     election = new()
     election.step(Heartbeat(3, 1), 10.05, B)
-    ignored = Ignored("no campaign: a leader was heard meanwhile, or this actor has only just started")
-    assert election.step(TimeoutNow(3), 10.1, B) == [role(3, CANDIDATE, 0, "the leader hands over"), ignored]
+    ignored = [Ignored("this actor has only just started, or campaigned for term 3 before")]
+    assert election.step(TimeoutNow(3), 10.1, B) == ignored
+    assert election.step(Heartbeat(3, 2), 10.2, B)[:1] == [Send(B, HeartbeatAnswer(3, 2, True, 3))]  # it follows on
+
+
+def test_who_had_only_just_started_takes_over_when_it_is_asked_again() -> None:
+    election = new()
+    election.step(Heartbeat(3, 1), 10.05, B)
+    election.step(TimeoutNow(3), 10.1, B)
+    asked = election.step(TimeoutNow(3), 10.0 + TIME_OUT, B)
+    assert asked == [role(3, CANDIDATE, 0, "the leader hands over"), ToStorage(Campaign(4, 1))]
 
 
 # --- the voters
