@@ -20,7 +20,7 @@ from zraft.config import Settings
 ROOT = Path(__file__).resolve().parents[2]
 HTTP_S_MAX = 5.0
 STOP_S_MAX = 20.0
-WAIT_S = 30.0
+WAIT_S = 60.0
 
 
 class Node:

@@ -21,7 +21,7 @@ from zraft.protocol.client import KeyValue
 from zraft.store.directory import MEMORY_DIRECTORY, DataDirectory, runtime_directory
 
 NODES = 3
-WAIT_S = 30.0
+WAIT_S = 60.0
 LOG_LINES = 40
 
 

@@ -104,7 +104,7 @@ def test_a_new_leader_goes_on_with_what_the_old_one_began(cluster: LocalCluster,
 def test_a_checked_load_goes_well_while_its_history_is_compacted(cluster: LocalCluster) -> None:
     load = Load(cluster.endpoints(), "compacted")
     with load, Client(cluster.endpoints(), timeout=10) as client:
-        wait_until(lambda: sum(load.acknowledged) > 3 * KEPT, WAIT_S, "more writes than are kept")
+        wait_until(lambda: sum(load.acknowledged) > 3 * KEPT, 60, "more writes than are kept")
         compacted = client.get("x").revision
     load.read_back()
     assert check(load.history).violations == ()

@@ -158,7 +158,7 @@ def test_a_node_that_dies_with_a_write_in_flight_makes_it_unknown_at_once(silent
 def test_a_node_that_comes_back_is_used_again(node: ScriptedNode) -> None:
     with Client(node.endpoint) as client:
         assert client.put("k", "v") == DONE
-        node.kill()
+        kill(node, client)
         with ScriptedNode(serve, port=node.port) as again:
             # The old connection is known to be broken: nothing was sent over it, so this is no Unknown.
             assert client.put("k", "v") == DONE
@@ -234,11 +234,17 @@ def tell_members(*nodes: ScriptedNode) -> None:
         )
 
 
+def kill(given: ScriptedNode, client: Client) -> None:
+    """Returns when the client could know: what it sends before that is Unknown, rightly."""
+    given.kill()
+    wait_until(lambda: all(one.look() for one in client._link._process._idle), 5, "the end of the connections")
+
+
 def test_one_endpoint_is_enough_to_find_the_others(node: ScriptedNode) -> None:
     with ScriptedNode(serve) as given, Client(given.endpoint) as client, client.pipeline() as pipeline:
         tell_members(given, node)
         assert client.put("k", "v") == DONE
-        given.kill()
+        kill(given, client)
         assert client.put("k", "v") == DONE
         assert pipeline.put("k", "v").execute() == [DONE]
         assert client.endpoints == (given.endpoint,)
@@ -250,6 +256,8 @@ def test_a_pipeline_finds_the_others_too(node: ScriptedNode) -> None:
         tell_members(given, node)
         assert pipeline.put("k", "v").put("k", "v").execute() == [DONE, DONE]
         given.kill()
+        lane = pipeline._dealers[-1]._lanes[given.endpoint]
+        wait_until(lambda: lane.connection is None or lane.connection.look(), 5, "the end of the connection")
         assert pipeline.put("k", "v").execute() == [DONE]
     assert node.requests == [Put(b"k", b"v")]
 
@@ -258,7 +266,7 @@ def test_a_client_that_shall_not_learn_asks_nobody_else(node: ScriptedNode) -> N
     with ScriptedNode(serve) as given, Client(given.endpoint, timeout=0.3, learn_members=False) as client:
         tell_members(given, node)
         assert client.put("k", "v") == DONE
-        given.kill()
+        kill(given, client)
         with pytest.raises(Unavailable):
             client.put("k", "v")
     assert node.requests == []
