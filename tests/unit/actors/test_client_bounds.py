@@ -121,7 +121,7 @@ def test_what_is_kept_for_a_client_is_bounded_whatever_it_asks(gateway: Gateway)
         gateway.turn()
         return kept() > bound
 
-    wait_until(is_at_bound, WAIT_S * 3, "the bound of what is kept")
+    wait_until(is_at_bound, WAIT_S * 6, "the bound of what is kept")
     for _ in range(20):
         is_at_bound()
     assert kept() < bound + 1_000
