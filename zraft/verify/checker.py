@@ -27,7 +27,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from zraft.verify.evidence import NEVER, Evidence, Times, Violation, items_of, position_of
+from zraft.verify.evidence import NEVER, Evidence, Violation, items_of, position_of
 from zraft.verify.history import FAILED, UNKNOWN, Command, Operation, Result
 from zraft.verify.model import ABSENT, Kind, Step, apply
 from zraft.verify.search import Call, Pending, search
@@ -98,7 +98,7 @@ class _Projection:
 
     def __init__(self, evidence: Evidence) -> None:
         self._evidence = evidence
-        self._times = Times(evidence)
+        self._times = evidence.times
         self._calls: _Calls = defaultdict(list)
         self._pending: _Calls = defaultdict(list)
         self._keys = sorted(_keys_of(evidence.history))

@@ -48,6 +48,7 @@ class Evidence:
     Attributes:
         revisions: of each effective write its revision, by operation (its number in the history) and place.
         violations: what was found.
+        times: when each revision was made.
 
     Raises:
         HistoryError: two puts write the same value.
@@ -67,6 +68,7 @@ class Evidence:
         self._complete_batches()
         self._check_batches()
         self._check_real_time()
+        self.times = Times(self)
         self._check_unseen()
 
     def _collect_answer(self, number: int, operation: Operation) -> None:
@@ -169,12 +171,11 @@ class Evidence:
             for place, command in enumerate(operation.writes()):
                 if operation.outcome == UNKNOWN and command.value is not None and (number, place) not in self.revisions:
                     unseen.setdefault(command.key, []).append(operation.invocation)
-        times = Times(self)
         for operation in self.history:
             for key, revision in _told_of(operation):
                 owner = self._owners.get(revision)
                 if owner is None:
-                    told = times.not_after(revision)
+                    told = self.times.not_after(revision)
                     is_possible = any(invocation <= told for invocation in unseen.get(key, ()))
                 else:
                     is_possible = self._write(owner).command.key == key
