@@ -20,6 +20,7 @@ from zraft.actors.installing import Installing, Outcome, Prepared, remove_replac
 from zraft.actors.launch import Launch, StopSignal, page_path
 from zraft.actors.logs import Log
 from zraft.actors.opening import open_for
+from zraft.actors.process import kill_sibling
 from zraft.actors.results import ResultLinks
 from zraft.actors.snapshots import Snapshots
 from zraft.actors.sockets import LOCAL_MESSAGES_MAX, PEER_MESSAGES_MAX, Frames, Sockets, drain, poll, send, taken, tcp
@@ -364,6 +365,11 @@ class StorageActor:
         if now >= self._next_reader_check:
             self._next_reader_check = now + READER_CHECK_SECONDS
             self._state.reader_check()
+            for pid in self._state.lagging():
+                # A gateway that hangs lets the state grow; the supervisor starts another one. A snapshotter may copy
+                # for as long as it takes: it is no sibling.
+                if kill_sibling(pid):
+                    self._logger.warning("gateway killed: it held a view of the state for too long", pid=pid)
 
 
 def _merged(last: Reply | Pong, answer: Reply) -> AppendAnswer | None:
