@@ -16,7 +16,7 @@ import pytest
 from tests.chaos import strace
 from tests.chaos.conftest import Disks
 from tests.cluster.load import Load
-from tests.cluster.running import WAIT_S, follower, roster, running, verify, wait_for_log
+from tests.cluster.running import PATIENT, WAIT_S, follower, roster, running, verify, wait_for_log
 from tests.cluster.test_snapshots import fill_log
 from tests.unit.store.stored import flip
 from tests.waiting import wait_until
@@ -37,8 +37,6 @@ RATE_MIB = 1
 """A piece of 256 KiB each quarter of a second, of a state of 2 MiB: there is time to stop in the midst of it."""
 STALL_MS = 60_000
 """A leader whose replication is stopped for a moment stays."""
-PATIENT = {"election_timeout_min_ms": 500, "election_timeout_max_ms": 1_000}
-"""Whoever begins to send the snapshot leads until it is struck, also on a busy machine."""
 
 
 class Step(NamedTuple):

@@ -9,6 +9,11 @@ from tests.wire.scripted import Script, ScriptedNode
 from zraft.cli import zraft
 from zraft.protocol.client import Response
 
+ANSWERED_S = 30.0
+"""For a command that is answered at once, on whatever machine."""
+UNANSWERED_S = 0.3
+"""For a command whose time is to run out."""
+
 
 class Serve(Protocol):
     """Starts a node that answers everything with one response, or as a script says."""
@@ -20,5 +25,6 @@ def run(*arguments: str | bytes, stdin: bytes = b"") -> Result:
     return CliRunner().invoke(zraft, [os.fsdecode(one) for one in arguments], input=stdin)
 
 
-def ask(node: ScriptedNode, *arguments: str | bytes, stdin: bytes = b"") -> Result:
-    return run(arguments[0], "--endpoints", node.endpoint, "--timeout", "0.3", *arguments[1:], stdin=stdin)
+def ask(node: ScriptedNode, *arguments: str | bytes, stdin: bytes = b"", timeout: float = ANSWERED_S) -> Result:
+    options = ("--endpoints", node.endpoint, "--timeout", str(timeout))
+    return run(arguments[0], *options, *arguments[1:], stdin=stdin)

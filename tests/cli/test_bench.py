@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.cli.asking import Serve, ask, run
+from tests.cli.asking import ANSWERED_S, Serve, ask, run
 from tests.wire.scripted import CLUSTER
 from zraft.bench import Figures, Load
 from zraft.bench.worker import Tally
@@ -65,7 +65,7 @@ def test_json_holds_figures_and_settings(serve: Serve) -> None:
         "read_ratio": 0.0,
         "consistency": "linearizable",
         "seconds": 0.3,
-        "timeout": 0.3,
+        "timeout": ANSWERED_S,
         "fill": False,
         "spread": False,
         "large_every": 0,

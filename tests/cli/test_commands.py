@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from tests.cli.asking import Serve, ask, run
+from tests.cli.asking import ANSWERED_S, UNANSWERED_S, Serve, ask, run
 from tests.wire.scripted import CLUSTER, ScriptedNode
 from zraft.protocol.client import (
     ClusterStatus,
@@ -96,7 +96,7 @@ def test_delete_tells_the_revision(serve: Serve) -> None:
 def test_each_outcome_has_its_exit_code_and_one_line(
     serve: Serve, arguments: list[str], response: Response, exit_code: int, says: str
 ) -> None:
-    result = ask(serve(response), *arguments)
+    result = ask(serve(response), *arguments, timeout=UNANSWERED_S if exit_code == 3 else ANSWERED_S)
     assert (result.exit_code, result.stdout) == (exit_code, "")
     assert result.stderr.startswith("zraft: ")
     assert says in result.stderr
@@ -140,17 +140,18 @@ def test_only_a_node_that_leads_hands_over_itself(serve: Serve) -> None:
     result = ask_leader(following, "transfer", "--from-self")  # before a stop: nothing to do is no error
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", f"{following.endpoint} does not lead\n")
     assert following.requests == [TransferLeadership("")]
-    assert ask_leader(serve(refusal), "transfer").exit_code == 3
-    assert ask_leader(serve(ErrorResult("Unavailable", "nobody is ready")), "transfer", "--from-self").exit_code == 3
+    assert ask_leader(serve(refusal), "transfer", timeout=UNANSWERED_S).exit_code == 3
+    unready = serve(ErrorResult("Unavailable", "nobody is ready"))
+    assert ask_leader(unready, "transfer", "--from-self", timeout=UNANSWERED_S).exit_code == 3
 
 
-def ask_leader(node: ScriptedNode, *arguments: str) -> Result:
-    return run("leader", *arguments, "--endpoints", node.endpoint, "--timeout", "0.3")
+def ask_leader(node: ScriptedNode, *arguments: str, timeout: float = ANSWERED_S) -> Result:
+    return run("leader", *arguments, "--endpoints", node.endpoint, "--timeout", str(timeout))
 
 
 def test_a_write_without_an_answer_has_an_unknown_outcome() -> None:
     with ScriptedNode(lambda _: None) as node:
-        assert ask(node, "put", "k", "v").exit_code == 4
+        assert ask(node, "put", "k", "v", timeout=UNANSWERED_S).exit_code == 4
 
 
 def test_a_value_without_end_is_refused_in_time(serve: Serve, tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ from zraft.store.directory import MEMORY_DIRECTORY, DataDirectory, runtime_direc
 NODES = 3
 WAIT_S = 60.0
 LOG_LINES = 40
+PATIENT = {"election_timeout_min_ms": 500, "election_timeout_max_ms": 1_000}
+"""Options of a cluster whose leader stays meanwhile, also on a busy machine."""
 
 
 def free_ports(nodes: int = NODES) -> Ports:

@@ -2,13 +2,14 @@
 
 import json
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from tests.cluster.running import equal_and_led, free_ports, own_runtime
+from tests.cluster.running import PATIENT, equal_and_led, free_ports, own_runtime, running
 from tools import bench
 from zraft import Client, PreconditionFailed
 from zraft.bench import Load, measure
@@ -18,6 +19,12 @@ from zraft.cluster import LocalCluster
 from zraft.protocol.client import BatchResult, DeleteResult, GetResult, PutResult
 
 pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+    with running(tmp_path_factory.mktemp("cluster"), **PATIENT) as cluster:
+        yield cluster
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from tests.cluster.load import Load
 from tests.cluster.nodes import ROOT, Node, http, started
-from tests.cluster.running import NODES, WAIT_S, free_ports, own_runtime
+from tests.cluster.running import NODES, PATIENT, WAIT_S, free_ports, own_runtime
 from tests.waiting import wait_until
 from zraft import Client
 from zraft.cluster import LocalCluster
@@ -89,8 +89,8 @@ def staged(home: Path, nodes: int) -> Iterator[Stage]:
     """A cluster of so many nodes; all others of six are spares."""
     with own_runtime():
         ports = free_ports(NODES + SPARES)
-        planned = LocalCluster(home, NODES + SPARES, ports=ports)
-        cluster = LocalCluster(home, nodes, ports=ports)
+        planned = LocalCluster(home, NODES + SPARES, ports=ports, options=PATIENT)
+        cluster = LocalCluster(home, nodes, ports=ports, options=PATIENT)
         join = ",".join(cluster.endpoints())
         # As all pods of a StatefulSet have the same settings: the first members, and how to join them.
         first = cluster.settings(cluster.names[0]).peers

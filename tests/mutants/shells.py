@@ -41,6 +41,22 @@ MUTANTS = (
         test="tests/unit/store/test_growing.py",
     ),
     Mutant(
+        "a gateway that hangs keeps all pages",
+        "DESIGN 4: a gateway whose reader lags is killed, or the state grows for as long as it hangs",
+        "actors/storage.py",
+        "                if kill_sibling(pid):\n",
+        "                if not pid:\n",
+        test="tests/cluster/test_held_view.py",
+    ),
+    Mutant(
+        "a gateway is killed for a view that nobody waits for",
+        "a view lags only if others were committed at the look before",
+        "store/readers.py",
+        "        self._behind = {reader for reader in readers if reader.transaction < newest}\n",
+        "        self._behind = set(readers)\n",
+        test="tests/unit/store/test_state.py",
+    ),
+    Mutant(
         "a damaged file gets blocks for pages that it never had",
         "a damaged number of pages must not fill the disk",
         "store/growing.py",
