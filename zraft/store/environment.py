@@ -41,15 +41,17 @@ def open_environment(path: Path, map_size: int, sync: bool, writemap: bool = Fal
     return _open(path, map_size, sync=sync, writemap=writemap)
 
 
-def open_read_only(path: Path, map_size: int) -> lmdb.Environment:
+def open_read_only(path: Path, map_size: int, lock: bool = True) -> lmdb.Environment:
     """The environment at ``path`` for a process that reads what another one writes; one a process.
+
+    ``lock``: whether it is written meanwhile. If not, nothing need be written for reading it either.
 
     Raises:
         StorageFault: it can't be opened; most often because it is not there (any more).
     """
     # One spare transaction: a read then renews it, and keeps its slot in the table of readers, instead of looking for
     # a free one under a lock that all processes share.
-    return _open(path, map_size, readonly=True, max_spare_txns=1)
+    return _open(path, map_size, readonly=True, lock=lock, max_spare_txns=1)
 
 
 def write_fault(error: lmdb.Error, path: Path) -> StorageFault:
@@ -93,6 +95,7 @@ def _open(
     sync: bool = True,
     writemap: bool = False,
     readonly: bool = False,
+    lock: bool = True,
     max_spare_txns: int = 0,
 ) -> lmdb.Environment:
     try:
@@ -102,6 +105,7 @@ def _open(
             sync=sync,
             writemap=writemap,
             readonly=readonly,
+            lock=lock,
             max_spare_txns=max_spare_txns,
             max_dbs=TABLES_MAX,
             mode=0o700,

@@ -6,6 +6,7 @@ damaged, LMDB may crash, or read beyond the end of the file, and that is to be d
 
 from __future__ import annotations
 
+import errno
 import signal
 import struct
 import subprocess
@@ -29,6 +30,16 @@ NOTHING = StateFacts(EntryId(0, 0), 0, 0, 0, 0, 0)
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
 """What LMDB may end a process with that reads damaged pages."""
 
+_ELSEWHERE = {
+    errno.EACCES,
+    errno.EAGAIN,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.EPERM,
+}
+"""Errors that say nothing of what the file holds: no permission, no memory, no descriptor."""
+
 Progress = Callable[[int, int], None]
 """(bytes looked at, bytes in all), more or less: called now and then."""
 
@@ -41,6 +52,7 @@ class _Answer(msgspec.Struct, frozen=True):
     facts: StateFacts | None = None
     damage: str = ""
     refused: str = ""
+    failure: str = ""
 
 
 _answer = msgspec.json.Decoder(_Answer)
@@ -86,7 +98,8 @@ def _ending(path: Path, last: _Answer, code: int) -> StateFacts:
     if -code in CRASHES:
         damage = f"LMDB can't read it ({signal.Signals(-code).name})"
     if not damage:
-        raise StorageFault(f"the state in {path} could not be verified: the process ended with {code}")
+        failure = last.failure or f"the process ended with {code}"
+        raise StorageFault(f"the state in {path} could not be verified: {failure}")
     raise CorruptState(f"{path.name}: {damage}")
 
 
@@ -135,12 +148,17 @@ def scan_state(path: Path, map_size: int, progress: Progress = lambda done, whol
     Raises:
         CorruptState: it is damaged; in words that do not name the directory.
         IdentityRefused: it has a format that this version does not know.
-        StorageFault: LMDB does not open it.
+        StorageFault: it can't be read now, which says nothing of what it holds.
     """
     file = path / "data.mdb"
     if not file.exists() or not file.stat().st_size:
         return NOTHING
-    env = open_read_only(path, map_size)
+    try:
+        env = open_read_only(path, map_size, lock=False)
+    except StorageFault as fault:
+        if isinstance(fault.__cause__, lmdb.Error):
+            raise _verdict(fault.__cause__) from fault
+        raise
     try:
         if not env.stat()["entries"]:
             return NOTHING
@@ -153,9 +171,15 @@ def scan_state(path: Path, map_size: int, progress: Progress = lambda done, whol
             items, size = tables.sizes()
             return verify_tables(tables, lambda done: progress(size * min(done, items) // max(items, 1), size))
     except (lmdb.Error, struct.error) as error:
-        raise CorruptState(f"LMDB can't read it ({error})") from error
+        raise _verdict(error) from error
     finally:
         env.close()
+
+
+def _verdict(error: lmdb.Error | struct.error) -> StorageFault:
+    if isinstance(error, lmdb.Error) and error.code in _ELSEWHERE:
+        return StorageFault(str(error))
+    return CorruptState(f"LMDB can't read it ({error})")
 
 
 def main(path: Path, map_size: int, out: IO[bytes]) -> None:
@@ -167,8 +191,10 @@ def main(path: Path, map_size: int, out: IO[bytes]) -> None:
 
     try:
         tell(_Answer(facts=scan_state(path, map_size, lambda done, whole: tell(_Answer(done, whole)))))
-    except StorageFault as error:
+    except CorruptState as error:
         tell(_Answer(damage=str(error)))
+    except StorageFault as error:
+        tell(_Answer(failure=str(error)))
     except IdentityRefused as error:
         tell(_Answer(refused=str(error)))
 

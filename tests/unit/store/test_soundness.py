@@ -10,7 +10,7 @@ import pytest
 
 from zraft.core.keyspace import Keyspace
 from zraft.core.records import APPLIED
-from zraft.errors import CorruptState, IdentityRefused
+from zraft.errors import CorruptState, IdentityRefused, StorageFault
 from zraft.protocol.client import Compact, Delete, Put
 from zraft.protocol.codec import encode, pack_commands
 from zraft.protocol.entries import NO_ORIGIN, Entry, EntryId, EntryKind
@@ -101,6 +101,23 @@ def test_a_page_that_ends_lmdb_is_damage_and_not_the_end_of_the_node(path: Path)
     data = file.read_bytes()
     file.write_bytes(data[: 2 * PAGE])  # all pages that the roots point to are beyond the end
     with pytest.raises(CorruptState, match=r"LMDB can't read it \(SIGBUS\)"):
+        verify_state(path, MAP)
+
+
+def test_a_state_is_verified_without_room_for_anything(path: Path) -> None:
+    verify_state(path, MAP)
+    assert [file.name for file in path.iterdir()] == ["data.mdb"]
+
+
+def test_what_keeps_from_reading_is_no_damage(path: Path) -> None:
+    with pytest.raises(StorageFault, match="could not be verified: .*Cannot allocate memory") as caught:
+        verify_state(path, 1 << 60)
+    assert not isinstance(caught.value, CorruptState)
+
+
+def test_a_file_of_something_else_is_damage(path: Path) -> None:
+    (path / "data.mdb").write_bytes(b"x" * 3 * PAGE)
+    with pytest.raises(CorruptState, match="not an LMDB file"):
         verify_state(path, MAP)
 
 
