@@ -220,6 +220,28 @@ def test_a_reader_that_went_away_is_no_error_of_1(serve: Serve) -> None:
     assert process.returncode == 141
 
 
+@pytest.mark.parametrize(
+    ("command", "streams", "exit_code"),
+    [
+        ("get k", ">&-", 71),
+        ("get k", ">/dev/full", 71),
+        ("put k --file -", "<&-", 71),
+        ("get gone", "2>&-", 1),
+        ("nonsense", "2>&-", 2),
+        ("nonsense", "2>/dev/full", 2),
+        ("put k v", "<&- >&- 2>&-", 71),
+    ],
+)
+def test_a_closed_stream_is_an_error_where_it_is_needed(
+    serve: Serve, command: str, streams: str, exit_code: int
+) -> None:
+    node = serve(lambda request: GetResult(request.key == b"k", b"v", None, 3) if isinstance(request, Get) else DONE)
+    line = f"exec {sys.executable} -m zraft.cli {command} {streams}"
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "ZRAFT_ENDPOINTS": node.endpoint}
+    process = subprocess.run(["sh", "-c", line], env=environment, stderr=subprocess.PIPE, text=True, check=False)
+    assert (process.returncode, "Traceback" in process.stderr) == (exit_code, False)
+
+
 def test_endpoints_come_from_the_environment(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZRAFT_ENDPOINTS", serve(DONE).endpoint)
     assert run("put", "k", "v").exit_code == 0

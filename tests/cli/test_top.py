@@ -1,8 +1,13 @@
 """``zraft top --once`` on scripted nodes; the frames themselves are tested in ``unit/cli/test_top_view``."""
 
+import os
+import pty
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -64,6 +69,21 @@ def test_once_prints_one_frame(serve: Serve, metrics: HTTPServer) -> None:
     assert int(first.split()[6].replace(",", "")) > 0
     assert first.split()[8] == "99.0ms"
     assert second.split()[:2] == ["node-2", "silent"]
+
+
+def test_a_terminal_that_nobody_knows_is_an_error_of_usage(serve: Serve) -> None:
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "TERM": "nobody-knows-it"}
+    command = [sys.executable, "-m", "zraft.cli", "top", "--endpoints", serve(answer).endpoint]
+    ours, theirs = pty.openpty()
+    try:
+        process = subprocess.run(
+            command, env=environment, stdout=theirs, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert (process.returncode, process.stderr.count("\n")) == (2, 1)
+    assert "set TERM, or use --once" in process.stderr
 
 
 def test_without_its_http_port_a_node_has_no_rates(serve: Serve) -> None:

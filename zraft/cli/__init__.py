@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import io
+import os
 import sys
 from typing import Any
 
@@ -72,4 +74,22 @@ def zraft() -> None:
 
 def main() -> None:
     """The console script."""
+    _open_standard_streams()
     zraft(prog_name="zraft")
+
+
+def _open_standard_streams() -> None:
+    """Where the caller closed a standard stream, open one that can be neither read nor written, as a closed one can't.
+
+    Otherwise the next file or socket would get its number, and what is printed would go there. Log lines and errors
+    are not what a command is for: those of a closed stderr go nowhere.
+    """
+    for number, mode in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_RDWR)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, mode)
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
+    # Unbuffered: what can't be written is an error of the command then, and not of Python at its end.
+    sys.stdout = sys.stdout or io.TextIOWrapper(os.fdopen(1, "wb", 0, closefd=False), write_through=True)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)

@@ -5,6 +5,7 @@ Nothing but a missing key and a failed precondition ends with 1.
 
 from __future__ import annotations
 
+import contextlib
 import traceback
 from collections.abc import Callable
 from typing import IO, Any
@@ -63,8 +64,9 @@ class Failure(click.ClickException):
         self.code = code
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Writes the sentence to stderr."""
-        click.echo(f"zraft: {self.message}", file=file, err=True)
+        """Writes the sentence to stderr. If nobody can read it there, the exit code still says what happened."""
+        with contextlib.suppress(OSError):
+            click.echo(f"zraft: {self.message}", file=file, err=True)
 
 
 def exit_code_of(run: Callable[[], object]) -> int:
@@ -72,7 +74,8 @@ def exit_code_of(run: Callable[[], object]) -> int:
     try:
         code = run()
     except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
+        with contextlib.suppress(OSError):
+            error.show()
         return USAGE
     except click.UsageError as error:
         help_of = f" See `{error.ctx.command_path} --help`." if error.ctx else ""
@@ -82,7 +85,7 @@ def exit_code_of(run: Callable[[], object]) -> int:
         error.show()
         return error.code
     except click.ClickException as error:  # its own are 1: a file that can't be read, ...
-        error.show()
+        Failure(error.format_message(), USAGE).show()
         return USAGE
     except click.Abort:
         return INTERRUPTED

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
 from collections.abc import Callable
@@ -68,8 +67,12 @@ def top(once: bool, interval: float, http_offset: int, endpoints: tuple[str, ...
     first = take(endpoints, timeout, http_offset)  # nobody answers: an error as of any other command
     import curses  # only here: not every client's machine has it
 
-    with contextlib.suppress(KeyboardInterrupt):
+    try:
         curses.wrapper(_watch, view.frame(first), lambda: view.frame(take(endpoints, timeout, http_offset)), interval)
+    except curses.error as error:
+        raise click.UsageError(f"this terminal can't be drawn on ({error}): set TERM, or use --once") from error
+    except KeyboardInterrupt:
+        return
 
 
 def _watch(screen: curses.window, lines: list[str], look: Callable[[], list[str]], interval: float) -> None:

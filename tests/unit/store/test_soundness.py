@@ -110,7 +110,7 @@ def test_a_state_is_verified_without_room_for_anything(path: Path) -> None:
 
 
 def test_what_keeps_from_reading_is_no_damage(path: Path) -> None:
-    with pytest.raises(StorageFault, match="could not be verified: .*Cannot allocate memory") as caught:
+    with pytest.raises(StorageFault, match=r"could not be verified: .*Cannot allocate memory") as caught:
         verify_state(path, 1 << 60)
     assert not isinstance(caught.value, CorruptState)
 
