@@ -1,13 +1,14 @@
 """zraft: a replicated, linearizable key-value store with a client that feels native to Python.
 
-``from zraft import Client`` is all that a program needs; errors are in ``zraft.errors``.
+A program needs ``Client``, the operations of which a batch is made, and the errors.
 """
 
-from zraft.client import Client
+from zraft.client import Client, Delete, Get, Put
 from zraft.errors import (
     ClientClosed,
     Compacted,
     InvalidArgument,
+    MembershipRefused,
     NotExecuted,
     NotLeader,
     PreconditionFailed,
@@ -25,11 +26,15 @@ __all__ = [
     "Client",
     "ClientClosed",
     "Compacted",
+    "Delete",
+    "Get",
     "InvalidArgument",
+    "MembershipRefused",
     "NotExecuted",
     "NotLeader",
     "PreconditionFailed",
     "ProtocolError",
+    "Put",
     "Rejected",
     "ResourceExhausted",
     "Unavailable",

@@ -21,7 +21,7 @@ _NAME_OR_IPV4 = re.compile(r"[A-Za-z0-9._-]{1,253}|\*")
 """A DNS name has up to 253 characters."""
 _ZONE = re.compile(r"[A-Za-z0-9._-]{0,16}")
 _PORT = re.compile(r"[0-9]{1,5}")
-_BOUNDS: dict[str, tuple[int, int]] = {
+BOUNDS: dict[str, tuple[int, int]] = {
     # setting: (least, most), both allowed
     "port": (1, 65535),
     "http_port": (1, 65535),
@@ -45,6 +45,7 @@ _BOUNDS: dict[str, tuple[int, int]] = {
     "snapshot_log_mib": (1, 1 << 20),
     "burst_mib": (0, 1 << 20),
 }
+"""The bounds of each number."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -106,7 +107,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Raises:
             ConfigurationError: names the setting, its value, and what is allowed.
         """
-        for name, (least, most) in _BOUNDS.items():
+        for name, (least, most) in BOUNDS.items():
             value = getattr(self, name)
             if not least <= value <= most:
                 raise ConfigurationError(f"{name} is {value}, but must be within {least}..{most}")
@@ -182,13 +183,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def client_endpoint(self) -> str:
         """``host:port`` that clients are told to use for this node."""
-        if self.advertise:
-            return self.advertise if ":" in self.advertise else f"{self.advertise}:{self.port}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        told = self.advertise or self.host
+        if ":" in told and is_address(told):
+            return f"[{told}]:{self.port}"
+        return f"{told}:{self.port}" if ":" not in told or told.endswith("]") else told
 
     def data_path(self) -> Path:
         """The data directory."""
         return Path(self.data_dir)
+
+
+def is_address(text: str) -> bool:
+    """Whether this is an IP address, and not a name."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def split_endpoint(endpoint: str, what: str = "the endpoint") -> tuple[str, int]:

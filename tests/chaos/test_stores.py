@@ -9,9 +9,12 @@ import pytest
 from tests.chaos import power, strace
 from tests.chaos.power import PowerCutDisk
 from tests.chaos.store_writer import COMMITS, MAP_SIZE, MEMBER, entry
+from tests.unit.store.stored import written
 from zraft.core.records import record_key
 from zraft.errors import OutOfSpace, StorageFault, SyncFailed
 from zraft.store import growing
+from zraft.store.directory import runtime_directory
+from zraft.store.fault import acknowledge_sync_failure, pending_sync_failure
 from zraft.store.log import LmdbLog
 from zraft.store.state import LmdbState
 
@@ -33,6 +36,14 @@ for key in (b"1", b"2", b"3"):
         print("refused", error.code)
 with env.begin() as txn:
     print(*(key.decode() for key, _ in txn.cursor()))
+"""
+
+
+JOIN = """
+import sys
+from zraft.cluster.joining import join
+from zraft.config import Settings
+join(Settings(id="node-1", data_dir=sys.argv[1], join="127.0.0.1:1", map_size_gib=1))
 """
 
 
@@ -95,6 +106,17 @@ def test_after_a_failed_sync_the_log_commits_nothing(tmp_path: Path, when: int) 
     assert done.returncode == SyncFailed.exit_code
     assert "--acknowledge-fsync-failure" in done.stderr
     assert stored(tmp_path / "log") == [entry(number) for number in range(1, acknowledged + 1)]
+
+
+@pytest.mark.usefixtures("faults")
+def test_a_sync_that_fails_before_the_node_runs_is_put_on_record(tmp_path: Path) -> None:  # S13
+    directory = written(tmp_path / "data", entries=3, applied=3)
+    done = strace.run("fdatasync:error=EIO:when=1", "-c", JOIN, str(directory.path))
+    assert (done.returncode, done.stderr) == (0, "")
+    failure = pending_sync_failure(directory, runtime_directory(directory.path))
+    acknowledge_sync_failure(directory, runtime_directory(directory.path))
+    assert failure is not None
+    assert "could not be made durable" in failure
 
 
 @pytest.mark.usefixtures("faults")

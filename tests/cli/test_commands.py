@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -44,6 +45,19 @@ def test_get_writes_the_value_and_nothing_else(serve: Serve) -> None:
     result = ask(node, "get", b"\xff\x80", "--consistency", "serializable")
     assert (result.exit_code, result.stdout_bytes, result.stderr) == (0, VALUE, "")
     assert node.requests == [Get(b"\xff\x80", serializable=True)]
+
+
+def test_on_a_terminal_a_value_ends_a_line(serve: Serve) -> None:
+    node = serve(GetResult(True, b"v", None, 3))
+    ours, theirs = pty.openpty()
+    try:
+        command = [sys.executable, "-m", "zraft.cli", "get", "k", "--endpoints", node.endpoint]
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+        subprocess.run(command, env=environment, stdout=theirs, timeout=60, check=True)
+        assert os.read(ours, 100) == b"v\r\n"
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 def test_put_takes_its_value_from_the_argument_a_file_or_stdin(serve: Serve, tmp_path: Path) -> None:

@@ -73,6 +73,23 @@ def test_another_read_mode_is_refused() -> None:
     assert "read_mode is 'guess', but must be one of lease, quorum" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("advertise", "endpoint"),
+    [
+        ("", "127.0.0.1:8080"),
+        ("10.0.0.1", "10.0.0.1:8080"),
+        ("10.0.0.1:9", "10.0.0.1:9"),
+        ("db.example.com", "db.example.com:8080"),
+        ("fd00::1", "[fd00::1]:8080"),
+        ("[fd00::1]", "[fd00::1]:8080"),
+        ("[fd00::1]:9", "[fd00::1]:9"),
+    ],
+)
+def test_what_is_advertised_may_lack_the_port(started: list[Settings], advertise: str, endpoint: str) -> None:
+    assert node("--advertise", advertise).exit_code == 0
+    assert started[0].client_endpoint() == endpoint
+
+
 def test_the_data_directory_follows_the_name(started: list[Settings]) -> None:
     node("--id", "a")
     node("--id", "a", "--data-dir", "d")

@@ -135,6 +135,21 @@ def test_restore_makes_a_directory_once(file: Path) -> None:
     assert run("check", "new").exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("own", "listens"),
+    [
+        ("10.0.0.1:7080", " --host 10.0.0.1"),
+        ("[fd00::1]:7090", " --host fd00::1 --peer-port 7090"),
+        ("127.0.0.1:7080", ""),
+        ("one.example.com:7080", " --host ADDRESS"),
+    ],
+)
+def test_restore_tells_how_to_start_one_of_several(file: Path, own: str, listens: str) -> None:
+    peers = f"node-1={own},node-2=10.0.0.2:7080"
+    result = run("snapshot", "restore", str(file), "--id", "node-1", "--data-dir", "new", "--peers", peers)
+    assert result.stdout.endswith(f"\nzraft node --id node-1 --data-dir new{listens} --peers {peers}\n")
+
+
 def test_a_bar_is_drawn_on_a_terminal_and_nowhere_else(file: Path) -> None:
     terminal, its_end = os.openpty()
     words = [sys.executable, "-m", "zraft.cli", "snapshot", "status", str(file)]

@@ -198,7 +198,7 @@ def test_a_wiped_node_comes_back_under_its_old_name_by_one_command(stage: Stage)
     stage.equal(set(stage.cluster.names))
 
 
-def test_who_was_removed_while_it_was_away_says_so_and_disturbs_nobody(stage: Stage) -> None:  # trap 39
+def test_who_was_removed_while_it_was_away_says_so_and_disturbs_nobody(stage: Stage) -> None:  # traps 37, 39
     leader = stage.cluster.leader()
     name = next(name for name in stage.cluster.names if name != leader)
     stage.cluster.kill(name)

@@ -79,7 +79,7 @@ def put(
 @click.argument("key")
 @consistency_option
 @click.option("--revision", type=click.IntRange(min=0), default=0, metavar="N", help="The key as it was then. 0: now.")
-@output_option("raw", "table", "json", text="raw: the value, as it is and nothing else; table and json: all of it.")
+@output_option("raw", "table", "json", text="raw: the value alone; table and json: all of it.")
 @connection_options
 def get(
     key: str,
@@ -89,7 +89,7 @@ def get(
     endpoints: tuple[str, ...] | None,
     timeout: float,
 ) -> None:
-    """Write the value of KEY to stdout, as it is and nothing else."""
+    """Write the value of KEY to stdout, as it is and nothing else; on a terminal it ends a line."""
     with connect(endpoints, timeout) as client:
         result = client.get(os.fsencode(key), consistency=consistency, revision=revision)
     if not result.found:
@@ -98,7 +98,7 @@ def get(
     item = KeyValue(os.fsencode(key), result.value or b"", *revisions)
     match output:
         case "raw":
-            write_out((item.value,))
+            write_out((item.value, b"\n") if sys.stdout.isatty() else (item.value,))
         case "table":
             click.echo(table([item_head(), item_row(item)]))
         case _:

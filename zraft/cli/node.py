@@ -11,19 +11,19 @@ import msgspec
 
 from zraft.cli.manual import Manual
 from zraft.cli.outcomes import MACHINE
-from zraft.config import Settings
-from zraft.errors import ConfigurationError, DataDirectoryInUse, NotYetMember, StorageFault
+from zraft.config import BOUNDS, Settings
+from zraft.errors import ConfigurationError, DataDirectoryInUse, IdentityRefused, NotYetMember, StorageFault
 
 _HELP = {
     "id": "Name of the node, the same for life.",
     "host": "Address to listen on.",
-    "advertise": "Address, or address:port, that clients and other gateways are told to use. [default: the host]",
+    "advertise": "Name or address, or that and :port, that clients and other gateways are told. [default: the host]",
     "port": "Port for clients.",
     "http_port": "Port for health, status and metrics.",
     "peer_port": "Port for the other nodes, and the two ports after it.",
     "data_dir": "Directory of the node's data. [default: zraft-data/<id>]",
     "join": "Clients' endpoints of some members of a running cluster, which a node with an empty directory joins; "
-    "if it is one of the peers, only when they have formed without it.",
+    "if it is one of the peers, only when they have formed without it. [default: none]",
     "peers": "The cluster's first members, by their peer ports; this node may be among them. [default: it is alone]",
     "heartbeat_ms": "Time between the leader's heartbeats.",
     "election_timeout_min_ms": "Shortest time without a leader before an election; the same on every node.",
@@ -52,8 +52,9 @@ def _options(command: click.Command) -> click.Command:
     """One option for each setting. None of them has a default: what is not given is looked for in the file."""
     for field in msgspec.structs.fields(Settings):
         text = _HELP[field.name]
-        if field.default is not msgspec.NODEFAULT and "[default:" not in text:
-            text += f" [default: {field.default}]"
+        if "[default:" not in text:
+            bounds = "; {} to {}".format(*BOUNDS[field.name]) if field.name in BOUNDS else ""
+            text += f" [default: {field.default}{bounds}]"
         option = click.Option(
             [f"--{field.name.replace('_', '-')}", field.name],
             type=int if field.type is int else str,
@@ -75,14 +76,15 @@ def _options(command: click.Command) -> click.Command:
         "zraft node --id node-4 --host 10.0.0.4 --join 10.0.0.1:8080,10.0.0.2:8080 # a new member",
         "ZRAFT_PORT=8081 zraft node",
     ],
-    ends=[MACHINE, DataDirectoryInUse.exit_code, StorageFault.exit_code],
+    ends=[MACHINE, DataDirectoryInUse.exit_code, IdentityRefused.exit_code, StorageFault.exit_code],
     epilog="A flag comes before its variable ZRAFT_<FLAG>, that before the file, and that before the default.",
 )
 @click.option(
     "--config",
     envvar="ZRAFT_CONFIG",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="TOML file with settings: the long flags without dashes in front, and with _ for -; peers is a table.",
+    help="TOML file with settings: the long flags without dashes in front, and with _ for -; peers is a table, join "
+    "one string.",
 )
 def node(config: Path | None, **given: Any) -> int:
     """Run one node until SIGTERM or Ctrl-C. Without options: a cluster of one.

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import click
 
-from zraft.cli.connection import connect, connection_options
+from zraft.cli.connection import connect, endpoints_option, timeout_option
 from zraft.cli.manual import ManualGroup
 from zraft.cli.node import settings_of
 from zraft.cli.offline import progress_bar
 from zraft.cli.outcomes import MACHINE, REJECTED, UNAVAILABLE
 from zraft.cli.output import as_json, output_option
 from zraft.cli.tables import table
+from zraft.client.client import TIMEOUT_S
+from zraft.config import Settings, is_address, split_address
 from zraft.errors import StorageFault
 from zraft.store.restore import BUMP_MAX, restore as restore_state
 from zraft.store.snapshots import Manifest, verify_snapshot
@@ -44,11 +46,12 @@ def snapshot() -> None:
 )
 @_file
 @_output
-@connection_options
+@endpoints_option
+@timeout_option(TIMEOUT_S, "How long to try for each MiB, repetitions included.")
 def save(file: Path, output: str, endpoints: tuple[str, ...] | None, timeout: float) -> None:
     """Save a snapshot of a running node in FILE, while it serves.
 
-    The file gets its name only when it is whole, verified and on the disk. --timeout is that of each MiB.
+    The file gets its name only when it is whole, verified and on the disk.
     """
     with connect(endpoints, timeout) as client, _bar("saving") as progress:
         manifest = client.snapshot(file, progress=progress)
@@ -109,9 +112,19 @@ def restore(file: Path, data_dir: Path, name: str, peers: str, bump_revision: in
         manifest = restore_state(
             file, data_dir, secrets.randbits(64) or 1, map_size_gib << 30, bump=bump_revision, progress=progress
         )
-    click.echo(f"restored revision {manifest.revision + bump_revision}; start it with all others by:")
-    flags = f"--id {settings.id} --data-dir {data_dir}" + (f" --peers {peers}" if peers else "")
-    click.echo(f"zraft node {flags}")
+    click.echo(f"restored revision {manifest.revision + bump_revision}; start it, with its other settings, by:")
+    click.echo(f"zraft node --id {settings.id} --data-dir {data_dir}{_among(settings, peers)}")
+
+
+def _among(settings: Settings, peers: str) -> str:
+    """The flags of a node that is one of several: it must listen where the others look for it."""
+    if not peers:
+        return ""
+    host, port = split_address(settings.peers[settings.id]) if settings.id in settings.peers else ("", 0)
+    if not is_address(host):  # a name is not what one listens on
+        host = "ADDRESS"
+    listens = "" if host == settings.host else f" --host {host}"
+    return listens + (f" --peer-port {port}" if port not in (0, settings.peer_port) else "") + f" --peers {peers}"
 
 
 @contextlib.contextmanager

@@ -69,7 +69,7 @@ class Client:
     Keys and values are bytes; text is encoded as UTF-8. Every method may raise a ``zraft.ZraftError``:
     ``NotExecuted`` (certainly no effect; the client has already repeated the request until its time was up),
     ``Unknown`` (a write that may have taken effect, or not), ``Rejected`` (final), ``ProtocolError``, or
-    ``ClientClosed``.
+    ``ClientClosed``; only ``snapshot`` raises others as well.
 
     Args:
         endpoints: ``host:port`` of some or all nodes, as a list or separated by commas. The first requests go to the

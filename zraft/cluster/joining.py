@@ -27,13 +27,16 @@ from zraft.errors import (
     MembershipRefused,
     NotExecuted,
     Rejected,
+    StorageFault,
+    SyncFailed,
     Unavailable,
     Unknown,
 )
 from zraft.protocol import codec
 from zraft.protocol.client import MembersResult
 from zraft.protocol.entries import ClusterRecord
-from zraft.store.directory import DataDirectory
+from zraft.store.directory import DataDirectory, runtime_directory
+from zraft.store.fault import record_sync_failure
 from zraft.store.log import LmdbLog
 
 TRY_SECONDS = 5.0
@@ -45,14 +48,16 @@ def join(settings: Settings) -> None:
     """Announce the node of ``settings`` to the cluster that it is to join, unless it was a member of one before.
 
     It waits for a cluster that does not answer, and while that has no place for it, as when its name is another
-    member's. Only a main thread may call this: signals end the process at once from then on.
+    member's. A failed sync of the log is put on record, and damage of a node that ran before is left to be found, by
+    the node itself: it stays up, and says what is wrong. Only a main thread may call this: signals end the process at
+    once from then on.
 
     Raises:
         ConfigurationError: the settings do not fit the cluster's or the machine, or the directory holds a restored
             state.
         IdentityRefused: the cluster does not understand the node.
         DataDirectoryInUse: another node holds the lock.
-        StorageFault: the data directory can't be used.
+        StorageFault: the data directory, which is new, can't be used.
     """
     # Nothing needs an order here; a supervisor that ran before has left handlers.
     signal.set_wakeup_fd(-1)
@@ -61,23 +66,44 @@ def join(settings: Settings) -> None:
     directory = DataDirectory(settings.data_path())
     directory.acquire()
     try:
-        is_new = not any(directory.path.glob("state.*"))
-        member = secrets.randbits(64) or 1
-        log = LmdbLog(directory.log_path, member, settings.map_size_gib << 30, create=is_new)
-        try:
-            if log.record is None:
-                if log.initial_state or log.last.index:
-                    # Nothing of the cluster: its log would begin with another one's state.
-                    raise ConfigurationError(
-                        f"{directory.path} holds a restored state, which makes a new cluster (--peers): "
-                        "join with an empty directory"
-                    )
-                log.set_record(_announce(settings, log.member), formed=True)
-                log.commit()
-        finally:
-            log.close()
+        log = _open_log(directory, settings)
+        if log is not None:
+            try:
+                _become_member(directory, log, settings)
+            finally:
+                log.close()
+    except SyncFailed as error:
+        record_sync_failure(directory, runtime_directory(directory.path), str(error))
     finally:
         directory.release()
+
+
+def _open_log(directory: DataDirectory, settings: Settings) -> LmdbLog | None:
+    """The log, made if the directory is new; None: it can't be used, and the node itself is to say so, once it runs."""
+    # Who has run has the record of its cluster, or is a peer, who forms one only with all others.
+    has_run = any(directory.path.glob("state.*"))
+    member = secrets.randbits(64) or 1
+    try:
+        return LmdbLog(directory.log_path, member, settings.map_size_gib << 30, create=not has_run)
+    except SyncFailed:
+        raise
+    except (StorageFault, IdentityRefused):
+        if has_run:
+            return None
+        raise
+
+
+def _become_member(directory: DataDirectory, log: LmdbLog, settings: Settings) -> None:
+    if log.record is not None:
+        return
+    if log.initial_state or log.last.index:
+        # Nothing of the cluster: its log would begin with another one's state.
+        raise ConfigurationError(
+            f"{directory.path} holds a restored state, which makes a new cluster (--peers): "
+            "join with an empty directory"
+        )
+    log.set_record(_announce(settings, log.member), formed=True)
+    log.commit()
 
 
 class _Waiting:

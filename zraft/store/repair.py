@@ -53,7 +53,8 @@ def plan(directory: DataDirectory, found: Findings) -> Plan | None:
         return Plan(
             (*_present(directory.log_path), *derived, *record),
             f"{damage.what if damage else ''}. The whole data of the node is set aside. With an empty directory it is "
-            "a new member to the others, which refuse it under its old name: `zraft member replace` makes room for it",
+            "a new member to the others, which refuse it under its old name until `zraft member remove NAME`: then "
+            "start it with --join",
             "all that only this node has: what a majority acknowledged is safe while a majority of the other members "
             "is sound; if it is not, restore a backup or use --force-new-cluster on the best member that is left",
         )
@@ -62,7 +63,7 @@ def plan(directory: DataDirectory, found: Findings) -> Plan | None:
             (*derived, *record),
             f"{found.divergence.what}. State and snapshots are set aside, and made anew from the log, which is whole, "
             "when the node starts. Should it differ once more, it is the log that is not what the others have: then "
-            "empty the directory, and give its place to a new member with `zraft member replace`",
+            "empty the directory, run `zraft member remove NAME`, and start it with --join",
         )
     damaged = tuple(path for path, _ in found.snapshot_damages)
     if found.state_damage is not None:

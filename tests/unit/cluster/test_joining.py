@@ -1,15 +1,17 @@
 """Who may not even ask to join."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.ports import free_port
+from tests.unit.store.stored import find, flip, written
 from tests.wire.scripted import ScriptedNode
 from zraft.cluster.joining import join
 from zraft.config import Settings
 from zraft.core.versions import SUPPORTED
-from zraft.errors import ConfigurationError, IdentityRefused
+from zraft.errors import ConfigurationError, CorruptLog, IdentityRefused
 from zraft.protocol.client import MembersResult, Request, Response
 from zraft.protocol.codec import encode
 from zraft.protocol.entries import ClusterRecord, EntryId, Member
@@ -43,6 +45,18 @@ def test_who_was_a_member_before_asks_nobody(tmp_path: Path) -> None:
     log.commit()
     log.close()
     join(settings(tmp_path / "data"))  # nobody answers there
+
+
+def test_damage_is_left_to_a_node_that_ran_before(tmp_path: Path) -> None:
+    directory = written(tmp_path / "data", entries=3, applied=3)
+    file = directory.log_path / "data.mdb"
+    flip(file, find(file, b"key 3"))
+    with pytest.raises(CorruptLog):
+        LmdbLog(directory.log_path, MEMBER, 1 << 30)
+    join(settings(directory.path))  # it runs, and says so on /health
+    shutil.rmtree(directory.state_path(0))
+    with pytest.raises(CorruptLog):  # as far as it knows, it is nobody's member: it must not be started alone
+        join(settings(directory.path))
 
 
 def test_a_node_does_not_join_a_cluster_whose_version_its_code_does_not_know(tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ def test_a_state_that_differs_behind_a_cut_log_takes_all_with_it(directory: Data
     record_divergence(directory, "another digest at index 8")
     proposed = planned(directory)
     assert [path.name for path in proposed.aside] == ["log", "snapshots", "state.0", "diverged.json"]
-    assert "zraft member replace" in proposed.explains
+    assert "zraft member remove" in proposed.explains
     assert proposed.loses
     perform(directory, proposed, NOW)
     assert starts(directory) == EntryId(0, 0)  # an empty directory
