@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -45,19 +44,6 @@ def test_get_writes_the_value_and_nothing_else(serve: Serve) -> None:
     result = ask(node, "get", b"\xff\x80", "--consistency", "serializable")
     assert (result.exit_code, result.stdout_bytes, result.stderr) == (0, VALUE, "")
     assert node.requests == [Get(b"\xff\x80", serializable=True)]
-
-
-def test_on_a_terminal_a_value_ends_a_line(serve: Serve) -> None:
-    node = serve(GetResult(True, b"v", None, 3))
-    ours, theirs = pty.openpty()
-    try:
-        command = [sys.executable, "-m", "zraft.cli", "get", "k", "--endpoints", node.endpoint]
-        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-        subprocess.run(command, env=environment, stdout=theirs, timeout=60, check=True)
-        assert os.read(ours, 100) == b"v\r\n"
-    finally:
-        os.close(ours)
-        os.close(theirs)
 
 
 def test_put_takes_its_value_from_the_argument_a_file_or_stdin(serve: Serve, tmp_path: Path) -> None:
@@ -217,43 +203,6 @@ def test_nothing_else_ends_with_1(
     monkeypatch.setattr("zraft.client.Client.get", fail)
     result = run("get", "k")
     assert (result.exit_code, says in result.stderr) == (exit_code, True)
-
-
-def test_a_reader_that_went_away_is_no_error_of_1(serve: Serve) -> None:
-    node = serve(GetResult(True, bytes(1 << 20), None, 3))
-    reader, writer = os.pipe()
-    os.close(reader)
-    process = subprocess.run(
-        [sys.executable, "-m", "zraft.cli", "get", "k", "--endpoints", node.endpoint],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        stdout=writer,
-        timeout=30,
-        check=False,
-    )
-    os.close(writer)
-    assert process.returncode == 141
-
-
-@pytest.mark.parametrize(
-    ("command", "streams", "exit_code"),
-    [
-        ("get k", ">&-", 71),
-        ("get k", ">/dev/full", 71),
-        ("put k --file -", "<&-", 71),
-        ("get gone", "2>&-", 1),
-        ("nonsense", "2>&-", 2),
-        ("nonsense", "2>/dev/full", 2),
-        ("put k v", "<&- >&- 2>&-", 71),
-    ],
-)
-def test_a_closed_stream_is_an_error_where_it_is_needed(
-    serve: Serve, command: str, streams: str, exit_code: int
-) -> None:
-    node = serve(lambda request: GetResult(request.key == b"k", b"v", None, 3) if isinstance(request, Get) else DONE)
-    line = f"exec {sys.executable} -m zraft.cli {command} {streams}"
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "ZRAFT_ENDPOINTS": node.endpoint}
-    process = subprocess.run(["sh", "-c", line], env=environment, stderr=subprocess.PIPE, text=True, check=False)
-    assert (process.returncode, "Traceback" in process.stderr) == (exit_code, False)
 
 
 def test_endpoints_come_from_the_environment(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
