@@ -160,8 +160,8 @@ MUTANTS = (
         "a second copy is refused when the term is over",
         "an origin seen in a term is dropped, also when the term is led no more (S9)",
         REPLICATION,
-        "        if self._seen.is_copy(message.term, message.origin):\n",
-        "        if lead is not None and self._seen.is_copy(message.term, message.origin):\n",
+        "        if self.seen.is_copy(message.term, message.origin):\n",
+        "        if lead is not None and self.seen.is_copy(message.term, message.origin):\n",
         test=LEADING,
     ),
 )

@@ -12,7 +12,7 @@ from zraft.core.effects import Ignored, Send, ToStorage
 from zraft.core.replication import Effect, PublishCommit, Refuse, Replication, ToElection
 from zraft.core.streaming import SendChunk
 from zraft.core.versions import LeftBehind
-from zraft.protocol.local import CommitGroup, Lead, Members, Ping, Pong
+from zraft.protocol.local import CommitGroup, Lead, Members, Ping
 from zraft.protocol.peer import Append, AppendAnswer, Commit, InstallAnswer, InstallSnapshot, SnapshotId
 
 if TYPE_CHECKING:
@@ -50,9 +50,7 @@ class ReplicationActor(Actor):
         while self._inbox:
             message, sender = self._inbox.popleft()
             if isinstance(message, Ping):
-                core = self._core
-                pong = Pong(message.number, core.commit, core.pending(), core.term)
-                self._trio.replication_to_election.send(pong)
+                self._trio.replication_to_election.send(self._core.pong(message, now))
                 continue
             if isinstance(message, Lead):
                 self._before = message.last.index

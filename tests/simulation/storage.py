@@ -117,8 +117,7 @@ class StorageActor(Actor):
         while self._urgent:
             message = self._urgent.popleft()
             if isinstance(message, Ping):
-                pong = Pong(message.number, self._applier.done, self._applier.pending(), self._acceptor.term)
-                self._staged.append((0, 0, pong))
+                self._staged.append((0, 0, self._applier.pong(message)))
             else:
                 self._step(message, 0, 0)
         for _ in range(min(len(self._inbox), self.world.random.randint(1, 8))):
@@ -286,7 +285,7 @@ class StorageActor(Actor):
         node.open_next_state()
         node.wrong = 0  # it was the state that went
         node.snapshots.remove_older(snapshot)
-        self._applier = Applier(node.log, node.state, self._acceptor, CHECKPOINT_ENTRIES)
+        self._applier = Applier(node.log, node.state, self._acceptor, CHECKPOINT_ENTRIES, self._applier.done)
         self._acceptor.offer = snapshot
         self.world.note(self.name, f"has installed the snapshot of {snapshot.index}")
         node.cluster.invariants.applied(node.id, node.applied_state(), self._acceptor.cluster_version)

@@ -22,7 +22,7 @@ from zraft.core.versions import LeftBehind
 from zraft.errors import CorruptSnapshot, ProtocolError
 from zraft.protocol import codec
 from zraft.protocol.entries import Configuration, Member
-from zraft.protocol.local import Lead, Members, Ping, Pong
+from zraft.protocol.local import Lead, Members, Ping
 from zraft.protocol.peer import Append, AppendAnswer, Commit, Diverged, InstallAnswer, InstallSnapshot
 from zraft.store.directory import DataDirectory, ipc_endpoint
 from zraft.store.page import Group, Page
@@ -67,7 +67,6 @@ class ReplicationActor:
         self._source = SnapshotSource(DataDirectory(settings.data_path()).snapshots_path)
         self._identity: Identity | None = None
         self._proposer = b""
-        self._steps = 0
 
     def run(self, stop: StopSignal) -> None:
         """Work until asked to stop."""
@@ -113,9 +112,7 @@ class ReplicationActor:
     def _on_election(self, frame: bytes) -> None:
         message = codec.election_to_replication.decode(frame)
         if isinstance(message, Ping):
-            # Whatever waits here was taken in before this answer: to answer is to make progress.
-            pong = Pong(message.number, self._steps, False, self._core.term)
-            send(self._election, [self._local, codec.encode(pong)])
+            send(self._election, [self._local, codec.encode(self._core.pong(message, clock()))])
             return
         if isinstance(message, Lead):
             if self._identity is None:
@@ -142,7 +139,8 @@ class ReplicationActor:
         identity = codec.identity_group.decode(page)
         self._identity = Identity(identity.member, identity.cluster, message.configuration, self._incarnation)
         addresses = self._settings.member_addresses()
-        self._core = Replication(identity.member, self._window, self._rate, addresses)
+        # What was refused before is not to be made now (S9).
+        self._core = Replication(identity.member, self._window, self._rate, addresses, seen=self._core.seen)
 
     def _on_answer(self, frames: Frames, now: float) -> None:
         try:
@@ -157,7 +155,6 @@ class ReplicationActor:
         self._step(message, now, sender)
 
     def _step(self, message: Message, now: float, sender: int) -> None:
-        self._steps += 1
         self._do(self._core.step(message, now, sender))
 
     def _do(self, effects: list[Effect]) -> None:

@@ -96,7 +96,6 @@ class StorageActor:
         self._identity: Identity | None = None
         self._members: tuple[Configuration, bool] | None = None  # in force, and whether it is committed
         self._published: tuple[object, ...] = ()
-        self._handled = 0
         self._starved = False  # the others committed entries that there is no room for here
         self._blocked_until = 0.0
         self._next_reader_check = clock() + READER_CHECK_SECONDS
@@ -171,9 +170,7 @@ class StorageActor:
         message = codec.election_to_storage.decode(frame)
         destination = ("election", b"", b"")
         if isinstance(message, Ping):
-            done = self._handled + self._applier.done
-            pong = Pong(message.number, done, self._starved or self._applier.pending(), self._acceptor.term)
-            answers.append((destination, pong))
+            answers.append((destination, self._applier.pong(message, self._starved)))
             return
         self._step(message, self._log.member, destination, answers)
         if self._identity is None:
@@ -208,8 +205,6 @@ class StorageActor:
             if refused:
                 self._logger.every(10, "append refused", reason="the disk's reserve is used up: make room")
                 return
-        if not self._starved:  # to answer a probe is no progress then
-            self._handled += 1
         try:
             effect = self._acceptor.step(message, sender)
         except StateDiverged as error:
@@ -252,7 +247,6 @@ class StorageActor:
         if message.data and self._space.exhausted():
             self._logger.every(10, "snapshot refused", reason="the disk's reserve is used up: make room")
             return
-        self._handled += 1
         refused = self._acceptor.admit(message, sender)
         if refused is not None:
             answers.append((to, refused.message))
@@ -281,10 +275,9 @@ class StorageActor:
         stores = self._installing.take_over(old, self._acceptor, prepared, self._map_size)
         if stores is None:
             return
-        self._handled += self._applier.done
         self._stores = stores
         self._state = self._inventory.state = stores.state
-        self._applier = Applier(self._log, stores.state, self._acceptor)
+        self._applier = Applier(self._log, stores.state, self._acceptor, done=self._applier.done)
         self._snapshots.installed(snapshot)
         self._publish()
         self._gateways.skipped()

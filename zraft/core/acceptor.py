@@ -54,6 +54,8 @@ from zraft.protocol.peer import (
 
 NO_CONFIGURATION = Configuration(0, ())
 NOTHING = EntryId(0, 0)
+HINT_ENTRIES_MAX = 1_000
+"""A conflicting term's first entry is looked for so far back, and no further: votes wait meanwhile."""
 
 Question = StatusQuery | StoreRecord | Campaign | VoteQuery | Append | Commit | Read | Diverged
 Reply = StorageStatus | CampaignAnswer | VoteQueryAnswer | AppendAnswer | ReadAnswer | InstallAnswer
@@ -364,7 +366,8 @@ class Acceptor:
         if here is None:
             return self._refused(probe, EntryId(log.last.index + 1, 0))
         first = probe
-        while first > log.first_index and first - 1 > self.commit and log.term_at(first - 1) == here:
+        least = max(log.first_index, self.commit + 1, probe - HINT_ENTRIES_MAX)
+        while first > least and log.term_at(first - 1) == here:
             first -= 1
         return self._refused(probe, EntryId(first, here))
 

@@ -11,7 +11,7 @@ from zraft.core.durable import Log, WritableTables
 from zraft.core.keyspace import Keyspace
 from zraft.errors import InvariantViolated
 from zraft.protocol.entries import Entry, decode_entry
-from zraft.protocol.local import AppliedTerm, Results
+from zraft.protocol.local import AppliedTerm, Ping, Pong, Results
 from zraft.protocol.peer import NO_CHECKPOINT, Checkpoint
 
 READ_BYTES = 1 << 20
@@ -25,10 +25,19 @@ class Applier:
     """Takes the log's committed entries to the tables, in order, each exactly once.
 
     Invariant: what it returns has been published, so a reader who is told of an index finds it in the tables (S10).
+
+    Attributes:
+        done: steps of work, and those of the appliers before, if they are passed on: whether this grows is what tells
+            a busy storage from a stuck one. What had to be forgotten does not count.
     """
 
     def __init__(
-        self, log: Log, tables: WritableTables, acceptor: Acceptor, checkpoint_entries: int = CHECKPOINT_ENTRIES
+        self,
+        log: Log,
+        tables: WritableTables,
+        acceptor: Acceptor,
+        checkpoint_entries: int = CHECKPOINT_ENTRIES,
+        done: int = 0,
     ) -> None:
         self._log = log
         self._tables = tables
@@ -42,8 +51,7 @@ class Applier:
         self._work: Iterator[None] = iter(())
         self._results: list[bytes] = []
         self._outcomes: list[Outcome] = []
-        self.done = 0
-        """Steps of work since the start: whether this grows is what tells a busy storage from a stuck one."""
+        self.done = self._published = done
 
     @property
     def revisions(self) -> tuple[int, int, int]:
@@ -53,6 +61,10 @@ class Applier:
     def pending(self) -> bool:
         """Whether there is anything left to apply."""
         return self._acceptor.applied < self._acceptor.commit
+
+    def pong(self, message: Ping, starved: bool = False) -> Pong:
+        """How storage gets on. ``starved``: there is no room for entries that the others have committed."""
+        return Pong(message.number, self.done, starved or self.pending(), self._acceptor.term)
 
     def work(self, tired: Callable[[], bool]) -> list[Outcome]:
         """Apply until there is nothing left or ``tired()``; returns what may be told now, in the log's order."""
@@ -69,6 +81,7 @@ class Applier:
     def forget(self) -> None:
         """There was no room: go back to what has been published, to try again later."""
         self._tables.abort()
+        self.done = self._published
         self._keyspace = Keyspace(self._tables, self._acceptor.supported)
         self._entries.clear()
         self._entry = None
@@ -107,6 +120,7 @@ class Applier:
 
     def _publish(self) -> list[Outcome]:
         self._keyspace.commit()
+        self._published = self.done
         self._acceptor.applied_to(self._keyspace.applied.index)
         self._acceptor.cluster_version = self._keyspace.version
         if self._checkpoint is not NO_CHECKPOINT:

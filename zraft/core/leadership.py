@@ -142,10 +142,10 @@ class Leadership:
         """The snapshots that are on their way."""
         return [progress.stream for progress in self.progress.values() if progress.stream is not None]
 
-    def healthy(self, now: float) -> set[int]:
-        """Whose storage answered lately."""
-        lately = {member for member, progress in self.progress.items() if now - progress.heard <= HEALTHY_SECONDS}
-        return lately | {self._me}
+    def healthy(self, now: float, lately: float = HEALTHY_SECONDS) -> set[int]:
+        """Whose storage answered within the last so many seconds."""
+        answered = {member for member, progress in self.progress.items() if now - progress.heard <= lately}
+        return answered | {self._me}
 
     def ready(self, now: float) -> set[int]:
         """Whose storage keeps up with what is committed."""

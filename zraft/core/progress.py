@@ -126,6 +126,8 @@ class Progress:
         if answer.success:
             self._accepted(answer, last, now)
             return None
+        if not answer.conflict.index:
+            return Ignored("refusal of an Append of an older term")
         if self.mode is Mode.SNAPSHOT:
             return Ignored("refusal of an Append, but a snapshot is on its way")
         if answer.probe != self.next - 1 if self.mode is Mode.PROBE else answer.probe <= self.match:

@@ -24,7 +24,8 @@ from zraft.protocol.peer import ReadIndex, ReadIndexAnswer
 IN_FLIGHT_MAX = 2
 RETRY_SECONDS = 0.010
 PATIENCE_SECONDS = 0.5
-"""After this the question, or its answer, counts as lost."""
+"""After this the question, or its answer, counts as lost; or after four times what it took lately, if that is more."""
+PATIENCE_SECONDS_MAX = 8.0
 
 
 class Read(msgspec.Struct, frozen=True):
@@ -100,6 +101,7 @@ class Reads:
         self._behind: list[Serve] = []
         self._number = first
         self._retry_at = 0.0
+        self._patience = PATIENCE_SECONDS
 
     @property
     def waiting(self) -> int:
@@ -130,10 +132,15 @@ class Reads:
         effects: list[Effect] = []
         for number, group in list(self._asked.items()):
             fallen = role is None or role.leader != group.leader or role.term > group.term > 0
-            if fallen or (not group.term and now - group.asked > PATIENCE_SECONDS):
+            late = not group.term and now - group.asked > self._patience
+            if fallen:  # the way to the next leader is another one
+                self._patience = PATIENCE_SECONDS
+            elif late:  # lost, or the way is a long one
+                self._patience = min(2 * self._patience, PATIENCE_SECONDS_MAX)
+            if fallen or late:
                 self._again(number, now)  # a read may be asked as often as it takes
             elif group.term and commit is not None and commit.term == group.term:
-                effects += self._finish(number, commit)
+                effects += self._finish(number, commit, now)
         if role is None or role.leader != self._me:
             effects += self._refuse_peers()
         if not (self._reads or self._peers) or len(self._asked) >= IN_FLIGHT_MAX or now < self._retry_at:
@@ -163,7 +170,7 @@ class Reads:
         group.term = message.term
         if commit is None or commit.term != message.term:
             return []
-        return self._finish(message.request, commit)
+        return self._finish(message.request, commit, now)
 
     def on_read_index(self, message: ReadIndexAnswer, now: float) -> list[Effect]:
         """The leader's gateway answered."""
@@ -173,7 +180,7 @@ class Reads:
         if message.code:
             self._again(message.request, now)
             return []
-        return self._finish(message.request, CommitGroup(message.term, message.index))
+        return self._finish(message.request, CommitGroup(message.term, message.index), now)
 
     def failed(self, request: int, now: float) -> None:
         """The question could not be sent: ask again later, perhaps another leader."""
@@ -217,8 +224,9 @@ class Reads:
         self._behind = waiting
         return [Tell(read.client, body) for read in late]
 
-    def _finish(self, number: int, commit: CommitGroup) -> list[Effect]:
+    def _finish(self, number: int, commit: CommitGroup, now: float) -> list[Effect]:
         group = self._asked.pop(number)
+        self._patience = min(max(PATIENCE_SECONDS, 4 * (now - group.asked)), PATIENCE_SECONDS_MAX)
         return _confirmed(group.reads, group.peers, commit)
 
     def _refuse_peers(self) -> list[Effect]:

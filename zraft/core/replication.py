@@ -33,6 +33,8 @@ from zraft.protocol.local import (
     Keep,
     Lead,
     Members,
+    Ping,
+    Pong,
     Propose,
     Read,
     ReadAnswer,
@@ -48,6 +50,8 @@ APPEND_BYTES_MAX = 1 << 20
 TAIL_BYTES_MAX = 64 << 20
 UNCOMMITTED_BYTES_MAX = 256 << 20
 RETRANSMIT_SECONDS = 0.2
+SILENT_SECONDS = 0.5
+"""A storage that lacks something is asked every 0.2 s: after this it can be counted on for nothing, for now."""
 COMMIT_SECONDS = 0.005
 """So long may the news of a commit wait for an Append that takes it along. It does not wait where a client waits for
 it: at the own storage, and at the node whose gateway made the proposal."""
@@ -94,6 +98,7 @@ class Replication:
         rate: bytes a second of a snapshot to one storage.
         addresses: ``host:port`` of the first members' peer ports by name, for the configurations to come.
         supported: the newest cluster version that this code knows.
+        seen: the proposals that came before; none if it is not given.
     """
 
     def __init__(
@@ -103,6 +108,7 @@ class Replication:
         rate: int = RATE_BYTES,
         addresses: Mapping[str, str] | None = None,
         supported: int = SUPPORTED,
+        seen: Seen | None = None,
     ) -> None:
         self.me = me
         self._window = window
@@ -111,7 +117,7 @@ class Replication:
         self._supported = supported
         self._lead: Leadership | None = None
         self._stopped = 0
-        self._seen = Seen()
+        self.seen = Seen() if seen is None else seen
         self._next_check = 0.0
 
     @property
@@ -124,9 +130,17 @@ class Replication:
         """The commit index found in the term that is led."""
         return self._lead.commit if self._lead else 0
 
-    def pending(self) -> bool:
-        """Whether anything waits for commitment; while it does, a growing ``commit`` is what progress means."""
-        return self._lead is not None and self._lead.commit < self._lead.tail.last
+    def pong(self, message: Ping, now: float) -> Pong:
+        """How replication gets on: it is stuck while something waits that no majority of the storages could commit.
+
+        Those that answer, if only that they have no room or are not done with a snapshot, are no reason to leave: the
+        next leader would have to do with the same ones. Silent ones are: of heartbeats nobody learns that this node's
+        Appends don't arrive.
+        """
+        lead = self._lead
+        waits = lead is not None and lead.commit < lead.tail.last
+        pending = lead is not None and waits and not lead.quorum.reached(lead.healthy(now, SILENT_SECONDS))
+        return Pong(message.number, self.commit, pending, self.term)
 
     def next_deadline(self) -> float | None:
         """When ``tick`` must be called next; None while nothing is led."""
@@ -199,7 +213,7 @@ class Replication:
     def on_propose(self, message: Propose, now: float) -> list[Effect]:
         """Append a batch of commands, or a change of members, in the term that it names and at most once (S9)."""
         lead = self._lead
-        if self._seen.is_copy(message.term, message.origin):
+        if self.seen.is_copy(message.term, message.origin):
             origin = message.origin
             return [Ignored(f"proposal {origin.number} of gateway {origin.nonce:016x} was seen in term {message.term}")]
         if lead is None or lead.term != message.term:

@@ -1,6 +1,8 @@
-"""Whether an actor makes progress on the work it has: a leader must be able to work."""
+"""Whether an actor makes progress on the work it has: a leader must be able to work. And whether it lives at all."""
 
 from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
 
 from zraft.protocol.local import Ping, Pong
 
@@ -8,6 +10,10 @@ STORAGE = "storage"
 REPLICATION = "replication"
 PINGS_IN_LIMIT = 8
 """So often are the actors asked within the time that they may make no progress."""
+
+
+LOOK_SECONDS_MAX = 2.0
+"""So much silence is counted from one look to the next, at most: after a long pause nobody has had time to move."""
 
 
 class Vitality:
@@ -59,3 +65,27 @@ class Pulse:
     def stalled(self, now: float) -> list[str]:
         """Which of the actors make no progress."""
         return [name for name, vitality in self._vitality.items() if vitality.stalled(now)]
+
+
+class Beats:
+    """For how long processes have been silent that show signs of life by themselves, about once a second."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, Hashable] = {}
+        self._silent: dict[str, float] = {}
+        self._looked = 0.0
+
+    def look(self, signs: Mapping[str, Hashable], now: float) -> dict[str, float]:
+        """Seconds of silence, by the actor's name.
+
+        Args:
+            signs: what is another thing after each sign of life, and for each process, by the actor's name.
+            now: in seconds.
+        """
+        gap = min(now - self._looked, LOOK_SECONDS_MAX)
+        self._looked = now
+        self._silent = {
+            actor: self._silent[actor] + gap if self._seen.get(actor) == sign else 0.0 for actor, sign in signs.items()
+        }
+        self._seen = dict(signs)
+        return self._silent

@@ -23,6 +23,7 @@ from zraft.core.effects import Ignored, Send, ToStorage
 from zraft.core.replication import (
     COMMIT_SECONDS,
     RETRANSMIT_SECONDS,
+    SILENT_SECONDS,
     PublishCommit,
     Refuse,
     Replication,
@@ -30,8 +31,10 @@ from zraft.core.replication import (
 )
 from zraft.core.seen import GATEWAYS_MAX, TERMS_MAX, Seen
 from zraft.protocol.entries import EntryId, Origin
-from zraft.protocol.local import Deposed, Lead, Stop
+from zraft.protocol.local import Deposed, Lead, Ping, Pong, Stop
 from zraft.protocol.peer import Append, Commit, NotProposed
+
+PING = Ping(1)
 
 # --- leading
 
@@ -262,15 +265,18 @@ def test_an_answer_of_a_stranger_is_ignored() -> None:
     assert core.step(accepted(6), 10.0, D) == [Ignored(f"answer of {D:016x}, whose storage is not fed")]
 
 
-def test_what_is_not_committed_is_pending() -> None:
+def test_what_no_majority_that_answers_could_commit_is_pending() -> None:
     # A leader that can send heartbeats but no entries must give way: election sees that commit does not grow.
-    core = Replication(A)
-    assert not core.pending()
+    assert Replication(A).pong(PING, 10.0) == Pong(1, 0, False, 0)
+    assert leader(A, B, C).pong(PING, 10.0) == Pong(1, 0, True, TERM)
     core = streaming(A, B, C)
-    assert (core.pending(), core.commit) == (True, 0)
     commit_everywhere(core)
-    assert (core.pending(), core.commit) == (False, 6)
-    core.step(propose(), 10.0, A)
-    assert (core.pending(), core.commit) == (True, 6)
-    core.step(Stop(TERM), 10.0, A)
-    assert not core.pending()
+    assert core.pong(PING, 20.0) == Pong(1, 6, False, TERM)  # all are silent, and nothing waits
+    core.step(propose(), 20.0, A)
+    assert core.pong(PING, 20.0) == Pong(1, 6, True, TERM)
+    core.step(refused(5, NOBODY), 20.0, C)
+    # One that answers, whatever it says, and this node itself: another leader would not do better.
+    assert core.pong(PING, 20.0 + SILENT_SECONDS) == Pong(1, 6, False, TERM)
+    assert core.pong(PING, 20.1 + SILENT_SECONDS) == Pong(1, 6, True, TERM)
+    core.step(Stop(TERM), 30.0, A)
+    assert core.pong(PING, 30.0) == Pong(1, 0, False, 0)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from zraft.core.vitality import Vitality
+from zraft.core.vitality import LOOK_SECONDS_MAX, Beats, Vitality
 
 
 @pytest.fixture
@@ -37,3 +37,25 @@ def test_work_done_at_last_ends_a_stall(vitality: Vitality) -> None:
     vitality.pong(done=5, pending=True, now=11.0)
     vitality.pong(done=6, pending=True, now=20.0)
     assert not vitality.stalled(22.0)
+
+
+def test_silence_is_counted_from_the_last_sign_of_life() -> None:
+    beats = Beats()
+    assert beats.look({"gateway": (7, 1)}, 100.0) == {"gateway": 0.0}
+    assert beats.look({"gateway": (7, 1)}, 101.0) == {"gateway": 1.0}
+    assert beats.look({"gateway": (7, 1)}, 102.5) == {"gateway": 2.5}
+    assert beats.look({"gateway": (7, 2)}, 103.0) == {"gateway": 0.0}
+
+
+def test_a_pause_of_whoever_looks_says_nothing_of_others() -> None:
+    beats = Beats()
+    beats.look({"gateway": (7, 1)}, 100.0)
+    assert beats.look({"gateway": (7, 1)}, 900.0) == {"gateway": LOOK_SECONDS_MAX}
+
+
+def test_who_was_started_anew_has_not_been_silent() -> None:
+    beats = Beats()
+    for now in (100.0, 101.0, 102.0):
+        beats.look({"gateway": (7, 1), "storage": (8, 1)}, now)
+    assert beats.look({"gateway": (9, 1)}, 103.0) == {"gateway": 0.0}
+    assert beats.look({"gateway": (9, 1), "storage": (8, 1)}, 104.0) == {"gateway": 1.0, "storage": 0.0}
