@@ -131,15 +131,13 @@ class Replication:
         return self._lead.commit if self._lead else 0
 
     def pong(self, message: Ping, now: float) -> Pong:
-        """How replication gets on: it is stuck while something waits that no majority of the storages could commit.
+        """How replication gets on: it is stuck while something waits for a majority, and no majority answers at all.
 
-        Those that answer, if only that they have no room or are not done with a snapshot, are no reason to leave: the
-        next leader would have to do with the same ones. Silent ones are: of heartbeats nobody learns that this node's
-        Appends don't arrive.
+        Who answers that it has no room, or is not done with a snapshot, would tell the next leader the same. But from
+        heartbeats nobody learns that Appends don't arrive.
         """
-        lead = self._lead
-        waits = lead is not None and lead.commit < lead.tail.last
-        pending = lead is not None and waits and not lead.quorum.reached(lead.healthy(now, SILENT_SECONDS))
+        waits = self._lead if self._lead and self._lead.commit < self._lead.tail.last else None
+        pending = waits is not None and not waits.quorum.reached(waits.healthy(now, SILENT_SECONDS))
         return Pong(message.number, self.commit, pending, self.term)
 
     def next_deadline(self) -> float | None:
