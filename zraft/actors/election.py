@@ -10,6 +10,7 @@ from pathlib import Path
 import zmq
 
 from zraft.actors import metrics
+from zraft.actors.beat import Beat
 from zraft.actors.clock import clock
 from zraft.actors.identity import Identity, check_hello
 from zraft.actors.launch import Launch, StopSignal, page_path
@@ -76,6 +77,7 @@ class ElectionActor:
         self._incarnation = launch.incarnation
         self._local = codec.incarnation_frame(launch.incarnation)
         self._page = Page.open(page_path(runtime))
+        self._beat = Beat(self._page, "election")
         self._page.clear(Group.LEASE)
         self._page.clear(Group.ROLE)
         self._page.clear(Group.NOTICE)
@@ -157,6 +159,7 @@ class ElectionActor:
             self._meet_members(self._election.configuration)
         metrics.queue_depth("election", "messages").see(taken())
         metrics.reporter.tick(now)
+        self._beat.tick(now)
 
     def _of_incarnation(self, socket: zmq.Socket[bytes]) -> list[bytes]:
         """Messages of our own incarnation; another one's are dropped (S1)."""

@@ -14,6 +14,7 @@ import zmq
 
 from zraft.actors import metrics
 from zraft.actors.backups import Backups
+from zraft.actors.beat import Beat
 from zraft.actors.clients import UNREAD, Ask, Clients
 from zraft.actors.clock import clock
 from zraft.actors.compaction import Compaction
@@ -101,6 +102,7 @@ class GatewayActor:
             self._poller.register(socket, zmq.POLLIN)
         self._trio = Trio(self._sockets, self._poller, runtime, Register(GATEWAY, self._nonce))
         self._peers = GatewayPeers(self._sockets, self._poller, settings, self._nonce, log)
+        self._beat = Beat(self._page, "gateway")
         self._hints = Hints(self._page)
         self._state = StateReads(DataDirectory(settings.data_path()), settings.map_size_gib << 30)
         self._backups = Backups(settings)
@@ -306,6 +308,7 @@ class GatewayActor:
         metrics.queue_depth("gateway", "messages").see(taken())
         metrics.queue_depth("gateway", "reads").see(self._reads.waiting)
         metrics.reporter.tick(now)
+        self._beat.tick(now)
 
     def _propose(self, send: SendProposal, now: float) -> None:
         proposal = send.proposal

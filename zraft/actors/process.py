@@ -18,7 +18,6 @@ _CLOCK_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _MEMORY_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 # Positions in /proc/<pid>/stat, counted after the command's name, and in /proc/<pid>/statm.
-_PARENT = 1
 _USER_TICKS, _SYSTEM_TICKS = 11, 12
 _RESIDENT_PAGES = 1
 
@@ -41,23 +40,6 @@ def die_with_parent(parent_pid: int) -> None:
         raise OSError(error, f"PR_SET_PDEATHSIG: {os.strerror(error)}")
     if os.getppid() != parent_pid:
         os._exit(1)
-
-
-def kill_sibling(pid: int) -> bool:
-    """Kill another child of this process's parent; False: ``pid`` is none, or not any more."""
-    try:
-        process = os.pidfd_open(pid)  # from here on it is that process, or none, however soon its number is given anew
-    except ProcessLookupError:
-        return False
-    try:
-        if pid == os.getpid() or _parent_of(pid) != os.getppid():
-            return False
-        signal.pidfd_send_signal(process, signal.SIGKILL)
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    finally:
-        os.close(process)
-    return True
 
 
 class InheritedDescriptor:
@@ -94,20 +76,14 @@ class ProcessStats:
     @classmethod
     def of(cls, pid: int) -> ProcessStats | None:
         """Reads the numbers of any process; None if it is gone."""
+        proc = Path(f"/proc/{pid}")
         try:
-            stat = _stat_of(pid)
+            stat = (proc / "stat").read_text()
             # stat has a number of resident pages as well, which the kernel only estimates.
-            memory = Path(f"/proc/{pid}/statm").read_text().split()
+            memory = (proc / "statm").read_text().split()
         except (FileNotFoundError, ProcessLookupError):
             return None
-        ticks = int(stat[_USER_TICKS]) + int(stat[_SYSTEM_TICKS])
+        # The name stands in parentheses and may itself hold spaces and parentheses.
+        times = stat.rpartition(")")[2].split()
+        ticks = int(times[_USER_TICKS]) + int(times[_SYSTEM_TICKS])
         return cls(ticks / _CLOCK_TICKS_PER_SECOND, int(memory[_RESIDENT_PAGES]) * _MEMORY_PAGE_BYTES)
-
-
-def _parent_of(pid: int) -> int:
-    return int(_stat_of(pid)[_PARENT])
-
-
-def _stat_of(pid: int) -> list[str]:
-    # The name stands in parentheses and may itself hold spaces and parentheses.
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -7,6 +7,7 @@ from pathlib import Path
 import zmq
 
 from zraft.actors import metrics
+from zraft.actors.beat import Beat
 from zraft.actors.clock import clock
 from zraft.actors.identity import Identity
 from zraft.actors.launch import Launch, StopSignal, page_path
@@ -47,6 +48,7 @@ class ReplicationActor:
         self._incarnation = launch.incarnation
         self._local = codec.incarnation_frame(launch.incarnation)
         self._page = Page.open(page_path(runtime))
+        self._beat = Beat(self._page, "replication")
         self._page.clear(Group.COMMIT)
         self._sockets = Sockets()
         self._poller = zmq.Poller()
@@ -84,6 +86,7 @@ class ReplicationActor:
             metrics.queue_depth("replication", "messages").see(taken())
             metrics.queue_depth("replication", "appends").see(self._core.in_flight)
             metrics.reporter.tick(now)
+            self._beat.tick(now)
 
     def close(self) -> None:
         """Close all sockets."""

@@ -13,6 +13,7 @@ import zmq
 from msgspec.structs import replace
 
 from zraft.actors import metrics
+from zraft.actors.beat import Beat
 from zraft.actors.clock import clock
 from zraft.actors.holdings import Inventory
 from zraft.actors.identity import Identity
@@ -20,7 +21,6 @@ from zraft.actors.installing import Installing, Outcome, Prepared, remove_replac
 from zraft.actors.launch import Launch, StopSignal, page_path
 from zraft.actors.logs import Log
 from zraft.actors.opening import open_for
-from zraft.actors.process import kill_sibling
 from zraft.actors.results import ResultLinks
 from zraft.actors.snapshots import Snapshots
 from zraft.actors.sockets import LOCAL_MESSAGES_MAX, PEER_MESSAGES_MAX, Frames, Sockets, drain, poll, send, taken, tcp
@@ -66,6 +66,7 @@ class StorageActor:
         self._local = codec.incarnation_frame(launch.incarnation)
         self._incarnation = launch.incarnation
         self._page = Page.open(page_path(runtime))
+        self._beat = Beat(self._page, "storage")
         self._page.clear(Group.STORAGE)
         self._page.clear(Group.IDENTITY)
         self._sockets = Sockets()
@@ -117,7 +118,9 @@ class StorageActor:
             self._publish()
             self._look_after_readers()
             metrics.queue_depth("storage", "messages").see(taken())
-            metrics.reporter.tick(clock())
+            now = clock()
+            metrics.reporter.tick(now)
+            self._beat.tick(now)
         self._snapshots.close()
         self._stores.close_cleanly()
 
@@ -358,11 +361,6 @@ class StorageActor:
         if now >= self._next_reader_check:
             self._next_reader_check = now + READER_CHECK_SECONDS
             self._state.reader_check()
-            for pid in self._state.lagging():
-                # A gateway that hangs lets the state grow; the supervisor starts another one. A snapshotter may copy
-                # for as long as it takes: it is no sibling.
-                if kill_sibling(pid):
-                    self._logger.warning("gateway killed: it held a view of the state for too long", pid=pid)
 
 
 def _merged(last: Reply | Pong, answer: Reply) -> AppendAnswer | None:

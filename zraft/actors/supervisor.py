@@ -24,6 +24,7 @@ from pathlib import Path
 
 import msgspec
 
+from zraft.actors.beat import GROUPS, HUNG_SECONDS, SILENT_SECONDS
 from zraft.actors.children import Children, Ended
 from zraft.actors.http import HttpServer, as_json, health
 from zraft.actors.launch import Launch, StopSignal, last_words, page_path, verified_path
@@ -51,6 +52,7 @@ from zraft.core.restarts import (
     Withdraw,
     sync_failure_reason,
 )
+from zraft.core.vitality import Beats
 from zraft.errors import ConfigurationError, DataDirectoryInUse, FatalError, StorageFault
 from zraft.protocol.client import StatusResult
 from zraft.protocol.codec import encode
@@ -177,12 +179,14 @@ class _Supervisor:
         self._log = log
         self._children = Children(actors)
         self._restarts = Restarts([actor for actor in actors if actor not in TRIO])
+        self._beats = Beats()
         self._events: deque[Event] = deque()
         self._incarnation = 0
         self._stopping = False
         self._exit_code: int | None = None
         # What the HTTP threads see of all this: each replaced as a whole, by the main thread.
         self._problem = "the node is starting"
+        self._silence = ""
         self._pids: dict[str, int] = {}
         self._metrics = NodeMetrics(
             _metrics_directory(premises.runtime),
@@ -232,7 +236,22 @@ class _Supervisor:
         if self._stop.requested and not self._stopping:
             self._stopping = True
             self._events.append(StopRequested())
+        self._listen()
         self._events.append(Tick())
+
+    def _listen(self) -> None:
+        """Find out who is stuck. A gateway that is may keep the whole cluster waiting, and is replaced."""
+        pids, page = self._children.pids(), self._premises.page
+        signs = {actor: (pid, page.sequence(GROUPS[actor])) for actor, pid in pids.items() if actor in GROUPS}
+        silent = self._beats.look(signs, time.monotonic())
+        stuck = [
+            f"{actor} has not moved for {silent[actor]:.0f} s" for actor in silent if silent[actor] > SILENT_SECONDS
+        ]
+        self._silence = ", ".join(stuck)
+        for actor, seconds in silent.items():
+            if actor not in TRIO and seconds > HUNG_SECONDS:
+                self._log.warning("gateway killed: it is stuck", child=actor, pid=pids[actor], seconds=int(seconds))
+                self._children.kill((actor,))
 
     def _on_ended(self, ended: Ended) -> Exited:
         try:
@@ -313,7 +332,7 @@ class _Supervisor:
                 self._log.every(60, "the roster can't be written", error=str(error))
 
     def _why_not_ready(self) -> str:
-        return self._problem or why_not_ready(self._premises.page)
+        return self._problem or why_not_ready(self._premises.page) or self._silence
 
     def _open_http(self) -> HttpServer:
         settings = self._settings

@@ -54,6 +54,11 @@ class Group(enum.IntEnum):
     """Why the node is not ready, in words for people, of the election actor."""
     LEASE = 6
     """Until when this node alone leads, of the election actor."""
+    ELECTION_BEAT = 7
+    """Published only to be seen doing so, as are those of the others (``actors.beat``)."""
+    REPLICATION_BEAT = 8
+    STORAGE_BEAT = 9
+    GATEWAY_BEAT = 10
 
 
 PAYLOAD_BYTES_MAX = {
@@ -64,6 +69,10 @@ PAYLOAD_BYTES_MAX = {
     Group.IDENTITY: 16384,
     Group.NOTICE: 1024,
     Group.LEASE: 64,
+    Group.ELECTION_BEAT: 8,
+    Group.REPLICATION_BEAT: 8,
+    Group.STORAGE_BEAT: 8,
+    Group.GATEWAY_BEAT: 8,
 }
 
 

@@ -22,7 +22,6 @@ from zraft.core.versions import FIRST, fault_of_format, storage_format
 from zraft.errors import CorruptState, IdentityRefused, InvariantViolated, StorageFault, Unavailable
 from zraft.store.environment import map_used_bytes, open_read_only, tables_bytes, write_fault
 from zraft.store.growing import GrowingMap
-from zraft.store.readers import LaggingReaders, parse_readers
 
 
 def check_format(found: bytes, path: Path) -> None:
@@ -128,7 +127,6 @@ class LmdbState:
     def __init__(self, path: Path, map_size: int) -> None:
         self._path = path
         self._writing: _Writing | None = None
-        self._lagging = LaggingReaders()
         self._map = GrowingMap(path, map_size)
         self._env = self._map.env
         try:
@@ -248,10 +246,6 @@ class LmdbState:
     def reader_check(self) -> int:
         """Free what killed readers left behind, and with it the pages that they pinned. Returns how many there were."""
         return self._env.reader_check()
-
-    def lagging(self) -> set[int]:
-        """The processes that have held one view of the state since this was asked last (``LaggingReaders``)."""
-        return self._lagging.look(parse_readers(self._env.readers()), self._env.info()["last_txnid"])
 
     def close(self) -> None:
         """Leave the environment; what was not committed is forgotten."""

@@ -7,8 +7,10 @@ obeyed.
 
 import os
 import select
+import time
 from pathlib import Path
 
+from zraft.actors.beat import Beat
 from zraft.actors.launch import Launch, StopSignal
 from zraft.actors.logs import Log
 from zraft.errors import ConfigurationError, InvariantViolated, SyncFailed
@@ -30,6 +32,7 @@ def run(launch: Launch, stop: StopSignal, log: Log) -> None:
     data = Path(launch.settings.data_dir)
     page = launch.open_page()
     publish(page, log.actor)
+    beat = Beat(page, log.actor)
     (data / f"{log.actor}.launched").write_text(f"{os.getpid()} {launch.incarnation:016x} {launch.lock is not None}")
     while not stop.requested:
         for order, error in ERRORS.items():
@@ -40,6 +43,7 @@ def run(launch: Launch, stop: StopSignal, log: Log) -> None:
         if (data / f"{log.actor}.deaf").exists():
             (data / f"{log.actor}.deafened").touch()
             readable = []
+        beat.tick(time.monotonic())
         select.select(readable, [], [], 0.02)
         stop.requested = stop.requested and bool(readable)
     with (data / "stopped").open("a") as stopped:

@@ -9,7 +9,6 @@ import pickle
 import shutil
 import signal
 import subprocess
-import sys
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -18,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.waiting import wait_until
-from zraft.actors.process import InheritedDescriptor, ProcessStats, die_with_parent, kill_sibling, name_process
+from zraft.actors.process import InheritedDescriptor, ProcessStats, die_with_parent, name_process
 from zraft.errors import DataDirectoryInUse
 from zraft.store.directory import DataDirectory
 
@@ -134,31 +133,3 @@ def test_a_process_that_is_gone_has_no_stats() -> None:
     with subprocess.Popen(["true"]) as process:
         pass
     assert ProcessStats.of(process.pid) is None
-
-
-KILL = "import sys; from zraft.actors.process import kill_sibling; print(kill_sibling(int(sys.argv[1])))"
-
-
-def killed_by_another_child(pid: int) -> bool:
-    done = subprocess.run([sys.executable, "-c", KILL, str(pid)], capture_output=True, text=True, check=True)
-    return {"True\n": True, "False\n": False}[done.stdout]
-
-
-def test_a_sibling_is_killed_even_if_it_is_stopped() -> None:
-    with subprocess.Popen(["sleep", "600"]) as sibling:
-        sibling.send_signal(signal.SIGSTOP)
-        assert killed_by_another_child(sibling.pid)
-        assert sibling.wait(60) == -signal.SIGKILL
-        assert not killed_by_another_child(sibling.pid)
-
-
-def test_nobody_but_a_sibling_is_killed() -> None:
-    script = "sleep 600 & echo $!; wait"
-    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True, start_new_session=True) as parent:
-        assert parent.stdout is not None
-        child = int(parent.stdout.readline())
-        assert not killed_by_another_child(child)
-        assert not killed_by_another_child(os.getpid())
-        assert not kill_sibling(os.getpid())
-        assert Path(f"/proc/{child}").exists()
-        os.killpg(parent.pid, signal.SIGKILL)

@@ -118,33 +118,6 @@ def test_a_killed_reader_is_cleared_away(path: Path) -> None:
     state.close()
 
 
-def test_who_holds_a_view_while_others_write_is_found_at_the_second_look(path: Path) -> None:
-    state = LmdbState(path, MAP_SIZE)
-    with Viewer(path, MAP_SIZE) as holding, Viewer(path, MAP_SIZE) as renewing, Viewer(path, MAP_SIZE) as newest:
-        for viewer in (holding, renewing):
-            viewer.begin()
-        state.set_key(b"a", b"1")
-        state.commit()
-        newest.begin()
-        assert state.lagging() == set()
-        renewing.begin()
-        state.set_key(b"a", b"2")
-        state.commit()
-        assert state.lagging() == {holding.pid}
-        holding.begin()
-        assert state.lagging() == {newest.pid, renewing.pid}
-    state.close()
-
-
-def test_nobody_lags_while_nobody_writes(path: Path) -> None:
-    state = LmdbState(path, MAP_SIZE)
-    with Viewer(path, MAP_SIZE) as viewer:
-        viewer.begin()
-        for _ in range(3):
-            assert state.lagging() == set()
-    state.close()
-
-
 def test_a_view_of_a_state_that_is_not_there_is_unavailable(path: Path) -> None:
     with pytest.raises(Unavailable, match="can't be opened"):
         StateView(path, MAP_SIZE)

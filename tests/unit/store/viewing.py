@@ -21,11 +21,6 @@ class Viewer:
         self._process.start()
         other.close()
 
-    @property
-    def pid(self) -> int:
-        assert self._process.pid is not None
-        return self._process.pid
-
     def begin(self) -> None:
         self._ask("begin", b"")
 
