@@ -8,14 +8,13 @@ import importlib
 import os
 import signal
 import socket
-import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from zraft.actors.logs import Log, set_up
+from zraft.actors.logs import Log, set_up, take_stderr
 from zraft.actors.process import InheritedDescriptor, die_with_parent, name_process
 from zraft.config import Settings
 from zraft.errors import FatalError, InvariantViolated
@@ -104,6 +103,7 @@ def begin(launch: Launch, actor: str) -> tuple[StopSignal, Log]:
     stop = StopSignal()
     stop.listen(STOP_SIGNAL)
     name_process(launch.settings.id, actor)
+    take_stderr()
     return stop, set_up(launch.settings.id, actor)
 
 
@@ -152,6 +152,5 @@ def _last_words_path(runtime: Path, actor: str) -> Path:
 def _end(launch: Launch, actor: str, exit_code: int, words: str) -> NoReturn:
     with contextlib.suppress(OSError):
         _last_words_path(Path(launch.runtime), actor).write_text(words[:_LAST_WORDS_CHARACTERS_MAX], encoding="utf-8")
-    sys.stderr.flush()
     # Not sys.exit: a process in doubt runs no destructors, and waits for no thread that may never end.
     os._exit(exit_code)

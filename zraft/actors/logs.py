@@ -7,14 +7,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import io
 import json
 import logging
+import os
 import re
 import sys
 import time
 from collections.abc import Callable
 
+STDERR = 2
 _PLAIN = re.compile(r"""[^\s"'=\\\x00-\x1f\x7f]+""")
 _logger = logging.getLogger("zraft")
 
@@ -88,6 +92,30 @@ class Logfmt(logging.Formatter):
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
         return " ".join(f"{name}={_value(value)}" for name, value in fields.items())
+
+
+class _Stderr(io.TextIOBase):
+    """Writes at once, and loses what can't be written.
+
+    A line that waits in a buffer, as the disk of the log file is full or nobody reads the pipe any more, makes each
+    later flush fail: that of a process that is about to exit with a code that matters (S13), that before a start of
+    another one.
+    """
+
+    def write(self, text: str) -> int:
+        data = text.encode(errors="backslashreplace")
+        with contextlib.suppress(OSError):
+            while data:
+                data = data[os.write(STDERR, data) :]
+        return len(text)
+
+    def fileno(self) -> int:
+        return STDERR
+
+
+def take_stderr() -> None:
+    """Let this process print to stderr what can be printed, and come to no harm by the rest."""
+    sys.stderr = _Stderr()
 
 
 def set_up(node: str, actor: str) -> Log:

@@ -28,7 +28,7 @@ from zraft.actors.beat import GROUPS, HUNG_SECONDS, SILENT_SECONDS
 from zraft.actors.children import Children, Ended
 from zraft.actors.http import HttpServer, as_json, health
 from zraft.actors.launch import Launch, StopSignal, last_words, page_path, verified_path
-from zraft.actors.logs import Log, set_up
+from zraft.actors.logs import Log, set_up, take_stderr
 from zraft.actors.process import InheritedDescriptor, name_process
 from zraft.actors.roster import Roster
 from zraft.actors.status import cluster_status, named_fields, voters, why_not_ready
@@ -95,6 +95,7 @@ def run(settings: Settings, actors: Mapping[str, str] = ACTORS) -> int:
     Returns:
         The exit code for the process: 0, or that of the ``FatalError`` that kept the node from running.
     """
+    take_stderr()
     log = set_up(settings.id, "supervisor")
     stop = StopSignal()
     stop.listen(signal.SIGTERM, signal.SIGINT)

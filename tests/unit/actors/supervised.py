@@ -47,16 +47,19 @@ class Node:
         )
         self.process: subprocess.Popen[bytes] | None = None
         self.hung_seconds = HUNG_SECONDS
+        self.log_path = home / "log"
 
     def start(self) -> subprocess.Popen[bytes]:
         modules = dict.fromkeys(ACTORS, "tests.unit.actors.stand_in")
         script = self.home / "main.py"
         script.write_text(MAIN)
         arguments = [msgspec.json.encode(self.settings).decode(), json.dumps(modules), str(self.hung_seconds)]
-        with (self.home / "log").open("a") as log:
+        environment = os.environ | {"XDG_RUNTIME_DIR": str(self.home), "PYTHONPATH": str(ROOT)}
+        environment.pop("PYTHONUNBUFFERED", None)  # as most people run it
+        with self.log_path.open("a") as log:
             self.process = subprocess.Popen(
                 [sys.executable, str(script), *arguments],
-                env=os.environ | {"XDG_RUNTIME_DIR": str(self.home), "PYTHONPATH": str(ROOT)},
+                env=environment,
                 stderr=log,
                 start_new_session=True,
             )
@@ -131,7 +134,7 @@ class Node:
         return found
 
     def log(self) -> str:
-        return (self.home / "log").read_text()
+        return self.log_path.read_text() if self.log_path.is_file() else ""
 
     def end(self) -> None:
         if self.process is not None:

@@ -16,7 +16,7 @@ from zraft.core.restarts import TRIO
 from zraft.core.versions import SUPPORTED
 from zraft.errors import ConfigurationError, DataDirectoryInUse
 from zraft.store.directory import DataDirectory
-from zraft.store.fault import acknowledge_sync_failure
+from zraft.store.fault import acknowledge_sync_failure, pending_sync_failure
 
 
 @pytest.fixture
@@ -180,6 +180,19 @@ def test_a_failed_sync_halts_the_node_but_not_its_supervisor(running: Node) -> N
     assert roster is not None
     assert set(roster.actors) == {"gateway"}
     assert roster.incarnation == ""
+
+
+def test_a_log_that_takes_no_line_hides_no_failed_sync(node: Node) -> None:  # S13
+    node.log_path = Path("/dev/full")  # the disk of the log file is most often that of the data
+    node.start()
+    before = node.running()
+    os.kill(before.actors["gateway"], signal.SIGKILL)
+    node.running(before, new=("gateway",))
+    node.order("storage", "sync")
+    wait_until(node.reason("fdatasync: EIO"), WAIT_S, "health to be red")
+    runtime = node.runtime()
+    assert runtime is not None
+    assert pending_sync_failure(DataDirectory(node.data), runtime)
 
 
 def test_a_failed_sync_outlives_the_supervisor_until_it_is_acknowledged(running: Node) -> None:  # S13
