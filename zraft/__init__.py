@@ -19,8 +19,7 @@ from zraft.errors import (
     Unknown,
     ZraftError,
 )
-
-__version__ = "0.2.0.dev0"
+from zraft.version import __version__
 
 __all__ = [
     "Client",
@@ -40,4 +39,5 @@ __all__ = [
     "Unavailable",
     "Unknown",
     "ZraftError",
+    "__version__",
 ]

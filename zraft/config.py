@@ -15,6 +15,8 @@ LEASE = "lease"
 QUORUM = "quorum"
 READ_MODES = (LEASE, QUORUM)
 WILDCARDS = ("0.0.0.0", "::", "*")
+FIRST_MEMBERS_MAX = 15
+"""As many as a cluster may have later (``core.membership.MEMBERS_MAX``)."""
 ADDRESS_SHOWN = 80
 """So many characters of an address that is refused are shown."""
 _NAME_OR_IPV4 = re.compile(r"[A-Za-z0-9._-]{1,253}|\*")
@@ -138,6 +140,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for endpoint in self.join_endpoints():
             split_endpoint(endpoint, "an endpoint to join")
         split_endpoint(self.client_endpoint(), "advertise" if self.advertise else "host with port")
+        if len(self.names()) > FIRST_MEMBERS_MAX:
+            raise ConfigurationError(
+                f"peers names {len(self.names())} nodes, and a cluster has up to {FIRST_MEMBERS_MAX}"
+            )
+        own = split_address(self.peer_endpoint())[0] if self.peer_endpoint() else ""
+        away = [host for host, _ in map(split_endpoint, self.join_endpoints()) if is_address(host)]
+        if away and is_loopback(own) and not any(map(is_loopback, away)):
+            raise ConfigurationError(
+                f"this node would join as {own}, where no other machine reaches it: set host to its address"
+            )
         if self.join and not self.peer_endpoint():
             raise ConfigurationError(
                 f"to join a cluster, the others must know where to reach this node, which only knows that it listens "
@@ -191,6 +203,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def data_path(self) -> Path:
         """The data directory."""
         return Path(self.data_dir)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine reaches this name or address."""
+    return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def is_address(text: str) -> bool:

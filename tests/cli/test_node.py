@@ -9,7 +9,8 @@ from click.testing import CliRunner, Result
 
 from zraft.cli import zraft
 from zraft.cli.node import settings_of
-from zraft.config import Settings
+from zraft.config import FIRST_MEMBERS_MAX, Settings
+from zraft.core.membership import MEMBERS_MAX
 from zraft.errors import ConfigurationError
 
 
@@ -97,6 +98,15 @@ def test_the_data_directory_follows_the_name(started: list[Settings]) -> None:
     assert [settings.data_dir for settings in started] == ["zraft-data/a", "d", "zraft-data/b"]
 
 
+def test_as_many_nodes_may_form_a_cluster_as_it_may_have() -> None:
+    assert FIRST_MEMBERS_MAX == MEMBERS_MAX
+
+
+@pytest.mark.parametrize("join", ["127.0.0.1:8080", "localhost:8080", "10.0.0.1:8080,127.0.0.1:8080"])
+def test_a_node_may_join_another_one_of_its_machine(started: list[Settings], join: str) -> None:
+    assert node("--join", join, "--peers", "node-1=127.0.0.1:7080").exit_code == 0
+
+
 def test_the_exit_code_is_the_supervisors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zraft.actors.supervisor.run", lambda _: 76)
     assert node().exit_code == 76
@@ -112,6 +122,8 @@ def test_the_exit_code_is_the_supervisors(monkeypatch: pytest.MonkeyPatch) -> No
         ("peers = 'b:1'", "NAME=HOST:PORT"),
         ("[peers]\nnode-2 = 'b'", "must be host:port"),
         ("id = ''", "node name ''"),
+        ("join = '10.0.0.1:8080'", "would join as 127.0.0.1"),
+        ("[peers]\n" + "\n".join(f"n{number} = 'h:1'" for number in range(15)), "up to 15"),
     ],
 )
 def test_a_wrong_file_is_told_and_ends_with_2(tmp_path: Path, text: str, says: str) -> None:

@@ -4,7 +4,7 @@ import kubernetes_validate
 import pytest
 
 from tests.deploy.documents import DEPLOY, OVERLAYS, Document, built, container, documents, of_kind, pod
-from zraft import __version__
+from zraft.version import __version__
 
 VERSIONS = ("1.25", "1.29", "1.34")
 """The oldest that is told to be enough, and later ones."""

@@ -10,7 +10,6 @@ import contextlib
 import os
 import secrets
 import subprocess
-import sys
 
 import msgspec
 
@@ -21,6 +20,7 @@ from zraft.protocol.client import BACKUP_CHUNK_BYTES, BackupChunk, ReadBackup
 from zraft.protocol.entries import ClusterRecord
 from zraft.store.directory import DataDirectory
 from zraft.store.files import make_directory
+from zraft.store.python import module_process
 from zraft.store.snapshots import DATA_FILE
 from zraft.store.space import has_room
 
@@ -116,8 +116,8 @@ class Backups:
             if not has_room(self._directory.path, (state / DATA_FILE).stat().st_size):
                 raise ResourceExhausted("this node's disk has no room for a backup: make room, or ask another node")
             make_directory(self._path.parent)
-            command = [sys.executable, "-m", "zraft.actors.snapshotter", msgspec.json.encode(job).decode()]
-            self._child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+            command, environment = module_process("zraft.actors.snapshotter", msgspec.json.encode(job).decode())
+            self._child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
         except OSError as error:
             raise Unavailable(f"the backup could not be begun: {error}") from error
         self._name = name

@@ -58,7 +58,7 @@ class HttpServer:
             ConfigurationError: the address can't be bound.
         """
         try:
-            self._server = _Server(host, port)
+            self._server = _Server("" if host == "*" else host, port)
         except OSError as error:
             raise ConfigurationError(f"http_port {port} on {host} can't be bound: {error}") from error
         self._server.set_app(_Application(resources, log))

@@ -19,6 +19,7 @@ from zraft.actors.process import InheritedDescriptor, die_with_parent, name_proc
 from zraft.config import Settings
 from zraft.errors import FatalError, InvariantViolated
 from zraft.store.page import Page
+from zraft.version import __version__
 
 Body = Callable[["Launch", "StopSignal", Log], None]
 """An actor: runs until ``StopSignal.requested``, then returns."""
@@ -40,6 +41,8 @@ class Launch:
     """The supervisor's process id."""
     lock: InheritedDescriptor | None
     """The locked descriptor of the data directory: while one of the trio lives, nobody else gets the lock (S1)."""
+    version: str = __version__
+    """Of the code that the supervisor runs: what processes of a node tell each other may change with any version."""
 
     def open_page(self) -> Page:
         """Maps the node's page."""
@@ -120,6 +123,10 @@ def child_main(actor: str, module: str, launch: Launch) -> None:
     """
     stop, log = begin(launch, actor)
     try:
+        if launch.version != __version__:
+            raise FatalError(
+                f"zraft {__version__} was installed while this node runs {launch.version}: restart the whole node"
+            )
         body: Body = importlib.import_module(module).run
         gc.freeze()  # code never becomes garbage, and to look through it for some took up to 27 ms now and then
         body(launch, stop, log)

@@ -23,7 +23,7 @@ DRAIN_MESSAGES = 1024
 class _Gateway(msgspec.Struct):
     route: bytes
     nonce: int
-    waits: list[int]
+    waits: set[int]
 
 
 class ResultLinks:
@@ -59,7 +59,7 @@ class ResultLinks:
                     self._send(number, outcome)
         for number, gateway in list(self._gateways.items()):
             if gateway.waits and min(gateway.waits) <= applied:
-                gateway.waits = [index for index in gateway.waits if index > applied]
+                gateway.waits = {index for index in gateway.waits if index > applied}
                 self._send(number, Applied(applied))
 
     def skipped(self) -> None:
@@ -75,7 +75,7 @@ class ResultLinks:
         known = self._gateways.get(message.gateway)
         fresh = known is None or known.nonce != message.nonce or known.route != route
         if fresh:
-            self._gateways[message.gateway] = _Gateway(route, message.nonce, [])
+            self._gateways[message.gateway] = _Gateway(route, message.nonce, set())
             if len(self._gateways) > GATEWAYS_MAX:
                 del self._gateways[next(iter(self._gateways))]
         self._send(message.gateway, Registered(fresh))
@@ -86,7 +86,7 @@ class ResultLinks:
                 if message.index <= applied:
                     self._send(number, Applied(applied))
                 else:
-                    gateway.waits.append(message.index)
+                    gateway.waits.add(message.index)
 
     def _send(self, number: int, message: StorageToGateway | AppliedTerm) -> None:
         gateway = self._gateways[number]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import msgspec
@@ -24,6 +23,7 @@ from zraft.store.chunks import identify, newest_snapshot
 from zraft.store.directory import DataDirectory
 from zraft.store.files import sync_directory
 from zraft.store.log import LmdbLog
+from zraft.store.python import module_process
 from zraft.store.snapshots import list_snapshots, read_manifest
 from zraft.store.soundness import CRASHES
 from zraft.store.space import has_room
@@ -125,11 +125,11 @@ class Snapshots:
             self._log.record,
             self._unchecked,
         )
-        command = [sys.executable, "-m", "zraft.actors.snapshotter", msgspec.json.encode(job).decode()]
+        command, environment = module_process("zraft.actors.snapshotter", msgspec.json.encode(job).decode())
         # The lock goes along: while the snapshotter lives, nobody else gets the directory (S1).
         descriptors = (self._lock.fileno(),) if self._lock else ()
         try:
-            self._child = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=descriptors)
+            self._child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, pass_fds=descriptors)
         except OSError as error:
             self.keeping.failed(now)
             self._logger.warning("the snapshotter could not be started", reason=str(error))

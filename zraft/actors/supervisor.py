@@ -32,7 +32,7 @@ from zraft.actors.logs import Log, set_up, take_stderr
 from zraft.actors.process import InheritedDescriptor, name_process
 from zraft.actors.roster import Roster
 from zraft.actors.status import cluster_status, named_fields, voters, why_not_ready
-from zraft.config import Settings
+from zraft.config import Settings, is_address, is_loopback, split_address
 from zraft.core.restarts import (
     TRIO,
     Boot,
@@ -57,7 +57,7 @@ from zraft.errors import ConfigurationError, DataDirectoryInUse, FatalError, Sto
 from zraft.protocol.client import StatusResult
 from zraft.protocol.codec import encode
 from zraft.protocol.local import NodeGroup
-from zraft.store.directory import DataDirectory, runtime_directory
+from zraft.store.directory import DataDirectory, hold_runtime, runtime_directory
 from zraft.store.fault import pending_sync_failure, record_sync_failure
 from zraft.store.page import PAYLOAD_BYTES_MAX, Group, Page
 from zraft.store.soundness import CRASHES
@@ -67,6 +67,8 @@ ACTORS = {actor: f"zraft.actors.{actor}" for actor in (*TRIO, "gateway")}
 
 LOCK_WAIT_S = 3.0
 """How long the processes of a node that was just killed may take to let go of the data directory."""
+ROOM_BYTES = 2 << 20
+"""What a runtime directory must have room for; a node takes about half a MiB of it."""
 _LOCK_RETRY_S = 0.05
 _TICK_S = 1.0
 _DOUBTFUL = {1, StorageFault.exit_code, *(-number for number in CRASHES)}
@@ -83,6 +85,7 @@ class _Premises:
     lock: int
     runtime: Path
     page: Page
+    page_inode: int
 
 
 def run(settings: Settings, actors: Mapping[str, str] = ACTORS) -> int:
@@ -116,14 +119,16 @@ def _premises(settings: Settings, stop: StopSignal, log: Log) -> Iterator[_Premi
     lock = _acquire(directory, stop, log)
     try:
         runtime = runtime_directory(directory.path)
+        held = hold_runtime(runtime)
         page = _furnish(runtime, directory)
         try:
-            yield _Premises(directory, lock, runtime, page)
+            yield _Premises(directory, lock, runtime, page, page_path(runtime).stat().st_ino)
         finally:
             page.close()
-            _sweep(runtime, directory)
-            with contextlib.suppress(OSError):  # not empty: the record of a failed sync stays
+            with contextlib.suppress(OSError):  # not empty: the record of a failed sync stays; or somebody removed it
+                _sweep(runtime, directory)
                 runtime.rmdir()
+            os.close(held)
     finally:
         directory.release()
 
@@ -131,6 +136,7 @@ def _premises(settings: Settings, stop: StopSignal, log: Log) -> Iterator[_Premi
 def _furnish(runtime: Path, directory: DataDirectory) -> Page:
     try:
         _sweep(runtime, directory)
+        _require_room(runtime)
         metrics = _metrics_directory(runtime)
         metrics.mkdir()
         # Before prometheus_client is imported, here and in every child.
@@ -138,6 +144,17 @@ def _furnish(runtime: Path, directory: DataDirectory) -> Page:
         return Page.create(page_path(runtime))
     except OSError as error:
         raise ConfigurationError(f"the runtime directory {runtime} can't be used: {error}") from error
+
+
+def _require_room(runtime: Path) -> None:
+    """Files that are mapped are written without asking: where there is no room, that is a SIGBUS."""
+    probe = runtime / "room"
+    descriptor = os.open(probe, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, ROOM_BYTES)
+    finally:
+        os.close(descriptor)
+        probe.unlink()
 
 
 def _metrics_directory(runtime: Path) -> Path:
@@ -187,7 +204,7 @@ class _Supervisor:
         self._exit_code: int | None = None
         # What the HTTP threads see of all this: each replaced as a whole, by the main thread.
         self._problem = "the node is starting"
-        self._silence = ""
+        self._disorder = ""
         self._pids: dict[str, int] = {}
         self._metrics = NodeMetrics(
             _metrics_directory(premises.runtime),
@@ -219,7 +236,12 @@ class _Supervisor:
         settings = self._settings
         ports = {"port": settings.port, "http_port": settings.http_port, "peer_port": settings.peer_port}
         self._log.info("node started", host=settings.host, data_dir=settings.data_dir, **ports)
-        if settings.host not in ("localhost", "::1") and not settings.host.startswith("127."):
+        own = split_address(settings.peers[settings.id])[0] if settings.id in settings.peers else settings.host
+        if is_loopback(settings.host) and is_address(own) and not is_loopback(own):
+            self._log.warning(
+                "nobody else reaches this node where it listens: set --host", host=settings.host, peers=own
+            )
+        if not is_loopback(settings.host):
             self._log.warning(
                 "whoever can reach this host can read and write: there is no security yet", host=settings.host
             )
@@ -248,11 +270,20 @@ class _Supervisor:
         stuck = [
             f"{actor} has not moved for {silent[actor]:.0f} s" for actor in silent if silent[actor] > SILENT_SECONDS
         ]
-        self._silence = ", ".join(stuck)
+        self._disorder = ", ".join([*self._homeless(), *stuck])
         for actor, seconds in silent.items():
             if actor not in TRIO and seconds > HUNG_SECONDS:
                 self._log.warning("gateway killed: it is stuck", child=actor, pid=pids[actor], seconds=int(seconds))
                 self._children.kill((actor,))
+
+    def _homeless(self) -> list[str]:
+        """Whether the runtime directory is gone, in words: all goes on, but no process that ends can be replaced."""
+        with contextlib.suppress(OSError):
+            if page_path(self._premises.runtime).stat().st_ino == self._premises.page_inode:
+                return []
+        why = f"the runtime directory {self._premises.runtime} was removed: restart the node"
+        self._log.every(600, why, hint="a logout does that: loginctl enable-linger, or XDG_RUNTIME_DIR elsewhere")
+        return [why]
 
     def _on_ended(self, ended: Ended) -> Exited:
         try:
@@ -333,7 +364,7 @@ class _Supervisor:
                 self._log.every(60, "the roster can't be written", error=str(error))
 
     def _why_not_ready(self) -> str:
-        return self._problem or why_not_ready(self._premises.page) or self._silence
+        return self._problem or why_not_ready(self._premises.page) or self._disorder
 
     def _open_http(self) -> HttpServer:
         settings = self._settings

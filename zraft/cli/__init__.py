@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from zraft import __version__
 from zraft.cli.outcomes import MEANINGS, exit_code_of
+from zraft.version import __version__
 
 _COMMANDS = {
     "bench": "bench.bench",

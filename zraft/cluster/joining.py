@@ -11,6 +11,7 @@ it has, and nothing is to be restarted for that.
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import signal
 import time
@@ -59,9 +60,10 @@ def join(settings: Settings) -> None:
         DataDirectoryInUse: another node holds the lock.
         StorageFault: the data directory, which is new, can't be used.
     """
-    # Nothing needs an order here; a supervisor that ran before has left handlers.
+    # Nothing needs an order here; a supervisor that ran before has left handlers. The kernel's own for SIGTERM would
+    # not end a process 1.
     signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     directory = DataDirectory(settings.data_path())
     directory.acquire()

@@ -319,9 +319,13 @@ class LocalCluster:
         path = os.pathsep.join(filter(None, (str(self.source), os.environ.get("PYTHONPATH"))))
         command = [sys.executable, "-P", "-m", "zraft.cli", "node", *_flags(settings)]
         processes = NodeProcesses.start(command, self.log_path(name), {**os.environ, "PYTHONPATH": path})
-        node = _Node(settings, str(runtime_directory(settings.data_path())), processes)
-        started = msgspec.json.encode(self._started() | {name: node})
-        write_durably(self._record, msgspec.json.format(started) + b"\n")
+        try:
+            node = _Node(settings, str(runtime_directory(settings.data_path())), processes)
+            started = msgspec.json.encode(self._started() | {name: node})
+            write_durably(self._record, msgspec.json.format(started) + b"\n")
+        except BaseException:
+            processes.kill()  # of which nobody would know
+            raise
 
     def _require_free_ports(self, name: str) -> None:
         for what, port in self.settings(name).ports().items():

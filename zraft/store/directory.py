@@ -121,6 +121,27 @@ def runtime_directory(data_directory: Path) -> Path:
     return path
 
 
+def hold_runtime(runtime: Path) -> int:
+    """Keep all others from this runtime directory for as long as the descriptor, which is returned, is open.
+
+    Its name is made of the path of the data, and containers have paths of their own: two nodes may have different data
+    under the same path, and share the memory that their runtime directories are in.
+
+    Raises:
+        ConfigurationError: another node holds it.
+    """
+    descriptor = os.open(runtime, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise ConfigurationError(
+            f"the runtime directory {runtime} is used by a node with other data: set XDG_RUNTIME_DIR to another "
+            "directory for each of them"
+        ) from error
+    return descriptor
+
+
 def ipc_endpoint(runtime: Path, incarnation: int, name: str) -> str:
     """The ZeroMQ endpoint of an actor of one incarnation of the trio.
 

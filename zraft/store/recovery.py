@@ -36,7 +36,10 @@ from zraft.store.snapshots import (
 from zraft.store.soundness import Progress, verify_state
 from zraft.store.state import LmdbState
 
-_WAY_OUT = "Put the whole data directory back as it was, or empty it and let the node join as a new member"
+_WAY_OUT = (
+    "Put the very same data back (never an older copy: it forgot votes and entries that the others count on), or empty "
+    "the directory and let the node join as a new member"
+)
 
 
 class Stores(msgspec.Struct, frozen=True):

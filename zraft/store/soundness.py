@@ -23,6 +23,7 @@ from zraft.core.records import FORMAT
 from zraft.errors import CorruptState, IdentityRefused, StorageFault
 from zraft.protocol.entries import EntryId
 from zraft.store.environment import open_read_only, tables_bytes
+from zraft.store.python import module_process
 from zraft.store.state import TABLES, check_format
 
 NOTHING = StateFacts(EntryId(0, 0), 0, 0, 0, 0, 0)
@@ -71,9 +72,9 @@ def verify_state(path: Path, map_size: int, progress: Progress = lambda done, wh
         IdentityRefused: it has a format that this version does not know.
         StorageFault: it could not be verified.
     """
-    command = [sys.executable, "-m", "zraft.store.soundness", str(path), str(map_size)]
+    command, environment = module_process("zraft.store.soundness", str(path), str(map_size))
     try:
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     except OSError as error:
         raise StorageFault(f"the state in {path} can't be verified: {error}") from error
     last = _Answer()

@@ -113,6 +113,11 @@ def test_idle_connections_keep_no_request_out(port: int) -> None:
             connection.close()
 
 
+def test_a_star_is_every_address_as_it_is_to_zeromq() -> None:
+    server = HttpServer("*", 0, health("node-1", lambda: ""), Log("node-1", "supervisor"))
+    server.close()
+
+
 def test_a_taken_port_is_told_at_once(port: int) -> None:
     with pytest.raises(ConfigurationError, match="in use"):
         HttpServer("127.0.0.1", port, {}, Log("node-1", "supervisor"))

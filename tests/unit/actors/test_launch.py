@@ -3,6 +3,7 @@
 import os
 import select
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,15 @@ def test_any_other_exception_is_exit_code_1(
     (line,) = capfd.readouterr().err.splitlines()
     assert "event=crashed" in line
     assert 'traceback="Traceback' in line
+
+
+def test_a_child_of_another_version_than_its_supervisor_does_nothing(
+    children: Children, launch: Launch, tmp_path: Path
+) -> None:
+    pid = children.start("gateway", replace(launch, version="0.0.1"))
+    assert children.wait(WAIT_S, None) == [Ended("gateway", pid, 70)]
+    assert "was installed while this node runs 0.0.1: restart the whole node" in last_words(tmp_path, "gateway")
+    assert not (tmp_path / "gateway.launched").exists()
 
 
 def test_a_child_stops_in_good_order(children: Children, launch: Launch, tmp_path: Path) -> None:

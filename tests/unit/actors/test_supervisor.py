@@ -1,6 +1,7 @@
 """The supervisor, with stand-ins for the actors."""
 
 import os
+import shutil
 import signal
 import socket
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from zraft.actors.supervisor import LOCK_WAIT_S
 from zraft.core.restarts import TRIO
 from zraft.core.versions import SUPPORTED
 from zraft.errors import ConfigurationError, DataDirectoryInUse
-from zraft.store.directory import DataDirectory
+from zraft.store.directory import DataDirectory, hold_runtime, runtime_directory
 from zraft.store.fault import acknowledge_sync_failure, pending_sync_failure
 
 
@@ -274,6 +275,26 @@ def test_a_node_starts_at_once_after_it_was_killed(running: Node) -> None:
     killed.wait()
     running.running()
     wait_until(running.is_ready, WAIT_S, "readiness")
+
+
+def test_a_runtime_directory_that_another_node_holds_is_refused(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Containers may have the same path for different data, and share the memory.
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(node.home))
+    held = hold_runtime(runtime_directory(node.data))
+    assert node.start().wait(WAIT_S) == ConfigurationError.exit_code
+    assert "is used by a node with other data: set XDG_RUNTIME_DIR" in node.log()
+    os.close(held)
+    node.start()
+    node.running()
+
+
+def test_a_runtime_directory_that_is_gone_is_told_and_a_stop_is_in_order(running: Node) -> None:
+    runtime = running.runtime()
+    assert runtime is not None
+    shutil.rmtree(runtime)
+    wait_until(running.reason("was removed: restart the node"), WAIT_S, "health to be red")
+    running.supervisor.terminate()
+    assert running.supervisor.wait(WAIT_S) == 0
 
 
 def test_a_wrong_setting_stops_the_node_with_its_exit_code(node: Node) -> None:

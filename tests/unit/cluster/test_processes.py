@@ -1,5 +1,6 @@
 """A node's processes from outside, with shells in the place of nodes."""
 
+import errno
 import os
 import signal
 import socket
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -129,6 +131,25 @@ def test_a_node_that_ends_at_its_start_is_told_with_its_log(tmp_path: Path, monk
     with pytest.raises(ClusterError, match=r"node-1 ended before(.|\n)*this is why"):
         cluster.up()
     assert not (tmp_path / "c" / "cluster.json").exists()
+
+
+def test_a_node_that_can_not_be_put_on_record_is_not_left_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[NodeProcesses] = []
+
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    def noted(command: list[str], log: Path, environment: dict[str, str]) -> NodeProcesses:
+        started.append(start(log, "sleep 60"))
+        return started[-1]
+
+    monkeypatch.setattr("zraft.cluster.local.write_durably", full)
+    monkeypatch.setattr("zraft.cluster.local.NodeProcesses", SimpleNamespace(start=noted))
+    with pytest.raises(OSError, match="no space"):
+        LocalCluster(tmp_path, 1, ports=Ports(20_000, 20_001, 20_002)).up()
+    assert [one.states() for one in started] == [{}]
 
 
 def test_a_cluster_that_does_not_run_is_told_how_to_start(tmp_path: Path) -> None:

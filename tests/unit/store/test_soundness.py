@@ -109,6 +109,14 @@ def test_a_state_is_verified_without_room_for_anything(path: Path) -> None:
     assert [file.name for file in path.iterdir()] == ["data.mdb"]
 
 
+def test_nothing_of_the_working_directory_is_imported(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "msgspec.py").write_text("raise SystemExit('who put me here?')")
+    monkeypatch.chdir(tmp_path)
+    assert verify_state(path, MAP).applied == EntryId(40, 1)
+
+
 def test_what_keeps_from_reading_is_no_damage(path: Path) -> None:
     with pytest.raises(StorageFault, match=r"could not be verified: .*Cannot allocate memory") as caught:
         verify_state(path, 1 << 60)
