@@ -16,7 +16,7 @@ from tests.unit.core.cast import (
     record_of,
     terms_in,
 )
-from zraft.core.acceptor import NO_CONFIGURATION, Acceptor
+from zraft.core.acceptor import HINT_ENTRIES_MAX, NO_CONFIGURATION, Acceptor
 from zraft.core.effects import Answer, Ignored
 from zraft.core.versions import SUPPORTED
 from zraft.errors import InvariantViolated
@@ -199,6 +199,13 @@ def test_a_conflict_names_the_first_index_of_its_term() -> None:
     answer = Acceptor(log).step(append(4, EntryId(4, 3), 4), B)
     assert answer == Answer(AppendAnswer(4, False, 0, 0, probe=4, conflict=EntryId(2, 2), version=SUPPORTED))
     assert terms_in(log) == [1, 2, 2, 2]
+
+
+def test_the_hint_is_not_looked_for_without_end() -> None:
+    last = HINT_ENTRIES_MAX + 500
+    answer = Acceptor(log_of(*[2] * last)).step(append(4, EntryId(last, 3), 4), B)
+    refused = AppendAnswer(4, False, 0, 0, probe=last, conflict=EntryId(500, 2), version=SUPPORTED)
+    assert answer == Answer(refused)
 
 
 def test_the_hint_does_not_go_back_behind_the_commit_index() -> None:

@@ -12,7 +12,7 @@ from zraft.errors import InvariantViolated, OutOfSpace
 from zraft.protocol.client import Batch, Get, Put, PutResult
 from zraft.protocol.codec import encode, pack_commands
 from zraft.protocol.entries import NO_ORIGIN, EntryId, EntryKind, Origin, encode_entry
-from zraft.protocol.local import AppliedTerm, Results
+from zraft.protocol.local import AppliedTerm, Ping, Pong, Results
 from zraft.protocol.peer import Append
 
 OURS = Origin(A, 0, 77, 1)
@@ -132,6 +132,23 @@ def test_without_room_it_goes_back_to_what_was_published_and_tries_again(storage
     assert (storage.acceptor.applied, View(storage.state).applied, storage.value(b"k")) == (0, NOBODY, None)
     assert storage.applier.work(never) == [results(1, 1)]
     assert storage.acceptor.applied == 2
+
+
+def test_to_try_again_without_room_is_no_progress(storage: Storage) -> None:
+    storage.append(1, NOBODY, put(1, 1, b"1", OURS), batch(2, 2 * OPERATIONS_PER_STEP), commit=2)
+    applier = storage.applier
+    assert applier.pong(Ping(7)) == Pong(7, 0, True, 1)
+    for _ in range(3):
+        looks = iter([False, True])
+        assert applier.work(lambda looks=looks: next(looks)) == []  # type: ignore[misc]
+        assert applier.pong(Ping(7)).done > 0
+        applier.forget()
+        assert applier.pong(Ping(7)) == Pong(7, 0, True, 1)
+    assert applier.work(never) == [results(1, 1)]
+    pong = applier.pong(Ping(8))
+    assert (pong.done > 0, pong.pending) == (True, False)
+    assert applier.pong(Ping(8), starved=True).pending
+    assert Applier(storage.log, storage.state, storage.acceptor, done=pong.done).pong(Ping(8)) == pong
 
 
 def test_without_room_to_publish_nothing_was_done(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -265,6 +265,23 @@ def test_an_answer_of_a_stranger_is_ignored() -> None:
     assert core.step(accepted(6), 10.0, D) == [Ignored(f"answer of {D:016x}, whose storage is not fed")]
 
 
+def test_a_refusal_of_what_an_older_leader_sent_says_nothing_of_our_log() -> None:
+    core = streaming(A, B, C)
+    core.flush(10.0)
+    assert core.step(refused(5, NOBODY), 10.0, B) == [Ignored("refusal of an Append of an older term")]
+    assert core.flush(10.0) == []  # it is not asked where the logs meet
+
+
+def test_what_another_core_has_refused_is_not_made() -> None:  # S9: the shell learns who it is at its first Lead
+    before = Replication(0)
+    (refusal,) = before.step(propose(), 10.0, A)
+    assert isinstance(refusal, Refuse)
+    core = Replication(A, seen=before.seen)
+    core.step(lead(A, B, C), 10.0, A)
+    (effect,) = core.step(propose(), 10.0, A)
+    assert isinstance(effect, Ignored)
+
+
 def test_what_no_majority_that_answers_could_commit_is_pending() -> None:
     # A leader that can send heartbeats but no entries must give way: election sees that commit does not grow.
     assert Replication(A).pong(PING, 10.0) == Pong(1, 0, False, 0)

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.unit.core.cast import entries, entry
-from zraft.core.tail import Tail
+from zraft.core.tail import GAPS_MAX, Tail
 from zraft.protocol.entries import EntryId
 
 SIZE = len(entry(1, 1))
@@ -35,6 +35,19 @@ def test_it_holds_what_an_append_can_be_made_of(tail: Tail) -> None:
 )
 def test_a_slice_has_one_entry_at_least_and_then_what_fits(tail: Tail, first: int, bytes_max: int, count: int) -> None:
     assert tail.slice(first, bytes_max) == entries(first, *[3] * count)
+
+
+def test_many_cuts_leave_what_one_would(tail: Tail) -> None:
+    first = 6
+    for turn in range(3 * GAPS_MAX):
+        tail.append(entry(tail.last + 1, 3))
+        first += 2 if turn % 50 == 0 and first + 1 < tail.last else 1
+        first = min(first, tail.last + 1)
+        tail.cut(first, tail.last + 1, 10 << 20)
+        left = tail.last - first + 1
+        assert (tail.base, tail.bytes) == (EntryId(first - 1, 3), left * SIZE)
+        assert tail.slice(first, 10 << 20) == entries(first, *[3] * left)
+        assert tail.before(tail.last + 1) == EntryId(tail.last, 3)
 
 
 @pytest.mark.parametrize(
