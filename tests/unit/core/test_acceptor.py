@@ -24,8 +24,6 @@ from zraft.protocol.entries import ClusterRecord, EntryId
 from zraft.protocol.local import (
     Campaign,
     CampaignAnswer,
-    Read,
-    ReadAnswer,
     StatusQuery,
     StorageStatus,
     StoreRecord,
@@ -204,8 +202,7 @@ def test_a_conflict_names_the_first_index_of_its_term() -> None:
 def test_the_hint_is_not_looked_for_without_end() -> None:
     last = HINT_ENTRIES_MAX + 500
     answer = Acceptor(log_of(*[2] * last)).step(append(4, EntryId(last, 3), 4), B)
-    refused = AppendAnswer(4, False, 0, 0, probe=last, conflict=EntryId(500, 2), version=SUPPORTED)
-    assert answer == Answer(refused)
+    assert answer == Answer(AppendAnswer(4, False, 0, 0, last, EntryId(500, 2), version=SUPPORTED))
 
 
 def test_the_hint_does_not_go_back_behind_the_commit_index() -> None:
@@ -344,28 +341,6 @@ def test_applied_moves_forward_up_to_the_commit_index(index: int) -> None:
     acceptor.applied_to(3)
     with pytest.raises(InvariantViolated, match="applied <= commit"):
         acceptor.applied_to(index)
-
-
-# --- reads for lagging peers
-
-
-def test_a_leader_reads_its_log() -> None:
-    acceptor = Acceptor(log_of(1, 2, 2, term=3, vote=A))
-    everything = 1 << 20
-    assert acceptor.step(Read(3, B, 1, everything), A) == Answer(ReadAnswer(3, B, NOBODY, entries(1, 1, 2, 2)))
-    assert acceptor.step(Read(3, B, 3, everything), A) == Answer(ReadAnswer(3, B, EntryId(2, 2), entries(3, 2)))
-    assert acceptor.step(Read(3, B, 2, bytes_max=1), A) == Answer(ReadAnswer(3, B, EntryId(1, 1), entries(2, 2)))
-
-
-@pytest.mark.parametrize("term", [2, 4])
-def test_a_leader_reads_in_its_own_term_only(term: int) -> None:  # S4
-    acceptor = Acceptor(log_of(1, 2, term=3))
-    assert acceptor.step(Read(term, B, 1, 1 << 20), A) == Answer(ReadAnswer(3, B, NOBODY, ()))
-
-
-def test_what_the_log_does_not_hold_can_not_be_read() -> None:
-    acceptor = Acceptor(log_of(1, 2, term=3))
-    assert acceptor.step(Read(3, B, 4, 1 << 20), A) == Answer(ReadAnswer(3, B, NOBODY, ()))
 
 
 # --- the index-0 record, and status

@@ -2,73 +2,35 @@
 
 import pytest
 
-from zraft.core.admission import Caller
-from zraft.core.proposals import Tell
+from tests.unit.core.reading import (
+    COMMIT,
+    FOLLOWING,
+    LEADING,
+    ME,
+    B,
+    C,
+    ask_election,
+    ask_leader,
+    index_answer,
+    names_told_unavailable,
+    read,
+    reads as reads,
+    refused,
+    round_answer,
+)
 from zraft.core.reads import (
     IN_FLIGHT_MAX,
     PATIENCE_SECONDS,
     RETRY_SECONDS,
     AnswerPeer,
-    AskElection,
-    AskLeader,
     Effect,
     PeerRead,
-    Read,
     Reads,
     Serve,
 )
-from zraft.errors import NotLeader, Unavailable
-from zraft.protocol.client import ErrorResult, Get
-from zraft.protocol.codec import response
-from zraft.protocol.local import CommitGroup, LeaseGroup, RoleGroup, RoundAnswer, RoundRequest
-from zraft.protocol.peer import ReadIndex, ReadIndexAnswer
-
-ME, B, C = 1, 2, 3
-GATEWAY, FIRST = 4, 100
-LEADING = RoleGroup(5, "leader", ME)
-FOLLOWING = RoleGroup(5, "follower", B)
-COMMIT = CommitGroup(5, 9)
-
-
-def read(name: str, deadline: float = 10.0) -> Read:
-    return Read(Caller(b"client", name.encode(), 1), Get(name.encode()), deadline)
-
-
-def ask_election(number: int) -> AskElection:
-    return AskElection(RoundRequest(GATEWAY, FIRST + number))
-
-
-def ask_leader(number: int, leader: int = B) -> AskLeader:
-    return AskLeader(leader, ReadIndex(FIRST + number))
-
-
-def round_answer(number: int, term: int) -> RoundAnswer:
-    return RoundAnswer(FIRST + number, term)
-
-
-def index_answer(number: int, term: int, index: int, code: str = "") -> ReadIndexAnswer:
-    return ReadIndexAnswer(FIRST + number, term, index, code)
-
-
-def refused(peer: PeerRead) -> AnswerPeer:
-    return AnswerPeer(peer.member, ReadIndexAnswer(peer.request, 0, 0, NotLeader.code, "this node does not lead"))
-
-
-def names_told_unavailable(effects: list[Effect]) -> list[str]:
-    names = []
-    for tell in effects:
-        assert isinstance(tell, Tell)
-        error = response.decode(tell.body)
-        assert isinstance(error, ErrorResult)
-        assert error.code == Unavailable.code
-        names.append(tell.client.request.decode())
-    return names
-
-
-@pytest.fixture
-def reads() -> Reads:
-    return Reads(ME, GATEWAY, FIRST)
-
+from zraft.errors import NotLeader
+from zraft.protocol.local import CommitGroup, LeaseGroup, RoleGroup
+from zraft.protocol.peer import ReadIndexAnswer
 
 # --- on the leader's node: a round, then the commit index of that round's term
 
@@ -159,66 +121,6 @@ def test_a_confirmation_is_worth_nothing_once_a_later_term_is_known(reads: Reads
     reads.on_round(round_answer(1, 5), None, 0.1)
     assert reads.flush(RoleGroup(6, "leader", ME), CommitGroup(6, 20), 0.2) == []
     assert reads.flush(RoleGroup(6, "leader", ME), CommitGroup(6, 20), 0.3) == [ask_election(2)]
-
-
-def test_a_lost_question_is_asked_again(reads: Reads) -> None:
-    reads.submit(read("a"))
-    reads.flush(LEADING, COMMIT, 0.0)
-    assert reads.flush(LEADING, COMMIT, PATIENCE_SECONDS) == []
-    later = PATIENCE_SECONDS + 0.001
-    assert reads.flush(LEADING, COMMIT, later) == []
-    assert reads.flush(LEADING, COMMIT, later + RETRY_SECONDS) == [ask_election(2)]
-    assert reads.on_round(round_answer(1, 5), COMMIT, later) == []
-    assert reads.on_round(round_answer(2, 5), COMMIT, later) == [Serve(9, (read("a"),))]
-
-
-def test_a_long_way_to_the_leader_is_waited_for(reads: Reads) -> None:
-    way = 3 * PATIENCE_SECONDS
-    asked: dict[int, float] = {}
-    now, served = 0.0, None
-    reads.submit(read("a", deadline=100.0))
-    while served is None:
-        for effect in reads.flush(FOLLOWING, None, now):
-            assert isinstance(effect, AskLeader)
-            asked[effect.message.request] = now
-        for request, since in list(asked.items()):
-            if now >= since + way:
-                del asked[request]
-                answered = reads.on_read_index(ReadIndexAnswer(request, 5, 9), now)
-                served = answered[0] if answered else None
-        now += 0.01
-    assert now < 10 * way
-    reads.submit(read("b", deadline=100.0))
-    (effect,) = reads.flush(FOLLOWING, None, now)
-    assert isinstance(effect, AskLeader)
-    assert reads.flush(FOLLOWING, None, now + way) == []  # it knows by now
-    assert reads.on_read_index(ReadIndexAnswer(effect.message.request, 5, 9), now + way)
-
-
-def test_the_way_to_another_leader_is_another_one(reads: Reads) -> None:
-    reads.submit(read("a", deadline=100.0))
-    now = 0.0
-    for _ in range(3):
-        assert reads.flush(FOLLOWING, None, now)
-        now += 100 * PATIENCE_SECONDS
-        assert reads.flush(FOLLOWING, None, now) == []
-        now += RETRY_SECONDS
-    assert reads.flush(FOLLOWING, None, now)
-    other = RoleGroup(6, "follower", C)
-    reads.flush(other, None, now)
-    (effect,) = reads.flush(other, None, now + RETRY_SECONDS)
-    assert isinstance(effect, AskLeader)
-    late = now + RETRY_SECONDS + PATIENCE_SECONDS + 0.001
-    assert reads.flush(other, None, late) == []
-    assert reads.flush(other, None, late + RETRY_SECONDS)
-
-
-def test_a_question_that_could_not_be_sent_is_asked_again(reads: Reads) -> None:
-    reads.submit(read("a"))
-    reads.flush(LEADING, COMMIT, 0.0)
-    reads.failed(FIRST + 1, 0.0)
-    reads.failed(FIRST + 77, 0.0)
-    assert reads.flush(LEADING, COMMIT, RETRY_SECONDS) == [ask_election(2)]
 
 
 @pytest.mark.parametrize("nobody", [None, RoleGroup(5, "candidate", 0)], ids=["page", "leader"])
