@@ -139,7 +139,7 @@ def test_without_state_and_snapshot_a_cut_log_is_refused_at_every_start(machine:
     for _ in range(2):
         refusal = machine.refusal()
         assert "begins behind 2/1 only" in refusal
-        assert "Put the whole data directory back" in refusal
+        assert "Put the very same data back" in refusal
         assert machine.states() == ["state.0"]
     path.write_bytes(whole)
     assert is_whole(machine.open())
