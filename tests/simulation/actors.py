@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from tests.simulation.invariants import require
 from tests.simulation.world import World
 from zraft.core.lease import CLOCK_DRIFT_MAX
 from zraft.protocol.codec import Channel, encode
@@ -121,6 +122,9 @@ class Actor:
                 return
         if not self.idle() or self.world.now < self.free_at:
             self.wake()
+        elif (deadline := self.deadline()) is not None:
+            now = self.clock.now()
+            require(deadline > now, "what is due is done", actor=self.name, deadline=deadline, now=now)
         self._set_timer()
 
     def _set_timer(self) -> None:

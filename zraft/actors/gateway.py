@@ -123,7 +123,7 @@ class GatewayActor:
         self._poller.register(stop.fileno(), zmq.POLLIN)
         stopping = kept = False
         while not (stopping and self._hand_over.is_stopped(clock())):
-            busy = kept or stopping or self._clients.in_flight
+            busy = kept or stopping or self._clients.in_flight or self._reads.asked
             events = poll(self._poller, 0.0 if self._ready else TURN_SECONDS if busy else IDLE_SECONDS)
             now = clock()
             self._look_at_page(now)

@@ -69,6 +69,7 @@ class ReplicationActor:
         self._source = SnapshotSource(DataDirectory(settings.data_path()).snapshots_path)
         self._identity: Identity | None = None
         self._proposer = b""
+        self._linked_at = -1  # which publication of the members the links follow
 
     def run(self, stop: StopSignal) -> None:
         """Work until asked to stop."""
@@ -83,6 +84,8 @@ class ReplicationActor:
             self._do(self._core.tick(now))
             self._do(self._core.flush(now))
             self._source.keep(self._core.streamed())
+            if not self._core.term:
+                self._link_ahead()
             metrics.queue_depth("replication", "messages").see(taken())
             metrics.queue_depth("replication", "appends").see(self._core.in_flight)
             metrics.reporter.tick(now)
@@ -133,6 +136,13 @@ class ReplicationActor:
         self._members = configuration.members
         self._identity.meet(linked)
         self._links.follow(peers_of(self._settings, linked))
+
+    def _link_ahead(self) -> None:
+        """While another node leads: be linked to all members, so that the first Appends of a leader arrive."""
+        sequence = self._page.sequence(Group.IDENTITY)
+        if sequence != self._linked_at and (page := self._page.load(Group.IDENTITY)) is not None:
+            self._linked_at = sequence
+            self._links.follow(peers_of(self._settings, codec.identity_group.decode(page).configuration))
 
     def _meet_cluster(self, message: Lead) -> None:
         """Who this node is stands on the page since storage opened the log; a leader has been through that."""

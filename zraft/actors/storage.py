@@ -207,6 +207,7 @@ class StorageActor:
             self._starved = refused and message.commit > self._log.last.index
             if refused:
                 self._logger.every(10, "append refused", reason="the disk's reserve is used up: make room")
+                answers.append((to, self._acceptor.alive()))
                 return
         try:
             effect = self._acceptor.step(message, sender)
@@ -249,6 +250,7 @@ class StorageActor:
     ) -> None:
         if message.data and self._space.exhausted():
             self._logger.every(10, "snapshot refused", reason="the disk's reserve is used up: make room")
+            answers.append((to, self._acceptor.alive()))
             return
         refused = self._acceptor.admit(message, sender)
         if refused is not None:
@@ -257,6 +259,8 @@ class StorageActor:
         self._sender = to
         outcome = self._installing.on_chunk(message, self._acceptor.term, self._stores.generation, self._log.record)
         answers += [(to, answer) for answer in outcome.answers]
+        if not (outcome.answers or message.data):  # a question that nothing can be said to, for want of room perhaps
+            answers.append((to, self._acceptor.alive()))
 
     def _on_prepared(self, outcome: Outcome) -> None:
         """The thread is done with a snapshot: install it, if it was sound."""
@@ -279,6 +283,7 @@ class StorageActor:
         if stores is None:
             return
         self._stores = stores
+        self._starved = False
         self._state = self._inventory.state = stores.state
         self._applier = Applier(self._log, stores.state, self._acceptor, done=self._applier.done)
         self._snapshots.installed(snapshot)

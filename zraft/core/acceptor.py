@@ -379,6 +379,10 @@ class Acceptor:
             return None
         return offer
 
+    def alive(self) -> AppendAnswer:
+        """An answer that says nothing of the log, for what can't be taken now: who is silent is taken for dead."""
+        return self._refused(0, NOTHING)
+
     def _refused(self, probe: int, conflict: EntryId) -> AppendAnswer:
         versions = self.supported, self.cluster_version
         return AppendAnswer(self._log.term, False, 0, self.commit, probe, conflict, NO_CHECKPOINT, *versions)

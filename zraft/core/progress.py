@@ -82,6 +82,7 @@ class Progress:
         self._commit_due = math.inf
         self._inflights = Inflights(*window)
         self._probing = False
+        self._doubted = False  # nothing of what was sent has been taken for a while
         self._quiet_since = 0.0
 
     @property
@@ -93,7 +94,9 @@ class Progress:
         """Whether an Append may leave now."""
         if self.mode is Mode.PROBE:
             return not self._probing
-        return self.mode is Mode.REPLICATE and not self._inflights.full()
+        # To one that takes nothing, as it has no room, the whole window would go again and again.
+        full = bool(len(self._inflights)) if self._doubted else self._inflights.full()
+        return self.mode is Mode.REPLICATE and not full
 
     def sent(self, last: int, size: int, commit: int, now: float) -> None:
         """An Append that ends at ``last`` and carries ``commit`` has left."""
@@ -174,6 +177,7 @@ class Progress:
 
         A stream is asked whether all of it has arrived: a storage that is only slow must not be sent it once more.
         """
+        self._doubted = self._doubted or len(self._inflights) > 0
         if self.stream is not None:
             self.stream.ask()
         elif self.mode is Mode.REPLICATE and known:
@@ -186,6 +190,7 @@ class Progress:
     def _accepted(self, answer: AppendAnswer, last: int, now: float) -> None:
         if answer.match > last:
             raise InvariantViolated("match <= last", member=self.member, match=answer.match, last=last)
+        self._doubted = self._doubted and answer.match <= self.match
         self.match = max(self.match, answer.match)
         self.commit = answer.commit  # may go back: it is not durable there, and a restart forgets it
         self._quiet_since = now

@@ -109,6 +109,11 @@ class Reads:
         asked = sum(len(group.reads) for group in self._asked.values())
         return len(self._reads) + asked + sum(len(serve.reads) for serve in self._behind)
 
+    @property
+    def asked(self) -> bool:
+        """Whether an answer, or a commit index, is waited for: a peer's reads may depend on it."""
+        return bool(self._asked or self._peers)
+
     def submit(self, read: Read | PeerRead) -> None:
         """Take in a read that passed the limits."""
         if isinstance(read, Read):

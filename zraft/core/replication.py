@@ -133,8 +133,7 @@ class Replication:
     def pong(self, message: Ping, now: float) -> Pong:
         """How replication gets on: it is stuck while something waits for a majority, and no majority answers at all.
 
-        Who answers that it has no room, or is not done with a snapshot, would tell the next leader the same. But from
-        heartbeats nobody learns that Appends don't arrive.
+        Who answers that it has no room would tell the next leader the same. Heartbeats don't tell of lost Appends.
         """
         waits = self._lead if self._lead and self._lead.commit < self._lead.tail.last else None
         pending = waits is not None and not waits.quorum.reached(waits.healthy(now, SILENT_SECONDS))
@@ -366,11 +365,12 @@ class Replication:
         probe = progress.mode is Mode.PROBE
         while lead.may_feed(progress):
             if not lead.tail.holds(progress.next):
-                return effects + self._read_for(lead, progress)
+                effects += self._read_for(lead, progress)
+                break
             # A probe carries no entries: it is asked in the dark, and may be asked often.
             entries = () if probe else lead.tail.slice(progress.next, APPEND_BYTES_MAX)
             effects += self._append_to(lead, progress, lead.tail.before(progress.next), entries, now)
-        if progress.asking and not effects:
+        if progress.asking and not effects and lead.tail.holds(progress.next):
             effects += self._append_to(lead, progress, lead.tail.before(progress.next), (), now)
         progress.asking = False
         if now >= progress.commit_deadline(lead.commit):
