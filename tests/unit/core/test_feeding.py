@@ -76,6 +76,21 @@ def test_a_refused_probe_goes_back_by_the_hint_and_reads_what_is_missing() -> No
     assert core.flush(10.0) == [Send(B, Append(TERM, LAST, (empty(6),), 0))]
 
 
+def test_the_commit_index_is_told_while_entries_are_read_back() -> None:
+    # Else the deadline for it would be in the past until they come, and the actor would poll without a pause.
+    core = streaming(A, B, C)
+    commit_everywhere(core)
+    progress = core._lead.progress[B]  # type: ignore[union-attr]
+    progress.next = 3  # entries that are in the log alone
+    core.step(propose(), 10.0, A)
+    core.flush(10.0)
+    assert progress.reading
+    for member in (A, C):
+        core.step(accepted(7), 10.0, member)
+    assert Send(B, Commit(TERM, 7)) in core.flush(10.0)  # the proposal was of its gateway
+    assert (core.next_deadline() or 0) > 10.0
+
+
 def test_what_was_read_in_another_term_is_not_sent() -> None:  # S4
     core = leader(A, B, C)
     core.flush(10.0)

@@ -209,6 +209,25 @@ def test_a_probe_that_was_lost_is_repeated_where_it_was(progress: Progress) -> N
 # --- in flight
 
 
+def test_to_who_takes_nothing_one_append_goes_at_a_time(streaming: Progress) -> None:
+    # It has no room: it refuses Appends without a word, and answers questions.
+    for last in (6, 7, 8):
+        assert streaming.may_send()
+        streaming.sent(last, 10, 0, 10.0)
+    streaming.retry(10.5, known=True)
+    streaming.answered(refusal(probe=8, conflict=6), LAST, 10.6)
+    streaming.sent(5, 0, 0, 10.6)
+    streaming.answered(success(5), LAST, 10.7)  # where the logs meet is known again, and nothing was taken
+    assert where(streaming) == (Mode.REPLICATE, 5, 6)
+    assert streaming.may_send()
+    streaming.sent(6, 10, 0, 10.7)
+    assert not streaming.may_send()
+    streaming.answered(success(6), LAST, 10.8)
+    for last in (7, 8, 9):
+        assert streaming.may_send()
+        streaming.sent(last, 10, 0, 10.8)
+
+
 def test_in_flight_are_appends_without_an_answer() -> None:
     inflights = Inflights(count_max=2, bytes_max=10)
     inflights.add(3, 4)
