@@ -239,6 +239,8 @@ class ElectionActor:
         settings = self._settings
         promise, may_join = settings.election_timeout_min_ms, bool(settings.join)
         own = Own(settings.id, settings.names(), promise, status.initial_state, may_join)
+        if status.record is None and settings.join and settings.id not in settings.peers:
+            raise NotYetMember("this node is told to join a cluster, and knows none")  # it would form one by itself
         self._status = status
         self._formation = Formation(own, status, now)
         self._form(self._formation.begin())

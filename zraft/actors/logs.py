@@ -14,6 +14,8 @@ import json
 import logging
 import os
 import re
+import socket
+import stat
 import sys
 import time
 from collections.abc import Callable
@@ -94,6 +96,20 @@ class Logfmt(logging.Formatter):
         return " ".join(f"{name}={_value(value)}" for name, value in fields.items())
 
 
+def _writer() -> Callable[[bytes], int]:
+    """Writes to stderr what it takes at once: a reader that stands still is to stop no process of a node."""
+    mode = os.fstat(STDERR).st_mode
+    if stat.S_ISSOCK(mode):
+        connected = socket.socket(fileno=os.dup(STDERR))
+        return lambda data: connected.send(data, socket.MSG_DONTWAIT)
+    descriptor = STDERR
+    if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+        with contextlib.suppress(OSError):  # opened anew: the flags of the one that is there are others' as well
+            flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+            descriptor = os.open(f"/proc/self/fd/{STDERR}", flags)
+    return lambda data: os.write(descriptor, data)
+
+
 class _Stderr(io.TextIOBase):
     """Writes at once, and loses what can't be written.
 
@@ -102,11 +118,14 @@ class _Stderr(io.TextIOBase):
     another one.
     """
 
+    def __init__(self) -> None:
+        self._write = _writer()
+
     def write(self, text: str) -> int:
         data = text.encode(errors="backslashreplace")
         with contextlib.suppress(OSError):
             while data:
-                data = data[os.write(STDERR, data) :]
+                data = data[self._write(data) :]
         return len(text)
 
     def fileno(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 
 import setproctitle
 
+FILES_MAX = 65_536
 _PR_SET_PDEATHSIG = 1
 _CLOCK_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _MEMORY_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -40,6 +42,17 @@ def die_with_parent(parent_pid: int) -> None:
         raise OSError(error, f"PR_SET_PDEATHSIG: {os.strerror(error)}")
     if os.getppid() != parent_pid:
         os._exit(1)
+
+
+def raise_file_limit() -> None:
+    """Let this process, and those that it starts, have as many descriptors as it may: a client's connection takes one.
+
+    The usual soft limit of 1,024 is for programs that call select().
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES_MAX if hard == resource.RLIM_INFINITY else min(hard, FILES_MAX)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class InheritedDescriptor:

@@ -29,7 +29,7 @@ from zraft.actors.children import Children, Ended
 from zraft.actors.http import HttpServer, as_json, health
 from zraft.actors.launch import Launch, StopSignal, last_words, page_path, verified_path
 from zraft.actors.logs import Log, set_up, take_stderr
-from zraft.actors.process import InheritedDescriptor, name_process
+from zraft.actors.process import InheritedDescriptor, name_process, raise_file_limit
 from zraft.actors.roster import Roster
 from zraft.actors.status import cluster_status, named_fields, voters, why_not_ready
 from zraft.config import Settings, is_address, is_loopback, split_address
@@ -99,6 +99,7 @@ def run(settings: Settings, actors: Mapping[str, str] = ACTORS) -> int:
         The exit code for the process: 0, or that of the ``FatalError`` that kept the node from running.
     """
     take_stderr()
+    raise_file_limit()
     log = set_up(settings.id, "supervisor")
     stop = StopSignal()
     stop.listen(signal.SIGTERM, signal.SIGINT)
@@ -264,6 +265,7 @@ class _Supervisor:
 
     def _listen(self) -> None:
         """Find out who is stuck. A gateway that is may keep the whole cluster waiting, and is replaced."""
+        self._premises.directory.require_in_place()
         pids, page = self._children.pids(), self._premises.page
         signs = {actor: (pid, page.sequence(GROUPS[actor])) for actor, pid in pids.items() if actor in GROUPS}
         silent = self._beats.look(signs, time.monotonic())
@@ -328,6 +330,7 @@ class _Supervisor:
     def _start(self, actors: tuple[str, ...]) -> None:
         is_trio = actors == TRIO
         if is_trio:
+            self._premises.directory.require_in_place()
             self._incarnation = secrets.randbits(64) or 1
             self._premises.page.publish(Group.NODE, encode(NodeGroup(self._incarnation)))
         launch = Launch(

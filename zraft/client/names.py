@@ -42,7 +42,11 @@ class Names:
             lookup = self._running.get(endpoint)
             if lookup is None:
                 lookup = self._running[endpoint] = Future()
-                threading.Thread(target=self._resolve, args=(endpoint, lookup), daemon=True).start()
+                try:
+                    threading.Thread(target=self._resolve, args=(endpoint, lookup), daemon=True).start()
+                except RuntimeError:  # no room for a thread: the next call may have some
+                    del self._running[endpoint]
+                    raise
         return lookup
 
     def _resolve(self, endpoint: str, lookup: Future[str]) -> None:

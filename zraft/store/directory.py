@@ -91,6 +91,20 @@ class DataDirectory:
         self._lock = descriptor
         return descriptor
 
+    def require_in_place(self) -> None:
+        """Check that what is locked is still what the path leads to.
+
+        Raises:
+            StorageFault: it was moved, removed or mounted over: whoever started there now would begin with nothing.
+        """
+        with contextlib.suppress(OSError):
+            if self._lock is not None and os.path.samestat(os.fstat(self._lock), os.stat(self.path / "lock")):
+                return
+        raise StorageFault(
+            f"the data directory {self.path} was moved, removed or mounted over while the node ran: put it back, then "
+            "start the node"
+        )
+
     def release(self) -> None:
         """Lets go of the lock; processes that inherited it keep it."""
         if self._lock is not None:

@@ -1,8 +1,12 @@
 """Logs as people and tools read them."""
 
 import logging
+import os
 import re
-from collections.abc import Iterator
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -86,3 +90,23 @@ def test_a_repeated_event_is_told_once_in_a_while_and_counted(lines: list[str]) 
         '"peer is gone" peer=node-2 suppressed=2',
         '"peer is gone" peer=node-2',
     ]
+
+
+PRINTS = """
+from zraft.actors.logs import set_up, take_stderr
+take_stderr()
+log = set_up("node-1", "storage")
+for number in range(5_000):
+    log.info("x" * 100, number=number)
+"""
+
+
+@pytest.mark.parametrize("kind", [os.pipe, lambda: tuple(end.detach() for end in socket.socketpair())])
+def test_whoever_does_not_read_the_log_stops_nobody(kind: Callable[[], tuple[int, int]]) -> None:
+    reader, writer = kind()
+    try:
+        subprocess.run([sys.executable, "-c", PRINTS], stderr=writer, timeout=60, check=True)
+        assert b"number=0" in os.read(reader, 1 << 16)
+    finally:
+        os.close(reader)
+        os.close(writer)

@@ -15,7 +15,7 @@ from zraft.actors.launch import STOP_SIGNAL, verified_path
 from zraft.actors.supervisor import LOCK_WAIT_S
 from zraft.core.restarts import TRIO
 from zraft.core.versions import SUPPORTED
-from zraft.errors import ConfigurationError, DataDirectoryInUse
+from zraft.errors import ConfigurationError, DataDirectoryInUse, StorageFault
 from zraft.store.directory import DataDirectory, hold_runtime, runtime_directory
 from zraft.store.fault import acknowledge_sync_failure, pending_sync_failure
 
@@ -286,6 +286,13 @@ def test_a_runtime_directory_that_another_node_holds_is_refused(node: Node, monk
     os.close(held)
     node.start()
     node.running()
+
+
+def test_a_node_whose_data_is_moved_away_ends(running: Node) -> None:
+    # What is started at the path has nothing: it would know no cluster, and one that may join would form one.
+    running.data.rename(running.home / "elsewhere")
+    assert running.supervisor.wait(WAIT_S) == StorageFault.exit_code
+    assert "was moved, removed or mounted over while the node ran" in running.log()
 
 
 def test_a_runtime_directory_that_is_gone_is_told_and_a_stop_is_in_order(running: Node) -> None:
