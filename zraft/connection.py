@@ -75,7 +75,11 @@ class Connection:
     ) -> None:
         self.is_open = self.is_lost = False
         self.socket = context.socket(kind)
-        self.monitor = context.socket(zmq.PAIR)
+        try:
+            self.monitor = context.socket(zmq.PAIR)
+        except BaseException:
+            self.socket.close(0)
+            raise
         try:
             self.socket.setsockopt(zmq.LINGER, 0)
             self.socket.setsockopt(zmq.RCVHWM, 0)
@@ -87,7 +91,7 @@ class Connection:
             self.socket.monitor(events, _OPENED | _BROKEN | (0 if retry_ms else _FAILED))
             self.monitor.connect(events)
             self.socket.connect(address)
-        except zmq.ZMQError:
+        except BaseException:  # Ctrl-C as well: the context's end would wait for it
             self.close()
             raise
 

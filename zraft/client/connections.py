@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import zmq
 
 from zraft.connection import Connection
@@ -24,6 +26,19 @@ def context() -> zmq.Context[zmq.Socket[bytes]]:
     made: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     made.set(zmq.MAX_SOCKETS, SOCKETS_MAX)
     return made
+
+
+def end(context: zmq.Context[zmq.Socket[bytes]], connections: set[Connection], pid: int) -> None:
+    """What becomes of a link that nobody closed and nobody can reach any more: called by ``weakref.finalize``.
+
+    pyzmq's own way waits for ever when link and sockets are found together, in a cycle: the context is ended first,
+    and waits for sockets that are only closed after it.
+    """
+    if os.getpid() != pid:
+        return  # a forked child has the parent's sockets, and must not touch them
+    for connection in list(connections):
+        connection.close()
+    context.term()
 
 
 class NodeConnection(Connection):

@@ -9,8 +9,10 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+import os
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -18,7 +20,7 @@ from typing import Generic, TypeVar
 
 import zmq
 
-from zraft.client.connections import NodeConnection, context
+from zraft.client.connections import NodeConnection, context, end
 from zraft.client.core import Answered, Call, Event, Fail, Go, NotAnswered, NotSent, Pause, Return, Send
 from zraft.client.names import Names
 from zraft.connection import Connection, received, send_frames
@@ -53,6 +55,8 @@ class DealerLink(Generic[T]):
         self._context = context()
         self._names = Names()
         self._lanes: dict[str, _Lane[T]] = {}
+        self._open: set[Connection] = set()
+        weakref.finalize(self, end, self._context, self._open, os.getpid()).atexit = False
         self._timers: list[tuple[float, int, _Flight[T]]] = []
         self._numbers = itertools.count()
         self._ended: list[tuple[T, Return[Response] | Fail]] = []
@@ -135,7 +139,7 @@ class DealerLink(Generic[T]):
     def _lane(self, endpoint: str) -> _Lane[T]:
         lane = self._lanes.get(endpoint)
         if lane is None:
-            lane = self._lanes[endpoint] = _Lane(endpoint, self._names.lookup(endpoint))
+            lane = self._lanes[endpoint] = _Lane(endpoint, self._names.lookup(endpoint), self._open)
         return lane
 
     def _drop(self, lane: _Lane[T], now: float) -> None:
@@ -183,8 +187,9 @@ class _Flight(Generic[T]):
 class _Lane(Generic[T]):
     """The way to one endpoint: ``queue`` waits to be sent, ``flying`` waits for answers, by request id."""
 
-    def __init__(self, endpoint: str, lookup: Future[str]) -> None:
+    def __init__(self, endpoint: str, lookup: Future[str], connections: set[Connection]) -> None:
         self.endpoint = endpoint
+        self._connections = connections  # all that are open, of all lanes
         self.lookup = lookup
         self.connection: Connection | None = None
         self.trouble = "its name can't be resolved"
@@ -196,6 +201,7 @@ class _Lane(Generic[T]):
         if self.connection is None and self.lookup.done() and self.lookup.exception() is None:
             try:
                 self.connection = NodeConnection(context, zmq.DEALER, self.lookup.result())
+                self._connections.add(self.connection)
                 self.trouble = "no connection"
             except zmq.ZMQError as error:
                 self.trouble = f"can't connect: {error}"
@@ -239,6 +245,7 @@ class _Lane(Generic[T]):
         """Closes the connection."""
         if self.connection is not None:
             self.connection.close()
+            self._connections.discard(self.connection)
 
     def _message(self) -> list[bytes]:
         """The first that wait and have the same header, as one message."""

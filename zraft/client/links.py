@@ -11,14 +11,15 @@ from __future__ import annotations
 import os
 import threading
 import time
+import weakref
 from typing import TypeVar
 
 import zmq
 
-from zraft.client.connections import NodeConnection, context
+from zraft.client.connections import NodeConnection, context, end
 from zraft.client.core import Answered, Call, Event, Fail, Go, NotAnswered, NotSent, Pause, Return, Send
 from zraft.client.names import Names
-from zraft.connection import receive_frames, send_frames
+from zraft.connection import Connection, receive_frames, send_frames
 from zraft.errors import ClientClosed
 from zraft.protocol.client import Response
 
@@ -94,6 +95,8 @@ class _Process:
         self._context = context()
         self._names = Names()
         self._idle: list[_Connection] = []
+        self._open: set[Connection] = set()  # those and the ones in use
+        weakref.finalize(self, end, self._context, self._open, self.pid).atexit = False
 
     def require_open(self) -> None:
         """Raises ``ClientClosed`` if it was closed."""
@@ -111,6 +114,7 @@ class _Process:
                 connection = _Connection(self._context, send.endpoint, address)
             except zmq.ZMQError as error:
                 return NotSent(f"can't connect: {error}")
+            self._open.add(connection)
         is_whole = False
         try:
             event = connection.exchange(send)
@@ -119,7 +123,7 @@ class _Process:
         finally:
             # Also after an exception in the middle: a REQ socket that waits for an answer takes no other request.
             if not (is_whole and self._keep(connection)):
-                connection.close()
+                self._close(connection)
 
     def close(self) -> None:
         """Closes what is idle; what is in use ends by the context's end, and is closed by its user."""
@@ -129,8 +133,12 @@ class _Process:
             self.closed.set()
             idle, self._idle = self._idle, []
         for connection in idle:
-            connection.close()
+            self._close(connection)
         self._context.term()
+
+    def _close(self, connection: _Connection) -> None:
+        connection.close()
+        self._open.discard(connection)
 
     def _take(self, endpoint: str) -> _Connection | None:
         with self.lock:
@@ -139,7 +147,7 @@ class _Process:
             if found is not None:
                 self._idle.remove(found)
         if found is not None and found.look():
-            found.close()
+            self._close(found)
             return None
         return found
 
@@ -150,7 +158,7 @@ class _Process:
             self._idle.append(connection)
             oldest = self._idle.pop(0) if len(self._idle) > IDLE_CONNECTIONS_MAX else None
         if oldest is not None:
-            oldest.close()
+            self._close(oldest)
         return True
 
 
