@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 
 from zraft.core.quorum import Quorum
 from zraft.protocol.entries import Configuration, EntryId
@@ -45,3 +46,30 @@ class Ballot:
     def accepts(self, phase: Phase, term: int, number: int) -> bool:
         """Whether an answer belongs to this ballot in this phase: a vote for another one counts nothing (S7)."""
         return (self.phase, self.term, self.number) == (phase, term, number)
+
+
+class Patience:
+    """How long this node waits for a leader, or for the votes of its ballot: drawn anew each time ([R] 5.2).
+
+    It grows with each ballot in a row, from the second on, that ended while a storage had its Campaign or a vote of it:
+    where a commit takes longer than the time-out, nobody would ever be elected. ``limit`` bounds it (seconds).
+    """
+
+    def __init__(self, low: float, high: float, limit: float, jitter: Callable[[], float]) -> None:
+        self._low, self._high, self._limit = low, high, limit
+        self._jitter = jitter
+        self._failed = 0
+
+    def ended(self, ballot: Ballot | None) -> None:
+        """A ballot was not won in time."""
+        if ballot is not None and ballot.phase in (Phase.CAMPAIGN, Phase.VOTE):
+            self._failed += 1
+
+    def led(self) -> None:
+        """There is a leader."""
+        self._failed = 0
+
+    def draw(self) -> float:
+        """In seconds."""
+        drawn = self._low + self._jitter() * (self._high - self._low)
+        return float(min(drawn * 2 ** max(0, self._failed - 1), max(self._limit, drawn)))

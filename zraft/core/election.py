@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from zraft.core.ballot import Ballot, Phase
+from zraft.core.ballot import Ballot, Patience, Phase
 from zraft.core.belonging import Belonging, no_member
 from zraft.core.effects import Ignored, Send, ToGateway, ToReplication, ToStorage
 from zraft.core.lease import Lease
@@ -68,7 +68,7 @@ class Election:
         self._belonging = Belonging(me, status)
         self._published: RoleGroup | None = None
         self._timing = timing
-        self._jitter = jitter
+        self._patience = Patience(timing.election_min, timing.election_max, timing.stall_limit, jitter)
         self._promise = Promise(started, timing.election_min)
         self._promise.learn(status.term)
         self._seen_term = status.term  # the highest term met anywhere; the next ballot goes above it (trap 4)
@@ -78,8 +78,7 @@ class Election:
         self._lease = Lease(timing.lease)
         self._transfer = Transfer(me, timing.election_max)
         self._pulse = Pulse(now, timing.stall_limit)
-        self._timeout = 0.0
-        self._reset_timeout(now)
+        self._timeout = now + self._patience.draw()
 
     @property
     def term(self) -> int:
@@ -164,6 +163,7 @@ class Election:
             raise InvariantViolated("election safety", term=message.term, leader=leader, me=self.me)
         effects = self._follow(leader, message.term, now)
         self._promise.heard(now)
+        self._patience.led()
         effects += self._transfer.done(self.configuration.name_of(leader), message.term)
         self._reset_timeout(now)
         if STORAGE in self._pulse.stalled(now):
@@ -271,6 +271,7 @@ class Election:
         return self._campaign(ballot, now) if phase is Phase.PRE_VOTE else self._lead(ballot, now)
 
     def _start_ballot(self, now: float) -> list[Effect]:
+        self._patience.ended(self._ballot)
         self._reset_timeout(now)
         for name in self._pulse.stalled(now):  # it would lead, do nothing for as long as the limit lasts, and win again
             return [Ignored(f"no ballot: {name} makes no progress")]
@@ -297,6 +298,7 @@ class Election:
         self.role, self.leader = LEADER, self.me
         self._office = Office(self.me, ballot, now, self._timing.heartbeat, self._lease, self._promise)
         self._pulse.begin(REPLICATION, now)
+        self._patience.led()
         return [
             self._publish(f"elected by ballot {ballot.number}"),
             ToReplication(Lead(ballot.term, ballot.last, ballot.configuration)),
@@ -385,8 +387,7 @@ class Election:
         self.role, self.leader = FOLLOWER, leader
         if self._published == RoleGroup(self.term, self.role, self.leader):
             return [*cleared, *stopped]
-        told = why or ("follows" if leader else "votes or waits")
-        return [*cleared, self._publish(told), *stopped]
+        return [*cleared, self._publish(why or ("follows" if leader else "votes or waits")), *stopped]
 
     def _knows_leader_of(self, term: int) -> bool:
         return self.leader != 0 and self._published is not None and self._published.term == term
@@ -396,5 +397,4 @@ class Election:
         return PublishRole(self._published, why)
 
     def _reset_timeout(self, now: float) -> None:
-        low, high = self._timing.election_min, self._timing.election_max
-        self._timeout = now + low + self._jitter() * (high - low)
+        self._timeout = now + self._patience.draw()
