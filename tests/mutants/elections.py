@@ -227,6 +227,14 @@ MUTANTS = (
         "        for name in ():\n            # A stuck",
     ),
     Mutant(
+        "ballots that are too short for the disks",
+        "a ballot in a row with others that failed waits longer, or slow disks leave no leader",
+        "core/ballot.py",
+        "            self._failed += 1\n",
+        "            pass\n",
+        test="tests/unit/core/test_ballot.py",
+    ),
+    Mutant(
         "a stuck leader is elected again",
         "a leader must be able to work: who could not leaves the next ballot to the others",
         ELECTION,

@@ -51,8 +51,8 @@ MUTANTS = (
         "a lease that is cleared too late",
         "S7: the lease is cleared before the leader steps down",
         ELECTION,
-        "return [*cleared, self._publish(told), *stopped]",
-        "return [self._publish(told), *stopped, *cleared]",
+        'return [*cleared, self._publish(why or ("follows" if leader else "votes or waits")), *stopped]',
+        'return [self._publish(why or ("follows" if leader else "votes or waits")), *stopped, *cleared]',
         test="tests/unit/core/test_leading.py::test_the_lease_is_cleared_before_the_leader_steps_down",
     ),
     Mutant(
