@@ -109,7 +109,10 @@ def test_after_a_failed_sync_the_log_commits_nothing(tmp_path: Path, when: int) 
 
 
 @pytest.mark.usefixtures("faults")
-def test_a_sync_that_fails_before_the_node_runs_is_put_on_record(tmp_path: Path) -> None:  # S13
+def test_a_sync_that_fails_before_the_node_runs_is_put_on_record(  # S13
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     directory = written(tmp_path / "data", entries=3, applied=3)
     done = strace.run("fdatasync:error=EIO:when=1", "-c", JOIN, str(directory.path))
     assert (done.returncode, done.stderr) == (0, "")
