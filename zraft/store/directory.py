@@ -97,9 +97,15 @@ class DataDirectory:
         Raises:
             StorageFault: it was moved, removed or mounted over: whoever started there now would begin with nothing.
         """
-        with contextlib.suppress(OSError):
-            if self._lock is not None and os.path.samestat(os.fstat(self._lock), os.stat(self.path / "lock")):
+        if self._lock is None:
+            raise InvariantViolated("the data directory is held", path=self.path)
+        try:
+            if os.path.samestat(os.fstat(self._lock), os.stat(self.path / "lock")):
                 return
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError:
+            return  # a disk that fails says nothing of where it is: its node is to stay up, and say so
         raise StorageFault(
             f"the data directory {self.path} was moved, removed or mounted over while the node ran: put it back, then "
             "start the node"
