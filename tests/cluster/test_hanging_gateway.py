@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from msgspec.json import encode
 
-from tests.cluster.running import WAIT_S, free_ports, own_runtime
+from tests.cluster.load import Load
+from tests.cluster.running import WAIT_S, free_ports, own_runtime, roster, verify
 from tests.waiting import wait_until
 from zraft import Client
 from zraft.actors.supervisor import ACTORS
@@ -27,6 +28,20 @@ from zraft.config import Settings
 supervisor.HUNG_SECONDS = 5.0
 sys.exit(supervisor.run(msgspec.json.decode(sys.argv[1], type=Settings), msgspec.json.decode(sys.argv[2])))
 """
+
+
+def test_a_leader_whose_gateway_stands_still_hands_over(cluster: LocalCluster, load: Load) -> None:
+    with load:
+        old = cluster.leader()
+        pid = roster(cluster, old).actors["gateway"]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            wait_until(lambda: cluster.leader() != old, WAIT_S, "another leader")
+            load.wait_for_progress()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        load.wait_for_progress()
+    verify(cluster, load)
 
 
 def test_a_gateway_that_hangs_is_killed_and_replaced(tmp_path: Path) -> None:

@@ -227,6 +227,21 @@ MUTANTS = (
         "        for name in ():\n            # A stuck",
     ),
     Mutant(
+        "a leader without a gateway goes on leading",
+        "a leader must be able to work: all writes go through its gateway",
+        "core/vitality.py",
+        "        self._vitality[GATEWAY] = Vitality(now, GATEWAY_PATIENCE * limit)\n",
+        "        self._vitality[GATEWAY] = Vitality(now, 1e9)\n",
+    ),
+    Mutant(
+        "who has no room to apply is taken for one that hangs",
+        "with a majority of such nodes nobody could lead, and reads would stop",
+        ELECTION,
+        "        if self._pulse.silent(STORAGE, now):",
+        "        if STORAGE in self._pulse.stalled(now):",
+        test="tests/unit/core/test_leading.py",
+    ),
+    Mutant(
         "ballots that are too short for the disks",
         "a ballot in a row with others that failed waits longer, or slow disks leave no leader",
         "core/ballot.py",

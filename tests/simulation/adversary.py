@@ -26,6 +26,8 @@ EVENTS = (
     "installing",
     "installed",
 )
+FILLING = 0.3
+"""In so many runs disks fill up."""
 REACTIONS = (0.0, 0.0, 0.01, 0.01, 0.1, 0.5)
 """How likely an adversary strikes when it hears of an event."""
 
@@ -50,6 +52,11 @@ class Adversary:
         if self._plots.wins_back:
             self._strikes.append(self._plots.win_back)
             self._weights.append(8)
+        of_its_own = random.Random(f"disks {world.seed}")
+        if of_its_own.random() < FILLING:
+            fills = (self._at_somebody(self._faults.fill_disk), self._at_leader(self._faults.fill_disk))
+            self._strikes += [*fills, self._at_somebody(self._faults.make_room)]
+            self._weights += [of_its_own.choice((1, 3, 8)) for _ in range(3)]
         self._react["configured"] = random.Random(f"configured {world.seed}").choice(REACTIONS)
         self._worst = self._reactions()
         cluster.listeners.append(self._on_event)

@@ -10,7 +10,7 @@ from zraft.core.effects import Ignored, Notice, Send, ToGateway, ToReplication, 
 from zraft.core.election import Election
 from zraft.core.lease import PublishLease
 from zraft.core.roles import LEADER, Effect, PublishRole
-from zraft.core.vitality import REPLICATION, STORAGE
+from zraft.core.vitality import GATEWAY, REPLICATION, SIGN_OF_LIFE, STORAGE
 from zraft.protocol.local import (
     Campaign,
     CampaignAnswer,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tests.simulation.node import Node
     from tests.simulation.trio import Trio
 
+BEAT_SECONDS = 0.5
 ANSWERS = (HeartbeatAnswer, PreVoteAnswer, VoteAnswer)
 
 
@@ -61,6 +62,9 @@ class ElectionActor(Actor):
         while self._inbox:
             self._handle(*self._inbox.popleft())
         now = self.clock.now()
+        gateway = self._node.gateway
+        if self._core is not None and gateway.alive and gateway.free_at <= self.world.now + BEAT_SECONDS:
+            self._do(self._core.pong(GATEWAY, SIGN_OF_LIFE, now))
         if self._core is not None and now >= self._core.next_deadline():
             self._do(self._core.tick(now))
 

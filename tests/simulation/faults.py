@@ -3,6 +3,7 @@
 from tests.simulation.cluster import Cluster
 from tests.simulation.network import CALM, Plane, Weather
 from tests.simulation.node import Node
+from zraft.core.room import ENOUGH, EXHAUSTED, RESERVE
 from zraft.protocol.local import TransferRequest
 
 PLANES = tuple(Plane)
@@ -101,6 +102,18 @@ class Faults:
         if node.trio is not None:
             self.noted(node.id, "failing disk")
             node.disk_fails = True
+
+    def fill_disk(self, node: Node) -> None:
+        """To the reserve or beyond; what is left lasts for a few more records of the state."""
+        random = self._world.random
+        node.space, node.room = random.choice((RESERVE, EXHAUSTED)), random.choice((0, 3, 20, 1_000))
+        self.noted(node.id, f"disk filled to level {node.space}, with room for {node.room} records")
+
+    def make_room(self, node: Node) -> None:
+        """Somebody tidies up."""
+        if node.space != ENOUGH:
+            self.noted(node.id, "has room again")
+            node.space = ENOUGH
 
     def damage_snapshot(self, node: Node) -> None:
         """A bit flips in what is staged of a snapshot."""

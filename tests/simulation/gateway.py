@@ -11,8 +11,10 @@ from zraft.core.admission import Caller
 from zraft.core.proposals import Proposals, SendProposal, Tell, Waiting
 from zraft.core.reads import AnswerPeer, AskElection, AskLeader, PeerRead, Read, Reads, Serve
 from zraft.core.retention import Retention
+from zraft.core.room import ENOUGH, EXHAUSTED, lack_of_room
 from zraft.core.views import View
-from zraft.protocol.client import CompactResult, Get, Range
+from zraft.errors import ResourceExhausted, ZraftError
+from zraft.protocol.client import CompactResult, ErrorResult, Get, Range
 from zraft.protocol.codec import encode, response, split_results
 from zraft.protocol.entries import Origin
 from zraft.protocol.local import (
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 GATEWAY = 0
 POLL_SECONDS = 0.01
 COMPACT_SECONDS = 1.0
+REGISTER_SECONDS = 1.0
 OWN = Caller(b"", b"", 0)
 """Who asks for a compaction when it is the gateway itself."""
 
@@ -46,6 +49,7 @@ class GatewayActor(Actor):
         self._nonce = node.id * 1000 + number
         self._incarnation = 0
         self._registered = False
+        self._next_register = 0.0
         self._inbox: deque[tuple[object, int, int]] = deque()
         self._proposals = Proposals(node.id, GATEWAY, self._nonce)
         self._reads = Reads(node.id, GATEWAY, self._nonce * 1_000_000)
@@ -113,25 +117,36 @@ class GatewayActor(Actor):
     def _look_at_trio(self, now: float) -> None:
         """A new incarnation forgot whom it owes what."""
         trio = self._node.trio
-        if trio is None or trio.incarnation == self._incarnation:
+        if trio is None:
             return
-        self._incarnation = trio.incarnation
-        self._registered = False
+        if trio.incarnation != self._incarnation:
+            self._incarnation, self._registered = trio.incarnation, False
+            self._on_forgotten(now)
+            self._next_register = now
+        if now >= self._next_register:
+            self._next_register = now + REGISTER_SECONDS
+            trio.gateway_to_storage.send(Register(GATEWAY, self._nonce))
+
+    def _on_forgotten(self, now: float) -> None:
+        """Storage does not know, or did not for a while, what this gateway waits for."""
         self._do(self._proposals.on_results_lost(), now)
         self._reads.on_trio_restarted(now)
-        trio.gateway_to_storage.send(Register(GATEWAY, self._nonce))
 
     def _on_local(self, message: object, now: float) -> None:
         commit = self._node.page.commit
         match message:
-            case Waiting():
-                self._proposals.submit(message)
+            case Waiting(client, grows=grows):
+                fault = self._lack_of_room(grows)
+                if fault is None:
+                    self._proposals.submit(message)
+                else:
+                    self._do([Tell(client, encode(ErrorResult(fault.code, fault.message)))], now)
             case Read():
                 self._reads.submit(message)
             case Registered(fresh):
                 self._registered = True
                 if fresh:
-                    self._do(self._proposals.on_results_lost(), now)
+                    self._on_forgotten(now)
             case Results(origin, _, results):
                 self._do(self._proposals.on_results(origin, split_results(results)), now)
             case AppliedTerm(term):
@@ -149,8 +164,11 @@ class GatewayActor(Actor):
     def _on_peer(self, message: object, sender: int, incarnation: int, now: float) -> None:
         match message:
             case Forward(term, origin, grows, payload, kind):
-                trio = self._node.trio
-                if trio is not None:
+                trio, fault = self._node.trio, self._lack_of_room(grows)
+                if isinstance(fault, ResourceExhausted):
+                    refusal = NotProposed(origin, fault.code, fault.message)
+                    self._node.send_of_gateway(sender, refusal, 0)
+                elif trio is not None:
                     trio.gateway_to_replication.send(Propose(term, origin, grows, payload, kind))
             case ReadIndex(request):
                 self._reads.submit(PeerRead(sender, request))
@@ -163,12 +181,19 @@ class GatewayActor(Actor):
 
     # --- what the cores want
 
+    def _lack_of_room(self, growing: bool) -> ZraftError | None:
+        node = self._node
+        leads = node.page.role is not None and node.page.role.leader == node.id
+        return lack_of_room(self.name, node.space, leads=leads, growing=growing)
+
     def _compact(self, now: float) -> None:
         node = self._node
         _, revision, compacted, swept, _ = node.applied_state()
         self._retention.note(revision, compacted, swept, now)
         leads = node.page.role is not None and node.page.role.leader == node.id
-        command = self._retention.propose(now) if leads else None
+        command = None
+        if leads and node.space != EXHAUSTED:
+            command = self._retention.propose(now, hurry=node.space != ENOUGH)
         if command is not None:
             self.world.note(self.name, command)
             self._proposals.submit(Waiting(OWN, encode(command), False, now + COMPACT_SECONDS))

@@ -4,7 +4,7 @@ The truth that the nodes are held against is one list: the entries that some lea
 applied by a state machine of its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tests.simulation.history import History
 from tests.simulation.memory import MemoryLog, MemoryState
@@ -360,9 +360,10 @@ class WatchedLog(MemoryLog):
 class WatchedState(MemoryState):
     """A state that tells what is written to it, and whether a transaction is open."""
 
-    def __init__(self, member: int, invariants: Invariants) -> None:
+    def __init__(self, member: int, invariants: Invariants, use_room: Callable[[int], None]) -> None:
         self._member = member
         self._invariants = invariants
+        self._use_room = use_room
         super().__init__()
 
     @property
@@ -375,6 +376,7 @@ class WatchedState(MemoryState):
         self._invariants.filled(self._member, self)
 
     def append_records(self, records: Sequence[tuple[bytes, bytes]]) -> None:
+        self._use_room(len(records))
         for at, record in records:
             self._invariants.recorded(self._member, at, record)
         super().append_records(records)

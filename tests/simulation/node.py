@@ -13,6 +13,8 @@ from tests.simulation.trio import Trio
 from zraft.core.lease import lease_seconds
 from zraft.core.records import APPLIED, AppliedState, read_applied
 from zraft.core.roles import Timing
+from zraft.core.room import ENOUGH
+from zraft.errors import OutOfSpace
 from zraft.protocol import codec
 from zraft.protocol.entries import EntryId
 from zraft.protocol.peer import (
@@ -62,6 +64,9 @@ class Node:
         self.window = (world.random.choice((1, 4, 64)), 32 << 20)
         self.sync_seconds = 0.001
         self.disk_fails = False
+        self.space = ENOUGH
+        self.room = 0
+        """Records that apply may add still, unless there is enough space."""
         self.halted = False
         self.wrong = 0
         """What its digests are wrong by; 0: its state is right."""
@@ -73,7 +78,7 @@ class Node:
         self.log = WatchedLog(member, cluster.invariants)
         self.log.set_record(cluster.record, formed=True)
         self.log.commit()
-        self.state = WatchedState(member, cluster.invariants)
+        self.state = WatchedState(member, cluster.invariants, self._use_room)
         self._read = b"", read_applied(None)  # what was read of the state last, and what it said
         self._headers: dict[tuple[int, int], PeerHeader] = {}
         self.generation = 0
@@ -153,6 +158,7 @@ class Node:
         """The operator has acted, and every disk works."""
         self.sync_seconds = 0.001
         self.disk_fails = self.halted = False
+        self.space = ENOUGH
         for actor in (*(self.trio.actors() if self.trio else ()), self.gateway):
             actor.recover()
         self.start()
@@ -166,7 +172,7 @@ class Node:
 
     def prepare(self) -> None:
         """Make the next generation's state of the staged snapshot."""
-        self.next_state = WatchedState(self.id, self.cluster.invariants)
+        self.next_state = WatchedState(self.id, self.cluster.invariants, self._use_room)
         unpack(bytes(self.snapshots.bytes), self.next_state)
 
     def open_next_state(self) -> None:
@@ -175,6 +181,12 @@ class Node:
             raise Violation(f"the state that the log names is there: node={self.id} generation={self.log.generation}")
         self.state, self.next_state = self.next_state, None
         self.generation = self.log.generation
+
+    def _use_room(self, records: int) -> None:
+        if self.space != ENOUGH:
+            self.room -= records
+            if self.room < 0:
+                raise OutOfSpace("the disk is full")
 
     def _restore(self) -> None:
         """The derived state is gone: begin with the newest snapshot."""

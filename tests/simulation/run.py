@@ -1,5 +1,6 @@
 """One run, from a seed: a storm with an adversary in it, then calm, in which the cluster must make progress."""
 
+import random
 from unittest.mock import patch
 
 import msgspec
@@ -10,7 +11,7 @@ from tests.simulation.invariants import Violation, require
 from tests.simulation.operators import size_with
 from tests.simulation.world import World
 from tests.simulation.wrongs import REPAIRED_SECONDS, VERDICT_SECONDS
-from zraft.core import replication, streaming, sweep
+from zraft.core import progress, replication, streaming, sweep
 from zraft.errors import CorruptLog, CorruptState, IdentityRefused, InvariantViolated
 
 SIZES = (1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7)
@@ -18,10 +19,10 @@ SIZES = (1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7)
 STORM_SECONDS = 8.0
 RECOVERY_SECONDS = 5.0
 """Virtual seconds after which a healed majority must serve again: a stalled actor alone takes 2 to be noticed."""
+NOTICED_SECONDS = 1.8
+"""And so long after a sick leader has been noticed."""
 SETTLE_SECONDS = 4.0
 """So long after the last change of members, all learners that keep up are voters, and all knows of it."""
-PATIENCE_SECONDS = 3.2
-"""After which a leader that can't work has noticed, and has handed over or stepped down."""
 QUIET_SECONDS = 2.0
 """And after which, left alone, all nodes have applied the same, in nearly all runs."""
 ALIKE_SECONDS = 20.0
@@ -83,9 +84,10 @@ def play(world: World, lines: int) -> Report:
     bounds = patch.multiple(replication, TAIL_BYTES_MAX=tail, APPEND_BYTES_MAX=append)
     chunk = patch.object(streaming, "CHUNK_BYTES", world.random.choice((1_000, 8_000, 1 << 18)))
     records = world.random.choice((2, 10, 2_000))
+    away = patch.object(progress, "AWAY_SECONDS", random.Random(f"away {world.seed}").choice((0.5, 10.0)))
     parts = patch.multiple(sweep, SWEEP_RECORDS_MAX=records, RECORDS_PER_STEP=min(records, 32))
     try:
-        with bounds, chunk, parts:
+        with bounds, chunk, away, parts:
             return _run(world)
     except (Violation, InvariantViolated, CorruptLog, CorruptState, IdentityRefused) as error:
         story = [*world.trace(lines), f"seed {world.seed} at {world.now:.4f}: {error}"]
@@ -111,8 +113,8 @@ def _run(world: World) -> Report:
     if _majority_without_one(cluster) and world.chance(0.5):
         sick = (adversary.behead() if world.chance(0.2) else None) or adversary.spare_one()
         cluster.clients.avoided = sick.node
-        _require_service(cluster, "all but one are well")
-        world.run_until(world.now + PATIENCE_SECONDS)
+        _require_service(cluster, "all but one are well", sick.patience + NOTICED_SECONDS)
+        world.run_until(world.now + sick.patience)
         leader = cluster.leader()
         require(sick.can_lead or leader is not sick.node, "a leader must be able to work", leader=sick.node.id)
         sick.recover()
@@ -171,10 +173,10 @@ def _require_verdicts(cluster: Cluster) -> None:
     cluster.world.run_until(cluster.world.now + REPAIRED_SECONDS)
 
 
-def _require_service(cluster: Cluster, why: str) -> None:
+def _require_service(cluster: Cluster, why: str, within: float = RECOVERY_SECONDS) -> None:
     """Progress: some writes and some reads succeed, and what is asked from now on is among them."""
     clients, world = cluster.clients, cluster.world
-    writes, reads, end = clients.writes + 2, clients.reads + 2, world.now + RECOVERY_SECONDS
+    writes, reads, end = clients.writes + 2, clients.reads + 2, world.now + within
     while world.now < end and (clients.writes < writes or clients.reads < reads):
         world.run_until(world.now + 0.25)
     served = clients.writes >= writes and clients.reads >= reads

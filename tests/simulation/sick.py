@@ -6,8 +6,11 @@ from tests.simulation.cluster import Cluster
 from tests.simulation.network import Plane
 from tests.simulation.node import Node
 
-STUCK = ("no storage", "no replication")
+STUCK = ("no storage", "no replication", "no gateway")
 SICKNESSES = ("deaf", "mute", "deaf to data", *STUCK, "down")
+PATIENCE_SECONDS = 3.2
+"""After which a leader that can't work has noticed, and has handed over or stepped down."""
+GATEWAY_PATIENCE_SECONDS = 5.2
 
 
 class Sick:
@@ -18,6 +21,7 @@ class Sick:
         self._network = network = cluster.network
         me, others = {node.id}, set(cluster.nodes) - {node.id}
         self._stuck = node.trio if sickness in STUCK else None
+        self.patience = GATEWAY_PATIENCE_SECONDS if sickness == "no gateway" else PATIENCE_SECONDS
         match sickness:
             case "deaf":
                 network.sever(others, me)
@@ -30,6 +34,8 @@ class Sick:
                 node.trio.storage.pause(math.inf)
             case "no replication" if node.trio:
                 node.trio.replication.pause(math.inf)
+            case "no gateway":
+                node.gateway.pause(math.inf)
             case _:
                 node.crash(gateway_too=True, lose_state=False)
 
@@ -41,5 +47,6 @@ class Sick:
     def recover(self) -> None:
         """Whatever stands still is killed by its supervisor in the end."""
         self._network.heal()
+        self.node.gateway.recover()
         self.node.crash(gateway_too=False, lose_state=False)
         self.node.start()

@@ -1,5 +1,6 @@
 """The simulated storage actor: takes, commits the log once, answers, applies a slice."""
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
@@ -9,10 +10,11 @@ from tests.simulation.network import Plane
 from tests.simulation.snapshots import entry_of, version_of
 from zraft.core.acceptor import Acceptor, Reply
 from zraft.core.applier import Applier, Outcome
-from zraft.core.effects import Answer, Ignored
+from zraft.core.effects import Answer, Ignored, merged
 from zraft.core.installation import Discard, Effect, Install, Installation, Stage, Verify, WriteChunk
 from zraft.core.records import CONFIGURATION, read_configuration
-from zraft.errors import StateDiverged
+from zraft.core.room import EXHAUSTED, Room
+from zraft.errors import OutOfSpace, StateDiverged
 from zraft.protocol.entries import Configuration
 from zraft.protocol.local import (
     Applied,
@@ -28,7 +30,7 @@ from zraft.protocol.local import (
     VoteQueryAnswer,
     WaitApplied,
 )
-from zraft.protocol.peer import AppendAnswer, Checkpoint, Diverged, InstallAnswer, InstallSnapshot, SnapshotId
+from zraft.protocol.peer import Append, AppendAnswer, Checkpoint, Diverged, InstallAnswer, InstallSnapshot, SnapshotId
 
 if TYPE_CHECKING:
     from tests.simulation.node import Node
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 
 
 KEEP_SECONDS = 10.0
+OUT_OF_SPACE_SECONDS = 1.0
+FORGETTING = 0.000_5
+"""So often the gateway's queue is full, and what is told to it gets lost until it registers again."""
 CHECKPOINT_ENTRIES = 8
 """A run is short: with a real node's distance few would reach any checkpoint."""
 
@@ -69,6 +74,8 @@ class StorageActor(Actor):
         self._verdict: bool | None = None  # what came of checking it
         self._installing: SnapshotId | None = None  # its log transaction is being made durable
         self._kept = (0, 0.0)
+        self._room = Room()
+        self._blocked_until = -math.inf  # apply has no room, and tries again then
         self._acceptor = _Acceptor(node, node.applied().index)
         self._acceptor.offer = node.snapshots.newest()
         self._applier = Applier(node.log, node.state, self._acceptor, CHECKPOINT_ENTRIES)
@@ -88,10 +95,11 @@ class StorageActor(Actor):
         self._node.actor_died(self._trio)
 
     def idle(self) -> bool:
-        return not (self._urgent or self._inbox or self.syncing or self._applier.pending() or self._verdict is not None)
+        can_apply = self._applier.pending() and self.clock.now() >= self._blocked_until
+        return not (self._urgent or self._inbox or self.syncing or can_apply or self._verdict is not None)
 
     def deadline(self) -> float | None:
-        return None
+        return self._blocked_until if self._applier.pending() else None
 
     def turn(self) -> None:
         if self.syncing:
@@ -117,7 +125,7 @@ class StorageActor(Actor):
         while self._urgent:
             message = self._urgent.popleft()
             if isinstance(message, Ping):
-                self._staged.append((0, 0, self._applier.pong(message)))
+                self._staged.append((0, 0, self._applier.pong(message, self._room.starved)))
             else:
                 self._step(message, 0, 0)
         for _ in range(min(len(self._inbox), self.world.random.randint(1, 8))):
@@ -140,6 +148,13 @@ class StorageActor(Actor):
     def _step(self, message: object, sender: int, incarnation: int) -> None:
         node = self._node
         self.world.note(self.name, message)
+        if isinstance(message, Append):
+            admitted = self._room.admit(message, node.space == EXHAUSTED, node.log.last.index)
+            if admitted is None:
+                self.world.note(self.name, "  refused: no room")
+                self._staged.append((sender, incarnation, self._acceptor.alive()))
+                return
+            message = admitted
         try:
             effect = self._acceptor.step(message, sender or node.id)  # type: ignore[arg-type]
         except StateDiverged:
@@ -151,7 +166,15 @@ class StorageActor(Actor):
             self.world.note(self.name, f"  ignored: {effect.reason}")
         elif effect is not None:
             node.cluster.invariants.decided(node.id, effect.message)
-            self._staged.append((sender, incarnation, effect.message))
+            self._stage(sender, incarnation, effect.message)
+
+    def _stage(self, sender: int, incarnation: int, answer: Reply) -> None:
+        if self._staged and self._staged[-1][:2] == (sender, incarnation):
+            both = merged(self._staged[-1][2], answer)
+            if both is not None:
+                self._staged[-1] = (sender, incarnation, both)
+                return
+        self._staged.append((sender, incarnation, answer))
 
     def _answer(self) -> None:
         """Everything that was staged is durable: it may be told."""
@@ -213,13 +236,20 @@ class StorageActor(Actor):
 
     def _on_chunk(self, message: InstallSnapshot, sender: int, incarnation: int) -> None:
         self.world.note(self.name, message)
+        if message.data and self._node.space == EXHAUSTED:
+            self.world.note(self.name, "  refused: no room")
+            self._staged.append((sender, incarnation, self._acceptor.alive()))
+            return
         refused = self._acceptor.admit(message, sender)
         self._acceptor.check_invariants()
         if refused is not None:
             self._staged.append((sender, incarnation, refused.message))
             return
         self._sender = sender, incarnation
+        staged = len(self._staged)
         self._install_effects(self._installation.on_chunk(message, self._acceptor.term))
+        if len(self._staged) == staged and not message.data:
+            self._staged.append((sender, incarnation, self._acceptor.alive()))
 
     def _install_effects(self, effects: list[Effect]) -> None:
         node, term = self._node, self._acceptor.term
@@ -230,6 +260,9 @@ class StorageActor(Actor):
                     self._staged.append((*self._sender, answer))
                 case Ignored(reason):
                     self.world.note(self.name, f"  ignored: {reason}")
+                case Stage() if node.space == EXHAUSTED:
+                    self._installation = Installation()  # asked again, it tries again
+                    return
                 case Stage(snapshot):
                     self._install_effects(self._installation.staged(node.snapshots.stage(snapshot), term))
                 case WriteChunk(offset, data):
@@ -285,6 +318,7 @@ class StorageActor(Actor):
         node.open_next_state()
         node.wrong = 0  # it was the state that went
         node.snapshots.remove_older(snapshot)
+        self._room = Room()
         self._applier = Applier(node.log, node.state, self._acceptor, CHECKPOINT_ENTRIES, self._applier.done)
         self._acceptor.offer = snapshot
         self.world.note(self.name, f"has installed the snapshot of {snapshot.index}")
@@ -312,11 +346,17 @@ class StorageActor(Actor):
         is_news = newest is None or self._node.applied().index > newest.index  # as core.log_keeping has it
         if is_news and not self.syncing and self.world.chance(self._node.snapshot_chance):
             self._take_snapshot()
-        if not self._applier.pending():
+        if not self._applier.pending() or self.clock.now() < self._blocked_until:
             return
         steps = self.world.random.randint(1, 20)
         left = iter(range(steps))
-        outcomes = self._applier.work(lambda: next(left, None) is None)
+        try:
+            outcomes = self._applier.work(lambda: next(left, None) is None)
+        except OutOfSpace as error:
+            self._applier.forget()
+            self._blocked_until = self.clock.now() + OUT_OF_SPACE_SECONDS
+            self.world.note(self.name, f"  apply waits: {error}")
+            return
         self.busy(steps * 0.000_02)
         node = self._node
         node.cluster.invariants.applied(node.id, node.applied_state(), self._acceptor.cluster_version)
@@ -325,6 +365,9 @@ class StorageActor(Actor):
 
     def _tell(self, outcomes: list[Outcome]) -> None:
         pipe = self._trio.storage_to_gateway
+        if self.world.chance(FORGETTING):
+            self._gateway, self._waits = 0, []
+            self.world.note(self.name, "forgets the gateway, whose queue is full")
         for outcome in outcomes:
             self.world.note(self.name, outcome)
             if isinstance(outcome, AppliedTerm):

@@ -7,9 +7,9 @@ from zraft.config import Settings
 from zraft.core.admission import Caller
 from zraft.core.proposals import Proposals, Waiting
 from zraft.core.retention import Retention
+from zraft.core.room import ENOUGH, EXHAUSTED
 from zraft.protocol import codec
 from zraft.protocol.client import CompactResult
-from zraft.store.space import ENOUGH, EXHAUSTED
 
 TICK_SECONDS = 0.010
 DEADLINE_SECONDS = 5.0

@@ -24,7 +24,7 @@ from zraft.core.election import Election
 from zraft.core.formation import Formation, Formed, Outside, Own, SayHello
 from zraft.core.lease import PublishLease, lease_seconds
 from zraft.core.roles import LEADER, Effect, LocalMessage, PeerMessage, PublishRole, Timing
-from zraft.core.vitality import REPLICATION, STORAGE
+from zraft.core.vitality import GATEWAY, REPLICATION, SIGN_OF_LIFE, STORAGE
 from zraft.errors import InvariantViolated, NotYetMember, ProtocolError
 from zraft.protocol import codec
 from zraft.protocol.entries import ClusterRecord, Configuration
@@ -103,6 +103,7 @@ class ElectionActor:
         self._election: Election | None = None
         self._beats: dict[int, tuple[Heartbeat, float]] = {}  # member -> its last heartbeat, and when that left
         self._last_leader = 0
+        self._gateway_beat = 0
         self._identity: Identity | None = None
         self._status: StorageStatus | None = None
 
@@ -151,6 +152,10 @@ class ElectionActor:
         now = clock()
         if self._formation is not None:
             self._form(self._formation.tick(now))
+        beat = self._page.sequence(Group.GATEWAY_BEAT)
+        if self._election is not None and beat != self._gateway_beat:
+            self._gateway_beat = beat
+            self._do(self._election.pong(GATEWAY, SIGN_OF_LIFE, now))
         if self._election is not None and now >= self._election.next_deadline():
             self._do(self._election.tick(now))
             if self._election.role == LEADER:

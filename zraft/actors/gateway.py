@@ -31,6 +31,7 @@ from zraft.core.admission import Limits
 from zraft.core.limits import grows, is_serializable, is_write
 from zraft.core.proposals import Proposals, SendProposal, Tell, Waiting
 from zraft.core.reads import AnswerPeer, AskElection, AskLeader, Effect, PeerRead, Read, Reads, Serve
+from zraft.core.room import ENOUGH, lack_of_room
 from zraft.core.seen import Seen
 from zraft.errors import CorruptState, InvariantViolated, NotLeader, ResourceExhausted, Unavailable, ZraftError
 from zraft.protocol import codec
@@ -58,7 +59,6 @@ from zraft.protocol.local import (
 from zraft.protocol.peer import Forward, GatewayMessage, Greeting, NotProposed, ReadIndex, ReadIndexAnswer
 from zraft.store.directory import DataDirectory
 from zraft.store.page import Page
-from zraft.store.space import ENOUGH, EXHAUSTED, LACKS
 
 GATEWAY = 0
 """Number of this gateway within its node."""
@@ -197,13 +197,9 @@ class GatewayActor:
             self._clients.tell(ask.caller, codec.encode(chunk), now)
 
     def _lack_of_space(self, growing: bool) -> ZraftError | None:
-        """Why a write is not taken here for want of room: the leader's decides for all, one's own only for oneself."""
-        role, level = self._hints.role(), self._hints.space()
-        if role is not None and role.leader == self._me:
-            is_refused = level == EXHAUSTED or (growing and level != ENOUGH)
-            return ResourceExhausted(LACKS[level]) if is_refused else None
-        # Our own storage takes no entry any more, so no result would ever come from it: others may do better.
-        return Unavailable(f"{self._settings.id}: {LACKS[level]}") if level == EXHAUSTED else None
+        role = self._hints.role()
+        leads = role is not None and role.leader == self._me
+        return lack_of_room(self._settings.id, self._hints.space(), leads=leads, growing=growing)
 
     # --- the trio and other gateways
 
@@ -280,7 +276,7 @@ class GatewayActor:
         if self._trio.follow(self._hints.incarnation(), now):
             self._on_forgotten(now)
             self._hand_over.expire(now, trio_restarted=True)
-        self._peers.tick(now)
+        self._peers.tick(now, has_room=self._hints.space() == ENOUGH)
 
     def _work(self, now: float) -> None:
         role = self._hints.role()

@@ -11,7 +11,7 @@ from zraft.actors.logs import Log
 from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, Resolver, peers_of
 from zraft.actors.sockets import PEER_MESSAGES_MAX, Frames, Sockets, drain, tcp
 from zraft.config import Settings
-from zraft.core.preference import Preference
+from zraft.core.preference import WITHOUT_ROOM, Preference
 from zraft.errors import ProtocolError
 from zraft.protocol import codec
 from zraft.protocol.local import IdentityGroup, RoleGroup
@@ -27,7 +27,7 @@ class GatewayPeers:
         self._log = log
         self._nonce = nonce
         self._settings = settings
-        self._greeting = Greeting(settings.id, settings.client_endpoint(), settings.priority)
+        self._priority = settings.priority
         self._router = sockets.bind_router(tcp(settings.host, settings.peer_port + 2), PEER_MESSAGES_MAX)
         poller.register(self._router, zmq.POLLIN)
         peers = settings.peer_addresses()
@@ -37,8 +37,8 @@ class GatewayPeers:
         self._others: tuple[int, ...] = ()
         self._voters: tuple[str, ...] = ()
         self._next_greeting = 0.0
-        self._preference = Preference(settings.priority)
-        self.endpoints: dict[str, str] = {settings.id: self._greeting.client_endpoint}
+        self._preference = Preference()
+        self.endpoints: dict[str, str] = {settings.id: settings.client_endpoint()}
         """Where clients of a member connect, by its name."""
 
     def meet(self, group: IdentityGroup) -> None:
@@ -51,13 +51,15 @@ class GatewayPeers:
         self._voters = tuple(member.name for member in configuration.members if member.voter)
         self._links.follow(peers_of(self._settings, configuration))
 
-    def tick(self, now: float) -> None:
-        """Follow addresses; greet, since a gateway that was restarted has forgotten us."""
+    def tick(self, now: float, has_room: bool) -> None:
+        """Follow addresses; greet, since a gateway that was restarted has forgotten us. ``has_room``: on our disk."""
         self._links.refresh(now)
+        self._priority = self._settings.priority if has_room else WITHOUT_ROOM
         if self._identity is not None and now >= self._next_greeting:
             self._next_greeting = now + GREET_SECONDS
+            greeting = Greeting(self._settings.id, self._settings.client_endpoint(), self._priority)
             for member in self._others:
-                self.send(member, self._greeting)
+                self.send(member, greeting)
 
     def send(self, member: int, message: GatewayMessage) -> bool:
         """Send to a member's gateway; False: it certainly did not leave."""
@@ -70,9 +72,11 @@ class GatewayPeers:
         """Whom this node had better hand over to now, if it leads (see ``core.preference``); empty: nobody."""
         if self._identity is None or role is None:
             return ""
-        name = self._preference.successor(role.term if role.leader == self._identity.me else 0, self._voters, now)
+        term = role.term if role.leader == self._identity.me else 0
+        name = self._preference.successor(self._priority, term, self._voters, now)
         if name:
-            self._log.info("handing over to a node of higher priority", to=name, term=role.term)
+            why = "this disk lacks room" if self._priority == WITHOUT_ROOM else ""
+            self._log.info("handing over to a node of higher priority", to=name, term=role.term, why=why)
         return name
 
     def arrived(self, events: Mapping[object, int], now: float) -> list[tuple[int, GatewayMessage]]:

@@ -8,6 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from zraft.config import Settings
+from zraft.core.room import LACKS
 from zraft.core.versions import SUPPORTED
 from zraft.protocol import codec
 from zraft.protocol.client import (
@@ -21,7 +22,6 @@ from zraft.protocol.client import (
 )
 from zraft.protocol.local import CommitGroup, IdentityGroup, NodeGroup, RoleGroup, StorageGroup
 from zraft.store.page import Group, Page
-from zraft.store.space import LACKS
 
 _NO_ROLE = RoleGroup(term=0, role="", leader=0)
 _NO_STORAGE = StorageGroup(generation=0, term=0, first=0, last=0, commit=0, applied=0, revision=0, space=0)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import zmq
-from msgspec.structs import replace
 
 from zraft.actors import metrics
 from zraft.actors.beat import Beat
@@ -26,10 +25,11 @@ from zraft.actors.snapshots import Snapshots
 from zraft.actors.sockets import LOCAL_MESSAGES_MAX, PEER_MESSAGES_MAX, Frames, Sockets, drain, poll, send, taken, tcp
 from zraft.core.acceptor import Acceptor, Question, Reply
 from zraft.core.applier import Applier
-from zraft.core.effects import Ignored
+from zraft.core.effects import Ignored, merged
+from zraft.core.room import ENOUGH, EXHAUSTED, LACKS, Room
 from zraft.errors import CorruptState, OutOfSpace, ProtocolError, StateDiverged
 from zraft.protocol import codec
-from zraft.protocol.entries import HEAD_BYTES, Configuration
+from zraft.protocol.entries import Configuration
 from zraft.protocol.local import IdentityGroup, Keep, Ping, Pong, Read, StorageGroup
 from zraft.protocol.peer import Append, AppendAnswer, InstallAnswer, InstallSnapshot
 from zraft.store.directory import DataDirectory, ipc_endpoint
@@ -97,7 +97,8 @@ class StorageActor:
         self._identity: Identity | None = None
         self._members: tuple[Configuration, bool] | None = None  # in force, and whether it is committed
         self._published: tuple[object, ...] = ()
-        self._starved = False  # the others committed entries that there is no room for here
+        self._room = Room()
+        self._level = ENOUGH
         self._blocked_until = 0.0
         self._next_reader_check = clock() + READER_CHECK_SECONDS
 
@@ -173,7 +174,7 @@ class StorageActor:
         message = codec.election_to_storage.decode(frame)
         destination = ("election", b"", b"")
         if isinstance(message, Ping):
-            answers.append((destination, self._applier.pong(message, self._starved)))
+            answers.append((destination, self._applier.pong(message, self._room.starved)))
             return
         self._step(message, self._log.member, destination, answers)
         if self._identity is None:
@@ -201,14 +202,13 @@ class StorageActor:
         self, message: Question, sender: int, to: Destination, answers: list[tuple[Destination, Reply | Pong]]
     ) -> None:
         if isinstance(message, Append) and message.entries:
-            # A new leader's first entry, without which it could not serve a read, takes no more room than a vote.
-            refused = self._space.exhausted() and any(len(entry) > HEAD_BYTES for entry in message.entries)
-            # When nobody has room, a leader had better stay: reads go on.
-            self._starved = refused and message.commit > self._log.last.index
-            if refused:
-                self._logger.every(10, "append refused", reason="the disk's reserve is used up: make room")
+            admitted = self._room.admit(message, self._space.exhausted(), self._log.last.index)
+            if admitted is not message:
+                self._logger.every(10, "append refused", reason=LACKS[EXHAUSTED])
+            if admitted is None:
                 answers.append((to, self._acceptor.alive()))
                 return
+            message = admitted
         try:
             effect = self._acceptor.step(message, sender)
         except StateDiverged as error:
@@ -221,7 +221,7 @@ class StorageActor:
             return
         answer = effect.message
         if answers and answers[-1][0] == to:
-            both = _merged(answers[-1][1], answer)
+            both = merged(answers[-1][1], answer)
             if both is not None:
                 answers[-1] = (to, both)
                 return
@@ -283,7 +283,7 @@ class StorageActor:
         if stores is None:
             return
         self._stores = stores
-        self._starved = False
+        self._room = Room()
         self._state = self._inventory.state = stores.state
         self._applier = Applier(self._log, stores.state, self._acceptor, done=self._applier.done)
         self._snapshots.installed(snapshot)
@@ -342,7 +342,12 @@ class StorageActor:
         now = (log.term, log.first_index, log.last.index, acceptor.commit, acceptor.applied, revision)
         self._inventory.snapshot, self._inventory.snapshots_bytes = self._snapshots.held()
         self._inventory.installing = self._installing.progress
-        known = (*now, self._space.level(), compacted, swept)
+        level = self._space.level()
+        if level != self._level:
+            self._level = level
+            self._logger.warning("room on the disk", reason=LACKS[level] or "there is enough again")
+            metrics.space_level.set(level)
+        known = (*now, level, compacted, swept)
         rest = self._inventory.taken(), acceptor.cluster_version
         if (known, rest) != self._published:
             self._published = known, rest
@@ -354,7 +359,6 @@ class StorageActor:
             metrics.commit_lag.set(log.last.index - acceptor.commit)
             metrics.apply_lag.set(acceptor.commit - acceptor.applied)
             metrics.compacted_revision.set(compacted)
-            metrics.space_level.set(self._space.level())
             metrics.cluster_version.set(acceptor.cluster_version)
             self._page.publish(Group.STORAGE, codec.encode(StorageGroup(self._stores.generation, *known, *rest)))
 
@@ -366,12 +370,3 @@ class StorageActor:
         if now >= self._next_reader_check:
             self._next_reader_check = now + READER_CHECK_SECONDS
             self._state.reader_check()
-
-
-def _merged(last: Reply | Pong, answer: Reply) -> AppendAnswer | None:
-    """One answer for two that say the same of a longer log: a stream of Appends is acknowledged once a turn."""
-    if not (isinstance(last, AppendAnswer) and isinstance(answer, AppendAnswer)):
-        return None
-    if not (last.success and answer.success and last.term == answer.term):
-        return None
-    return replace(answer, match=max(last.match, answer.match), commit=max(last.commit, answer.commit))

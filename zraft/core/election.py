@@ -166,8 +166,8 @@ class Election:
         self._patience.led()
         effects += self._transfer.done(self.configuration.name_of(leader), message.term)
         self._reset_timeout(now)
-        if STORAGE in self._pulse.stalled(now):
-            return [*effects, Ignored("no acknowledgement: storage makes no progress")]
+        if self._pulse.silent(STORAGE, now):  # one that answers, and has no room to apply, takes entries all the same
+            return [*effects, Ignored("no acknowledgement: storage does not answer")]
         return [*effects, Send(leader, HeartbeatAnswer(message.term, message.round, True, message.term))]
 
     def on_vote(self, message: PreVote | Vote, candidate: int, now: float) -> list[Effect]:
@@ -346,7 +346,7 @@ class Election:
         effects: list[Effect] = []
         for name in self._pulse.stalled(now):
             # A stuck replication can hand nothing over.
-            handed = self._transfer.leave(office.term, self.configuration, now) if name == STORAGE else None
+            handed = self._transfer.leave(office.term, self.configuration, now) if name != REPLICATION else None
             if handed is None:
                 return self._leave_office(f"{name} makes no progress", now)
             effects += handed
@@ -362,7 +362,7 @@ class Election:
     # --- common
 
     def pong(self, actor: str, message: Pong, now: float) -> list[Effect]:
-        """Storage or replication answered a ping."""
+        """Storage or replication answered a ping, or the gateway gave its sign of life."""
         self._pulse.pong(actor, message, now)
         return []
 

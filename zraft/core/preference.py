@@ -16,14 +16,16 @@ CALM_S = 10.0
 HEARD_S = 3.0
 """Who was not heard for so long has been away: its calm begins anew."""
 PAUSE_S_MAX = 640.0
-"""Between two tries; without any for so long, the pause is the shortest again."""
+"""Between two tries; without any for twice so long, the pause is the shortest again."""
+WITHOUT_ROOM = -1
+"""The priority of a node that lacks room on its disk, below all that can be set: while it leads, the others' room is of
+no use to anybody."""
 
 
 class Preference:
-    """What the gateway of one node knows of priorities; ``own`` is this node's. Times are seconds."""
+    """What the gateway of one node knows of priorities. Times are seconds."""
 
-    def __init__(self, own: int) -> None:
-        self._own = own
+    def __init__(self) -> None:
         self._heard: dict[str, tuple[int, float, float]] = {}  # priority, since when, and when last
         self._term = 0
         self._led_since = math.inf
@@ -35,10 +37,11 @@ class Preference:
         _, since, last = self._heard.get(name, (priority, now, now))
         self._heard[name] = (priority, now if now - last > HEARD_S else since, now)
 
-    def successor(self, term: int, voters: Collection[str], now: float) -> str:
+    def successor(self, own: int, term: int, voters: Collection[str], now: float) -> str:
         """Whom to ask to take over now, once: the name of a voter; or empty.
 
         Args:
+            own: the priority of this node.
             term: the one that this node leads, 0 if it leads none.
             voters: the names of those who may lead.
             now: the time.
@@ -50,11 +53,11 @@ class Preference:
         calm = {
             name: priority
             for name, (priority, since, last) in self._heard.items()
-            if name in voters and priority > self._own and now - last <= HEARD_S and now - since >= CALM_S
+            if name in voters and priority > own and now - last <= HEARD_S and now - since >= CALM_S
         }
         if not calm:
             return ""
-        is_recent = now - self._tried <= PAUSE_S_MAX
+        is_recent = now - self._tried <= 2 * PAUSE_S_MAX
         self._pause = min(2 * self._pause, PAUSE_S_MAX) if is_recent else CALM_S
         self._tried = now
         return min(calm, key=lambda name: (-calm[name], name))

@@ -13,6 +13,8 @@ from zraft.protocol.peer import DAMAGED, AppendAnswer, InstallAnswer
 
 IDLE_SECONDS = 1.0
 """A storage that lacks nothing is asked again after this silence: a restart makes it forget the commit index."""
+AWAY_SECONDS = 10.0
+"""Whose storage was silent for so long gets no snapshot, for which the leader would have to keep file and log."""
 
 
 class Mode(enum.Enum):
@@ -172,13 +174,18 @@ class Progress:
         done = self.match >= last and self.commit >= commit
         return now - self._quiet_since >= (IDLE_SECONDS if done else patience)
 
+    def is_away(self, now: float) -> bool:
+        """Whether this storage has answered nothing at all for long."""
+        return now - self.heard > AWAY_SECONDS
+
     def retry(self, now: float, known: bool) -> None:
         """Ask again; ``known``: what precedes ``next`` is at hand.
 
-        A stream is asked whether all of it has arrived: a storage that is only slow must not be sent it once more.
+        A stream is asked whether all of it has arrived: a storage that is only slow must not be sent it once more. A
+        snapshot for one that is away is given up; it goes on where it stopped, if it is still the newest by then.
         """
         self._doubted = self._doubted or len(self._inflights) > 0
-        if self.stream is not None:
+        if self.stream is not None and not self.is_away(now):
             self.stream.ask()
         elif self.mode is Mode.REPLICATE and known:
             self.asking = True

@@ -328,9 +328,9 @@ class Replication:
         snapshot = message.snapshot
         if snapshot is None:
             return [Ignored("the entries are cut, and there is no snapshot yet")]
-        if left_behind := lead.versions.fault_of_snapshot(progress.member):
-            # Asked what it can't agree to, it tells when its code is another one.
-            return [left_behind, *self._append_to(lead, progress, lead.tail.base, (), now)]
+        left_behind = lead.versions.fault_of_snapshot(progress.member)
+        if left_behind or progress.is_away(now):  # asked, it tells that its code is another one, or that it is back
+            return [*([left_behind] if left_behind else []), *self._append_to(lead, progress, lead.tail.base, (), now)]
         progress.reading = False
         if progress.stream is not None or snapshot.index < progress.next:
             return [Ignored(f"a snapshot of {snapshot.index}, but {progress.next} is next")]
@@ -354,10 +354,8 @@ class Replication:
         lead.commit = reached
         for member, progress in lead.progress.items():
             progress.tell_by(now if member in waiting else now + COMMIT_SECONDS)
-        published: list[Effect] = [PublishCommit(CommitGroup(lead.term, reached))]
-        if lead.is_left():
-            published.append(ToElection(Removed(lead.term)))
-        return published
+        left = [ToElection(Removed(lead.term))] if lead.is_left() else []
+        return [PublishCommit(CommitGroup(lead.term, reached)), *left]
 
     def _feed(self, lead: Leadership, progress: Progress, now: float) -> list[Effect]:
         """Appends as far as the window allows, else the bare commit index if it is news, and due."""
@@ -382,7 +380,8 @@ class Replication:
         if progress.reading:
             return []
         progress.reading = True
-        return [ToStorage(Read(lead.term, progress.member, progress.next, APPEND_BYTES_MAX, progress.damaged))]
+        size = APPEND_BYTES_MAX if progress.mode is Mode.REPLICATE else 0  # one entry goes with a probe
+        return [ToStorage(Read(lead.term, progress.member, progress.next, size, progress.damaged))]
 
     def _append_to(
         self, lead: Leadership, progress: Progress, previous: EntryId, entries: tuple[bytes, ...], now: float

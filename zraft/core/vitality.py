@@ -8,6 +8,11 @@ from zraft.protocol.local import Ping, Pong
 
 STORAGE = "storage"
 REPLICATION = "replication"
+GATEWAY = "gateway"
+SIGN_OF_LIFE = Pong(0, 0, False, 0)
+"""What a gateway's beat counts for. It is not asked, and what work it has is not looked at."""
+GATEWAY_PATIENCE = 2
+"""A gateway may be silent for so many times the limit: it is started anew by itself, and clients go elsewhere."""
 PINGS_IN_LIMIT = 8
 """So often are the actors asked within the time that they may make no progress."""
 
@@ -25,7 +30,7 @@ class Vitality:
 
     def __init__(self, now: float, limit: float) -> None:
         self._limit = limit
-        self._progressed = now
+        self._progressed = self._answered = now
         self._done = -1
 
     def pong(self, done: int, pending: bool, now: float) -> None:
@@ -33,18 +38,24 @@ class Vitality:
         if not pending or done > self._done:
             self._progressed = now
         self._done = done
+        self._answered = now
 
     def stalled(self, now: float) -> bool:
         """Whether the actor has made no progress for longer than the limit."""
         return now - self._progressed > self._limit
 
+    def silent(self, now: float) -> bool:
+        """Whether it has not even answered for longer than the limit, as one whose disk hangs."""
+        return now - self._answered > self._limit
+
 
 class Pulse:
-    """The pings of an election actor to the two others, and what their answers say; ``limit`` in seconds."""
+    """The pings of an election actor to storage and replication, and what is heard of all; ``limit`` in seconds."""
 
     def __init__(self, now: float, limit: float) -> None:
         self._limit = limit
         self._vitality = {name: Vitality(now, limit) for name in (STORAGE, REPLICATION)}
+        self._vitality[GATEWAY] = Vitality(now, GATEWAY_PATIENCE * limit)
         self._number = 0
         self.next_ping = now
 
@@ -55,7 +66,7 @@ class Pulse:
         return Ping(self._number)
 
     def pong(self, actor: str, message: Pong, now: float) -> None:
-        """Storage or replication answered."""
+        """Storage or replication answered, or the gateway gave a sign of life."""
         self._vitality[actor].pong(message.done, message.pending, now)
 
     def begin(self, actor: str, now: float) -> None:
@@ -65,6 +76,10 @@ class Pulse:
     def stalled(self, now: float) -> list[str]:
         """Which of the actors make no progress."""
         return [name for name, vitality in self._vitality.items() if vitality.stalled(now)]
+
+    def silent(self, actor: str, now: float) -> bool:
+        """Whether the actor does not answer."""
+        return self._vitality[actor].silent(now)
 
 
 class Beats:

@@ -239,7 +239,10 @@ DataMessage = Append | Commit | AppendAnswer | InstallSnapshot | InstallAnswer |
 
 
 class Greeting(_Message, tag=1, frozen=True):
-    """Tells the other gateways, again and again, where this node's clients connect, and how much it shall lead."""
+    """Tells the other gateways, again and again, where this node's clients connect, and how much it shall lead.
+
+    A ``priority`` of -1: not now, as its disk lacks room.
+    """
 
     name: str
     client_endpoint: str

@@ -14,9 +14,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from zraft.core.room import RESERVE
 from zraft.errors import StorageFault
 from zraft.store.environment import map_used_bytes, open_environment
-from zraft.store.space import RESERVE, disk, has_room
+from zraft.store.space import disk, has_room
 
 IN_PLACE = frozenset({"ext4", "xfs", "tmpfs"})
 """File systems that do; btrfs and ZFS write elsewhere, and of an overlay nobody knows."""

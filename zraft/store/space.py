@@ -17,18 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from zraft.core.room import ENOUGH, EXHAUSTED, RESERVE
+
 RESERVE_BYTES_MAX = 1 << 30
 CHECK_SECONDS = 0.25
-
-ENOUGH, RESERVE, EXHAUSTED = 0, 1, 2
-LACKS = {
-    ENOUGH: "",
-    RESERVE: "the space that is kept in reserve is reached: delete keys and compact the history, or make room on the "
-    "disk; reads and deletes go on, and all comes back by itself",
-    EXHAUSTED: "the space that is kept in reserve is used up: make room on the disk; reads go on, and all comes back "
-    "by itself",
-}
-"""What to do about it, in words."""
 
 
 class Use(NamedTuple):

@@ -10,6 +10,7 @@ from zraft.actors.hints import Hints
 from zraft.config import Settings
 from zraft.core.pace import SPAN_SECONDS
 from zraft.core.proposals import Proposals
+from zraft.core.room import ENOUGH, RESERVE
 from zraft.protocol import codec
 from zraft.protocol.client import (
     ClusterStatus,
@@ -26,7 +27,6 @@ from zraft.protocol.local import (
     StorageGroup,
 )
 from zraft.store.page import Group
-from zraft.store.space import ENOUGH, RESERVE
 
 
 def keeping_too_much(swept: int = 0) -> StorageGroup:

@@ -7,6 +7,7 @@ import pytest
 from tests.unit.actors.gateway_stage import CLUSTER, ME, Node, set_applied
 from tests.waiting import wait_until
 from zraft.actors.clock import clock
+from zraft.core.room import ENOUGH, RESERVE
 from zraft.errors import NotLeader, Unavailable, Unknown
 from zraft.protocol import codec
 from zraft.protocol.client import (
@@ -35,7 +36,6 @@ from zraft.protocol.local import (
 from zraft.protocol.peer import Forward, GatewayMessage, NotProposed
 from zraft.store.directory import DataDirectory
 from zraft.store.page import Group
-from zraft.store.space import ENOUGH, RESERVE
 from zraft.store.state import LmdbState
 
 OTHER = ME + 1

@@ -31,6 +31,7 @@ class Gateway:
         self._poller = zmq.Poller()
         self.peers = GatewayPeers(sockets, self._poller, settings, 1, Log(settings.id, "gateway"))
         self._now = 0.0
+        self.has_room = True
 
     def meet(self, me: int, members: Configuration = MEMBERS) -> None:
         self.peers.meet(IdentityGroup(me, CLUSTER, members))
@@ -40,7 +41,7 @@ class Gateway:
 
     def arrived(self) -> list[tuple[int, GatewayMessage]]:
         self._now += GREET_SECONDS
-        self.peers.tick(self._now)
+        self.peers.tick(self._now, self.has_room)
         return self.peers.arrived(poll(self._poller, 0.01), self._now)
 
 
@@ -101,6 +102,20 @@ def test_a_leader_hears_who_is_preferred(pair: Pair) -> None:
 
     wait_until(is_calm, WAIT_S, "the greetings")
     wait_until(lambda: first.arrived() == second.arrived() and first.successor(A) == "node-2", WAIT_S, "a calm while")
+
+
+def test_a_leader_without_room_on_its_disk_hands_over_to_any_other(pair: Pair) -> None:
+    first, second, _ = pair
+    first.meet(A)
+    second.meet(B)
+    second.has_room = False  # and is the preferred one otherwise
+
+    def hands_over() -> bool:
+        assert first.arrived() == second.arrived() == []
+        assert first.successor(A) == ""
+        return second.successor(B) == "node-1"
+
+    wait_until(hands_over, WAIT_S, "a calm while")
 
 
 def test_gateways_tell_each_other_where_their_clients_connect(pair: Pair) -> None:

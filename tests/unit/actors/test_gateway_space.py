@@ -3,12 +3,12 @@
 import pytest
 
 from tests.unit.actors.gateway_stage import LEADING, ME, Node
+from zraft.core.room import ENOUGH, EXHAUSTED, LACKS, RESERVE
 from zraft.errors import ResourceExhausted, Unavailable
 from zraft.protocol import codec
 from zraft.protocol.client import Batch, ClusterStatus, Compact, Delete, ErrorResult, Put, Request, StatusResult
 from zraft.protocol.local import RoleGroup, StorageGroup
 from zraft.store.page import Group
-from zraft.store.space import ENOUGH, EXHAUSTED, LACKS, RESERVE
 
 FOLLOWING = RoleGroup(5, "follower", ME + 1)
 GROWING: tuple[Request, ...] = (Put(b"k", b"v"), Batch((Delete(b"k"), Put(b"k", b"v"))))

@@ -68,7 +68,7 @@ def test_a_refused_probe_goes_back_by_the_hint_and_reads_what_is_missing() -> No
     core = leader(A, B, C)
     core.flush(10.0)
     core.step(refused(5, EntryId(3, 1)), 10.0, B)
-    assert core.flush(10.0) == [ToStorage(Read(TERM, B, 3, replication.APPEND_BYTES_MAX))]
+    assert core.flush(10.0) == [ToStorage(Read(TERM, B, 3, 0))]
     assert core.flush(10.0) == []  # asked once
     read = ReadAnswer(TERM, B, EntryId(2, 1), entries(3, 2, 2, 2))
     assert core.step(read, 10.0, A) == [Send(B, Append(TERM, EntryId(2, 1), entries(3, 2, 2, 2), 0))]
@@ -99,7 +99,7 @@ def test_what_was_read_in_another_term_is_not_sent() -> None:  # S4
     assert core.step(ReadAnswer(4, B, NOBODY, ()), 10.0, A) == [ToElection(Deposed(4))]
     stale = ReadAnswer(2, B, EntryId(2, 1), entries(3, 2))
     assert core.step(stale, 10.0, A) == [Ignored("entries behind 2/1, but 3 is next")]
-    assert core.flush(10.0) == [ToStorage(Read(TERM, B, 3, replication.APPEND_BYTES_MAX))]
+    assert core.flush(10.0) == [ToStorage(Read(TERM, B, 3, 0))]
 
 
 def test_entries_that_nobody_waits_for_are_dropped() -> None:
@@ -195,6 +195,6 @@ def test_a_slow_peer_is_fed_from_the_log(monkeypatch: pytest.MonkeyPatch) -> Non
         core.step(accepted(6), 10.0, member)
     flush_all(core)
     core.step(refused(6, EntryId(6, 0)), 10.4, C)
-    assert core.flush(10.4) == [ToStorage(Read(TERM, C, 6, replication.APPEND_BYTES_MAX))]
+    assert core.flush(10.4) == [ToStorage(Read(TERM, C, 6, 0))]
     read = ReadAnswer(TERM, C, LAST, (empty(6),))
     assert core.step(read, 10.5, A) == [Send(C, Append(TERM, LAST, (empty(6),), 6))]

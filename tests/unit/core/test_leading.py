@@ -5,6 +5,7 @@ import pytest
 
 from tests.unit.core.cast import CONFIGURATION, THREE, A, B, C, D, record_of
 from tests.unit.core.electing import GATEWAY, LAST, TIME_OUT, TIMING, leading, new, role, status, to_others
+from zraft.core import vitality
 from zraft.core.effects import Ignored, Send, ToGateway, ToReplication, ToStorage
 from zraft.core.election import Election
 from zraft.core.lease import PublishLease
@@ -13,12 +14,14 @@ from zraft.core.vitality import REPLICATION, STORAGE
 from zraft.protocol.local import (
     CampaignAnswer,
     Deposed,
+    HandOver,
     LeaseGroup,
     Ping,
     Pong,
     Resume,
     RoundAnswer,
     RoundRequest,
+    StatusQuery,
     Stop,
     StorageStatus,
     VoteQuery,
@@ -264,8 +267,25 @@ def test_a_leader_that_could_not_work_leaves_the_next_ballot_to_the_others() -> 
 
 def test_a_leader_whose_actors_are_well_goes_on() -> None:
     election = leading(timing=SHORT)
-    keep_leading(election, 20.0, (STORAGE, REPLICATION))
+    keep_leading(election, 20.0, (STORAGE, REPLICATION, vitality.GATEWAY))
     assert election.role == LEADER
+
+
+def test_a_leader_without_a_gateway_hands_over_and_campaigns_no_more() -> None:
+    # All writes go through the leader's gateway. One that is started anew has twice the limit for it.
+    election = leading(timing=SHORT)
+    began = election._pulse._vitality[vitality.GATEWAY]._progressed
+    before = keep_leading(election, began + 2 * SHORT.stall_limit - 0.06, (STORAGE, REPLICATION))
+    assert ToReplication(HandOver(4, 1, (B,))) not in before
+    told = election.tick(began + 2 * SHORT.stall_limit + 0.01)
+    assert ToReplication(HandOver(4, 1, (B,))) in told
+    keep_leading(election, 30.0, (STORAGE, REPLICATION))
+    assert election.role == FOLLOWER
+    for actor in (STORAGE, REPLICATION):
+        election.pong(actor, Pong(1, 0, False, 4), 31.0)
+    assert Ignored("no ballot: gateway makes no progress") in election.tick(31.0)
+    election.pong(vitality.GATEWAY, vitality.SIGN_OF_LIFE, 31.0)
+    assert ToStorage(StatusQuery()) in election.tick(32.0)
 
 
 def test_a_node_with_a_stuck_replication_is_no_candidate() -> None:
@@ -275,10 +295,19 @@ def test_a_node_with_a_stuck_replication_is_no_candidate() -> None:
     assert election.tick(12.1)[-1] == Ignored("no ballot: replication makes no progress")
 
 
-def test_a_node_with_a_stuck_storage_neither_campaigns_nor_acknowledges() -> None:
+def test_a_node_whose_storage_does_not_answer_neither_campaigns_nor_acknowledges() -> None:
     election = new(timing=SHORT)
     assert election.tick(12.1)[-1] == Ignored("no ballot: storage makes no progress")
     assert election.step(Heartbeat(3, 1), 12.2, B) == [
         role(3, FOLLOWER, B, "follows"),
-        Ignored("no acknowledgement: storage makes no progress"),
+        Ignored("no acknowledgement: storage does not answer"),
     ]
+
+
+def test_a_node_without_room_to_apply_does_not_campaign_but_acknowledges() -> None:
+    # Its vote counts, and its log grows: with a majority of such nodes the one that has room leads, and serves reads.
+    election = new(timing=SHORT)
+    for now in (10.5, 11.0, 11.5, 12.0):
+        election.pong(STORAGE, Pong(1, 5, True, 3), now)
+    assert election.tick(12.6)[-1] == Ignored("no ballot: storage makes no progress")
+    assert election.step(Heartbeat(3, 1), 12.7, B)[-1] == Send(B, HeartbeatAnswer(3, 1, True, 3))

@@ -2,7 +2,7 @@
 
 import itertools
 
-from zraft.core.preference import CALM_S, HEARD_S, PAUSE_S_MAX, Preference
+from zraft.core.preference import CALM_S, HEARD_S, PAUSE_S_MAX, WITHOUT_ROOM, Preference
 
 ALL = ("a", "b", "c")
 
@@ -16,11 +16,11 @@ def heard(preference: Preference, until: float, since: float = 0.0, **priorities
 
 def tries(own: int, until: int, **priorities: int) -> list[tuple[int, str]]:
     """When a leader of term 1 asks whom to take over, if nothing ever comes of it."""
-    preference = Preference(own)
+    preference = Preference()
     found = []
     for second in range(until):
         heard(preference, second, second, **priorities)
-        name = preference.successor(1, ALL, second)
+        name = preference.successor(own, 1, ALL, second)
         found += [(second, name)] if name else []
     return found
 
@@ -43,45 +43,61 @@ def test_each_try_makes_the_pause_longer() -> None:
     assert gaps == [10, 20, 40, 80, 160, 320, 640, 640]
 
 
+def test_the_longest_pause_stays_the_longest() -> None:
+    preference = Preference()
+    times = []
+    for step in range(12_000):  # seldom at the very moment at which the pause ends
+        heard(preference, step * 0.7, step * 0.7, b=2)
+        times += [step * 0.7] if preference.successor(1, 1, ALL, step * 0.7) else []
+    gaps = [after - before for before, after in itertools.pairwise(times)]
+    assert gaps[6:]
+    assert all(PAUSE_S_MAX <= gap < PAUSE_S_MAX + 1 for gap in gaps[6:])
+
+
+def test_without_room_it_hands_over_to_any_that_has_some() -> None:
+    assert tries(WITHOUT_ROOM, 15, b=WITHOUT_ROOM, c=0) == [(CALM_S, "c")]
+    assert tries(WITHOUT_ROOM, 1000, b=WITHOUT_ROOM, c=WITHOUT_ROOM) == []
+
+
 def test_the_pause_outlasts_a_term_and_is_forgotten_in_the_end() -> None:
-    preference = Preference(1)
+    preference = Preference()
     heard(preference, 20, b=2)
-    assert preference.successor(1, ALL, 0.0) == ""
-    assert preference.successor(1, ALL, 20.0) == "b"
-    assert preference.successor(0, ALL, 21.0) == ""
+    assert preference.successor(1, 1, ALL, 0.0) == ""
+    assert preference.successor(1, 1, ALL, 20.0) == "b"
+    assert preference.successor(1, 0, ALL, 21.0) == ""
     heard(preference, 32, 21, b=2)
-    assert preference.successor(3, ALL, 21.5) == ""
-    assert preference.successor(3, ALL, 32.0) == "b"
+    assert preference.successor(1, 3, ALL, 21.5) == ""
+    assert preference.successor(1, 3, ALL, 32.0) == "b"
     later = 32 + 2 * PAUSE_S_MAX
     heard(preference, later + 12, later, b=2)
-    assert preference.successor(3, ALL, later + 11) == "b"
+    assert preference.successor(1, 3, ALL, later + 11) == "b"
     heard(preference, later + 22, later + 12, b=2)
-    assert preference.successor(3, ALL, later + 21) == "b"  # the shortest pause again
+    assert preference.successor(1, 3, ALL, later + 21) == "b"  # the shortest pause again
 
 
 def test_a_new_leader_is_left_in_office_for_a_while() -> None:
-    preference = Preference(1)
+    preference = Preference()
     heard(preference, 20, b=2)
-    assert preference.successor(0, ALL, 0.0) == ""
-    assert preference.successor(2, ALL, 15.0) == ""
-    assert preference.successor(2, ALL, 20.0) == ""
+    assert preference.successor(1, 0, ALL, 0.0) == ""
+    assert preference.successor(1, 2, ALL, 15.0) == ""
+    assert preference.successor(1, 2, ALL, 20.0) == ""
     heard(preference, 25, 21, b=2)
-    assert preference.successor(2, ALL, 25.0) == "b"
+    assert preference.successor(1, 2, ALL, 25.0) == "b"
 
 
 def test_who_was_away_must_be_calm_again_and_who_is_away_is_not_asked() -> None:
-    preference = Preference(1)
-    preference.successor(1, ALL, 0.0)
+    preference = Preference()
+    preference.successor(1, 1, ALL, 0.0)
     heard(preference, 15, b=2)
-    assert preference.successor(1, ALL, 15 + HEARD_S + 1) == ""
+    assert preference.successor(1, 1, ALL, 15 + HEARD_S + 1) == ""
     heard(preference, 29, 20, b=2)
-    assert preference.successor(1, ALL, 29.0) == ""
+    assert preference.successor(1, 1, ALL, 29.0) == ""
     heard(preference, 30, 30, b=2)
-    assert preference.successor(1, ALL, 30.0) == "b"
+    assert preference.successor(1, 1, ALL, 30.0) == "b"
 
 
 def test_learners_and_strangers_are_not_asked() -> None:
-    preference = Preference(1)
-    preference.successor(1, ("a", "b"), 0.0)
+    preference = Preference()
+    preference.successor(1, 1, ("a", "b"), 0.0)
     heard(preference, 15, c=9)
-    assert preference.successor(1, ("a", "b"), 15.0) == ""
+    assert preference.successor(1, 1, ("a", "b"), 15.0) == ""

@@ -6,12 +6,12 @@ from tests.unit.core.cast import A, B, C
 from tests.unit.core.replicating import LATE, TERM, accepted, leader, refused
 from zraft.core.effects import Ignored, Send, ToStorage
 from zraft.core.leadership import KEEP_SECONDS
-from zraft.core.progress import Mode
+from zraft.core.progress import AWAY_SECONDS, Mode
 from zraft.core.replication import Replication, ToElection
 from zraft.core.streaming import CHUNK_BYTES, WINDOW_CHUNKS, SendChunk, SnapshotStream
 from zraft.protocol.entries import EntryId
 from zraft.protocol.local import Deposed, Keep, Read, ReadAnswer, Stop
-from zraft.protocol.peer import DAMAGED, InstallAnswer, SnapshotId
+from zraft.protocol.peer import DAMAGED, Append, InstallAnswer, SnapshotId
 
 SNAPSHOT = SnapshotId(4, 2, 10 * CHUNK_BYTES + 5, b"s" * 32)
 NEWER = SnapshotId(5, 2, 7, b"t" * 32)
@@ -34,7 +34,7 @@ def needy() -> Replication:
     core.flush(10.0)
     core.step(refused(5, EntryId(1, 0)), 10.0, B)
     assert [one for one in core.flush(10.0) if isinstance(one, ToStorage)] == [
-        ToStorage(Read(TERM, B, 1, 1 << 20)),
+        ToStorage(Read(TERM, B, 1, 0)),
     ]
     return core
 
@@ -67,7 +67,7 @@ def test_while_there_is_no_snapshot_the_storage_is_asked_again_only_later() -> N
     core.step(ReadAnswer(TERM, B, CUT, ()), 10.0, A)
     assert core.flush(10.0) == []
     core.tick(10.0 + LATE)
-    assert ToStorage(Read(TERM, B, 1, 1 << 20)) in core.flush(10.0 + LATE)
+    assert ToStorage(Read(TERM, B, 1, 0)) in core.flush(10.0 + LATE)
 
 
 def test_no_append_leaves_while_a_snapshot_is_on_its_way() -> None:
@@ -81,7 +81,7 @@ def test_no_append_leaves_while_a_snapshot_is_on_its_way() -> None:
 def test_once_it_is_installed_appends_go_on_behind_it() -> None:
     core = streaming()
     core.step(answer(SNAPSHOT.size, installed=True), 10.0, B)
-    assert core.flush(10.0) == [ToStorage(Read(TERM, B, 5, 1 << 20))]
+    assert core.flush(10.0) == [ToStorage(Read(TERM, B, 5, 0))]
     core.step(ReadAnswer(TERM, B, EntryId(4, 2), (b"e" * 40,)), 10.0, A)
     assert mode(core) is Mode.PROBE
 
@@ -106,7 +106,7 @@ def test_a_damaged_snapshot_is_sent_no_further_and_another_one_asked_for(found_b
         core.on_damaged(B, SNAPSHOT.checksum)
     else:
         core.step(answer(0, reason=DAMAGED), 10.0, B)
-    assert core.flush(10.0) == [ToStorage(Read(TERM, B, 1, 1 << 20, SNAPSHOT.checksum))]
+    assert core.flush(10.0) == [ToStorage(Read(TERM, B, 1, 0, SNAPSHOT.checksum))]
     core.step(ReadAnswer(TERM, B, CUT, (), NEWER), 10.0, A)
     assert core.flush(10.0) == [SendChunk(B, TERM, NEWER, 0, 0)]
 
@@ -133,6 +133,26 @@ def test_the_own_log_is_kept_behind_the_snapshot_as_long_as_it_streams() -> None
     assert KEEP in core.flush(10.0 + KEEP_SECONDS)
     core.step(answer(SNAPSHOT.size, installed=True), 13.0, B)
     assert KEEP not in core.flush(20.0)
+
+
+def test_a_snapshot_for_a_storage_that_is_away_is_given_up_and_goes_on_when_it_is_back() -> None:
+    # Else the leader would keep file and log for a node that may never come again.
+    core = streaming()
+    silent, gone = 10.0 + AWAY_SECONDS, 10.1 + AWAY_SECONDS
+    core.tick(silent)
+    assert (ASK in core.flush(silent), core.streamed()) == (True, {4})
+    core.tick(gone + LATE)
+    read = ToStorage(Read(TERM, B, 1, 0))
+    assert (read in core.flush(gone + LATE), core.streamed()) == (True, set())
+    question = Send(B, Append(TERM, EntryId(5, 2), (), 0))
+    assert core.step(ReadAnswer(TERM, B, CUT, (), NEWER), gone + LATE, A) == [question]
+    assert not any(isinstance(one, ToStorage) for one in core.flush(20.0 + gone))  # no Keep any more
+
+    core.step(refused(5, EntryId(1, 0)), 21.0 + gone, B)
+    core.tick(22.0 + gone)
+    core.flush(22.0 + gone)
+    core.step(ReadAnswer(TERM, B, CUT, (), NEWER), 22.0 + gone, A)
+    assert core.streamed() == {NEWER.index}
 
 
 # --- the pieces

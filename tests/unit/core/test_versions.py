@@ -11,7 +11,7 @@ from zraft.core.effects import Ignored, Send, ToStorage
 from zraft.core.keyspace import Keyspace
 from zraft.core.leadership import HEALTHY_SECONDS
 from zraft.core.records import CLUSTER_VERSION, CONFIGURATION, FORMAT, pack_configuration, read_cluster_version
-from zraft.core.replication import APPEND_BYTES_MAX, Effect, Refuse, Replication
+from zraft.core.replication import Effect, Refuse, Replication
 from zraft.core.versions import FIRST, SUPPORTED, LeftBehind, Versions, fault_of_format, format_needed
 from zraft.errors import CorruptState, IdentityRefused
 from zraft.protocol.client import Put
@@ -163,7 +163,7 @@ def test_what_newer_code_proposes_is_refused_with_what_to_do(kind: int) -> None:
 
 def test_no_snapshot_of_a_raised_state_goes_to_older_code() -> None:
     """Until it tells that its code knows the version; the own storage is not asked again and again meanwhile."""
-    cut, asked = ReadAnswer(TERM, C, EntryId(0, 0), (), SNAPSHOT), ToStorage(Read(TERM, C, 3, APPEND_BYTES_MAX))
+    cut, asked = ReadAnswer(TERM, C, EntryId(0, 0), (), SNAPSHOT), ToStorage(Read(TERM, C, 3, 0))
     core = leader()
     core.flush(10.0)
     core.step(answer(5, SUPPORTED, 0, cluster_version=SUPPORTED), 10.0, A)

@@ -33,6 +33,16 @@ def test_answers_without_progress_are_a_stall(vitality: Vitality) -> None:
     assert [vitality.stalled(now) for now in (13.0, 13.01)] == [False, True]
 
 
+def test_who_answers_is_not_silent_though_it_is_stuck(vitality: Vitality) -> None:
+    for second in (11, 12, 13):
+        vitality.pong(done=5, pending=True, now=float(second))
+    assert [(vitality.stalled(now), vitality.silent(now)) for now in (13.01, 15.0, 15.01)] == [
+        (True, False),
+        (True, False),
+        (True, True),
+    ]
+
+
 def test_work_done_at_last_ends_a_stall(vitality: Vitality) -> None:
     vitality.pong(done=5, pending=True, now=11.0)
     vitality.pong(done=6, pending=True, now=20.0)

@@ -8,10 +8,10 @@ import pytest
 
 from tests.unit.store.viewing import Viewer
 from zraft.core.records import record_key
+from zraft.core.room import ENOUGH, EXHAUSTED, RESERVE
 from zraft.errors import OutOfSpace, StorageFault
 from zraft.store import growing
 from zraft.store.growing import GrowingMap, writes_in_place
-from zraft.store.space import ENOUGH, EXHAUSTED, RESERVE
 from zraft.store.state import LmdbState
 
 MAP_SIZE = 1 << 40

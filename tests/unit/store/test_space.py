@@ -7,17 +7,8 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given, strategies as st
 
-from zraft.store.space import (
-    CHECK_SECONDS,
-    ENOUGH,
-    EXHAUSTED,
-    RESERVE,
-    RESERVE_BYTES_MAX,
-    Space,
-    Use,
-    has_room,
-    level_of,
-)
+from zraft.core.room import ENOUGH, EXHAUSTED, RESERVE
+from zraft.store.space import CHECK_SECONDS, RESERVE_BYTES_MAX, Space, Use, has_room, level_of
 
 GIB = 1 << 30
 

@@ -1,0 +1,84 @@
+"""What is still taken when the disk has little room, and who decides it."""
+
+import pytest
+
+from zraft.core.effects import merged
+from zraft.core.room import ENOUGH, EXHAUSTED, LACKS, RESERVE, Room, lack_of_room
+from zraft.errors import ResourceExhausted, Unavailable, ZraftError
+from zraft.protocol.entries import NO_ORIGIN, EntryId, EntryKind, encode_entry
+from zraft.protocol.peer import Append, AppendAnswer
+
+EMPTY = encode_entry(6, 3, EntryKind.EMPTY)
+COMMANDS = encode_entry(7, 3, EntryKind.COMMANDS, NO_ORIGIN, b"commands")
+BEHIND = EntryId(5, 2)
+
+
+def append(*entries: bytes, commit: int = 5) -> Append:
+    return Append(3, BEHIND, entries, commit)
+
+
+@pytest.mark.parametrize(
+    ("level", "growing", "error"),
+    [
+        (ENOUGH, True, None),
+        (RESERVE, False, None),
+        (RESERVE, True, ResourceExhausted),
+        (EXHAUSTED, False, ResourceExhausted),
+        (EXHAUSTED, True, ResourceExhausted),
+    ],
+)
+def test_a_leader_decides_for_all(level: int, growing: bool, error: type[ZraftError] | None) -> None:
+    fault = lack_of_room("a", level, leads=True, growing=growing)
+    assert (type(fault), str(fault)) == (error, LACKS[level]) if error else fault is None
+
+
+@pytest.mark.parametrize("growing", [False, True])
+def test_who_follows_decides_for_itself(growing: bool) -> None:
+    assert lack_of_room("a", RESERVE, leads=False, growing=growing) is None
+    fault = lack_of_room("a", EXHAUSTED, leads=False, growing=growing)
+    assert isinstance(fault, Unavailable)
+    assert str(fault) == f"a: {LACKS[EXHAUSTED]}"
+
+
+@pytest.mark.parametrize("message", [append(), append(COMMANDS), append(EMPTY, COMMANDS)])
+def test_with_room_everything_is_taken(message: Append) -> None:
+    assert Room().admit(message, False, 5) is message
+
+
+@pytest.mark.parametrize("message", [append(), append(EMPTY)])
+def test_what_costs_no_more_than_a_vote_is_always_taken(message: Append) -> None:
+    assert Room().admit(message, True, 5) is message
+
+
+def test_a_new_leaders_first_entry_is_taken_without_what_travels_behind_it() -> None:
+    # Else no node without room would let it become able to serve reads.
+    room = Room()
+    assert room.admit(append(EMPTY, COMMANDS, EMPTY, commit=6), True, 5) == append(EMPTY, commit=6)
+    assert not room.starved
+
+
+def test_who_refuses_what_the_others_have_committed_is_starved_until_it_takes_something() -> None:
+    room = Room()
+    assert room.admit(append(COMMANDS, commit=5), True, 5) is None
+    assert not room.starved  # nobody has it: the leader lacks room as well, perhaps
+    assert room.admit(append(COMMANDS, commit=6), True, 5) is None
+    assert room.starved
+    assert room.admit(append(commit=6), True, 5) == append(commit=6)  # a question says nothing
+    assert room.starved
+    room.admit(append(COMMANDS, commit=6), False, 5)
+    assert not room.starved
+
+
+def test_two_answers_that_say_the_same_of_a_longer_log_are_one() -> None:
+    first, second = AppendAnswer(3, True, 6, 5), AppendAnswer(3, True, 9, 4)
+    assert merged(first, second) == AppendAnswer(3, True, 9, 5)
+    assert merged(second, first) == AppendAnswer(3, True, 9, 5)
+
+
+@pytest.mark.parametrize(
+    "other", [AppendAnswer(4, True, 9, 5), AppendAnswer(3, False, 0, 5, 9, EntryId(7, 2)), "of another kind"]
+)
+def test_answers_that_say_something_else_stay_apart(other: object) -> None:
+    answer = AppendAnswer(3, True, 6, 5)
+    assert merged(answer, other) is None
+    assert merged(other, answer) is None
