@@ -90,6 +90,8 @@ class Clients:
         self._log = log
         self._admission = Admission(limits)
         self._unread_max = limits.client_bytes
+        self._all_unread_max = limits.gateway_bytes
+        self._kept = 0  # bytes of answers that could not leave at the last flush
         self.monitor = self.socket.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
         self._connections: set[int] = set()
         self._headers: dict[bytes, RequestHeader] = {}
@@ -135,9 +137,14 @@ class Clients:
         return not self._admission.requests and (self._asked < since or not self._connections)
 
     def is_full(self, route: bytes) -> bool:
-        """Whether a client has so many unread answers that it gets no more of what would be large."""
-        unsent = self._outbox.get(route)
-        return unsent is not None and unsent.size > self._unread_max
+        """Whether a client has so many unread answers that it gets no more of what would be large.
+
+        When all of them together keep more than the gateway's bound, that is more than its share of it.
+        """
+        unsent, bound = self._outbox.get(route), self._unread_max
+        if self._kept > self._all_unread_max:
+            bound = min(bound, self._all_unread_max // max(1, len(self._outbox)))
+        return unsent is not None and unsent.size > bound
 
     def flush(self, header: Callable[[], bytes], now: float) -> bool:
         """Send what is ready, each client's answers together; whether something had to be kept.
@@ -145,6 +152,7 @@ class Clients:
         ``header`` makes that of the answers; it is not asked when there are none.
         """
         if not self._outbox:
+            self._kept = 0
             return False
         head = header()
         for route, unsent in list(self._outbox.items()):
@@ -153,6 +161,7 @@ class Clients:
             elif now - unsent.since > UNREAD_SECONDS:
                 self._log.every(10, "answers dropped", reason="a client reads none of its answers")
                 del self._outbox[route]
+        self._kept = sum(unsent.size for unsent in self._outbox.values())
         return bool(self._outbox)
 
     def close(self) -> None:

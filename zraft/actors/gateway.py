@@ -14,7 +14,7 @@ import zmq
 
 from zraft.actors import metrics
 from zraft.actors.backups import Backups
-from zraft.actors.beat import Beat
+from zraft.actors.beat import Beat, Life
 from zraft.actors.clients import UNREAD, Ask, Clients
 from zraft.actors.clock import clock
 from zraft.actors.compaction import Compaction
@@ -103,6 +103,7 @@ class GatewayActor:
         self._trio = Trio(self._sockets, self._poller, runtime, Register(GATEWAY, self._nonce))
         self._peers = GatewayPeers(self._sockets, self._poller, settings, self._nonce, log)
         self._beat = Beat(self._page, "gateway")
+        self._storage_life = Life(self._page, "storage")
         self._hints = Hints(self._page)
         self._state = StateReads(DataDirectory(settings.data_path()), settings.map_size_gib << 30)
         self._backups = Backups(settings)
@@ -180,6 +181,8 @@ class GatewayActor:
     def _on_write(self, ask: Ask, now: float) -> None:
         growing = grows(ask.request)
         fault = self._lack_of_space(growing)
+        if self._storage_life.is_silent:  # no result would ever come from it: others may do better
+            fault = Unavailable(f"{self._settings.id}: storage does not answer: look at the disk")
         if fault:
             self._clients.fail(ask.caller, fault, now)
             return
@@ -276,6 +279,7 @@ class GatewayActor:
         if self._trio.follow(self._hints.incarnation(), now):
             self._on_forgotten(now)
             self._hand_over.expire(now, trio_restarted=True)
+        self._storage_life.tick(now)
         self._peers.tick(now, has_room=self._hints.space() == ENOUGH)
 
     def _work(self, now: float) -> None:

@@ -108,6 +108,25 @@ def test_a_client_that_reads_no_answers_is_refused_more_and_others_are_served(ga
     assert refusals == {ErrorResult(ResourceExhausted.code, UNREAD)}
 
 
+def test_what_is_kept_for_all_clients_is_bounded_by_those_that_keep_most(gateway: Gateway) -> None:
+    deafen(gateway)
+    modest = gateway.connect(RCVHWM=1, RCVBUF=4096)
+    (greedy,) = gateway.clients._outbox
+
+    def is_kept() -> bool:
+        ask(modest, *[(b"1", GET)] * 3)
+        gateway.turn(answer=bytes(127 << 10))
+        return len(gateway.clients._outbox) == 2
+
+    wait_until(is_kept, WAIT_S, "an answer that the other one does not read")
+    (other,) = set(gateway.clients._outbox) - {greedy}
+    gateway.clients._unread_max = 1 << 30
+    gateway.turn()
+    assert not gateway.clients.is_full(greedy)
+    gateway.clients._all_unread_max = 1 << 20
+    assert (gateway.clients.is_full(greedy), gateway.clients.is_full(other)) == (True, False)
+
+
 def test_what_is_kept_for_a_client_is_bounded_whatever_it_asks(gateway: Gateway) -> None:
     deaf = deafen(gateway)
     junk = [(bytes(16), b"") for _ in range(1_000)]

@@ -1,8 +1,13 @@
-"""What a gateway takes when space is short: the leader's decides for the cluster, a follower's for itself."""
+"""What a gateway takes when space is short: the leader's decides for the cluster, a follower's for itself.
+
+And when the storage is silent, from which all results come.
+"""
 
 import pytest
 
 from tests.unit.actors.gateway_stage import LEADING, ME, Node
+from tests.waiting import wait_until
+from zraft.actors import beat
 from zraft.core.room import ENOUGH, EXHAUSTED, LACKS, RESERVE
 from zraft.errors import ResourceExhausted, Unavailable
 from zraft.protocol import codec
@@ -10,6 +15,7 @@ from zraft.protocol.client import Batch, ClusterStatus, Compact, Delete, ErrorRe
 from zraft.protocol.local import RoleGroup, StorageGroup
 from zraft.store.page import Group
 
+WAIT_S = 10.0
 FOLLOWING = RoleGroup(5, "follower", ME + 1)
 GROWING: tuple[Request, ...] = (Put(b"k", b"v"), Batch((Delete(b"k"), Put(b"k", b"v"))))
 OTHERS: tuple[Request, ...] = (Delete(b"k"), Batch((Delete(b"k"),)), Compact(1))
@@ -81,3 +87,21 @@ def test_a_status_says_what_to_do(node: Node, level: int) -> None:
     answer = status(node)
     assert isinstance(answer, StatusResult)
     assert answer.notice == LACKS[level]
+
+
+def test_while_storage_is_silent_no_write_is_taken(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    # It would be proposed all the same, and its client told after its time that nobody knows what came of it.
+    trio = node.start_trio()
+    node.ask(Put(b"k", b"v"))
+    trio.hear_proposal()  # it has given no sign yet, and perhaps is only starting
+    monkeypatch.setattr(beat, "SILENT_SECONDS", 0.1)
+    node.page.clear(Group.STORAGE_BEAT)
+
+    def is_refused() -> bool:
+        node.ask(Put(b"k", b"v"), b"2", timeout_ms=100)
+        _, answer = node.answer()
+        return isinstance(answer, ErrorResult) and "storage does not answer" in answer.message
+
+    wait_until(is_refused, WAIT_S, "a refusal")
+    monkeypatch.setattr(beat, "SILENT_SECONDS", 1e9)
+    wait_until(lambda: not is_refused(), WAIT_S, "writes to be taken again")
