@@ -14,6 +14,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 LEASE = "lease"
 QUORUM = "quorum"
 READ_MODES = (LEASE, QUORUM)
+STORED, GIVEN = "cluster", "peers"
+ADDRESSES_OF = (STORED, GIVEN)
 WILDCARDS = ("0.0.0.0", "::", "*")
 FIRST_MEMBERS_MAX = 15
 """As many as a cluster may have later (``core.membership.MEMBERS_MAX``)."""
@@ -65,6 +67,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     peer_port: int = 7080
     data_dir: str = "zraft-data/node-1"
     peers: dict[str, str] = {}
+    addresses_of: str = STORED
+    """Whose addresses of members count: those that the cluster has stored, or those of ``peers``, where it has any."""
     join: str = ""
     """Client endpoints of some members of a running cluster: on an empty data directory the node joins that one."""
 
@@ -128,8 +132,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 f"election_timeout_max_ms ({self.election_timeout_max_ms}) must exceed election_timeout_min_ms "
                 f"({self.election_timeout_min_ms}) by a fifth, or candidates keep colliding"
             )
-        if self.read_mode not in READ_MODES:
-            raise ConfigurationError(f"read_mode is {self.read_mode!r}, but must be one of {', '.join(READ_MODES)}")
+        for name, allowed in (("read_mode", READ_MODES), ("addresses_of", ADDRESSES_OF)):
+            if getattr(self, name) not in allowed:
+                raise ConfigurationError(f"{name} is {getattr(self, name)!r}, but must be one of {', '.join(allowed)}")
         taken: dict[int, str] = {}
         for what, port in self.ports().items():
             if port in taken:

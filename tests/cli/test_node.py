@@ -40,7 +40,13 @@ def test_without_options_it_is_a_cluster_of_one(started: list[Settings]) -> None
 def test_every_setting_is_a_flag(started: list[Settings]) -> None:
     arguments: list[str] = []
     wanted: dict[str, Any] = {}
-    other = {"peers": "node-2=b:7080, node-1=a:7080", "read_mode": "quorum", "host": "127.0.0.2", "join": "a:8080"}
+    other = {
+        "peers": "node-2=b:7080, node-1=a:7080",
+        "read_mode": "quorum",
+        "addresses_of": "peers",
+        "host": "127.0.0.2",
+        "join": "a:8080",
+    }
     for field in msgspec.structs.fields(Settings):
         default = getattr(Settings(), field.name)
         value = other.get(field.name, default + 1 if isinstance(default, int) else f"{default or 'a'}x")

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import zmq
 
 from zraft.actors.sockets import Frames, Sockets, drain, send
-from zraft.config import Settings, split_address
+from zraft.config import GIVEN, Settings, split_address
 from zraft.connection import Connection
 from zraft.errors import ConfigurationError
 from zraft.protocol.entries import Configuration
@@ -42,11 +42,16 @@ def look_up(host: str) -> tuple[str, ...]:
 
 
 def peers_of(settings: Settings, configuration: Configuration) -> dict[str, tuple[str, int]]:
-    """The other members' (host, control port) by name: as the configuration has it, else as the settings have it."""
-    known = settings.peer_addresses()
+    """The other members' (host, control port) by name: as the configuration has it, else as the settings have it.
+
+    Or the other way round, as ``addresses_of`` says.
+    """
+    known = given = settings.peer_addresses()
     for name, address in configuration.addresses().items():
         with contextlib.suppress(ConfigurationError):  # another version let it pass: that must not end this node
-            known[name] = split_address(address)
+            known = known | {name: split_address(address)}
+    if settings.addresses_of == GIVEN:
+        known = known | given
     return {one.name: known[one.name] for one in configuration.members if one.name in known and one.name != settings.id}
 
 

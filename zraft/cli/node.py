@@ -22,6 +22,8 @@ _HELP = {
     "http_port": "Port for health, status and metrics.",
     "peer_port": "Port for the other nodes, and the two ports after it.",
     "data_dir": "Directory of the node's data. [default: zraft-data/<id>]",
+    "addresses_of": "Whose addresses of members count: cluster (as it has stored them) or peers (as --peers has them: "
+    "for a start after all addresses have changed).",
     "join": "Clients' endpoints of some members of a running cluster, which a node with an empty directory joins; "
     "if it is one of the peers, only when they have formed without it. [default: none]",
     "peers": "The cluster's first members, by their peer ports; this node may be among them. [default: it is alone]",

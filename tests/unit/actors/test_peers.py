@@ -4,6 +4,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 
+import msgspec
 import pytest
 import zmq
 
@@ -12,7 +13,7 @@ from tests.waiting import wait_until
 from zraft.actors import peers
 from zraft.actors.peers import PATIENCE_SECONDS, PeerLinks, Resolver, look_up, peers_of
 from zraft.actors.sockets import PEER_MESSAGES_MAX, Frames, Sockets, poll, tcp
-from zraft.config import Settings
+from zraft.config import GIVEN, Settings
 from zraft.errors import ConfigurationError
 from zraft.protocol.entries import Configuration, Member
 
@@ -326,6 +327,14 @@ def test_a_port_that_is_taken_is_named(sockets: Sockets) -> None:
     node = Node(sockets, HERE)
     with pytest.raises(ConfigurationError, match=f"can't listen on tcp://{HERE}:{node.port}: Address already in use"):
         Node(sockets, HERE, node.port)
+
+
+def test_the_addresses_that_the_cluster_has_stored_count_unless_it_is_told_otherwise() -> None:
+    members = (Member(1, "node-1"), Member(2, "node-2", True, "old:1"), Member(3, "node-3", True, "old:2"))
+    settings = Settings(id="node-1", peers={"node-2": "new:7080"})
+    assert peers_of(settings, Configuration(5, members)) == {"node-2": ("old", 1), "node-3": ("old", 2)}
+    moved = msgspec.structs.replace(settings, addresses_of=GIVEN)
+    assert peers_of(moved, Configuration(5, members)) == {"node-2": ("new", 7080), "node-3": ("old", 2)}
 
 
 def test_an_address_that_another_version_let_pass_is_left_out() -> None:
