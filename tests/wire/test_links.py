@@ -354,6 +354,26 @@ def test_a_resolver_that_hangs_holds_up_no_other_endpoint(node: ScriptedNode, mo
     hang.set()
 
 
+@pytest.mark.parametrize("first", ["127.0.0.2", "192.0.2.1"])  # nobody listens; nobody ever answers (RFC 5737)
+@pytest.mark.parametrize("pipelined", [False, True])
+def test_a_name_with_several_addresses_is_good_as_long_as_one_of_them_is(
+    node: ScriptedNode, monkeypatch: pytest.MonkeyPatch, first: str, pipelined: bool
+) -> None:
+    port = int(node.endpoint.rpartition(":")[2])
+
+    def resolve(host: str, port: int, **_: object) -> list[object]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in (first, "127.0.0.1")]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with Client(f"service.example:{port}", timeout=30.0) as client:
+        if not pipelined:
+            assert client.put("k", "v") == DONE
+            return
+        with client.pipeline() as pipeline:
+            pipeline.put("k", "v")
+            assert pipeline.execute() == [DONE]
+
+
 def test_a_node_of_another_version_is_a_protocol_error() -> None:
     refusal = ErrorResult("ProtocolError", "this node speaks version 2")
     with ScriptedNode(lambda _: refusal) as node, Client(node.endpoint) as client, pytest.raises(ProtocolError):

@@ -144,6 +144,8 @@ class DealerLink(Generic[T]):
 
     def _drop(self, lane: _Lane[T], now: float) -> None:
         """A connection could not be made, or broke: tell those who wait there."""
+        if lane.connection is not None and not lane.is_made:
+            self._names.doubt(lane.endpoint, lane.lookup.result())
         lane.close()
         del self._lanes[lane.endpoint]
         for flight in lane.flying.values():
@@ -168,7 +170,13 @@ class DealerLink(Generic[T]):
             if flight.due > now:
                 self._set_timer(flight, flight.due)
             else:
-                self._step(flight, flight.lane.give_up(flight) if flight.lane else Go(), now)
+                self._step(flight, self._give_up(flight, flight.lane, now) if flight.lane else Go(), now)
+
+    def _give_up(self, flight: _Flight[T], lane: _Lane[T], now: float) -> Event:
+        event = lane.give_up(flight)
+        if isinstance(event, NotSent) and not (lane.queue or lane.is_made) and lane.connection is not None:
+            self._drop(lane, now)  # nobody answers there: another address of the name may be better
+        return event
 
 
 class _Flight(Generic[T]):
@@ -192,6 +200,8 @@ class _Lane(Generic[T]):
         self._connections = connections  # all that are open, of all lanes
         self.lookup = lookup
         self.connection: Connection | None = None
+        self.is_made = False
+        """There has been a connection."""
         self.trouble = "its name can't be resolved"
         self.queue: deque[tuple[_Flight[T], Send]] = deque()
         self.flying: dict[bytes, _Flight[T]] = {}
@@ -211,6 +221,7 @@ class _Lane(Generic[T]):
 
     def flush(self) -> None:
         """Sends what waits, as far as the connection takes it."""
+        self.is_made = self.is_made or (self.connection is not None and self.connection.is_open)
         while self.queue and self.connection is not None and self.connection.is_open:
             frames = self._message()
             try:

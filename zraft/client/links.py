@@ -118,6 +118,8 @@ class _Process:
         is_whole = False
         try:
             event = connection.exchange(send)
+            if isinstance(event, NotSent):
+                self._names.doubt(connection.endpoint, connection.address)
             is_whole = isinstance(event, Answered)
             return event
         finally:
@@ -167,7 +169,7 @@ class _Connection(NodeConnection):
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, address: str) -> None:
         super().__init__(context, zmq.REQ, address)
-        self.endpoint = endpoint
+        self.endpoint, self.address = endpoint, address
 
     def exchange(self, send: Send) -> Event:
         """One request and its answer, or why there is none."""
