@@ -2,7 +2,8 @@
 
 1. What was given is always asked, in its order, before what was learned; those that could not be reached come last.
 2. What was learned is asked in addition, and left out for a while when it can't be reached: where nodes tell addresses
-   that a client can't use (NAT, containers), the given endpoints serve as if nothing had been learned.
+   that a client can't use (NAT, containers), the given endpoints serve as if nothing had been learned. It is asked all
+   the same, last, while none of the given ones can be reached either: they may be gone for ever.
 3. What is learned are the members: a removed one's endpoint is forgotten, but for one that was given.
 4. Members are asked for at the first answer, when another leader is heard of or an endpoint falls silent, and now and
    then, since members also change in silence.
@@ -59,8 +60,11 @@ class Endpoints:
                 late.append(endpoint)
             else:
                 yield endpoint
-        yield from (endpoint for endpoint in self.learned if not self._is_avoided(endpoint, now))
+        fresh = [endpoint for endpoint in self.learned if not self._is_avoided(endpoint, now)]
+        yield from fresh
         yield from late
+        if len(late) == len(self.given) and not fresh:
+            yield from self.learned
 
     def on_leader(self, endpoint: str, term: int) -> None:
         """An answer names the leader, or none. A node that lags does not take the leader back."""

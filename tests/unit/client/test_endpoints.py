@@ -55,9 +55,17 @@ def test_learned_ones_that_cannot_be_reached_are_left_out_for_a_while(endpoints:
     endpoints.on_members(members(C, D), term=1)
     endpoints.on_silence(C, 0.0)
     assert (order(endpoints, 0.5), order(endpoints, 1.5)) == ([A, B, D], [A, B, C, D])
+    for endpoint in (A, C, D):
+        endpoints.on_silence(endpoint, 2.0)
+    assert order(endpoints, 2.5) == [B, A]
+
+
+def test_where_nobody_can_be_reached_everybody_is_tried(endpoints: Endpoints) -> None:
+    # The given ones may have been replaced, while the learned ones were down for long and are back now.
+    endpoints.on_members(members(C, D), term=1)
     for endpoint in (A, B, C, D):
         endpoints.on_silence(endpoint, 2.0)
-    assert order(endpoints, 2.5) == [A, B]
+    assert order(endpoints, 2.5) == [A, B, C, D]
 
 
 def test_the_endpoint_of_a_removed_member_is_forgotten(endpoints: Endpoints) -> None:
