@@ -4,7 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -329,49 +328,6 @@ def test_an_interrupted_call_leaves_a_usable_client(node: ScriptedNode, monkeypa
             client.put("k", "v")
         monkeypatch.undo()
         assert client.put("k", "v") == DONE
-
-
-def test_a_name_is_resolved_and_an_unknown_one_is_unavailable(node: ScriptedNode) -> None:
-    with Client(f"localhost:{node.port}") as client:
-        assert client.put("k", "v") == DONE
-    with (
-        Client(f"no-such-host.invalid:{node.port}", timeout=1.0) as client,
-        pytest.raises(Unavailable, match="can't be resolved"),
-    ):
-        client.put("k", "v")
-
-
-def test_a_resolver_that_hangs_holds_up_no_other_endpoint(node: ScriptedNode, monkeypatch: pytest.MonkeyPatch) -> None:
-    hang = threading.Event()
-
-    def resolve(*_: object, **__: object) -> None:
-        hang.wait(60)
-        raise OSError
-
-    monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    with Client(["hung.example:1", node.endpoint]) as client:
-        assert client.put("k", "v") == DONE
-    hang.set()
-
-
-@pytest.mark.parametrize("first", ["127.0.0.2", "192.0.2.1"])  # nobody listens; nobody ever answers (RFC 5737)
-@pytest.mark.parametrize("pipelined", [False, True])
-def test_a_name_with_several_addresses_is_good_as_long_as_one_of_them_is(
-    node: ScriptedNode, monkeypatch: pytest.MonkeyPatch, first: str, pipelined: bool
-) -> None:
-    port = int(node.endpoint.rpartition(":")[2])
-
-    def resolve(host: str, port: int, **_: object) -> list[object]:
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in (first, "127.0.0.1")]
-
-    monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    with Client(f"service.example:{port}", timeout=30.0) as client:
-        if not pipelined:
-            assert client.put("k", "v") == DONE
-            return
-        with client.pipeline() as pipeline:
-            pipeline.put("k", "v")
-            assert pipeline.execute() == [DONE]
 
 
 def test_a_node_of_another_version_is_a_protocol_error() -> None:

@@ -135,6 +135,16 @@ class Installing:
         stores.state.close()
         return msgspec.structs.replace(stores, state=state, generation=ready.generation, applied=entry)
 
+    def tidy(self, applied: int) -> None:
+        """Remove what was left of streams that ended early: this node has come on by entries, up to ``applied``."""
+        snapshot = self._core.snapshot
+        if self._thread is not None or (snapshot is not None and snapshot.index > applied):
+            return
+        self._close_staged()
+        self._core = Installation()
+        left = list_incoming(self._directory.snapshots_path)
+        _remove_behind(*[path.rename(path.with_name(f"making.{path.name}")) for path in left])
+
     def close(self) -> None:
         """Wait for the thread: it must not touch the directory when the lock on it is gone."""
         if self._thread is not None:
@@ -234,13 +244,12 @@ def remove_replaced(directory: DataDirectory, generation: int, snapshot: Snapsho
     _remove_behind(directory.state_path(generation), *older)
 
 
-def _remove_behind(state: Path, *files: Path) -> None:
+def _remove_behind(*paths: Path) -> None:
     """In the background: a large file takes its time. What is left when the process dies, the next start removes."""
 
     def remove() -> None:
-        shutil.rmtree(state, ignore_errors=True)
-        for file in files:
-            file.unlink(missing_ok=True)
+        for path in paths:
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
     threading.Thread(target=remove, name="removing", daemon=True).start()
 

@@ -61,24 +61,24 @@ class Snapshots:
         if self._unchecked:
             self.keeping.ask()
 
-    def turn(self, state: LmdbState, applied: int) -> None:
-        """Once around storage's loop. What it cuts becomes durable with the next commit of the log."""
+    def turn(self, state: LmdbState, applied: int) -> bool:
+        """Once around storage's loop; whether a snapshot was made. What it cuts is durable with the log's next commit."""
         self._log.commit()  # of the slice before, unless an answer has taken it along
         now = clock()
         ended = self._child is not None and self._child.poll() is not None
         if not (ended or self.cutting or now >= self._next_look):
-            return
+            return False
         self._next_look = now + LOOK_SECONDS
         log = self._log
         sizes = Sizes(log.base.index, log.last.index, applied, log.size_bytes, state.size_bytes)
-        if ended:
-            self._reap(sizes, now)
+        is_made = ended and self._reap(sizes, now)
         if self.keeping.due(sizes, now, self._is_roomy(sizes)):
             self._start(sizes, now)
         to = self.keeping.cut(sizes, now)
         self.cutting = to is not None
         if to is not None:
             log.cut(to)
+        return is_made
 
     def offer_for(self, read: Read) -> SnapshotId | None:
         """The newest snapshot, for a peer that may need entries which were cut; one is made if there is none."""
@@ -139,7 +139,7 @@ class Snapshots:
         self._began = now
         self.keeping.begun()
 
-    def _reap(self, sizes: Sizes, now: float) -> None:
+    def _reap(self, sizes: Sizes, now: float) -> bool:
         code = self._forget_child()
         if code == STATE_DAMAGED:
             raise CorruptState("a copy of it does not match its checksums").within(self._directory.path)
@@ -154,7 +154,7 @@ class Snapshots:
             self.keeping.failed(now)
             metrics.snapshot_failures.inc()
             self._logger.warning("no snapshot was made", exit_code=code)
-            return
+            return False
         path, manifest = found[0]
         self._offer = identify(path)
         seconds = now - self._began
@@ -165,6 +165,7 @@ class Snapshots:
         self._remove_older(path)
         self.keeping.made(manifest.index, sizes)
         self._logger.info(event, index=manifest.index, bytes=manifest.state_bytes, seconds=round(seconds, 3))
+        return True
 
     def _remove_older(self, newest: Path) -> None:
         for path in list_snapshots(self._directory.snapshots_path):

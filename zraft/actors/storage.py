@@ -109,7 +109,8 @@ class StorageActor:
         self._publish()
         while not stop.requested:
             events = poll(self._poller, self._patience())
-            self._snapshots.turn(self._state, self._acceptor.applied)
+            if self._snapshots.turn(self._state, self._acceptor.applied):
+                self._installing.tidy(self._acceptor.applied)
             self._answer_all(events)
             if self._installing.fileno() in events:
                 self._on_prepared(self._installing.finished(self._acceptor.term))

@@ -24,7 +24,7 @@ from zraft.protocol.entries import NO_ORIGIN, EntryId, EntryKind, encode_entry
 from zraft.protocol.peer import DAMAGED, InstallAnswer, InstallSnapshot, SnapshotId
 from zraft.store.chunks import SnapshotFile, identify, newest_snapshot
 from zraft.store.recovery import Stores
-from zraft.store.snapshots import list_snapshots, make_snapshot
+from zraft.store.snapshots import list_incoming, list_snapshots, make_snapshot
 from zraft.store.soundness import scan_state
 from zraft.store.state import LmdbState
 
@@ -307,3 +307,22 @@ def test_what_the_disk_refused_to_keep_comes_once_more_from_the_beginning(
     assert (answer.offset, answer.installed) == (0, False)
     receiver.close()
     assert is_installed(receive(machine, stores, offered), offered.snapshot)
+
+
+def test_what_is_left_of_a_stream_goes_when_the_node_has_come_on_without_it(
+    machine: Machine, offered: SnapshotFile
+) -> None:
+    stores = machine.open()
+    for applied in (ENTRIES, 3):  # of this process, and of one before
+        receiver = Installing(machine.directory, Log("node", "storage"))
+        receiver.on_chunk(piece(offered, 0, 0), TERM, stores.generation, None)
+        receiver.on_chunk(piece(offered, 0), TERM, stores.generation, None)
+        receiver.tidy(ENTRIES - 1)  # it is still ahead, and may be gone on with
+        assert list_incoming(machine.directory.snapshots_path)
+        if applied < ENTRIES:
+            receiver.close()
+            receiver = Installing(machine.directory, Log("node", "storage"))
+        receiver.tidy(applied)
+        assert (list(machine.directory.snapshots_path.iterdir()), receiver.progress) == ([], (0, 0))
+        receiver.close()
+    kill(stores)
