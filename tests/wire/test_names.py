@@ -1,4 +1,4 @@
-"""Host names of endpoints: resolved anew for each connection, by nobody who holds up others, one address after another."""
+"""Host names of endpoints: resolved for each connection, holding up no others, one address after another."""
 
 import socket
 import threading

@@ -62,7 +62,7 @@ class Snapshots:
             self.keeping.ask()
 
     def turn(self, state: LmdbState, applied: int) -> bool:
-        """Once around storage's loop; whether a snapshot was made. What it cuts is durable with the log's next commit."""
+        """Once around storage's loop; whether a snapshot was made. What is cut is durable with the next commit."""
         self._log.commit()  # of the slice before, unless an answer has taken it along
         now = clock()
         ended = self._child is not None and self._child.poll() is not None
