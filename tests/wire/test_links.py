@@ -370,6 +370,28 @@ def test_a_forked_child_has_connections_of_its_own(node: ScriptedNode) -> None:
     assert node.requests == [Put(b"parent", b"1"), Put(b"child", b"2"), Put(b"parent", b"4")]
 
 
+# Signals are handled by a program's main thread.
+SIGNAL = """
+import signal, sys
+from zraft import Client, ClientClosed, Unknown
+
+client = Client(sys.argv[1], timeout=60)
+signal.signal(signal.SIGALRM, lambda *_: client.close())
+signal.setitimer(signal.ITIMER_REAL, 0.3)
+try:
+    client.put("k", "v")
+except (ClientClosed, Unknown):
+    sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize("answer", [None, ErrorResult("Unavailable", "there is no leader")], ids=["silence", "pauses"])
+def test_a_signals_handler_may_close_the_client_in_the_midst_of_a_call(answer: Response | None) -> None:
+    with ScriptedNode(lambda _: answer) as node:
+        done = subprocess.run([sys.executable, "-c", SIGNAL, node.endpoint], timeout=30, check=False)
+    assert done.returncode == 7
+
+
 def test_a_client_that_is_forgotten_does_not_hang_the_program(node: ScriptedNode) -> None:
     script = "import sys, zraft; zraft.Client(sys.argv[1]).put('k', 'v')"
     subprocess.run([sys.executable, "-c", script, node.endpoint], timeout=30, check=True, env=os.environ)

@@ -42,6 +42,16 @@ class Link:
             ZraftError: what the call failed with; ``ClientClosed`` if the link is closed.
         """
         process = self._current()
+        me = threading.get_ident()
+        if me in process.callers:  # a signal's handler calls in the midst of a call
+            return self._run(process, call)
+        process.callers.add(me)
+        try:
+            return self._run(process, call)
+        finally:
+            process.callers.discard(me)
+
+    def _run(self, process: _Process, call: Call[R]) -> R:
         event: Event = Go()
         while True:
             with process.lock:
@@ -69,7 +79,10 @@ class Link:
         return process.lock
 
     def close(self) -> None:
-        """Closes all connections; calls that other threads have in flight end at once. Closing again does nothing."""
+        """Closes all connections; calls in flight end at once. Closing again does nothing.
+
+        A signal's handler may close it in the midst of a call of its own thread: that call ends when the handler has.
+        """
         self._current().close()
 
     def _current(self) -> _Process:
@@ -92,6 +105,8 @@ class _Process:
         self.pid = os.getpid()
         self.lock = threading.Lock()
         self.closed = threading.Event()
+        self.callers: set[int] = set()
+        """The threads that are in a call."""
         self._context = context()
         self._names = Names()
         self._idle: list[_Connection] = []
@@ -129,6 +144,13 @@ class _Process:
 
     def close(self) -> None:
         """Closes what is idle; what is in use ends by the context's end, and is closed by its user."""
+        if threading.get_ident() in self.callers:
+            # In a signal's handler: the call that it interrupted holds what would be waited for here, for ever.
+            threading.Thread(target=self._end, name="closing", daemon=True).start()
+        else:
+            self._end()
+
+    def _end(self) -> None:
         with self.lock:
             if self.closed.is_set():
                 return
