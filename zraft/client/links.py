@@ -8,10 +8,12 @@ another. No policy lives here: ``zraft.client.core`` says what to send, to whom,
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
 import weakref
+from collections.abc import Iterator
 from typing import TypeVar
 
 import zmq
@@ -41,15 +43,20 @@ class Link:
         Raises:
             ZraftError: what the call failed with; ``ClientClosed`` if the link is closed.
         """
-        process = self._current()
-        me = threading.get_ident()
-        if me in process.callers:  # a signal's handler calls in the midst of a call
+        with self.calling() as process:
             return self._run(process, call)
+
+    @contextlib.contextmanager
+    def calling(self) -> Iterator[_Process]:
+        """This thread is in a call while the context lasts: to close the link meanwhile is to leave that to another."""
+        process, me = self._current(), threading.get_ident()
+        is_outer = me not in process.callers  # or a signal's handler calls in the midst of a call
         process.callers.add(me)
         try:
-            return self._run(process, call)
+            yield process
         finally:
-            process.callers.discard(me)
+            if is_outer:
+                process.callers.discard(me)
 
     def _run(self, process: _Process, call: Call[R]) -> R:
         event: Event = Go()

@@ -86,7 +86,8 @@ class Pipeline:
         link = self._connected()
         queue, self._queue = self._queue, []
         try:
-            return self._run(queue, link)
+            with self._link.calling():
+                return self._run(queue, link)
         except BaseException:
             self.close()  # answers of this run must not be taken for those of the next
             raise
