@@ -85,6 +85,7 @@ class Node:
         self.next_state: WatchedState | None = None
         """Made from a snapshot, and not in use before the log names the next generation."""
         self.snapshots = Snapshots()
+        self.log_bytes = world.random.choice((1, 400, 4_000))
         self.snapshot_chance = world.random.choice((0.0, 0.002, 0.02, 0.1))
         self.trio: Trio | None = None
         self.incarnations = 0

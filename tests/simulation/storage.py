@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from tests.simulation.actors import Actor, Died
 from tests.simulation.invariants import require
+from tests.simulation.keeping import Keeper
 from tests.simulation.network import Plane
 from tests.simulation.snapshots import entry_of, version_of
 from zraft.core.acceptor import Acceptor, Reply
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from tests.simulation.trio import Trio
 
 
-KEEP_SECONDS = 10.0
 OUT_OF_SPACE_SECONDS = 1.0
 FORGETTING = 0.000_5
 """So often the gateway's queue is full, and what is told to it gets lost until it registers again."""
@@ -73,7 +73,7 @@ class StorageActor(Actor):
         self._sender = (0, 0)  # of the snapshot that is on its way in
         self._verdict: bool | None = None  # what came of checking it
         self._installing: SnapshotId | None = None  # its log transaction is being made durable
-        self._kept = (0, 0.0)
+        self._keeper = Keeper(node, self.name)
         self._room = Room()
         self._blocked_until = -math.inf  # apply has no room, and tries again then
         self._acceptor = _Acceptor(node, node.applied().index)
@@ -133,7 +133,7 @@ class StorageActor(Actor):
             if isinstance(message, Register | WaitApplied):
                 self._meet_gateway(message)
             elif isinstance(message, Keep):
-                self._kept = (message.index, self.world.now + KEEP_SECONDS)
+                self._keeper.keeping.hold(message.index, self.clock.now())
             elif isinstance(message, InstallSnapshot):
                 self._on_chunk(message, sender, incarnation)
             else:
@@ -142,7 +142,8 @@ class StorageActor(Actor):
                     and self._acceptor.offer
                     and message.damaged == self._acceptor.offer.checksum
                 ):
-                    self._take_snapshot()
+                    self._keeper.keeping.lost()
+                    self._acceptor.offer = self._keeper.take(self._acceptor.offer)
                 self._step(message, sender, incarnation)
 
     def _step(self, message: object, sender: int, incarnation: int) -> None:
@@ -219,20 +220,6 @@ class StorageActor(Actor):
             node.cluster.happened("granted", node)
 
     # --- snapshots
-
-    def _take_snapshot(self) -> None:
-        """Of what is published; and the log is cut behind it, but not before somebody's stream."""
-        node, log = self._node, self._node.log
-        applied = node.applied().index
-        if node.state.open or not applied:
-            return
-        self._acceptor.offer = snapshot = node.snapshots.take(node.state)
-        index, until = self._kept
-        kept = index if self.world.now < until else snapshot.index
-        to = min(kept, snapshot.index - self.world.random.choice((0, 0, 3, 20)))
-        if to > log.base.index:
-            self.world.note(self.name, f"snapshot of {snapshot.index}, and cuts its log behind {to}")
-            log.cut(to)
 
     def _on_chunk(self, message: InstallSnapshot, sender: int, incarnation: int) -> None:
         self.world.note(self.name, message)
@@ -321,6 +308,7 @@ class StorageActor(Actor):
         self._room = Room()
         self._applier = Applier(node.log, node.state, self._acceptor, CHECKPOINT_ENTRIES, self._applier.done)
         self._acceptor.offer = snapshot
+        self._keeper.keeping.installed(snapshot.index)
         self.world.note(self.name, f"has installed the snapshot of {snapshot.index}")
         node.cluster.invariants.applied(node.id, node.applied_state(), self._acceptor.cluster_version)
         node.cluster.installs += 1
@@ -345,7 +333,9 @@ class StorageActor(Actor):
         newest = self._acceptor.offer
         is_news = newest is None or self._node.applied().index > newest.index  # as core.log_keeping has it
         if is_news and not self.syncing and self.world.chance(self._node.snapshot_chance):
-            self._take_snapshot()
+            self._acceptor.offer = self._keeper.take(self._acceptor.offer)
+        if not self.syncing:
+            self._keeper.cut()
         if not self._applier.pending() or self.clock.now() < self._blocked_until:
             return
         steps = self.world.random.randint(1, 20)

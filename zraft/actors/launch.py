@@ -59,7 +59,7 @@ def verified_path(runtime: Path) -> Path:
     return runtime / "verified"
 
 
-FOR_THE_SUPERVISOR = (signal.SIGINT, signal.SIGTERM)
+FOR_THE_SUPERVISOR = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STOP_SIGNAL = signal.SIGUSR1
 """With which it asks a child to stop in order."""
 
@@ -76,7 +76,8 @@ class StopSignal:
     def listen(self, *signals: signal.Signals) -> None:
         """Takes each of ``signals`` as such a wish from now on. Only the main thread may call this."""
         for number in signals:
-            signal.signal(number, lambda *_: self.request())
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # else it was started by nohup
+                signal.signal(number, lambda *_: self.request())
         # Written to by C code at once: a signal that arrives just before a poll() still ends that poll().
         signal.set_wakeup_fd(self._write_end.fileno(), warn_on_full_buffer=False)
 

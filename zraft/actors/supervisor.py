@@ -14,7 +14,6 @@ import contextlib
 import os
 import secrets
 import shutil
-import signal
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -27,7 +26,7 @@ import msgspec
 from zraft.actors.beat import GROUPS, HUNG_SECONDS, SILENT_SECONDS
 from zraft.actors.children import Children, Ended
 from zraft.actors.http import HttpServer, as_json, health
-from zraft.actors.launch import Launch, StopSignal, last_words, page_path, verified_path
+from zraft.actors.launch import FOR_THE_SUPERVISOR, Launch, StopSignal, last_words, page_path, verified_path
 from zraft.actors.logs import Log, set_up, take_stderr
 from zraft.actors.process import InheritedDescriptor, name_process, raise_file_limit
 from zraft.actors.roster import Roster
@@ -102,7 +101,7 @@ def run(settings: Settings, actors: Mapping[str, str] = ACTORS) -> int:
     raise_file_limit()
     log = set_up(settings.id, "supervisor")
     stop = StopSignal()
-    stop.listen(signal.SIGTERM, signal.SIGINT)
+    stop.listen(*FOR_THE_SUPERVISOR)
     name_process(settings.id, "supervisor")
     try:
         settings.check()
@@ -275,7 +274,8 @@ class _Supervisor:
         self._disorder = ", ".join([*self._homeless(), *stuck])
         for actor, seconds in silent.items():
             if actor not in TRIO and seconds > HUNG_SECONDS:
-                self._log.warning("gateway killed: it is stuck", child=actor, pid=pids[actor], seconds=int(seconds))
+                # One that waits for a disk in the kernel dies only after that.
+                self._log.every(10, "gateway killed: it is stuck", child=actor, pid=pids[actor], seconds=int(seconds))
                 self._children.kill((actor,))
 
     def _homeless(self) -> list[str]:

@@ -89,7 +89,7 @@ def _options(command: click.Command) -> click.Command:
     "one string.",
 )
 def node(config: Path | None, **given: Any) -> int:
-    """Run one node until SIGTERM or Ctrl-C. Without options: a cluster of one.
+    """Run one node until SIGTERM, SIGHUP or Ctrl-C. Without options: a cluster of one.
 
     On an empty data directory the nodes of --peers form a new cluster when all of them have answered; with --join the
     node becomes a member of one that runs: first a learner, and a voter by itself when it has caught up. With both, one

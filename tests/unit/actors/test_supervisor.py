@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.actors.supervised import ACTORS, WAIT_S, Node
 from tests.waiting import wait_until
-from zraft.actors.launch import STOP_SIGNAL, verified_path
+from zraft.actors.launch import FOR_THE_SUPERVISOR, STOP_SIGNAL, verified_path
 from zraft.actors.supervisor import LOCK_WAIT_S
 from zraft.core.restarts import TRIO
 from zraft.core.versions import SUPPORTED
@@ -150,7 +150,7 @@ def test_a_stopped_actor_counts_as_dead_only_when_it_is(running: Node) -> None:
 def test_what_is_sent_to_all_processes_is_the_supervisors_to_act_on(running: Node) -> None:
     """Else a service manager that sends SIGTERM to all of them would end the trio while clients wait for it."""
     before = running.running()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in FOR_THE_SUPERVISOR:
         for pid in before.actors.values():
             os.kill(pid, number)
     os.kill(before.actors["gateway"], STOP_SIGNAL)
@@ -230,8 +230,9 @@ def test_sigterm_leaves_nothing_behind(running: Node) -> None:
     assert "level=error" not in running.log()
 
 
-def test_sigint_to_the_whole_group_stops_in_order_too(running: Node) -> None:
-    os.killpg(running.supervisor.pid, signal.SIGINT)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])  # Ctrl-C, and the end of the terminal
+def test_what_a_terminal_sends_to_the_whole_group_stops_in_order_too(running: Node, number: signal.Signals) -> None:
+    os.killpg(running.supervisor.pid, number)
     assert running.supervisor.wait(WAIT_S) == 0
     assert (running.data / "stopped").read_text().split()[0] == "gateway"
     assert "Traceback" not in running.log()
