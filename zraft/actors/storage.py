@@ -100,6 +100,7 @@ class StorageActor:
         self._room = Room()
         self._level = ENOUGH
         self._blocked_until = 0.0
+        self._lacks_room = False  # apply found none
         self._next_reader_check = clock() + READER_CHECK_SECONDS
 
     def run(self, stop: StopSignal) -> None:
@@ -308,11 +309,14 @@ class StorageActor:
         except OutOfSpace as error:
             # Lack of space blocks apply, it never changes it: an entry is applied whole, later.
             self._applier.forget()
-            self._blocked_until = clock() + OUT_OF_SPACE_SECONDS
-            self._logger.every(10, "apply waits for space", reason=str(error))
+            if self._lacks_room:  # the first time the state may have grown since
+                self._blocked_until = clock() + OUT_OF_SPACE_SECONDS
+                self._logger.every(10, "apply waits for space", reason=str(error))
+            self._lacks_room = True
             return
         except CorruptState as error:
             raise error.within(self._directory.path) from error
+        self._lacks_room = False
         metrics.apply_seconds.observe(clock() - now)
         metrics.committed_entries.inc(self._acceptor.applied - before)
         self._gateways.tell(outcomes, self._acceptor.applied)
@@ -343,7 +347,8 @@ class StorageActor:
         now = (log.term, log.first_index, log.last.index, acceptor.commit, acceptor.applied, revision)
         self._inventory.snapshot, self._inventory.snapshots_bytes = self._snapshots.held()
         self._inventory.installing = self._installing.progress
-        level = self._space.level()
+        # What is not applied has no result: while apply waits for room, no write is taken, whatever the disk says.
+        level = EXHAUSTED if self._blocked_until > clock() else self._space.level()
         if level != self._level:
             self._level = level
             self._logger.warning("room on the disk", reason=LACKS[level] or "there is enough again")

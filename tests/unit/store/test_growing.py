@@ -143,7 +143,27 @@ def test_the_reserve_of_the_disk_is_for_those_who_found_no_room(path: Path, leve
     written = write_all(state, 2, 100_000)
     assert size_bytes(path) == before
     write(state, written + 1, 100_000)
-    assert size_bytes(path) == before + growing.URGENT_BYTES
+    assert size_bytes(path) == before + growing.URGENT_BYTES[0]
+    state.close()
+
+
+def test_of_a_reserve_that_is_nearly_used_up_smaller_parts_are_taken(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Else apply would stop where writes are taken still: the log has room for them.
+    state = LmdbState(path, MAP_SIZE)
+    write(state, 1, 10)
+    left = [700_000]
+    monkeypatch.setattr(
+        growing, "has_room", lambda path, size, worst=ENOUGH: worst == RESERVE and size + size_bytes(path) <= left[0]
+    )
+    left[0] += size_bytes(path)
+    before = size_bytes(path)
+    written = 1
+    for _ in range(20):
+        written = write_all(state, written + 1, 10_000)
+    assert left[0] - (64 << 10) < size_bytes(path) <= left[0]
+    assert size_bytes(path) > before
     state.close()
 
 
