@@ -230,7 +230,7 @@ MUTANTS = (
         "a leader without a gateway goes on leading",
         "a leader must be able to work: all writes go through its gateway",
         "core/vitality.py",
-        "        self._vitality[GATEWAY] = Vitality(now, GATEWAY_PATIENCE * limit)\n",
+        "        self._vitality[GATEWAY] = Vitality(now, max(GATEWAY_PATIENCE * limit, GATEWAY_SECONDS_MIN))\n",
         "        self._vitality[GATEWAY] = Vitality(now, 1e9)\n",
     ),
     Mutant(

@@ -11,7 +11,7 @@ from tests.simulation.invariants import Violation, require
 from tests.simulation.operators import size_with
 from tests.simulation.world import World
 from tests.simulation.wrongs import REPAIRED_SECONDS, VERDICT_SECONDS
-from zraft.core import log_keeping, progress, replication, streaming, sweep
+from zraft.core import log_keeping, progress, replication, streaming, sweep, vitality
 from zraft.errors import CorruptLog, CorruptState, IdentityRefused, InvariantViolated
 
 SIZES = (1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7)
@@ -85,10 +85,11 @@ def play(world: World, lines: int) -> Report:
     chunk = patch.object(streaming, "CHUNK_BYTES", world.random.choice((1_000, 8_000, 1 << 18)))
     records = world.random.choice((2, 10, 2_000))
     away = patch.object(progress, "AWAY_SECONDS", random.Random(f"away {world.seed}").choice((0.5, 10.0)))
+    resort = patch.object(vitality, "RESORT_SECONDS_MIN", random.Random(f"resort {world.seed}").choice((0.5, 5.0)))
     slices = patch.object(log_keeping, "SLICE_ENTRIES_MAX", world.random.choice((2, 1_000)))
     parts = patch.multiple(sweep, SWEEP_RECORDS_MAX=records, RECORDS_PER_STEP=min(records, 32))
     try:
-        with bounds, chunk, away, slices, parts:
+        with bounds, chunk, away, resort, slices, parts:
             return _run(world)
     except (Violation, InvariantViolated, CorruptLog, CorruptState, IdentityRefused) as error:
         story = [*world.trace(lines), f"seed {world.seed} at {world.now:.4f}: {error}"]

@@ -150,7 +150,7 @@ class StorageActor(Actor):
         node = self._node
         self.world.note(self.name, message)
         if isinstance(message, Append):
-            admitted = self._room.admit(message, node.space == EXHAUSTED, node.log.last.index)
+            admitted = self._room.admit(message, node.space == EXHAUSTED, node.log)
             if admitted is None:
                 self.world.note(self.name, "  refused: no room")
                 self._staged.append((sender, incarnation, self._acceptor.alive()))

@@ -31,7 +31,7 @@ from zraft.core.admission import Limits
 from zraft.core.limits import grows, is_serializable, is_write
 from zraft.core.proposals import Proposals, SendProposal, Tell, Waiting
 from zraft.core.reads import AnswerPeer, AskElection, AskLeader, Effect, PeerRead, Read, Reads, Serve
-from zraft.core.room import ENOUGH, lack_of_room
+from zraft.core.room import lack_of_room
 from zraft.core.seen import Seen
 from zraft.errors import CorruptState, InvariantViolated, NotLeader, ResourceExhausted, Unavailable, ZraftError
 from zraft.protocol import codec
@@ -280,7 +280,7 @@ class GatewayActor:
             self._on_forgotten(now)
             self._hand_over.expire(now, trio_restarted=True)
         self._storage_life.tick(now)
-        self._peers.tick(now, has_room=self._hints.space() == ENOUGH)
+        self._peers.tick(now, self._hints.space())
 
     def _work(self, now: float) -> None:
         role = self._hints.role()

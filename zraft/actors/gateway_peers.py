@@ -11,7 +11,7 @@ from zraft.actors.logs import Log
 from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, Resolver, peers_of
 from zraft.actors.sockets import PEER_MESSAGES_MAX, Frames, Sockets, drain, tcp
 from zraft.config import Settings
-from zraft.core.preference import WITHOUT_ROOM, Preference
+from zraft.core.preference import Preference, priority_of
 from zraft.errors import ProtocolError
 from zraft.protocol import codec
 from zraft.protocol.local import IdentityGroup, RoleGroup
@@ -51,10 +51,10 @@ class GatewayPeers:
         self._voters = tuple(member.name for member in configuration.members if member.voter)
         self._links.follow(peers_of(self._settings, configuration))
 
-    def tick(self, now: float, has_room: bool) -> None:
-        """Follow addresses; greet, since a gateway that was restarted has forgotten us. ``has_room``: on our disk."""
+    def tick(self, now: float, level: int) -> None:
+        """Follow addresses; greet, since a gateway that was restarted has forgotten us. ``level``: of room here."""
         self._links.refresh(now)
-        self._priority = self._settings.priority if has_room else WITHOUT_ROOM
+        self._priority = priority_of(self._settings.priority, level)
         if self._identity is not None and now >= self._next_greeting:
             self._next_greeting = now + GREET_SECONDS
             greeting = Greeting(self._settings.id, self._settings.client_endpoint(), self._priority)
@@ -75,7 +75,7 @@ class GatewayPeers:
         term = role.term if role.leader == self._identity.me else 0
         name = self._preference.successor(self._priority, term, self._voters, now)
         if name:
-            why = "this disk lacks room" if self._priority == WITHOUT_ROOM else ""
+            why = "this disk lacks room" if self._priority < 0 else ""
             self._log.info("handing over to a node of higher priority", to=name, term=role.term, why=why)
         return name
 

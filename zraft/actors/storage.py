@@ -204,7 +204,7 @@ class StorageActor:
         self, message: Question, sender: int, to: Destination, answers: list[tuple[Destination, Reply | Pong]]
     ) -> None:
         if isinstance(message, Append) and message.entries:
-            admitted = self._room.admit(message, self._space.exhausted(), self._log.last.index)
+            admitted = self._room.admit(message, self._space.exhausted(), self._log)
             if admitted is not message:
                 self._logger.every(10, "append refused", reason=LACKS[EXHAUSTED])
             if admitted is None:

@@ -273,7 +273,7 @@ class Election:
     def _start_ballot(self, now: float) -> list[Effect]:
         self._patience.ended(self._ballot)
         self._reset_timeout(now)
-        for name in self._pulse.stalled(now):  # it would lead, do nothing for as long as the limit lasts, and win again
+        if name := self._pulse.hinders(now, self._promise.silence(now)):  # else it would win, do nothing, and win again
             return [Ignored(f"no ballot: {name} makes no progress")]
         self._ballots += 1
         self._ballot = Ballot(self._ballots, 0)  # closes the one before (S7)

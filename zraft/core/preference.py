@@ -11,15 +11,22 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
+from zraft.core.room import ENOUGH
+
 CALM_S = 10.0
 """So long must this node have led its term, and the other have been heard, before anything is handed over."""
 HEARD_S = 3.0
 """Who was not heard for so long has been away: its calm begins anew."""
 PAUSE_S_MAX = 640.0
 """Between two tries; without any for twice so long, the pause is the shortest again."""
-WITHOUT_ROOM = -1
-"""The priority of a node that lacks room on its disk, below all that can be set: while it leads, the others' room is of
-no use to anybody."""
+
+
+def priority_of(setting: int, level: int) -> int:
+    """What a node tells of itself: as it was set; or less than any that can be set, where its disk lacks room.
+
+    While such a node leads, the room that others have is of no use to anybody. ``level``: see ``core.room``.
+    """
+    return setting if level == ENOUGH else -level
 
 
 class Preference:
@@ -34,8 +41,9 @@ class Preference:
 
     def on_greeting(self, name: str, priority: int, now: float) -> None:
         """A member is there, and says its priority."""
-        _, since, last = self._heard.get(name, (priority, now, now))
-        self._heard[name] = (priority, now if now - last > HEARD_S else since, now)
+        before, since, last = self._heard.get(name, (priority, now, now))
+        is_calm = now - last <= HEARD_S and priority <= before
+        self._heard[name] = (priority, since if is_calm else now, now)
 
     def successor(self, own: int, term: int, voters: Collection[str], now: float) -> str:
         """Whom to ask to take over now, once: the name of a voter; or empty.

@@ -22,6 +22,10 @@ class Promise:
         """A leader was heard (the leader hears itself with each round): stay with it for one minimum time-out."""
         self._quiet_until = max(self._quiet_until, now + self._timeout)
 
+    def silence(self, now: float) -> float:
+        """Seconds since a leader was heard, or since this actor's start."""
+        return now - (self._quiet_until - self._timeout)
+
     def may_grant(self, now: float, transfer: bool = False) -> bool:
         """Whether stickiness allows a grant ([D] 4.2.3, traps 8, 39).
 

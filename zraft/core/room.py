@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from zraft.core.durable import Log
 from zraft.errors import ResourceExhausted, Unavailable, ZraftError
-from zraft.protocol.entries import HEAD_BYTES
+from zraft.protocol.entries import HEAD_BYTES, entry_term
 from zraft.protocol.peer import Append
 
 ENOUGH, RESERVE, EXHAUSTED = 0, 1, 2
@@ -44,18 +45,24 @@ class Room:
     def __init__(self) -> None:
         self.starved = False
 
-    def admit(self, message: Append, exhausted: bool, last: int) -> Append | None:
-        """The part of ``message`` that is taken, for a log that ends at index ``last``; None: nothing of it.
+    def admit(self, message: Append, exhausted: bool, log: Log) -> Append | None:
+        """The part of ``message`` that is taken; None: nothing of it.
 
-        A new leader's first entry, without which it could not serve a read, takes no more room than a vote: it is
-        taken also where a command travels behind it.
+        What the log has costs nothing. And a new leader's first entry, without which it could not serve a read, takes
+        no more room than a vote: it is taken also where a command travels behind it.
         """
-        small = 0
-        while small < len(message.entries) and (not exhausted or len(message.entries[small]) <= HEAD_BYTES):
-            small += 1
-        refused = small < len(message.entries)
-        if message.entries:
-            self.starved = refused and message.commit > max(last, message.previous.index + small)
+        if not exhausted or not message.entries:
+            self.starved = self.starved and not message.entries
+            return message
+        index = message.previous.index
+        taken = 0
+        for taken, data in enumerate(message.entries):
+            if len(data) > HEAD_BYTES and log.term_at(index + 1 + taken) != entry_term(data):
+                break
+        else:
+            taken += 1
+        refused = taken < len(message.entries)
+        self.starved = refused and message.commit > max(log.last.index, index + taken)
         if not refused:
             return message
-        return replace(message, entries=message.entries[:small]) if small else None
+        return replace(message, entries=message.entries[:taken]) if taken else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping
 
 from zraft.protocol.local import Ping, Pong
@@ -11,8 +12,14 @@ REPLICATION = "replication"
 GATEWAY = "gateway"
 SIGN_OF_LIFE = Pong(0, 0, False, 0)
 """What a gateway's beat counts for. It is not asked, and what work it has is not looked at."""
-GATEWAY_PATIENCE = 2
-"""A gateway may be silent for so many times the limit: it is started anew by itself, and clients go elsewhere."""
+GATEWAY_PATIENCE, GATEWAY_SECONDS_MIN = 2, 3.0
+"""A gateway may be silent for so many times the limit, and so long in any case: it gives a sign twice a second at most,
+and once in one and a half at least. One that ends is started anew by itself, and clients go elsewhere."""
+RESORT_SECONDS_MIN, RESORT_SECONDS_MAX = 5.0, 320.0
+"""After so long without any leader a node campaigns though it could not serve: nobody else may have all entries. It
+hands them on, and then the office. The pause is twice as long after each try that came to nothing."""
+RESORTS_APART = 4
+"""Tries that are so many pauses apart have nothing to do with each other."""
 PINGS_IN_LIMIT = 8
 """So often are the actors asked within the time that they may make no progress."""
 
@@ -55,7 +62,9 @@ class Pulse:
     def __init__(self, now: float, limit: float) -> None:
         self._limit = limit
         self._vitality = {name: Vitality(now, limit) for name in (STORAGE, REPLICATION)}
-        self._vitality[GATEWAY] = Vitality(now, GATEWAY_PATIENCE * limit)
+        self._vitality[GATEWAY] = Vitality(now, max(GATEWAY_PATIENCE * limit, GATEWAY_SECONDS_MIN))
+        self._resort = RESORT_SECONDS_MIN
+        self._resorted = -math.inf
         self._number = 0
         self.next_ping = now
 
@@ -76,6 +85,17 @@ class Pulse:
     def stalled(self, now: float) -> list[str]:
         """Which of the actors make no progress."""
         return [name for name, vitality in self._vitality.items() if vitality.stalled(now)]
+
+    def hinders(self, now: float, leaderless: float) -> str:
+        """Which actor forbids that this node campaigns; empty: none does. ``leaderless``: no leader for so long."""
+        stalled = self.stalled(now)
+        dead = [name for name in stalled if name != GATEWAY and self.silent(name, now)]
+        if not stalled or dead or leaderless < self._resort:
+            return (*dead, *stalled, "")[0]
+        is_new = now - self._resorted > RESORTS_APART * self._resort
+        self._resort = 2 * RESORT_SECONDS_MIN if is_new else min(2 * self._resort, RESORT_SECONDS_MAX)
+        self._resorted = now
+        return ""
 
     def silent(self, actor: str, now: float) -> bool:
         """Whether the actor does not answer."""

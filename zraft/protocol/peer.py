@@ -241,7 +241,7 @@ DataMessage = Append | Commit | AppendAnswer | InstallSnapshot | InstallAnswer |
 class Greeting(_Message, tag=1, frozen=True):
     """Tells the other gateways, again and again, where this node's clients connect, and how much it shall lead.
 
-    A ``priority`` of -1: not now, as its disk lacks room.
+    A ``priority`` below 0: not now, as its disk lacks room (-1), or has hardly any (-2).
     """
 
     name: str

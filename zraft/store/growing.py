@@ -23,10 +23,10 @@ IN_PLACE = frozenset({"ext4", "xfs", "tmpfs"})
 """File systems that do; btrfs and ZFS write elsewhere, and of an overlay nobody knows."""
 STEP_BYTES_MAX = 64 << 20
 """The file grows by so much, or by a sixteenth of the disk if that is less, when half of it or less is left."""
-URGENT_BYTES = (4 << 20, 1 << 20, 256 << 10, 64 << 10)
-"""By so much it grows when a transaction found no room, and the disk is in its reserve: by the most that leaves a part
-of that for the log. With the first alone, a disk was full for apply where it was not yet for the log: what was taken
-then was never applied."""
+URGENT_BYTES_MIN, URGENT_BYTES_MAX = 64 << 10, 4 << 20
+"""By so much it grows when a transaction found no room, and the disk is in its reserve: twice as much each time in a
+row, as long as that leaves a part of the reserve for the log. Were the least much more, the disk would be full for apply
+where it is not yet for the log, and what was taken then never applied; nor must one step use up a small reserve."""
 
 _MOUNTS = Path("/proc/self/mountinfo")
 
@@ -50,6 +50,7 @@ class GrowingMap:
         self._limit = map_size
         self._size = 0
         self._lacked = False
+        self._urgent = URGENT_BYTES_MIN
         self._file = -1
         try:
             self.in_place = writes_in_place(path) and self._open_in_place()
@@ -71,13 +72,17 @@ class GrowingMap:
         if not self.in_place or self._size >= self._limit:
             return
         lacked, self._lacked = self._lacked, False
+        if not lacked:
+            self._urgent = URGENT_BYTES_MIN
         if not lacked and self._size - map_used_bytes(self.env) > self._step // 2:
             return
         if has_room(self._path, self._step):
             self._grow_to(self._size + self._step)
         elif lacked:
-            step = next((size for size in URGENT_BYTES if has_room(self._path, size, RESERVE)), 0)
-            self._grow_to(self._size + step)
+            step = self._urgent if has_room(self._path, self._urgent, RESERVE) else URGENT_BYTES_MIN
+            self._urgent = min(2 * step, URGENT_BYTES_MAX)
+            if has_room(self._path, step, RESERVE):
+                self._grow_to(self._size + step)
 
     def close(self) -> None:
         """Leave the environment."""
@@ -92,7 +97,7 @@ class GrowingMap:
         size = min(max(size, 1 << 20), self._limit)
         self.env = open_environment(self._path, size, sync=False, writemap=True)
         self._file = os.open(file, os.O_RDWR | os.O_CLOEXEC)
-        self._step = min(max(disk(self._path)[1] // 16, URGENT_BYTES[0]), STEP_BYTES_MAX)
+        self._step = min(max(disk(self._path)[1] // 16, URGENT_BYTES_MAX), STEP_BYTES_MAX)
         # A larger map than was asked for: LMDB knows of pages behind the end of the file, which was cut short, or is
         # damaged. To give them blocks could fill the disk.
         if self.env.info()["map_size"] <= size and self._allocate(size):
@@ -101,7 +106,7 @@ class GrowingMap:
         return False
 
     def _grow_to(self, size: int) -> None:
-        if size > self._size and self._allocate(min(size, self._limit)):
+        if self._allocate(min(size, self._limit)):
             self.env.set_mapsize(self._size)
 
     def _allocate(self, size: int) -> bool:

@@ -13,6 +13,7 @@ from zraft.actors.identity import Identity
 from zraft.actors.logs import Log
 from zraft.actors.sockets import poll, tcp
 from zraft.config import Settings
+from zraft.core.room import ENOUGH, RESERVE
 from zraft.protocol.codec import encode
 from zraft.protocol.entries import Configuration, Member, Origin
 from zraft.protocol.local import IdentityGroup, RoleGroup
@@ -31,7 +32,7 @@ class Gateway:
         self._poller = zmq.Poller()
         self.peers = GatewayPeers(sockets, self._poller, settings, 1, Log(settings.id, "gateway"))
         self._now = 0.0
-        self.has_room = True
+        self.level = ENOUGH
 
     def meet(self, me: int, members: Configuration = MEMBERS) -> None:
         self.peers.meet(IdentityGroup(me, CLUSTER, members))
@@ -41,7 +42,7 @@ class Gateway:
 
     def arrived(self) -> list[tuple[int, GatewayMessage]]:
         self._now += GREET_SECONDS
-        self.peers.tick(self._now, self.has_room)
+        self.peers.tick(self._now, self.level)
         return self.peers.arrived(poll(self._poller, 0.01), self._now)
 
 
@@ -108,7 +109,7 @@ def test_a_leader_without_room_on_its_disk_hands_over_to_any_other(pair: Pair) -
     first, second, _ = pair
     first.meet(A)
     second.meet(B)
-    second.has_room = False  # and is the preferred one otherwise
+    second.level = RESERVE  # and is the preferred one otherwise
 
     def hands_over() -> bool:
         assert first.arrived() == second.arrived() == []

@@ -265,6 +265,20 @@ def test_a_leader_that_could_not_work_leaves_the_next_ballot_to_the_others() -> 
     assert election._timeout == pytest.approx(13.03 + TIME_OUT + SHORT.election_max)
 
 
+def test_where_nobody_leads_for_long_who_has_all_entries_leads_to_hand_them_on() -> None:
+    # Its gateway is dead, and its log the longest: no healthy node could win against it.
+    election = new(timing=SHORT)
+
+    def tick(now: float) -> list[Effect]:
+        for actor in (STORAGE, REPLICATION):
+            election.pong(actor, Pong(1, 0, False, 3), now)
+        return election.tick(now)
+
+    assert tick(14.9)[-1] == Ignored("no ballot: gateway makes no progress")
+    assert ToStorage(StatusQuery()) in tick(15.5)
+    assert tick(16.1)[-1] == Ignored("no ballot: gateway makes no progress")  # that came to nothing
+
+
 def test_a_leader_whose_actors_are_well_goes_on() -> None:
     election = leading(timing=SHORT)
     keep_leading(election, 20.0, (STORAGE, REPLICATION, vitality.GATEWAY))
@@ -281,11 +295,12 @@ def test_a_leader_without_a_gateway_hands_over_and_campaigns_no_more() -> None:
     assert ToReplication(HandOver(4, 1, (B,))) in told
     keep_leading(election, 30.0, (STORAGE, REPLICATION))
     assert election.role == FOLLOWER
+    now = election._timeout
     for actor in (STORAGE, REPLICATION):
-        election.pong(actor, Pong(1, 0, False, 4), 31.0)
-    assert Ignored("no ballot: gateway makes no progress") in election.tick(31.0)
-    election.pong(vitality.GATEWAY, vitality.SIGN_OF_LIFE, 31.0)
-    assert ToStorage(StatusQuery()) in election.tick(32.0)
+        election.pong(actor, Pong(1, 0, False, 4), now)
+    assert Ignored("no ballot: gateway makes no progress") in election.tick(now)
+    election.pong(vitality.GATEWAY, vitality.SIGN_OF_LIFE, now)
+    assert ToStorage(StatusQuery()) in election.tick(now + 1.0)
 
 
 def test_a_node_with_a_stuck_replication_is_no_candidate() -> None:
@@ -309,5 +324,6 @@ def test_a_node_without_room_to_apply_does_not_campaign_but_acknowledges() -> No
     election = new(timing=SHORT)
     for now in (10.5, 11.0, 11.5, 12.0):
         election.pong(STORAGE, Pong(1, 5, True, 3), now)
+        election.pong(REPLICATION, Pong(1, 0, False, 0), now)
     assert election.tick(12.6)[-1] == Ignored("no ballot: storage makes no progress")
     assert election.step(Heartbeat(3, 1), 12.7, B)[-1] == Send(B, HeartbeatAnswer(3, 1, True, 3))

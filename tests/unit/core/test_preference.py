@@ -2,7 +2,8 @@
 
 import itertools
 
-from zraft.core.preference import CALM_S, HEARD_S, PAUSE_S_MAX, WITHOUT_ROOM, Preference
+from zraft.core.preference import CALM_S, HEARD_S, PAUSE_S_MAX, Preference, priority_of
+from zraft.core.room import ENOUGH, EXHAUSTED, RESERVE
 
 ALL = ("a", "b", "c")
 
@@ -55,8 +56,20 @@ def test_the_longest_pause_stays_the_longest() -> None:
 
 
 def test_without_room_it_hands_over_to_any_that_has_some() -> None:
-    assert tries(WITHOUT_ROOM, 15, b=WITHOUT_ROOM, c=0) == [(CALM_S, "c")]
-    assert tries(WITHOUT_ROOM, 1000, b=WITHOUT_ROOM, c=WITHOUT_ROOM) == []
+    assert [priority_of(5, level) for level in (ENOUGH, RESERVE, EXHAUSTED)] == [5, -1, -2]
+    assert tries(-1, 15, b=-1, c=0) == [(CALM_S, "c")]
+    assert tries(-2, 15, b=-1, c=-2) == [(CALM_S, "b")]  # that takes deletes still
+    assert tries(-1, 1000, b=-1, c=-2) == []
+
+
+def test_who_has_room_only_now_has_not_been_calm() -> None:
+    preference = Preference()
+    preference.successor(1, 1, ALL, 0.0)
+    heard(preference, 19, b=-1)
+    heard(preference, 29, 20, b=5)
+    assert preference.successor(1, 1, ALL, 29.0) == ""
+    heard(preference, 30, 30, b=5)
+    assert preference.successor(1, 1, ALL, 30.0) == "b"
 
 
 def test_the_pause_outlasts_a_term_and_is_forgotten_in_the_end() -> None:

@@ -2,7 +2,20 @@
 
 import pytest
 
-from zraft.core.vitality import LOOK_SECONDS_MAX, Beats, Vitality
+from zraft.actors.beat import BEAT_SECONDS
+from zraft.config import BOUNDS
+from zraft.core.vitality import (
+    GATEWAY,
+    LOOK_SECONDS_MAX,
+    REPLICATION,
+    RESORT_SECONDS_MAX,
+    SIGN_OF_LIFE,
+    STORAGE,
+    Beats,
+    Pulse,
+    Vitality,
+)
+from zraft.protocol.local import Pong
 
 
 @pytest.fixture
@@ -69,3 +82,50 @@ def test_who_was_started_anew_has_not_been_silent() -> None:
         beats.look({"gateway": (7, 1), "storage": (8, 1)}, now)
     assert beats.look({"gateway": (9, 1)}, 103.0) == {"gateway": 0.0}
     assert beats.look({"gateway": (9, 1), "storage": (8, 1)}, 104.0) == {"gateway": 1.0, "storage": 0.0}
+
+
+@pytest.mark.parametrize("limit", [BOUNDS["stall_limit_ms"][0] / 1000, 2.0])
+def test_a_gateway_that_lives_is_well_whatever_the_limit(limit: float) -> None:
+    # Its beats come as late as its loop may turn, and then some.
+    pulse = Pulse(10.0, limit)
+    for step in range(10):
+        now = 10.0 + (1.0 + BEAT_SECONDS) * step
+        assert GATEWAY not in pulse.stalled(now)
+        pulse.pong(GATEWAY, SIGN_OF_LIFE, now)
+
+
+def answering(until: float, *, is_blocked: bool = False) -> Pulse:
+    """Of a node without a gateway, at ``until``; ``is_blocked``: storage has no room to apply what is committed."""
+    pulse = Pulse(0.0, 2.0)
+    for step in range(int(until * 4) + 1):
+        pulse.pong(STORAGE, Pong(step, 5, is_blocked, 3), step / 4)
+        pulse.pong(REPLICATION, Pong(step, 0, False, 0), step / 4)
+    return pulse
+
+
+@pytest.mark.parametrize("is_blocked", [False, True])
+def test_who_can_not_serve_campaigns_only_where_nobody_leads_for_long(is_blocked: bool) -> None:
+    pulse = answering(1_000, is_blocked=is_blocked)
+    assert pulse.hinders(1_000.0, 4.9) == (STORAGE if is_blocked else GATEWAY)
+    assert pulse.hinders(1_000.0, 5.0) == ""
+
+
+def test_each_try_of_who_can_not_serve_makes_the_pause_longer_until_all_was_well_for_long() -> None:
+    pulse, now = answering(10_000), 10_000.0
+    pauses: list[int] = []
+    while len(pauses) < 9:
+        pauses.append(next(pause for pause in (5, 10, 20, 40, 80, 160, 320) if not pulse.hinders(now, float(pause))))
+        now += pauses[-1]
+        for name in (STORAGE, REPLICATION):
+            pulse.pong(name, Pong(1, 0, False, 3), now)
+    assert pauses == [5, 10, 20, 40, 80, 160, 320, 320, 320]
+    later = now + 5 * RESORT_SECONDS_MAX
+    for name in (STORAGE, REPLICATION):
+        pulse.pong(name, Pong(1, 0, False, 3), later)
+    assert pulse.hinders(later, 320.0) == ""
+    assert [bool(pulse.hinders(later + 1, pause)) for pause in (9.9, 10.0)] == [True, False]
+
+
+def test_an_actor_that_does_not_answer_forbids_it_for_ever() -> None:
+    pulse = answering(10)
+    assert pulse.hinders(13.0, 1_000.0) == STORAGE

@@ -142,8 +142,14 @@ def test_the_reserve_of_the_disk_is_for_those_who_found_no_room(path: Path, leve
     level[0], before = RESERVE, size_bytes(path)
     written = write_all(state, 2, 100_000)
     assert size_bytes(path) == before
-    write(state, written + 1, 100_000)
-    assert size_bytes(path) == before + growing.URGENT_BYTES[0]
+    steps: list[int] = []
+    for _ in range(9):
+        with pytest.raises(OutOfSpace):
+            write(state, written + 1, 64 * MIB)
+        state.abort()
+        steps.append(size_bytes(path) - before - sum(steps))
+    kib = 1 << 10
+    assert steps == [64 * kib, 128 * kib, 256 * kib, 512 * kib, MIB, 2 * MIB, 4 * MIB, 4 * MIB, 4 * MIB]
     state.close()
 
 
