@@ -25,7 +25,7 @@ STEP_BYTES_MAX = 64 << 20
 """The file grows by so much, or by a sixteenth of the disk if that is less, when half of it or less is left."""
 URGENT_BYTES_MIN, URGENT_BYTES_MAX = 64 << 10, 4 << 20
 """By so much it grows when a transaction found no room, and the disk is in its reserve: twice as much each time in a
-row, as long as that leaves a part of the reserve for the log. Were the least much more, the disk would be full for apply
+row, as long as that leaves a part of the reserve for the log. Were the least more, the disk would be full for apply
 where it is not yet for the log, and what was taken then never applied; nor must one step use up a small reserve."""
 
 _MOUNTS = Path("/proc/self/mountinfo")
