@@ -379,6 +379,8 @@ client = Client(sys.argv[1], timeout=60)
 signal.signal(signal.SIGALRM, lambda *_: client.close())
 signal.setitimer(signal.ITIMER_REAL, 0.3)
 try:
+    if sys.argv[2:]:
+        client.pipeline().put("k", "v").execute()
     client.put("k", "v")
 except (ClientClosed, Unknown):
     sys.exit(7)
@@ -386,9 +388,10 @@ except (ClientClosed, Unknown):
 
 
 @pytest.mark.parametrize("answer", [None, ErrorResult("Unavailable", "there is no leader")], ids=["silence", "pauses"])
-def test_a_signals_handler_may_close_the_client_in_the_midst_of_a_call(answer: Response | None) -> None:
+@pytest.mark.parametrize("what", ["", "pipeline"])
+def test_a_signals_handler_may_close_the_client_in_the_midst_of_a_call(answer: Response | None, what: str) -> None:
     with ScriptedNode(lambda _: answer) as node:
-        done = subprocess.run([sys.executable, "-c", SIGNAL, node.endpoint], timeout=30, check=False)
+        done = subprocess.run([sys.executable, "-c", SIGNAL, node.endpoint, *what.split()], timeout=30, check=False)
     assert done.returncode == 7
 
 

@@ -69,6 +69,8 @@ class _Unsent(msgspec.Struct):
     frames: Frames
     size: int
     since: float
+    kept: int = 0
+    """Bytes that could not leave at the last flush."""
 
 
 class Clients:
@@ -91,7 +93,9 @@ class Clients:
         self._admission = Admission(limits)
         self._unread_max = limits.client_bytes
         self._all_unread_max = limits.gateway_bytes
-        self._kept = 0  # bytes of answers that could not leave at the last flush
+        self._kept = self._keepers = (
+            0  # bytes of answers that could not leave at the last flush, and of how many clients
+        )
         self.monitor = self.socket.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
         self._connections: set[int] = set()
         self._headers: dict[bytes, RequestHeader] = {}
@@ -141,10 +145,11 @@ class Clients:
 
         When all of them together keep more than the gateway's bound, that is more than its share of it.
         """
-        unsent, bound = self._outbox.get(route), self._unread_max
-        if self._kept > self._all_unread_max:
-            bound = min(bound, self._all_unread_max // max(1, len(self._outbox)))
-        return unsent is not None and unsent.size > bound
+        unsent = self._outbox.get(route)
+        if unsent is None:
+            return False
+        is_greedy = self._kept > self._all_unread_max and unsent.kept > self._all_unread_max // self._keepers
+        return is_greedy or unsent.size > self._unread_max
 
     def flush(self, header: Callable[[], bytes], now: float) -> bool:
         """Send what is ready, each client's answers together; whether something had to be kept.
@@ -152,7 +157,7 @@ class Clients:
         ``header`` makes that of the answers; it is not asked when there are none.
         """
         if not self._outbox:
-            self._kept = 0
+            self._kept = self._keepers = 0
             return False
         head = header()
         for route, unsent in list(self._outbox.items()):
@@ -161,6 +166,9 @@ class Clients:
             elif now - unsent.since > UNREAD_SECONDS:
                 self._log.every(10, "answers dropped", reason="a client reads none of its answers")
                 del self._outbox[route]
+        for unsent in self._outbox.values():
+            unsent.kept = unsent.size
+        self._keepers = len(self._outbox)
         self._kept = sum(unsent.size for unsent in self._outbox.values())
         return bool(self._outbox)
 

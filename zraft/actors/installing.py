@@ -16,6 +16,7 @@ Checking and copying is done by a thread, since a vote must not wait for it; the
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -142,8 +143,9 @@ class Installing:
             return
         self._close_staged()
         self._core = Installation()
-        left = list_incoming(self._directory.snapshots_path)
-        _remove_behind(*[path.rename(path.with_name(f"making.{path.name}")) for path in left])
+        for path in list_incoming(self._directory.snapshots_path):
+            with contextlib.suppress(OSError):  # then it goes another time
+                _remove_behind(path.rename(path.with_name(f"making.{path.name}")))
 
     def close(self) -> None:
         """Wait for the thread: it must not touch the directory when the lock on it is gone."""

@@ -159,13 +159,14 @@ class Snapshots:
         self._offer = identify(path)
         seconds = now - self._began
         event = "snapshot verified" if self._unchecked else "snapshot made"
-        if not self._unchecked:
+        is_made = not self._unchecked
+        if is_made:
             metrics.snapshot_seconds.observe(seconds)
         self._unchecked = False
         self._remove_older(path)
         self.keeping.made(manifest.index, sizes)
         self._logger.info(event, index=manifest.index, bytes=manifest.state_bytes, seconds=round(seconds, 3))
-        return True
+        return is_made
 
     def _remove_older(self, newest: Path) -> None:
         for path in list_snapshots(self._directory.snapshots_path):

@@ -24,6 +24,7 @@ from zraft.client.connections import NodeConnection, context, end
 from zraft.client.core import Answered, Call, Event, Fail, Go, NotAnswered, NotSent, Pause, Return, Send
 from zraft.client.names import Names
 from zraft.connection import Connection, received, send_frames
+from zraft.errors import ClientClosed
 from zraft.protocol.client import Response
 
 MESSAGE_BYTES_MAX = 1 << 20
@@ -34,6 +35,8 @@ LANES_MAX = 16
 """How many endpoints keep a connection that nobody uses."""
 RESOLVE_S = 0.01
 """A name is resolved in a thread, and looked for so often."""
+CLOSED_S = 0.1
+"""And so often whether the calls are to end."""
 TIMERS_STALE_MAX = 1024
 
 _IN, _BOTH = int(zmq.POLLIN), int(zmq.POLLIN | zmq.POLLOUT)
@@ -46,12 +49,14 @@ class DealerLink(Generic[T]):
 
     Args:
         lock: held while a call takes a step, if other threads use the core as well.
+        closed: set when the calls are to end, by another thread.
     """
 
-    def __init__(self, lock: threading.Lock | None = None) -> None:
+    def __init__(self, lock: threading.Lock | None = None, closed: threading.Event | None = None) -> None:
         self.in_flight = 0
         """Calls that were started and have not ended."""
         self._lock = lock or threading.Lock()
+        self._closed = closed
         self._context = context()
         self._names = Names()
         self._lanes: dict[str, _Lane[T]] = {}
@@ -71,9 +76,13 @@ class DealerLink(Generic[T]):
 
         Args:
             until: of ``time.monotonic()``: when to return without any.
+
+        Raises:
+            ClientClosed: ``closed`` is set. What was sent is of unknown outcome.
         """
         while self.in_flight and not self._ended and self._turn(until) < until:
-            pass
+            if self._closed is not None and self._closed.is_set():
+                raise ClientClosed("this client was closed in the midst of a pipeline")
         ended, self._ended = self._ended, []
         return ended
 
@@ -102,6 +111,8 @@ class DealerLink(Generic[T]):
             else:
                 until = min(until, time.monotonic() + RESOLVE_S)
         until = min(until, self._timers[0][0])
+        if self._closed is not None:
+            until = min(until, time.monotonic() + CLOSED_S)
         timeout_ms = max(0, math.ceil((until - time.monotonic()) * 1000))
         if not interests:
             time.sleep(timeout_ms / 1000)  # a poll of nothing returns at once

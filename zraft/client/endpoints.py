@@ -2,8 +2,8 @@
 
 1. What was given is always asked, in its order, before what was learned; those that could not be reached come last.
 2. What was learned is asked in addition, and left out for a while when it can't be reached: where nodes tell addresses
-   that a client can't use (NAT, containers), the given endpoints serve as if nothing had been learned. It is asked all
-   the same, last, while none of the given ones can be reached either: they may be gone for ever.
+   that a client can't use (NAT, containers), the given endpoints serve as if nothing had been learned. If none
+   of the given ones has been reached for a while, they may be gone for ever: one of the others is tried then, last.
 3. What is learned are the members: a removed one's endpoint is forgotten, but for one that was given.
 4. Members are asked for at the first answer, when another leader is heard of or an endpoint falls silent, and now and
    then, since members also change in silence.
@@ -19,6 +19,8 @@ from zraft.errors import ConfigurationError
 from zraft.protocol.client import MembersResult
 
 AVOID_S_MIN, AVOID_S_MAX = 1.0, 64.0
+GONE_S = 4.0
+"""Whoever is to be avoided for so long has been silent three times in a row, for 3 s at least: it may be gone."""
 LEARNED_MAX = 15
 """So many endpoints are learned at most: a cluster has no more members."""
 LEARN_EVERY_S = 3.0
@@ -44,6 +46,7 @@ class Endpoints:
         self._learned_of = (0, 0)  # the term and the index of the members that were learned
         self._learn_at = -math.inf if learns else math.inf
         self._asked_at = -math.inf
+        self._resorts = 0
 
     @property
     def learned(self) -> tuple[str, ...]:
@@ -63,8 +66,9 @@ class Endpoints:
         fresh = [endpoint for endpoint in self.learned if not self._is_avoided(endpoint, now)]
         yield from fresh
         yield from late
-        if len(late) == len(self.given) and not fresh:
-            yield from self.learned
+        if not fresh and all(self._avoided.get(endpoint, (0.0, 0.0))[0] >= GONE_S for endpoint in self.given):
+            self._resorts += 1
+            yield from self.learned[self._resorts % max(1, len(self.learned)) :][:1]
 
     def on_leader(self, endpoint: str, term: int) -> None:
         """An answer names the leader, or none. A node that lags does not take the leader back."""

@@ -85,6 +85,11 @@ class Link:
         process.require_open()
         return process.lock
 
+    @property
+    def closed(self) -> threading.Event:
+        """Set when the link is closed."""
+        return self._current().closed
+
     def close(self) -> None:
         """Closes all connections; calls in flight end at once. Closing again does nothing.
 

@@ -81,7 +81,7 @@ class Pipeline:
         was begun. The queue is empty afterwards and may be filled again.
 
         Raises:
-            ClientClosed: the client was closed.
+            ClientClosed: the client was closed; perhaps just now, and the outcome of what was queued is unknown.
         """
         link = self._connected()
         queue, self._queue = self._queue, []
@@ -115,7 +115,7 @@ class Pipeline:
         lock = self._link.lock
         if self._pid != os.getpid():
             # What was inherited by a fork is kept, and never closed: that is the parent's to do.
-            self._dealers.append(DealerLink(lock))
+            self._dealers.append(DealerLink(lock, self._link.closed))
             self._pid = os.getpid()
         return self._dealers[-1]
 

@@ -60,12 +60,19 @@ def test_learned_ones_that_cannot_be_reached_are_left_out_for_a_while(endpoints:
     assert order(endpoints, 2.5) == [B, A]
 
 
-def test_where_nobody_can_be_reached_everybody_is_tried(endpoints: Endpoints) -> None:
-    # The given ones may have been replaced, while the learned ones were down for long and are back now.
+def test_where_the_given_ones_seem_to_be_gone_another_is_tried_in_each_round(endpoints: Endpoints) -> None:
+    # They may have been replaced, while the learned ones were down for long and are back now. Where those can't be
+    # reached at all, each costs a second: so it is one a round, and none as long as it may be a moment's outage.
     endpoints.on_members(members(C, D), term=1)
+    for now in (2.0, 3.0):
+        for endpoint in (A, B, C, D):
+            endpoints.on_silence(endpoint, now)
+        assert order(endpoints, now + 0.5) == [A, B]
     for endpoint in (A, B, C, D):
-        endpoints.on_silence(endpoint, 2.0)
-    assert order(endpoints, 2.5) == [A, B, C, D]
+        endpoints.on_silence(endpoint, 5.0)
+    assert [order(endpoints, 5.5) for _ in range(3)] == [[A, B, D], [A, B, C], [A, B, D]]
+    endpoints.on_service(B)
+    assert order(endpoints, 5.5) == [B, A]
 
 
 def test_the_endpoint_of_a_removed_member_is_forgotten(endpoints: Endpoints) -> None:
@@ -212,4 +219,4 @@ def test_a_member_of_another_cluster_at_a_learned_address_is_passed_over(core: C
         call.step(event, 0.3)
     # Its refusal is no verdict on the call, which goes on with the next round.
     assert call.step(answer(refusal, 3, leader=C, cluster=OTHER), 0.4) == Pause(0.4 + PAUSE_S_MIN)
-    assert order(core.endpoints, 0.5) == [A, B, D]  # nor is its leader followed: D itself comes last, as all are silent
+    assert order(core.endpoints, 0.5) == [A, B]  # nor is its leader followed
