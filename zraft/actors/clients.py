@@ -38,7 +38,9 @@ DRAIN_MESSAGES = 512
 DRAIN_BYTES = 8 << 20
 """So much is taken in before others have their turn; the message that goes beyond it is the last one."""
 MONITOR_EVENTS_MAX = 4_096
-UNREAD_MESSAGES_MAX = 16
+SHARE_BYTES_MIN = 4 << 20
+"""Each client may keep so much, as one answer may have."""
+UNREAD_MESSAGES_MAX = 4
 UNREAD_PART_BYTES = 1 << 20
 """ZeroMQ counts messages, not bytes: so answers leave in few, of about this size at most."""
 HEADER_BYTES_MAX = 256
@@ -69,8 +71,6 @@ class _Unsent(msgspec.Struct):
     frames: Frames
     size: int
     since: float
-    kept: int = 0
-    """Bytes that could not leave at the last flush."""
 
 
 class Clients:
@@ -145,11 +145,10 @@ class Clients:
 
         When all of them together keep more than the gateway's bound, that is more than its share of it.
         """
-        unsent = self._outbox.get(route)
-        if unsent is None:
-            return False
-        is_greedy = self._kept > self._all_unread_max and unsent.kept > self._all_unread_max // self._keepers
-        return is_greedy or unsent.size > self._unread_max
+        unsent, bound = self._outbox.get(route), self._unread_max
+        if self._kept > self._all_unread_max:
+            bound = min(bound, max(SHARE_BYTES_MIN, self._all_unread_max // self._keepers))
+        return unsent is not None and unsent.size > bound
 
     def flush(self, header: Callable[[], bytes], now: float) -> bool:
         """Send what is ready, each client's answers together; whether something had to be kept.
@@ -166,8 +165,6 @@ class Clients:
             elif now - unsent.since > UNREAD_SECONDS:
                 self._log.every(10, "answers dropped", reason="a client reads none of its answers")
                 del self._outbox[route]
-        for unsent in self._outbox.values():
-            unsent.kept = unsent.size
         self._keepers = len(self._outbox)
         self._kept = sum(unsent.size for unsent in self._outbox.values())
         return bool(self._outbox)

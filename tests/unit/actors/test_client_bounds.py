@@ -108,7 +108,9 @@ def test_a_client_that_reads_no_answers_is_refused_more_and_others_are_served(ga
     assert refusals == {ErrorResult(ResourceExhausted.code, UNREAD)}
 
 
-def test_what_is_kept_for_all_clients_is_bounded_by_those_that_keep_most(gateway: Gateway) -> None:
+def test_what_is_kept_for_all_clients_is_bounded_by_those_that_keep_most(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
     deafen(gateway)
     modest = gateway.connect(RCVHWM=1, RCVBUF=4096)
     (greedy,) = gateway.clients._outbox
@@ -124,6 +126,7 @@ def test_what_is_kept_for_all_clients_is_bounded_by_those_that_keep_most(gateway
     gateway.turn()
     assert not gateway.clients.is_full(greedy)
     gateway.clients._all_unread_max = 1 << 20
+    monkeypatch.setattr(module, "SHARE_BYTES_MIN", 1)
     assert (gateway.clients.is_full(greedy), gateway.clients.is_full(other)) == (True, False)
 
 
