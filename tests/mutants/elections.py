@@ -223,8 +223,8 @@ MUTANTS = (
         "a stuck storage goes on leading",
         "a leader must be able to work",
         ELECTION,
-        "        for name in self._pulse.stalled(now):\n            # A stuck",
-        "        for name in ():\n            # A stuck",
+        "        for name in self._pulse.stalled(now) if office",
+        "        for name in () if office",
     ),
     Mutant(
         "a leader without a gateway goes on leading",

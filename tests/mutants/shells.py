@@ -67,8 +67,8 @@ MUTANTS = (
         "a state takes what the log needs of the disk",
         "the reserve's last quarter is for term, vote and truncation",
         "store/growing.py",
-        "        elif lacked and has_room(self._path, URGENT_BYTES, RESERVE):\n",
-        "        elif lacked:\n",
+        "            if has_room(self._path, step, RESERVE):\n",
+        "            if True:\n",
         test="tests/unit/store/test_growing.py",
     ),
     Mutant(

@@ -344,7 +344,7 @@ class Election:
 
     def _tick_leader(self, office: Office, now: float) -> list[Effect]:
         effects: list[Effect] = []
-        for name in self._pulse.stalled(now):
+        for name in self._pulse.stalled(now) if office.rounds.confirmed else ():  # before, nobody could take over
             # A stuck replication can hand nothing over.
             handed = self._transfer.leave(office.term, self.configuration, now) if name != REPLICATION else None
             if handed is None:

@@ -250,7 +250,7 @@ def test_a_leader_with_a_stuck_storage_steps_down_when_nobody_takes_over() -> No
 
 
 def test_a_leader_with_a_stuck_storage_steps_down_at_once_when_nobody_could_take_over() -> None:
-    election = leading(timing=SHORT)
+    election = leading(record_of(A), timing=SHORT)
     election.pong(REPLICATION, Pong(1, 0, False, 4), 12.1)
     assert election.tick(12.1)[-2:] == [role(4, FOLLOWER, 0, "storage makes no progress"), ToReplication(Stop(4))]
 
@@ -277,6 +277,16 @@ def test_where_nobody_leads_for_long_who_has_all_entries_leads_to_hand_them_on()
     assert tick(14.9)[-1] == Ignored("no ballot: gateway makes no progress")
     assert ToStorage(StatusQuery()) in tick(15.5)
     assert tick(16.1)[-1] == Ignored("no ballot: gateway makes no progress")  # that came to nothing
+
+
+def test_who_leads_to_hand_over_waits_until_somebody_has_answered() -> None:
+    election = leading(timing=SHORT)
+    for actor in (STORAGE, REPLICATION):
+        election.pong(actor, Pong(1, 0, False, 4), 16.0)
+    election._office.rounds.confirmed_sent = 16.0  # type: ignore[union-attr]  # as if elected now, long after the gateway died
+    assert election.tick(16.01)[-1] == Send(C, Heartbeat(4, 2))
+    election.step(HeartbeatAnswer(4, 2, True, 4), 16.02, C)
+    assert ToReplication(HandOver(4, 1, (C,))) in election.tick(16.03)
 
 
 def test_a_leader_whose_actors_are_well_goes_on() -> None:
