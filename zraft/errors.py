@@ -7,7 +7,7 @@
     │   ├── Unavailable          no leader, no quorum, or the node is not ready
     │   ├── NotLeader            the leader changed before the command was proposed
     │   └── ResourceExhausted    a bound was reached: requests in flight, space, ...
-    ├── Unknown                  may have taken effect, or not
+    ├── Unknown                  may have taken effect, or may still do so
     ├── Rejected                 the answer is final: repeating it gives the same answer
     │   ├── InvalidArgument
     │   ├── PreconditionFailed

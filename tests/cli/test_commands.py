@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from click.testing import Result
 
 from tests.cli.asking import ANSWERED_S, UNANSWERED_S, Serve, ask, run
 from tests.wire.scripted import CLUSTER, ScriptedNode
+from zraft.cli.output import read_in
 from zraft.protocol.client import (
     ClusterStatus,
     Delete,
@@ -44,6 +46,16 @@ def test_get_writes_the_value_and_nothing_else(serve: Serve) -> None:
     result = ask(node, "get", b"\xff\x80", "--consistency", "serializable")
     assert (result.exit_code, result.stdout_bytes, result.stderr) == (0, VALUE, "")
     assert node.requests == [Get(b"\xff\x80", serializable=True)]
+
+
+def test_all_of_a_pipe_that_does_not_block_is_read() -> None:
+    read_end, write_end = os.pipe()
+    os.set_blocking(read_end, False)
+    threading.Timer(0.2, lambda: os.write(write_end, b" second")).start()
+    threading.Timer(0.4, os.close, (write_end,)).start()
+    os.write(write_end, b"first")
+    with os.fdopen(read_end, "rb") as pipe:
+        assert read_in(pipe, 1 << 20) == b"first second"
 
 
 def test_put_takes_its_value_from_the_argument_a_file_or_stdin(serve: Serve, tmp_path: Path) -> None:
@@ -84,8 +96,8 @@ def test_delete_tells_the_revision(serve: Serve) -> None:
         (["delete", "k"], DeleteResult(False, FAILED, 8, 4, 4), 1, "mod revision is 4, not 3"),
         (["put", "k", "v"], ErrorResult("Unavailable", "there is no leader"), 3, "there is no leader"),
         (["get", "k"], ErrorResult("ResourceExhausted", "too many requests"), 3, "zraft status"),
-        (["put", "k", "v"], ErrorResult("Unknown", "the leader was lost"), 4, "Read the key before"),
-        (["put", "k", "v"], ErrorResult("SomethingNew", "of a later version"), 4, "Read the key before"),
+        (["put", "k", "v"], ErrorResult("Unknown", "the leader was lost"), 4, "proves nothing"),
+        (["put", "k", "v"], ErrorResult("SomethingNew", "of a later version"), 4, "proves nothing"),
         (["put", "k", "v"], ErrorResult("InvalidArgument", "no"), 5, "rejected: no"),
         (["get", "k"], ErrorResult("Compacted", "revision 1 is gone"), 5, "revision 1 is gone"),
         (["get", "k"], ErrorResult("ProtocolError", "another cluster"), 5, "another cluster"),

@@ -167,7 +167,7 @@ def test_silence_makes_a_write_unknown_and_sends_a_read_elsewhere(
     core = core_of(silent.endpoint, node.endpoint)
     begin(link, core, Put(b"k", b"v"), "put", timeout=0.6)
     begin(link, core, Get(b"k"), "get", timeout=0.6)
-    reason = f"{silent.endpoint}: no answer in time; the write may have taken effect, or not"
+    reason = f"{silent.endpoint}: no answer in time; the write may have taken effect, or may still do so"
     assert ends(link) == {"put": Fail(Unknown, reason), "get": Return(FOUND)}
     assert (silent.requests, node.requests) == ([Put(b"k", b"v"), Get(b"k")], [Get(b"k")])
 
@@ -200,7 +200,7 @@ def test_a_node_that_dies_breaks_what_is_in_flight_there_and_nothing_else(
     silent.kill()
     now = time.monotonic()
     link.start(core.call(Put(b"k", b"v"), PutResult, now, 5.0, only=node.endpoint), "other", now)
-    reason = f"{silent.endpoint}: the connection broke; the write may have taken effect, or not"
+    reason = f"{silent.endpoint}: the connection broke; the write may have taken effect, or may still do so"
     assert ends(link) == dict.fromkeys(range(20), Fail(Unknown, reason)) | {"other": Return(DONE)}
 
 

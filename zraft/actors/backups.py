@@ -15,13 +15,14 @@ import msgspec
 
 from zraft.actors.snapshotter import Job
 from zraft.config import Settings
+from zraft.core.room import RESERVE
 from zraft.errors import ResourceExhausted, Unavailable
 from zraft.protocol.client import BACKUP_CHUNK_BYTES, BackupChunk, ReadBackup
 from zraft.protocol.entries import ClusterRecord
+from zraft.protocol.local import StorageGroup
 from zraft.store.directory import DataDirectory
 from zraft.store.files import make_directory
 from zraft.store.python import module_process
-from zraft.store.snapshots import DATA_FILE
 from zraft.store.space import has_room
 
 IDLE_SECONDS = 60.0
@@ -49,13 +50,13 @@ class Backups:
         self._sweep()
 
     def read(
-        self, request: ReadBackup, generation: int | None, record: ClusterRecord | None, now: float
+        self, request: ReadBackup, storage: StorageGroup | None, record: ClusterRecord | None, now: float
     ) -> BackupChunk:
         """The chunk that is asked for; the first request of a name begins a backup.
 
         Args:
             request: a request that passed all checks.
-            generation: of the state to copy, None while there is none.
+            storage: what it says of the state to copy; None while there is none, or it may be old.
             record: the cluster's, for the manifest.
             now: seconds.
 
@@ -71,9 +72,9 @@ class Backups:
                 raise Unavailable("this node has no backup of that name any more: begin another one")
             if self._name:
                 raise ResourceExhausted("another backup of this node is being read: try again later, or another node")
-            if generation is None:
-                raise Unavailable("storage has not opened the state yet; try again")
-            self._begin(request.backup, generation, record)
+            if storage is None:
+                raise Unavailable("this node follows no leader, or has not opened its state yet: ask another one")
+            self._begin(request.backup, storage, record)
         self._last_asked = now
         if self._file is None:
             self._open_if_made()
@@ -106,14 +107,15 @@ class Backups:
                 self._path.unlink(missing_ok=True)
         self._name, self._size, self._is_read = b"", 0, False
 
-    def _begin(self, name: bytes, generation: int, record: ClusterRecord | None) -> None:
-        state = self._directory.state_path(generation)
+    def _begin(self, name: bytes, storage: StorageGroup, record: ClusterRecord | None) -> None:
+        state, size = self._directory.state_path(storage.generation), storage.holdings.state_bytes
         self._path = self._directory.snapshots_path / f"{PREFIX}{secrets.token_hex(8)}"
         map_size = self._settings.map_size_gib << 30
         paths = (str(state), str(self._path.parent))
         job = Job(self._settings.id, os.getpid(), *paths, map_size, record, check=False, backup=str(self._path))
         try:
-            if not has_room(self._directory.path, (state / DATA_FILE).stat().st_size):
+            # Within the reserve as well: so a state that is small by now can be moved to a larger disk.
+            if not (has_room(self._directory.path, size) or has_room(self._directory.path, 2 * size, RESERVE)):
                 raise ResourceExhausted("this node's disk has no room for a backup: make room, or ask another node")
             make_directory(self._path.parent)
             command, environment = module_process("zraft.actors.snapshotter", msgspec.json.encode(job).decode())

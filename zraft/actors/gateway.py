@@ -191,9 +191,11 @@ class GatewayActor:
         self._proposals.submit(Waiting(ask.caller, ask.body, growing, ask.deadline, returns, kind))
 
     def _on_backup(self, ask: Ask, request: ReadBackup, now: float) -> None:
-        identity = self._hints.identity()
+        identity, role = self._hints.identity(), self._hints.role()
+        # A node that is cut off might give the same old backup for weeks, and all would seem well.
+        storage = self._hints.storage() if role is not None and role.leader else None
         try:
-            chunk = self._backups.read(request, self._hints.generation(), identity.record if identity else None, now)
+            chunk = self._backups.read(request, storage, identity.record if identity else None, now)
         except ZraftError as error:
             self._clients.fail(ask.caller, error, now)
         else:

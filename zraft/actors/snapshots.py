@@ -16,6 +16,7 @@ from zraft.actors.launch import Launch
 from zraft.actors.logs import Log
 from zraft.actors.snapshotter import STATE_DAMAGED, Job
 from zraft.core.log_keeping import LogKeeping, Sizes
+from zraft.core.room import RESERVE
 from zraft.errors import CorruptSnapshot, CorruptState, StorageFault
 from zraft.protocol.local import Read
 from zraft.protocol.peer import SnapshotId
@@ -110,9 +111,14 @@ class Snapshots:
         longer = self.keeping.longest(sizes) - sizes.log_bytes
         return longer <= 0 or has_room(self._directory.path, longer + sizes.state_bytes)
 
+    def _fits(self, sizes: Sizes) -> bool:
+        """Whether there is room; in the reserve for one that lets go of more than it takes, or that would stay full."""
+        path, size = self._directory.path, sizes.state_bytes
+        return has_room(path, size) or (size <= sizes.log_bytes and has_room(path, 2 * size, RESERVE))
+
     def _start(self, sizes: Sizes, now: float) -> None:
         directory, settings = self._directory, self._settings
-        if not has_room(directory.path, sizes.state_bytes) and not self._unchecked:
+        if not self._fits(sizes) and not self._unchecked:
             self.keeping.failed(now)
             self._logger.every(NO_ROOM_SECONDS, "no room for a snapshot", bytes=sizes.state_bytes)
             return

@@ -53,9 +53,15 @@ def main(job: Job) -> int:
     try:
         if job.backup:
             write_snapshot(Path(job.state), Path(job.backup), job.map_size, job.record, time.time())
-        elif not (job.check and _is_sound(job, log)):
+        else:
+            newest = list_snapshots(Path(job.directory))[:1] if job.check else []
+            if newest and _is_sound(newest[0], log):
+                return 0
             path, _ = make_snapshot(Path(job.state), Path(job.directory), job.map_size, job.record, time.time())
             _read_back(path)
+            for damaged in newest:  # it may be of a later entry, and pass for the newest still
+                if damaged != path:
+                    damaged.unlink()
     except (FatalError, OSError) as error:
         log.error("no snapshot was made", error=type(error).__name__, message=str(error))
         if isinstance(error, CorruptState):
@@ -64,16 +70,14 @@ def main(job: Job) -> int:
     return 0
 
 
-def _is_sound(job: Job, log: Log) -> bool:
-    for path in list_snapshots(Path(job.directory))[:1]:
-        try:
-            forget_cached(path)  # a snapshotter that was killed may not have read it back
-            verify_snapshot(path)
-        except (CorruptSnapshot, OSError) as error:
-            log.error("a damaged snapshot is replaced", message=str(error))
-            return False
-        return True
-    return False
+def _is_sound(path: Path, log: Log) -> bool:
+    try:
+        forget_cached(path)  # a snapshotter that was killed may not have read it back
+        verify_snapshot(path)
+    except (CorruptSnapshot, OSError) as error:
+        log.error("a damaged snapshot is replaced", message=str(error))
+        return False
+    return True
 
 
 def _read_back(path: Path) -> None:

@@ -58,6 +58,7 @@ def _document(found: Findings) -> dict[str, object]:
     return {
         "log_base": found.base.index if found.base else None,
         "log_last": found.last.index if found.last else None,
+        "log_last_term": found.last.term if found.last else None,
         "generation": found.generation,
         "applied": found.applied.index if found.applied else None,
         "revision": found.revision,

@@ -8,6 +8,7 @@ from zraft.cli.connection import connect, connection_options
 from zraft.cli.manual import Manual
 from zraft.cli.outcomes import REJECTED, UNAVAILABLE, UNKNOWN
 from zraft.cli.output import as_json, output_option
+from zraft.errors import Compacted
 
 
 @click.command(
@@ -16,7 +17,7 @@ from zraft.cli.output import as_json, output_option
     ends=(UNAVAILABLE, UNKNOWN, REJECTED),
 )
 @click.argument("revision", type=click.IntRange(min=1))
-@click.option("--physical", is_flag=True, help="Return only when what the history held has been removed everywhere.")
+@click.option("--physical", is_flag=True, help="Return only when what the history held has been removed.")
 @output_option("text", "json", text="text: `compacted up to revision 12000`; json: all that is known.")
 @connection_options
 def compact(revision: int, physical: bool, output: str, endpoints: tuple[str, ...] | None, timeout: float) -> None:
@@ -26,7 +27,12 @@ def compact(revision: int, physical: bool, output: str, endpoints: tuple[str, ..
     removes what the history held, and the room is used again; no command has to wait for it.
     """
     with connect(endpoints, timeout) as client:
-        result = client.compact(revision)
+        try:
+            result = client.compact(revision)
+        except Compacted:
+            if not physical:
+                raise
+            result = client.compact(revision, resume=True)  # it goes on with the wait of an earlier command
         while physical and result.swept < revision:
             result = client.compact(revision, resume=True)
     if output == "text":

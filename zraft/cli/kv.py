@@ -11,7 +11,7 @@ import click
 from zraft.cli.connection import connect, connection_options, consistency_option
 from zraft.cli.manual import Manual
 from zraft.cli.outcomes import NOT_FOUND, REJECTED, UNAVAILABLE, UNKNOWN, Failure
-from zraft.cli.output import as_json, item_document, item_head, item_row, output_option, write_out
+from zraft.cli.output import as_json, item_document, item_head, item_row, output_option, read_in, write_out
 from zraft.cli.tables import table
 from zraft.client.arguments import Consistency
 from zraft.protocol.client import REQUEST_BYTES_MAX, DeleteResult, KeyValue, PutResult
@@ -59,7 +59,7 @@ def put(
     if value is not None and file is not None:
         raise click.UsageError("give the value as an argument or with --file, not both")
     # One byte more than can be right is enough to see that it is too much.
-    content = os.fsencode(value) if value is not None else (file or sys.stdin.buffer).read(REQUEST_BYTES_MAX + 1)
+    content = os.fsencode(value) if value is not None else read_in(file or sys.stdin.buffer, REQUEST_BYTES_MAX + 1)
     with connect(endpoints, timeout) as client:
         result = client.put(os.fsencode(key), content, expected_revision=expected_revision)
     click.echo(_change(result, output))
@@ -100,9 +100,9 @@ def get(
         case "raw":
             write_out((item.value, b"\n") if sys.stdout.isatty() else (item.value,))
         case "table":
-            click.echo(table([item_head(), item_row(item)]))
+            write_out((f"{table([item_head(), item_row(item)])}\n".encode(),))
         case _:
-            click.echo(as_json(item_document(item) | {"revision": result.revision}))
+            write_out((f"{as_json(item_document(item) | {'revision': result.revision})}\n".encode(),))
 
 
 @click.command(

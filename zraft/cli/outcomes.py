@@ -108,7 +108,8 @@ def _failure_of(error: Exception) -> Failure:
             advice = "See which nodes are up with `zraft status`, then repeat it."
             return Failure(f"unavailable, nothing was done: {error}. {advice}", UNAVAILABLE)
         case Unknown():
-            return Failure(f"outcome unknown: {error}. Read the key before you repeat it.", UNKNOWN)
+            advice = "A read that does not show it proves nothing: repeat only what has an --expected-revision."
+            return Failure(f"outcome unknown: {error}. {advice}", UNKNOWN)
         case ZraftError():
             return Failure(f"rejected: {error}", REJECTED)
         case CorruptLog() | CorruptState() | StateDiverged() | CorruptSnapshot():

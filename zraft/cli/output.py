@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import select
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import click
 
@@ -31,6 +33,22 @@ def write_out(parts: Iterable[bytes]) -> None:
         while left:
             left = left[out.write(left) :]
     out.flush()
+
+
+def read_in(source: IO[bytes], most: int) -> bytes:
+    """Up to so many bytes, or all there are: also of a pipe that is non-blocking, where one read may not be all."""
+    try:
+        blocks = os.get_blocking(source.fileno())
+    except OSError:  # no real file
+        blocks = True
+    content = source.read(most)
+    while not blocks and len(content or b"") < most:
+        select.select([source], [], [])
+        part = source.read(most - len(content or b""))
+        if part == b"":
+            break
+        content = (content or b"") + (part or b"")
+    return content or b""
 
 
 def in_json(value: bytes) -> str | dict[str, str]:

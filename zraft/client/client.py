@@ -68,7 +68,7 @@ class Client:
 
     Keys and values are bytes; text is encoded as UTF-8. Every method may raise a ``zraft.ZraftError``:
     ``NotExecuted`` (certainly no effect; the client has already repeated the request until its time was up),
-    ``Unknown`` (a write that may have taken effect, or not), ``Rejected`` (final), ``ProtocolError``, or
+    ``Unknown`` (a write that may have taken effect, or may still do so), ``Rejected`` (final), ``ProtocolError``, or
     ``ClientClosed``; only ``snapshot`` raises others as well.
 
     Args:
@@ -194,7 +194,8 @@ class Client:
         """Up to 10,000 operations in one message, all of them writes or all of them Gets.
 
         It is no transaction: writes take effect in order, each with a revision and a result of its own, and a failed
-        precondition is an ``error`` in its result.
+        precondition is an ``error`` in its result. So is what can't be read: look at a Get's ``error`` before its
+        ``found``. Of Gets whose values come to more than 4 MiB, the last have a ``ResourceExhausted``: ask again.
         """
         return self._run(batch_of(operations), BatchResult)
 
@@ -227,7 +228,7 @@ class Client:
             NotLeader: the node of ``endpoint`` does not lead.
             InvalidArgument: that member leads already, is a learner, or there is none of that name, or no other one.
             Unavailable: it does not answer.
-            Unknown: nobody took over in time. The leader leads on; nothing else has changed.
+            Unknown: nobody was heard to take over in time. The leadership may be handed over, or not, or soon.
         """
         only = "" if endpoint is None else endpoints_of([endpoint])[0]
         return self._run(TransferLeadership(to or ""), TransferResult, only)

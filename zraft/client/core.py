@@ -56,6 +56,7 @@ from zraft.protocol.client import (
     TransferLeadership,
 )
 
+OPEN = "the write may have taken effect, or may still do so"
 CONNECT_S_MAX = 1.0
 """How long one endpoint may take to accept a connection."""
 READ_SHARE = 1 / 3
@@ -215,7 +216,6 @@ class Call(Generic[R]):
         "_body",
         "_core",
         "_deadline",
-        "_end",
         "_endpoint",
         "_failure",
         "_follows_leader",
@@ -226,6 +226,7 @@ class Call(Generic[R]):
         "_pause",
         "_reasons",
         "_timeout",
+        "end",
     )
 
     def __init__(
@@ -245,7 +246,8 @@ class Call(Generic[R]):
         self._pause = PAUSE_S_MIN
         self._failure: type[ZraftError] = Unavailable
         self._reasons: dict[str, str] = {}
-        self._end: Return[R] | None = None  # while the members are asked for
+        self.end: Return[R] | None = None
+        """Its answer, while it only asks for the members."""
 
     @property
     def size(self) -> int:
@@ -254,9 +256,9 @@ class Call(Generic[R]):
 
     def step(self, event: Event, now: float) -> Instruction[R]:
         """What to do next, after this event."""
-        if self._end is not None:
+        if self.end is not None:
             self._on_members(event)
-            return self._end
+            return self.end
         match event:
             case Go():
                 return self._next(now)
@@ -268,7 +270,7 @@ class Call(Generic[R]):
             case NotAnswered(reason):
                 self._core.endpoints.on_silence(self._endpoint, now)
                 if self._is_write:
-                    return Fail(Unknown, f"{self._endpoint}: {reason}; the write may have taken effect, or not")
+                    return Fail(Unknown, f"{self._endpoint}: {reason}; {OPEN}")
                 return self._repeat(Unavailable, reason, now)
 
     def _on_answer(self, frames: tuple[bytes, ...], now: float) -> Instruction[R]:
@@ -286,7 +288,7 @@ class Call(Generic[R]):
                 # A member told an address at which we find somebody else, who has refused the request.
                 endpoints.on_silence(self._endpoint, now)
                 return self._repeat(Unavailable, refusal.message, now)
-            if isinstance(refusal, NO_SERVICE):
+            if isinstance(refusal, NO_SERVICE) and isinstance(response, ErrorResult):
                 # Its gateway lives, what stands behind it perhaps not: it may go on naming its own node as the leader.
                 endpoints.on_silence(self._endpoint, now)
             else:
@@ -297,7 +299,7 @@ class Call(Generic[R]):
             if isinstance(response, MembersResult):
                 endpoints.on_members(response, header.term)
             elif not self._only and endpoints.asks_for_members(now):
-                self._end = Return(response)
+                self.end = Return(response)
                 return self._ask_for_members(now)
             return Return(response)
         kind = Unknown if self._is_write else ProtocolError

@@ -72,7 +72,15 @@ class Link:
                     process.closed.wait(max(0.0, until - time.monotonic()))
                     event = Go()
                 case Send():
-                    event = process.exchange(instruction)
+                    event = self._exchange(process, call, instruction)
+
+    def _exchange(self, process: _Process, call: Call[R], send: Send) -> Event:
+        try:
+            return process.exchange(send)
+        except (ClientClosed, RuntimeError) as error:  # closed just now, or there is no thread to be had
+            if call.end is None:
+                raise
+            return NotSent(str(error))
 
     @property
     def lock(self) -> threading.Lock:

@@ -31,7 +31,7 @@ class Record(msgspec.Struct, frozen=True):
 def record_sync_failure(directory: DataDirectory, runtime: Path, detail: str) -> None:
     """Writes both records as well as the disks allow: one that fails does not keep the other from being written."""
     record = _encoded(detail, str(runtime))
-    for path in _records(directory, runtime):
+    for path in reversed(_records(directory, runtime)):  # that of the data last: its disk may hang
         with contextlib.suppress(OSError):
             _write_in_place(path, record)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import threading
@@ -34,7 +35,8 @@ def copy_paced(env: lmdb.Environment, descriptor: int) -> None:
         finally:
             os.close(sink)
 
-    fcntl.fcntl(source, fcntl.F_SETPIPE_SZ, DIRTY_BYTES_MAX)
+    with contextlib.suppress(OSError):  # who has many pipes may have no large one: it is only slower
+        fcntl.fcntl(source, fcntl.F_SETPIPE_SZ, DIRTY_BYTES_MAX)
     thread = threading.Thread(target=feed, name="copy")
     thread.start()
     try:

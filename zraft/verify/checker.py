@@ -28,7 +28,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from zraft.verify.evidence import NEVER, Evidence, Violation, items_of, position_of
-from zraft.verify.history import FAILED, UNKNOWN, Command, Operation, Result
+from zraft.verify.history import OK, UNKNOWN, Command, Operation, Result
 from zraft.verify.model import ABSENT, Kind, Step, apply
 from zraft.verify.search import Call, Pending, search
 
@@ -110,7 +110,7 @@ class _Projection:
                 results = operation.write_results()
                 for place, (command, result) in enumerate(zip(operation.writes(), results, strict=True)):
                     self._write(operation, command, result, self._evidence.revisions.get((number, place), 0))
-            elif operation.outcome != FAILED:
+            elif operation.outcome == OK:  # what nobody was told says nothing
                 self._read(operation)
         return self._calls, self._pending
 

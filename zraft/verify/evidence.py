@@ -129,11 +129,14 @@ class Evidence:
         inner: dict[int, Operation] = {}
         for number, operation in enumerate(self.history):
             given = [self.revisions.get((number, place)) for place in range(len(operation.commands))]
-            told = [revision for revision in given if revision is not None]
+            seen = [(place, revision) for place, revision in enumerate(given) if revision is not None]
+            told = [revision for _, revision in seen]
             if not told:
                 continue
             is_whole = operation.outcome != UNKNOWN or len(told) == len(given)
-            if told != sorted(told) or (is_whole and told[-1] - told[0] != len(told) - 1):
+            # Of those that nobody saw, each made one revision, or none.
+            is_torn = any(one[1] - last[1] > one[0] - last[0] for last, one in itertools.pairwise(seen))
+            if told != sorted(told) or is_torn or (is_whole and told[-1] - told[0] != len(told) - 1):
                 self._fail(
                     f"the writes of a batch have the revisions {told}, which do not follow one another", operation
                 )
@@ -263,6 +266,8 @@ def _is_sound(operation: Operation) -> bool:
         finds_nothing = command.operation == "delete" and not result.found
         has_effect = result.success and not finds_nothing
         if result.success and result.mod_revision != (result.revision if has_effect else 0):
+            return False
+        if has_effect and result.mod_revision < 1:
             return False
         if not result.success and command.expected is None:  # nothing was there to fail
             return False

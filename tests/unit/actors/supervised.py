@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import urllib.error
@@ -62,6 +63,8 @@ class Node:
                 env=environment,
                 stderr=log,
                 start_new_session=True,
+                # As a terminal starts it, however this test was: what runs by nohup ignores the terminal's end.
+                preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
             )
         return self.process
 

@@ -13,8 +13,10 @@ from tests.waiting import wait_until
 from zraft.actors import backups
 from zraft.actors.backups import IDLE_SECONDS, Backups
 from zraft.config import Settings
+from zraft.core.room import ENOUGH, RESERVE
 from zraft.errors import ResourceExhausted, Unavailable
 from zraft.protocol.client import BACKUP_CHUNK_BYTES, BackupChunk, ReadBackup
+from zraft.protocol.local import StorageGroup
 from zraft.store.directory import DataDirectory
 from zraft.store.snapshots import verify_snapshot
 
@@ -35,7 +37,7 @@ def given(directory: DataDirectory) -> Iterator[Backups]:
 
 
 def read(given: Backups, name: bytes, offset: int = 0, now: float = 10.0) -> BackupChunk:
-    return given.read(ReadBackup(name, offset), 0, RECORD, now)
+    return given.read(ReadBackup(name, offset), StorageGroup(0, 5, 1, 5, 5, 5, 5, 0), RECORD, now)
 
 
 def made(given: Backups, name: bytes) -> BackupChunk:
@@ -92,8 +94,8 @@ def test_a_backup_that_has_ended_is_not_gone_on_with(given: Backups, directory: 
 
 def test_a_failed_copy_is_told_and_another_may_begin(given: Backups, directory: DataDirectory) -> None:
     away = directory.state_path(0).rename(directory.path / "away")
-    with pytest.raises(Unavailable, match="could not be begun"):
-        read(given, ONE)
+    with pytest.raises(Unavailable, match="could not be made"):
+        made(given, ONE)
     directory.state_path(0).mkdir()
     (directory.state_path(0) / "data.mdb").write_bytes(bytes(8192))
     with pytest.raises(Unavailable, match="could not be made"):
@@ -116,9 +118,22 @@ def test_a_disk_that_can_not_read_it_ends_the_backup_alone(given: Backups, monke
 
 
 def test_a_full_disk_takes_no_backup(given: Backups, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backups, "has_room", lambda path, size: False)
+    monkeypatch.setattr(backups, "has_room", lambda path, size, worst=ENOUGH: False)
     with pytest.raises(ResourceExhausted, match="no room for a backup"):
         read(given, ONE)
+
+
+def test_within_the_reserve_a_backup_may_be_made(given: Backups, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a state that is small by now can be moved to a larger disk."""
+    monkeypatch.setattr(backups, "has_room", lambda path, size, worst=ENOUGH: worst == RESERVE)
+    assert made(given, ONE).size
+
+
+def test_a_node_that_may_have_an_old_state_gives_none(given: Backups) -> None:
+    with pytest.raises(Unavailable, match="follows no leader"):
+        given.read(ReadBackup(ONE, 0), None, RECORD, 10.0)
+    size = made(given, ONE).size
+    assert given.read(ReadBackup(ONE, 0), None, RECORD, 10.0).size == size  # what has begun is gone on with
 
 
 def test_what_a_killed_gateway_left_is_removed(directory: DataDirectory) -> None:

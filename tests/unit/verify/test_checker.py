@@ -228,6 +228,25 @@ WRONG = {
         ],
         "p/b: read at revision 9 fits nothing that may have been before it",
     ),
+    "an unknown batch torn apart": (
+        [
+            operation(
+                1,
+                9,
+                "batch",
+                outcome=UNKNOWN,
+                commands=(Command("put", A, "1"), Command("delete", B), Command("put", B, "2")),
+            ),
+            *[put(2, 8, "p/c", f"c{number}", number) for number in (2, 3, 4)],
+            get(3, 4, A, 4, ("1", 1, 1, 1)),
+            get(10, 11, B, 5, ("2", 5, 5, 1)),
+        ],
+        "the writes of a batch have the revisions [1, 5], which do not follow one another",
+    ),
+    "a put that made no revision": (
+        [operation(1, 2, "put", key=A, value="1", revision=0, result=Result())],
+        "the answer contradicts itself",
+    ),
     "a batch torn apart": (
         [batch(1, 9, (A, "1", 1), (B, "2", 3)), put(2, 8, A, "3", 2)],
         "the writes of a batch have the revisions [1, 3], which do not follow one another",
@@ -295,6 +314,10 @@ WRONG = {
 def test_what_can_not_be_is_found(name: str) -> None:
     history, fault = WRONG[name]
     assert violations(*history)[:1] == [fault]
+
+
+def test_a_read_of_unknown_outcome_says_nothing() -> None:
+    assert violations(put(1, 2, A, "1", 1), operation(3, 4, "get", key=A, outcome=UNKNOWN)) == []
 
 
 def test_what_only_two_keys_together_show_is_found() -> None:

@@ -1,4 +1,4 @@
-"""Host names of endpoints: resolved for each connection, holding up no others, one address after another."""
+"""What calls ask beside their request: addresses of host names, one after another; and the members."""
 
 import socket
 import threading
@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.wire.scripted import ScriptedNode
-from zraft import Client, Unavailable
+from zraft import Client, ClientClosed, Unavailable
+from zraft.client.core import Event, Send
+from zraft.client.links import _Process
 from zraft.protocol.client import PutResult
 
 DONE = PutResult(success=True, error=None, index=7, revision=3, mod_revision=3)
@@ -60,3 +62,20 @@ def test_a_name_with_several_addresses_is_good_as_long_as_one_of_them_is(
         with client.pipeline() as pipeline:
             pipeline.put("k", "v")
             assert pipeline.execute() == [DONE]
+
+
+def test_what_becomes_of_asking_for_the_members_is_nothing_to_the_answer(
+    node: ScriptedNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exchange, sent = _Process.exchange, list[Send]()
+
+    def closes(process: _Process, send: Send) -> Event:
+        sent.append(send)
+        if len(sent) == 2:  # as when another thread closes the client between the answer and this question
+            raise ClientClosed("closed just now")
+        return exchange(process, send)
+
+    monkeypatch.setattr(_Process, "exchange", closes)
+    with Client(node.endpoint) as client:
+        assert client.put("k", "v") == DONE
+    assert len(sent) == 2
