@@ -11,6 +11,7 @@ the beginning of a new cluster.
 from __future__ import annotations
 
 import datetime
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -32,6 +33,8 @@ from zraft.store.state import LmdbState
 READ_BYTES = 4 << 20
 WORK_DIRECTORY = "new-cluster"
 """What a new cluster is made in, within the data directory; a leftover of a repair that was interrupted."""
+APPLIED = "applied"
+"""In there: a copy of the state, to which all of the log is applied."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -118,22 +121,24 @@ def force_new_cluster(
     if work.exists():
         raise ConfigurationError(f"{work} is left of a repair that was interrupted: move it away first")
     stores = open_stores(directory, member, map_size, lambda seconds: None)
-    record, old = stores.log.record, stores.generation
-    try:
-        last, revision = _apply_all(stores.log, stores.state)
-    finally:
-        stores.close_cleanly()
-    generation = old + 1
+    record, generation = stores.log.record, stores.generation + 1
     try:
         make_directory(work)
-        _rebuild(directory, work, record, (old, generation), (member, map_size), now)
+        try:
+            # Of a copy: if this comes to nothing, what nobody has committed must not be in the state of an old member.
+            shutil.copytree(directory.state_path(stores.generation), work / APPLIED)
+            last, revision = _apply_all(stores.log, work / APPLIED, map_size)
+        finally:
+            stores.close_cleanly()
+        _rebuild(work, record, generation, (member, map_size), now)
         return _swap(directory, work, generation, now), last, revision
     except OSError as error:
         raise StorageFault(f"the new cluster in {directory.path} could not be made: {error}") from error
 
 
-def _apply_all(log: LmdbLog, state: LmdbState) -> tuple[EntryId, int]:
-    """Apply the whole log, whatever was known to be committed; returns the last entry and the revision."""
+def _apply_all(log: LmdbLog, path: Path, map_size: int) -> tuple[EntryId, int]:
+    """Apply the whole log to the state in ``path``, whatever was committed; returns the last entry and the revision."""
+    state = LmdbState(path, map_size)
     keyspace = Keyspace(state)
     while keyspace.applied.index < log.last.index:
         first = keyspace.applied.index + 1
@@ -141,22 +146,23 @@ def _apply_all(log: LmdbLog, state: LmdbState) -> tuple[EntryId, int]:
             for _ in keyspace.apply(decode_entry(index, data)):
                 pass
         keyspace.commit()
+    state.close()
     return keyspace.applied, keyspace.revision
 
 
 def _rebuild(
-    directory: DataDirectory,
     work: Path,
     record: ClusterRecord | None,
-    generations: tuple[int, int],
+    generation: int,
     identity: tuple[int, int],
     now: datetime.datetime,
 ) -> None:
     """Make the new data within ``work``, by the way of every restored cluster: through a snapshot."""
-    (old, new), (member, map_size) = generations, identity
+    member, map_size = identity
     file = work / "whole"
-    write_snapshot(directory.state_path(old), file, map_size, record, now.timestamp())
-    restore(file, work / "data", member, map_size, generation=new)
+    write_snapshot(work / APPLIED, file, map_size, record, now.timestamp())
+    shutil.rmtree(work / APPLIED)
+    restore(file, work / "data", member, map_size, generation=generation)
     file.unlink()
 
 

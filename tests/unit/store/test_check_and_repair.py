@@ -1,6 +1,7 @@
 """What is found in damaged data directories, and what a repair makes of them (traps 24, 29, 36)."""
 
 import contextlib
+import errno
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -9,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.store.stored import MAP, MEMBER, RECORD, TERM, find, flip, written
-from zraft.errors import ConfigurationError, CorruptLog
+from zraft.errors import ConfigurationError, CorruptLog, StorageFault
 from zraft.protocol.entries import EntryId
+from zraft.store import repair
 from zraft.store.check import Findings, check
 from zraft.store.directory import DataDirectory
 from zraft.store.fault import record_divergence
@@ -219,9 +221,21 @@ def test_interrupted_anywhere_it_starts_as_before_or_not_at_all(
         stores = open_stores(directory, 0xC, MAP, lambda seconds: None)
     except CorruptLog:
         return
-    assert (stores.log.member, stores.log.last.index) in [(MEMBER, 10), (0xB, 10)]
-    assert stores.applied.index in (8, 10)
+    assert stores.log.last.index == 10
+    assert (stores.log.member, stores.applied.index) in [(MEMBER, 8), (0xB, 10)]
     stores.close_cleanly()
+
+
+def test_if_it_comes_to_nothing_the_old_member_has_applied_no_more_than_before(
+    directory: DataDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(repair, "write_snapshot", fails)
+    with pytest.raises(StorageFault, match="No space left"):
+        force_new_cluster(directory, 0xB, MAP, NOW)
+    assert starts(directory) == EntryId(8, TERM)
 
 
 def test_a_leftover_of_an_interrupted_repair_is_not_overwritten(directory: DataDirectory) -> None:
