@@ -93,9 +93,7 @@ class Clients:
         self._admission = Admission(limits)
         self._unread_max = limits.client_bytes
         self._all_unread_max = limits.gateway_bytes
-        self._kept = self._keepers = (
-            0  # bytes of answers that could not leave at the last flush, and of how many clients
-        )
+        self._kept = self._keepers = 0  # bytes of answers that could not leave at the last flush; and whose they are
         self.monitor = self.socket.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
         self._connections: set[int] = set()
         self._headers: dict[bytes, RequestHeader] = {}
