@@ -242,6 +242,14 @@ MUTANTS = (
         test="tests/unit/core/test_leading.py",
     ),
     Mutant(
+        "who can't serve never leads",
+        "where nobody else leads, who has all entries hands them on, and the office",
+        "core/vitality.py",
+        "        if not stalled or dead or leaderless < self._resort:\n",
+        "        if True:\n",
+        test="tests/unit/core/test_leading.py",
+    ),
+    Mutant(
         "ballots that are too short for the disks",
         "a ballot in a row with others that failed waits longer, or slow disks leave no leader",
         "core/ballot.py",

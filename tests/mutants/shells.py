@@ -249,6 +249,22 @@ MUTANTS = (
         test="tests/unit/core/test_room.py",
     ),
     Mutant(
+        "a full disk refuses what it has",
+        "a probe that goes back to where two logs agree costs no room",
+        "core/room.py",
+        "            if len(data) > HEAD_BYTES and log.term_at(index + 1 + taken) != entry_term(data):\n",
+        "            if len(data) > HEAD_BYTES:\n",
+        test="tests/unit/core/test_room.py",
+    ),
+    Mutant(
+        "apply that waits for room takes writes",
+        "what is taken must get a result: the state grows by as little as there is",
+        "store/growing.py",
+        "            step = self._urgent if has_room(self._path, self._urgent, RESERVE) else URGENT_BYTES_MIN\n",
+        "            step = URGENT_BYTES_MAX\n",
+        test="tests/unit/store/test_growing.py",
+    ),
+    Mutant(
         "a snapshot for who is gone",
         "file and log are not kept for a node that may never come again",
         "core/progress.py",
