@@ -18,7 +18,7 @@ from tests.unit.actors.clients_stage import (
 )
 from tests.waiting import wait_until
 from zraft.actors import clients as module
-from zraft.actors.clients import UNREAD, UNREAD_SECONDS
+from zraft.actors.clients import SHARE_BYTES_MIN, UNREAD, UNREAD_SECONDS
 from zraft.errors import ResourceExhausted
 from zraft.protocol import codec
 from zraft.protocol.client import (
@@ -108,26 +108,17 @@ def test_a_client_that_reads_no_answers_is_refused_more_and_others_are_served(ga
     assert refusals == {ErrorResult(ResourceExhausted.code, UNREAD)}
 
 
-def test_what_is_kept_for_all_clients_is_bounded_by_those_that_keep_most(
-    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_kept_for_all_clients_is_bounded_by_those_that_keep_most(gateway: Gateway) -> None:
     deafen(gateway)
-    modest = gateway.connect(RCVHWM=1, RCVBUF=4096)
-    (greedy,) = gateway.clients._outbox
-
-    def is_kept() -> bool:
-        ask(modest, *[(b"1", GET)] * 3)
-        gateway.turn(answer=bytes(60 << 10))  # 8 of them are less than half of what is allowed below
-        return len(gateway.clients._outbox) == 2
-
-    wait_until(is_kept, WAIT_S * 6, "an answer that the other one does not read")
-    (other,) = set(gateway.clients._outbox) - {greedy}
-    gateway.clients._unread_max = 1 << 30
-    gateway.turn()
-    assert not gateway.clients.is_full(greedy)
-    gateway.clients._all_unread_max = 1 << 20
-    monkeypatch.setattr(module, "SHARE_BYTES_MIN", 1)
-    assert (gateway.clients.is_full(greedy), gateway.clients.is_full(other)) == (True, False)
+    assert gateway.turn()
+    clients = gateway.clients
+    ((greedy, unsent),) = clients._outbox.items()
+    assert (clients._kept, clients._keepers) == (unsent.size, 1)
+    unsent.size, clients._unread_max = 20 << 20, 1 << 30
+    clients._outbox[b"modest"] = module._Unsent([], SHARE_BYTES_MIN, 0.0)
+    for kept, is_full in ((16 << 20, False), (17 << 20, True)):
+        clients._all_unread_max, clients._kept, clients._keepers = 16 << 20, kept, 2
+        assert (clients.is_full(greedy), clients.is_full(b"modest")) == (is_full, False)
 
 
 def test_what_is_kept_for_a_client_is_bounded_whatever_it_asks(gateway: Gateway) -> None:
