@@ -227,7 +227,7 @@ MUTANTS = (
         "S9: an origin seen in this term is dropped, also when it was refused (trap 55)",
         REPLICATION,
         "        if lead.hand_over is not None:\n            return [_refuse(",
-        "        if lead.hand_over is not None:\n            self._seen = Seen()\n            return [_refuse(",
+        "        if lead.hand_over is not None:\n            self.seen = Seen()\n            return [_refuse(",
         test="tests/unit/core/test_transfer.py",
     ),
     Mutant(
