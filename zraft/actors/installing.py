@@ -251,7 +251,10 @@ def _remove_behind(*paths: Path) -> None:
 
     def remove() -> None:
         for path in paths:
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
     threading.Thread(target=remove, name="removing", daemon=True).start()
 

@@ -1,6 +1,6 @@
 """What a gateway takes when space is short: the leader's decides for the cluster, a follower's for itself.
 
-And when the storage is silent, from which all results come.
+And when the storage is silent, from which all results come, or the node may be cut off.
 """
 
 import pytest
@@ -11,7 +11,17 @@ from zraft.actors import beat
 from zraft.core.room import ENOUGH, EXHAUSTED, LACKS, RESERVE
 from zraft.errors import ResourceExhausted, Unavailable
 from zraft.protocol import codec
-from zraft.protocol.client import Batch, ClusterStatus, Compact, Delete, ErrorResult, Put, Request, StatusResult
+from zraft.protocol.client import (
+    Batch,
+    ClusterStatus,
+    Compact,
+    Delete,
+    ErrorResult,
+    Put,
+    ReadBackup,
+    Request,
+    StatusResult,
+)
 from zraft.protocol.local import RoleGroup, StorageGroup
 from zraft.store.page import Group
 
@@ -105,3 +115,13 @@ def test_while_storage_is_silent_no_write_is_taken(node: Node, monkeypatch: pyte
     wait_until(is_refused, WAIT_S, "a refusal")
     monkeypatch.setattr(beat, "SILENT_SECONDS", 1e9)
     wait_until(lambda: not is_refused(), WAIT_S, "writes to be taken again")
+
+
+def test_a_node_that_follows_no_leader_gives_no_backup(node: Node) -> None:
+    # One that is cut off might give the same old one for weeks, and all would seem well.
+    node.start_trio()
+    publish(node, RoleGroup(5, "follower", 0), ENOUGH)
+    node.ask(ReadBackup(b"one", 0))
+    _, answer = node.answer()
+    assert isinstance(answer, ErrorResult)
+    assert "follows no leader" in answer.message

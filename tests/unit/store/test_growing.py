@@ -64,6 +64,12 @@ def write_all(state: LmdbState, number: int, size: int) -> int:
         return number - 1
 
 
+def find_no_room(state: LmdbState, number: int, size: int) -> None:
+    with pytest.raises(OutOfSpace):
+        write(state, number, size)
+    state.abort()
+
+
 def test_the_file_grows_ahead_of_what_is_written(path: Path) -> None:
     state = LmdbState(path, MAP_SIZE)
     sizes = set()
@@ -144,9 +150,7 @@ def test_the_reserve_of_the_disk_is_for_those_who_found_no_room(path: Path, leve
     assert size_bytes(path) == before
     steps: list[int] = []
     for _ in range(9):
-        with pytest.raises(OutOfSpace):
-            write(state, written + 1, 64 * MIB)
-        state.abort()
+        find_no_room(state, written + 1, 64 * MIB)
         steps.append(size_bytes(path) - before - sum(steps))
     kib = 1 << 10
     assert steps == [64 * kib, 128 * kib, 256 * kib, 512 * kib, MIB, 2 * MIB, 4 * MIB, 4 * MIB, 4 * MIB]
@@ -178,9 +182,7 @@ def test_what_the_log_needs_of_the_disk_is_for_nobody(path: Path, level: list[in
     write(state, 1, 10)
     level[0], before = EXHAUSTED, size_bytes(path)
     for _ in range(3):
-        with pytest.raises(OutOfSpace):
-            write(state, 2, 8 * MIB)
-        state.abort()
+        find_no_room(state, 2, 8 * MIB)
     assert size_bytes(path) == before
     level[0] = ENOUGH
     write(state, 2, 100_000)
