@@ -82,9 +82,9 @@ MUTANTS = (
     Mutant(
         "a restart forgets the members",
         "an uncommitted configuration outlives a restart (trap 33)",
-        "store/log.py",
-        "                self.configurations = codec.configurations.decode(configurations)\n",
-        "                codec.configurations.decode(configurations)\n",
+        "store/log_contents.py",
+        "codec.configurations.decode(configurations) if configurations else ()",
+        "()",
         test="tests/unit/store/test_log.py",
     ),
     Mutant(

@@ -18,7 +18,7 @@ from zraft.store.dirty import DirtyMark, Mark
 from zraft.store.fault import pending_divergence
 from zraft.store.log import LmdbLog
 from zraft.store.snapshots import DATA_FILE, Manifest, list_snapshots, verify_snapshot
-from zraft.store.soundness import verify_state
+from zraft.store.soundness import verify_log, verify_state
 
 MAP_BYTES = 1 << 40
 """Address space for a map that is only looked at: LMDB takes more by itself where a file needs it."""
@@ -105,6 +105,7 @@ def _with_log(found: Findings, directory: DataDirectory, report: Report) -> Find
     if not (directory.log_path / DATA_FILE).exists():
         return msgspec.structs.replace(found, log_damage=Damage(f"the log in {directory.log_path} was lost"))
     try:
+        verify_log(directory.log_path, MAP_BYTES)
         log = LmdbLog(directory.log_path, _NOBODY, MAP_BYTES, create=False)
     except CorruptLog as error:
         return msgspec.structs.replace(found, log_damage=Damage(str(error)))

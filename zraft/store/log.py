@@ -1,16 +1,10 @@
 """The log on LMDB: term, vote, identity and entries, durable with every commit.
 
-``meta``     format version; member id, hard state, index-0 record and configurations, each behind a checksum
-``entries``  index (u64, big endian) -> the encoded entry, exactly as it came
-
-LMDB 0.9 has no checksums of its own. So the hard state tells, beside term and vote, behind which entry the log begins
-and with which it ends: a damaged page that hides entries is found, and a log is never served or voted with shortened
-(trap 29).
+What its tables hold, and how that is checked, is in ``store.log_contents``.
 """
 
 from __future__ import annotations
 
-import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -18,10 +12,11 @@ from pathlib import Path
 
 import lmdb
 
-from zraft.core.versions import FIRST, fault_of_format, format_needed, storage_format
-from zraft.errors import CorruptLog, IdentityRefused, InvariantViolated, ProtocolError, SyncFailed
+from zraft.core.versions import FIRST, format_needed, storage_format
+from zraft.errors import CorruptLog, InvariantViolated, SyncFailed
 from zraft.protocol import codec
-from zraft.protocol.entries import ClusterRecord, Configuration, EntryId, entry_is_sound, entry_term
+from zraft.protocol.entries import ClusterRecord, Configuration, EntryId, entry_term
+from zraft.store import log_contents as contents
 from zraft.store.environment import (
     corrupt_log,
     extend_file,
@@ -31,21 +26,10 @@ from zraft.store.environment import (
     write_fault,
 )
 from zraft.store.files import sync_directory
+from zraft.store.log_contents import at
+from zraft.store.meta_pages import fault_of_meta_pages
 from zraft.store.recent import Recent, as_fits
-from zraft.store.sealed import seal, unseal
-
-_U32 = struct.Struct(">I")
-_U64 = struct.Struct(">Q")
-_HARD = struct.Struct(">QQQQQQ")  # term, vote, index and term of the base, of the last entry
-_at = _U64.pack
-
-_FORMAT_NAME = b"format"
-_MEMBER_NAME = b"member"
-_HARD_NAME = b"hard"
-_RECORD_NAME = b"record"
-_GENERATION_NAME = b"generation"
-_INITIAL_NAME = b"initial"
-_CONFIGURATIONS_NAME = b"configurations"
+from zraft.store.sealed import seal
 
 
 class LmdbLog:
@@ -95,6 +79,8 @@ class LmdbLog:
         self.initial_state = initial_state
         self._base = self._last = EntryId(0, 0)
         self._recent = Recent()
+        if fault := fault_of_meta_pages(path):
+            raise self._corrupt(None, fault)
         self._env = open_environment(path, map_size, sync=True)
         # Not "has no tables": a flipped bit can make a full log look empty.
         self.created = self._env.info()["last_txnid"] == 0
@@ -150,19 +136,19 @@ class LmdbLog:
     def set_record(self, record: ClusterRecord, formed: bool) -> None:
         """Store the index-0 record, or mark it as formed."""
         with self._writing() as txn:
-            self._put(txn, _RECORD_NAME, bytes([formed]) + codec.encode(record))
+            self._put(txn, contents.RECORD, bytes([formed]) + codec.encode(record))
         self.record, self.formed = record, formed
 
     def keep_configurations(self, configurations: tuple[Configuration, ...]) -> None:
         """Store which configurations entries brought."""
         with self._writing() as txn:
-            self._put(txn, _CONFIGURATIONS_NAME, codec.encode(configurations))
+            self._put(txn, contents.CONFIGURATIONS, codec.encode(configurations))
         self.configurations = configurations
 
     def set_generation(self, generation: int) -> None:
         """Give up the applied state for one of another number."""
         with self._writing() as txn:
-            self._put(txn, _GENERATION_NAME, _U64.pack(generation))
+            self._put(txn, contents.GENERATION, contents.U64.pack(generation))
         self.generation = generation
 
     def term_at(self, index: int) -> int | None:
@@ -174,7 +160,7 @@ class LmdbLog:
         if not self._base.index < index < self._last.index:
             return None
         with self._reading() as txn:
-            data = txn.get(_at(index), db=self._entries)
+            data = txn.get(at(index), db=self._entries)
         if data is None:
             raise self._corrupt(index, "is missing")
         return entry_term(data)
@@ -190,7 +176,7 @@ class LmdbLog:
             raise InvariantViolated("append at last + 1", first=first, last=self._last)
         if not entries:
             return
-        items = [(_at(index), data) for index, data in enumerate(entries, first)]
+        items = [(at(index), data) for index, data in enumerate(entries, first)]
         with self._writing() as txn, txn.cursor(self._entries) as cursor:
             consumed, added = cursor.putmulti(items, append=True)
             if (needed := format_needed(entries)) > self._format:
@@ -211,7 +197,7 @@ class LmdbLog:
         if previous is None:
             raise InvariantViolated("truncation within the log", first=first, base=self._base, last=self._last)
         with self._writing() as txn, txn.cursor(self._entries) as cursor:
-            while cursor.last() and _U64.unpack(cursor.key())[0] >= first:
+            while cursor.last() and contents.U64.unpack(cursor.key())[0] >= first:
                 cursor.delete()
         self._recent.truncate(first)
         self._last = EntryId(first - 1, previous)
@@ -224,7 +210,7 @@ class LmdbLog:
         if term is None:
             raise InvariantViolated("cut within the log", to=to, last=self._last)
         with self._writing() as txn, txn.cursor(self._entries) as cursor:
-            while cursor.first() and _U64.unpack(cursor.key())[0] <= to:
+            while cursor.first() and contents.U64.unpack(cursor.key())[0] <= to:
                 cursor.delete()
         self._base = EntryId(to, term)
 
@@ -263,8 +249,8 @@ class LmdbLog:
             return
         with self._writing() as txn:
             base, last = self._base, self._last
-            state = _HARD.pack(self._term, self._vote, base.index, base.term, last.index, last.term)
-            self._put(txn, _HARD_NAME, state)
+            state = contents.HARD_STATE.pack(self._term, self._vote, base.index, base.term, last.index, last.term)
+            self._put(txn, contents.HARD, state)
         self._txn = None
         started = time.perf_counter()
         try:
@@ -284,11 +270,12 @@ class LmdbLog:
         extend_file(self._env, self._path)
         txn = self._env.begin(write=True)
         try:
-            self._meta = self._env.open_db(b"meta", txn=txn)
-            self._entries = self._env.open_db(b"entries", txn=txn)
+            self._meta = self._env.open_db(contents.META, txn=txn)
+            self._entries = self._env.open_db(contents.ENTRIES, txn=txn)
             if not self.created:
-                self._load(txn)
-                self._verify(txn)
+                known = contents.read_contents(txn, self._meta, self._path)
+                contents.verify_entries(txn, self._entries, self._path, known)
+                self._take(known)
                 txn.commit()  # nothing was written: it only keeps the tables open
         except lmdb.Error as error:
             raise self._corrupt(None, f"can't be read: {error}") from error
@@ -296,9 +283,15 @@ class LmdbLog:
             self._txn = txn
             with self._writing():
                 self._set_format(txn, storage_format(FIRST))
-                self._put(txn, _MEMBER_NAME, _U64.pack(self._member))
-                self._put(txn, _INITIAL_NAME, self.initial_state)
+                self._put(txn, contents.MEMBER, contents.U64.pack(self._member))
+                self._put(txn, contents.INITIAL, self.initial_state)
             self.commit()
+
+    def _take(self, known: contents.Contents) -> None:
+        self._format, self._member, self._term, self._vote = known.format, known.member, known.term, known.vote
+        self._base, self._last = known.base, known.last
+        self.generation, self.initial_state = known.generation, known.initial_state
+        self.record, self.formed, self.configurations = known.record, known.formed, known.configurations
 
     def _sync(self) -> None:
         """S13: nothing is answered from what a predecessor wrote, and may not have lived to see on the disk."""
@@ -307,37 +300,6 @@ class LmdbLog:
             sync_directory(self._path)
         except (lmdb.Error, OSError) as error:
             raise self._sync_failed(error) from error
-
-    def _load(self, txn: lmdb.Transaction[bytes]) -> None:
-        found = txn.get(_FORMAT_NAME, db=self._meta)
-        if found is None:
-            raise self._corrupt(None, "holds no format version")
-        (self._format,) = _U32.unpack(found)
-        if fault := fault_of_format(self._format, f"the log in {self._path}"):
-            raise IdentityRefused(fault)
-        (self._member,) = _U64.unpack(self._get(txn, _MEMBER_NAME))
-        self._term, self._vote, *reach = _HARD.unpack(self._get(txn, _HARD_NAME))
-        self._base, self._last = EntryId(*reach[:2]), EntryId(*reach[2:])
-        self.generation = int.from_bytes(self._get(txn, _GENERATION_NAME, optional=True), "big")
-        self.initial_state = self._get(txn, _INITIAL_NAME, optional=True)
-        try:
-            if record := self._get(txn, _RECORD_NAME, optional=True):
-                self.formed, self.record = bool(record[0]), codec.cluster_record.decode(record[1:])
-            if configurations := self._get(txn, _CONFIGURATIONS_NAME, optional=True):
-                self.configurations = codec.configurations.decode(configurations)
-        except ProtocolError as error:
-            raise self._corrupt(None, f"has an unreadable record of the cluster's members: {error}") from error
-
-    def _verify(self, txn: lmdb.Transaction[bytes]) -> None:
-        """Every entry from the first to the last is there and sound, and there is no other one (trap 24)."""
-        term = self._base.term
-        for data in self._scan(txn, self.first_index):
-            term = entry_term(data)
-        held, known = txn.stat(self._entries)["entries"], self._last.index - self._base.index
-        if held != known:
-            raise self._corrupt(None, f"holds {held} entries where {known} are known")
-        if term != self._last.term:
-            raise self._corrupt(self._last.index, f"is of term {term}, and known to be of term {self._last.term}")
 
     # --- reading and writing
 
@@ -360,33 +322,14 @@ class LmdbLog:
             raise SyncFailed(self._failure)
 
     def _scan(self, txn: lmdb.Transaction[bytes], first: int) -> Iterator[bytes]:
-        """Every entry from ``first`` to the last one, or ``CorruptLog`` at the first that is missing or damaged."""
-        with txn.cursor(self._entries) as cursor:
-            cursor.set_range(_at(first))
-            for index in range(first, self._last.index + 1):
-                key, data = cursor.item()
-                if key != _at(index):
-                    raise self._corrupt(index, "is missing")
-                if not entry_is_sound(index, data):
-                    raise self._corrupt(index, "does not match its checksum")
-                yield data
-                cursor.next()
+        return contents.scan(txn, self._entries, self._path, first, self._last.index)
 
     def _set_format(self, txn: lmdb.Transaction[bytes], number: int) -> None:
-        txn.put(_FORMAT_NAME, _U32.pack(number), db=self._meta)
+        txn.put(contents.FORMAT, contents.U32.pack(number), db=self._meta)
         self._format = number
 
     def _put(self, txn: lmdb.Transaction[bytes], name: bytes, value: bytes) -> None:
         txn.put(name, seal(name, value), db=self._meta)
-
-    def _get(self, txn: lmdb.Transaction[bytes], name: bytes, optional: bool = False) -> bytes:
-        sealed = txn.get(name, b"", self._meta)
-        if optional and not sealed:
-            return b""
-        value = unseal(name, sealed)
-        if value is None:
-            raise self._corrupt(None, f"has a damaged {name.decode()} in its table 'meta'")
-        return value
 
     def _sync_failed(self, error: lmdb.Error | OSError) -> SyncFailed:
         """S13: LMDB's next commit would succeed, with this one lost (trap 30a). So there is no next one."""

@@ -33,7 +33,7 @@ from zraft.store.snapshots import (
     remove_leftovers,
     verify_snapshot,
 )
-from zraft.store.soundness import Progress, verify_state
+from zraft.store.soundness import Progress, verify_log, verify_state
 from zraft.store.state import LmdbState
 
 _WAY_OUT = (
@@ -81,8 +81,9 @@ def open_stores(
         member: 64 random bits, the member id if the log is made now.
         map_size: of both maps, in bytes.
         on_commit: is told the seconds that each commit of the log took.
-        verify: whether to read a state that is there from end to end, and not only what a read comes by. It may be
-            left out where the same has been done since the machine's last start, and no more than processes died.
+        verify: whether a process of its own reads log and state from end to end, whatever LMDB does with damage. It
+            may be left out where the same has been done since the machine's last start, and no more than processes
+            died.
         progress: is told how far that is.
 
     Raises:
@@ -94,6 +95,8 @@ def open_stores(
     """
     states = sorted(directory.path.glob("state.*"))
     # Beside a state no log is ever made: it was lost, and this node can't take part under its old identity.
+    if verify:
+        verify_log(directory.log_path, map_size)
     log = LmdbLog(directory.log_path, member, map_size, on_commit, create=not states)
     _set_aside(directory, log)
     mark = DirtyMark(directory.dirty_mark)

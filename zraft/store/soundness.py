@@ -1,7 +1,8 @@
-"""Verifying the state on a disk from end to end (``core.integrity``), before anything of it is believed.
+"""Verifying what is on a disk from end to end, before anything of it is believed: the log, and the state.
 
-It is done by a process of its own, ``python -m zraft.store.soundness STATE MAP_SIZE``: where LMDB's own pages are
-damaged, LMDB may crash, or read beyond the end of the file, and that is to be damage found, not a node that crashes.
+It is done by a process of its own, ``python -m zraft.store.soundness log|state PATH MAP_SIZE``: where LMDB's own pages
+are damaged, LMDB may crash, or read beyond the end of the file, and that is to be damage found, not a node that
+crashes. Whoever opens the log then reads it once more: its own map is what it votes with.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ import msgspec
 
 from zraft.core.integrity import StateFacts, verify_state as verify_tables
 from zraft.core.records import FORMAT
-from zraft.errors import CorruptState, IdentityRefused, StorageFault
+from zraft.errors import CorruptLog, CorruptState, IdentityRefused, StorageFault
 from zraft.protocol.entries import EntryId
-from zraft.store.environment import open_read_only, tables_bytes
+from zraft.store.environment import corrupt_log, open_read_only, tables_bytes
+from zraft.store.log_contents import ENTRIES, META, read_contents, verify_entries
+from zraft.store.meta_pages import fault_of_meta_pages
 from zraft.store.python import module_process
 from zraft.store.state import TABLES, check_format
 
@@ -51,6 +54,7 @@ class _Answer(msgspec.Struct, frozen=True):
     done: int = 0
     whole: int = 0
     facts: StateFacts | None = None
+    sound: bool = False
     damage: str = ""
     refused: str = ""
     failure: str = ""
@@ -72,11 +76,38 @@ def verify_state(path: Path, map_size: int, progress: Progress = lambda done, wh
         IdentityRefused: it has a format that this version does not know.
         StorageFault: it could not be verified.
     """
-    command, environment = module_process("zraft.store.soundness", str(path), str(map_size))
+    last, damage = _run("state", path, map_size, progress)
+    if damage:
+        raise CorruptState(f"{path.name}: {damage}")
+    return last.facts or NOTHING
+
+
+def verify_log(path: Path, map_size: int) -> None:
+    """Verify a log that nobody writes, from end to end; one that is not there is sound.
+
+    Args:
+        path: the directory of the log.
+        map_size: as in ``verify_state``.
+
+    Raises:
+        CorruptLog: it is damaged; says what was found first.
+        IdentityRefused: it has a format that this version does not know.
+        StorageFault: it could not be verified.
+    """
+    last, damage = _run("log", path, map_size, lambda done, whole: None)
+    if last.damage:
+        raise CorruptLog(last.damage)
+    if damage:
+        raise corrupt_log(path, None, f"can't be read: {damage}")
+
+
+def _run(what: str, path: Path, map_size: int, progress: Progress) -> tuple[_Answer, str]:
+    """The last answer of the process, and what damage there is; empty: none."""
+    command, environment = module_process("zraft.store.soundness", what, str(path), str(map_size))
     try:
         child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     except OSError as error:
-        raise StorageFault(f"the state in {path} can't be verified: {error}") from error
+        raise StorageFault(f"the {what} in {path} can't be verified: {error}") from error
     last = _Answer()
     with child:
         try:
@@ -87,21 +118,14 @@ def verify_state(path: Path, map_size: int, progress: Progress = lambda done, wh
         except BaseException:
             child.kill()
             raise
-    return _ending(path, last, child.returncode)
-
-
-def _ending(path: Path, last: _Answer, code: int) -> StateFacts:
-    if last.facts is not None:
-        return last.facts
     if last.refused:
         raise IdentityRefused(last.refused)
-    damage = last.damage
-    if -code in CRASHES:
-        damage = f"LMDB can't read it ({signal.Signals(-code).name})"
-    if not damage:
-        failure = last.failure or f"the process ended with {code}"
-        raise StorageFault(f"the state in {path} could not be verified: {failure}")
-    raise CorruptState(f"{path.name}: {damage}")
+    if last.sound or last.damage:
+        return last, last.damage
+    if -child.returncode in CRASHES:
+        return last, f"LMDB can't read it ({signal.Signals(-child.returncode).name})"
+    failure = last.failure or f"the process ended with {child.returncode}"
+    raise StorageFault(f"the {what} in {path} could not be verified: {failure}")
 
 
 class _Probed:
@@ -177,13 +201,35 @@ def scan_state(path: Path, map_size: int, progress: Progress = lambda done, whol
         env.close()
 
 
+def scan_log(path: Path, map_size: int) -> None:
+    """As ``verify_log``, within this process: what LMDB does with damaged pages may end it."""
+    file = path / "data.mdb"
+    if not file.exists() or not file.stat().st_size:
+        return
+    if fault := fault_of_meta_pages(path):
+        raise corrupt_log(path, None, fault)
+    env = open_read_only(path, map_size, lock=False)
+    try:
+        if not env.info()["last_txnid"]:
+            return
+        with env.begin() as txn:
+            meta, entries = (env.open_db(name, txn=txn, create=False) for name in (META, ENTRIES))
+            verify_entries(txn, entries, path, read_contents(txn, meta, path))
+    except lmdb.Error as error:
+        if error.code in _ELSEWHERE:
+            raise StorageFault(str(error)) from error
+        raise corrupt_log(path, None, f"can't be read: {error}") from error
+    finally:
+        env.close()
+
+
 def _verdict(error: lmdb.Error | struct.error) -> StorageFault:
     if isinstance(error, lmdb.Error) and error.code in _ELSEWHERE:
         return StorageFault(str(error))
     return CorruptState(f"LMDB can't read it ({error})")
 
 
-def main(path: Path, map_size: int, out: IO[bytes]) -> None:
+def main(what: str, path: Path, map_size: int, out: IO[bytes]) -> None:
     """The body of the process: tells whoever reads ``out``."""
 
     def tell(answer: _Answer) -> None:
@@ -191,8 +237,13 @@ def main(path: Path, map_size: int, out: IO[bytes]) -> None:
         out.flush()
 
     try:
-        tell(_Answer(facts=scan_state(path, map_size, lambda done, whole: tell(_Answer(done, whole)))))
-    except CorruptState as error:
+        if what == "log":
+            scan_log(path, map_size)
+            tell(_Answer(sound=True))
+        else:
+            facts = scan_state(path, map_size, lambda done, whole: tell(_Answer(done, whole)))
+            tell(_Answer(facts=facts, sound=True))
+    except (CorruptLog, CorruptState) as error:
         tell(_Answer(damage=str(error)))
     except StorageFault as error:
         tell(_Answer(failure=str(error)))
@@ -201,4 +252,4 @@ def main(path: Path, map_size: int, out: IO[bytes]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), sys.stdout.buffer)
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.stdout.buffer)

@@ -20,7 +20,7 @@ from zraft.store import dirty, recovery
 from zraft.store.directory import DataDirectory
 from zraft.store.dirty import BootIdentity, DirtyMark, Mark
 from zraft.store.recovery import Stores, open_stores
-from zraft.store.soundness import scan_state
+from zraft.store.soundness import scan_log, scan_state
 
 MAP_SIZE = 1 << 30
 MEMBER = 0xA
@@ -36,7 +36,9 @@ class Machine:
         self.boot = 1
         path.mkdir()
         monkeypatch.setattr(dirty, "boot_identity", lambda _: BootIdentity(f"boot {self.boot}", 7))
-        monkeypatch.setattr(recovery, "verify_state", scan_state)  # a process for each of many starts takes too long
+        # A process for each of many starts takes too long.
+        monkeypatch.setattr(recovery, "verify_log", scan_log)
+        monkeypatch.setattr(recovery, "verify_state", scan_state)
 
     def open(self) -> Stores:
         return open_stores(self.directory, MEMBER, MAP_SIZE, lambda seconds: None)

@@ -1,5 +1,6 @@
 """A state is read from end to end before anything of it is believed: a flipped bit is found in every kind of page."""
 
+import contextlib
 import random
 import struct
 from collections import defaultdict
@@ -8,16 +9,19 @@ from pathlib import Path
 import lmdb
 import pytest
 
+from tests.unit.store.stored import MAP, MEMBER, written
 from zraft.core.keyspace import Keyspace
 from zraft.core.records import APPLIED
-from zraft.errors import CorruptState, IdentityRefused, StorageFault
+from zraft.errors import CorruptLog, CorruptState, IdentityRefused, StorageFault
 from zraft.protocol.client import Compact, Delete, Put
 from zraft.protocol.codec import encode, pack_commands
 from zraft.protocol.entries import NO_ORIGIN, Entry, EntryId, EntryKind
-from zraft.store.soundness import NOTHING, verify_state
+from zraft.store.check import check
+from zraft.store.recovery import open_stores
+from zraft.store.repair import plan
+from zraft.store.soundness import NOTHING, verify_log, verify_state
 from zraft.store.state import LmdbState
 
-MAP = 1 << 30
 PAGE = 4096
 BRANCH, LEAF, OVERFLOW = 1, 2, 4
 
@@ -102,6 +106,40 @@ def test_a_page_that_ends_lmdb_is_damage_and_not_the_end_of_the_node(path: Path)
     file.write_bytes(data[: 2 * PAGE])  # all pages that the roots point to are beyond the end
     with pytest.raises(CorruptState, match=r"LMDB can't read it \(SIGBUS\)"):
         verify_state(path, MAP)
+
+
+def test_a_page_of_the_log_that_ends_lmdb_is_damage(tmp_path: Path) -> None:  # trap 29
+    directory = written(tmp_path / "data", entries=200, applied=200)
+    file = directory.log_path / "data.mdb"
+    data = file.read_bytes()
+    verify_log(directory.log_path, MAP)
+    found = []
+    for number in range(2, len(data) // PAGE):
+        file.write_bytes(data[: number * PAGE] + bytes(PAGE) + data[(number + 1) * PAGE :])
+        with contextlib.suppress(CorruptLog):  # a page that is in use no more changes nothing
+            verify_log(directory.log_path, MAP)
+            continue
+        repair = plan(directory, check(directory))
+        assert repair is not None
+        assert repair.aside[0] == directory.log_path
+        with pytest.raises(CorruptLog) as caught:
+            open_stores(directory, MEMBER, MAP, lambda seconds: None)
+        found.append(str(caught.value))
+    assert any("LMDB can't read it (SIGABRT)" in error for error in found)
+
+
+def test_a_log_of_another_format_is_refused_and_not_repaired(tmp_path: Path) -> None:
+    path = written(tmp_path / "data", entries=1, applied=1).log_path
+    change(path, b"meta", b"format", (9).to_bytes(4, "big"))
+    with pytest.raises(IdentityRefused, match="is of format 9"):
+        verify_log(path, MAP)
+
+
+def test_a_log_that_can_not_be_read_now_is_not_damaged(tmp_path: Path) -> None:
+    path = written(tmp_path / "data", entries=1, applied=1).log_path
+    with pytest.raises(StorageFault, match=r"could not be verified: .*Cannot allocate memory") as caught:
+        verify_log(path, 1 << 60)
+    assert not isinstance(caught.value, CorruptLog)
 
 
 def test_a_state_is_verified_without_room_for_anything(path: Path) -> None:

@@ -1,0 +1,52 @@
+"""LMDB's two meta pages, read for themselves: whether the newest commit is still there (trap 29).
+
+A commit of LMDB writes one of the two, in turn: the commit of id N writes page N modulo 2. Opened, the environment is
+what the page with the higher id says. So a page whose id a bad disk changed, or lost, takes the last commit back and
+nobody notices: a log would have forgotten its last vote. But the ids of sound pages follow each other. One bit of the
+file escapes this, in half of all cases: the one that makes the older id, N - 1, look like N + 1.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+from zraft.errors import StorageFault
+
+_PAGE = struct.Struct("=16xII")  # the header of the page, the magic number, the version of the format
+_PAGE_SIZE = struct.Struct("=16x24xI")
+_ID = struct.Struct("=16x24x96x8xQ")  # address and size of the map, two tables of 48 bytes, the last page; the id
+_MAGIC, _VERSION = 0xBEEFC0DE, 1
+_SIZES = {1 << power for power in range(9, 17)}
+"""Bytes that a page may have (LMDB's ``MAX_PAGESIZE`` is 64 KiB)."""
+
+
+def fault_of_meta_pages(path: Path) -> str:
+    """What is wrong with those of the environment in the directory ``path``, which has no writer; empty: nothing.
+
+    Nothing is wrong with a file that is not there, is empty, or was made and never written: there was no commit yet.
+
+    Raises:
+        StorageFault: the file can't be read.
+    """
+    try:
+        with (path / "data.mdb").open("rb") as file:
+            first = file.read(_ID.size)
+            if not first:
+                return ""
+            size = _PAGE_SIZE.unpack_from(first)[0] if len(first) == _ID.size else 0
+            if size not in _SIZES:
+                return "has a damaged first meta page"
+            file.seek(size)
+            second = file.read(_ID.size)
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        raise StorageFault(f"the LMDB environment {path} can't be read: {error}") from error
+    pages = first, second
+    if any(len(page) < _ID.size or _PAGE.unpack_from(page) != (_MAGIC, _VERSION) for page in pages):
+        return "has a damaged meta page"
+    ids = [_ID.unpack(page)[0] for page in pages]
+    if ids == [0, 0] or (abs(ids[0] - ids[1]) == 1 and not ids[0] % 2):
+        return ""
+    return f"has meta pages of the commits {ids[0]} and {ids[1]}, which do not follow each other: one is damaged"
