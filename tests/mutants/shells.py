@@ -209,6 +209,14 @@ MUTANTS = (
         test="tests/unit/store/test_soundness.py::test_a_page_of_the_log_that_ends_lmdb_is_damage",
     ),
     Mutant(
+        "a true copy of a damaged state is sound",
+        "a snapshot is verified with the state that it holds before anything is made of it (trap 30)",
+        "store/check.py",
+        "            verify_state(path, MAP_BYTES, partial(report, path.name))\n            sound",
+        "            sound",
+        test="tests/unit/store/test_check_and_repair.py",
+    ),
+    Mutant(
         "a lost log is an empty one",
         "a node with a lost log never votes with a shortened one (trap 28)",
         "store/log.py",

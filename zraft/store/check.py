@@ -79,7 +79,7 @@ def holds_data(directory: DataDirectory) -> bool:
 
 
 def check(directory: DataDirectory, report: Report = lambda what, done, whole: None) -> Findings:
-    """Verify every checksum of log, state and snapshots. The caller holds the lock on the directory.
+    """Verify log, state and snapshots, and the state within each of them. The caller holds the lock on the directory.
 
     Raises:
         IdentityRefused: a store has a format that this version does not know.
@@ -95,9 +95,14 @@ def _with_snapshots(found: Findings, directory: DataDirectory, report: Report) -
     sound, damaged = [], []
     for path in list_snapshots(directory.snapshots_path):
         try:
-            sound.append((path, verify_snapshot(path, partial(report, path.name))))
+            manifest = verify_snapshot(path, partial(report, path.name))
+            # It may be a true copy of a damaged state: making it looks at the checksums, and not at every search.
+            verify_state(path, MAP_BYTES, partial(report, path.name))
+            sound.append((path, manifest))
         except (CorruptSnapshot, OSError) as error:
             damaged.append((path, Damage(str(error))))
+        except CorruptState as error:
+            damaged.append((path, Damage(f"the snapshot {path} was made of a damaged state: {error}")))
     return msgspec.structs.replace(found, snapshots=tuple(sound), snapshot_damages=tuple(damaged))
 
 

@@ -42,7 +42,9 @@ def open_environment(path: Path, map_size: int, sync: bool, writemap: bool = Fal
 
 
 def open_read_only(path: Path, map_size: int, lock: bool = True) -> lmdb.Environment:
-    """The environment at ``path`` for a process that reads what another one writes; one a process.
+    """The environment at ``path``, a directory or a file, for a process that reads what another one writes.
+
+    One a process.
 
     ``lock``: whether it is written meanwhile. If not, nothing need be written for reading it either.
 
@@ -101,6 +103,7 @@ def _open(
     try:
         env = lmdb.open(
             str(path),
+            subdir=not path.is_file(),
             map_size=map_size,
             sync=sync,
             writemap=writemap,

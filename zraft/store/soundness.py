@@ -67,7 +67,7 @@ def verify_state(path: Path, map_size: int, progress: Progress = lambda done, wh
     """Verify a state that nobody writes, from end to end: six seconds for a GB of values of 256 bytes.
 
     Args:
-        path: the directory of the state.
+        path: the directory of the state, or a snapshot, which holds one.
         map_size: bytes of address space, the same in every process.
         progress: is told how far it has come.
 
@@ -175,7 +175,7 @@ def scan_state(path: Path, map_size: int, progress: Progress = lambda done, whol
         IdentityRefused: it has a format that this version does not know.
         StorageFault: it can't be read now, which says nothing of what it holds.
     """
-    file = path / "data.mdb"
+    file = path if path.is_file() else path / "data.mdb"
     if not file.exists() or not file.stat().st_size:
         return NOTHING
     try:

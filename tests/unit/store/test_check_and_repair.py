@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import shutil
+import struct
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.store.stored import MAP, MEMBER, RECORD, TERM, find, flip, written
-from zraft.errors import ConfigurationError, CorruptLog, StorageFault
+from zraft.errors import ConfigurationError, CorruptLog, CorruptState, StorageFault
 from zraft.protocol.entries import EntryId
 from zraft.store import repair
 from zraft.store.check import Findings, check
@@ -19,10 +20,13 @@ from zraft.store.fault import record_divergence
 from zraft.store.log import LmdbLog
 from zraft.store.recovery import open_stores
 from zraft.store.repair import Plan, force_new_cluster, perform, plan
-from zraft.store.snapshots import make_snapshot
+from zraft.store.snapshots import make_snapshot, verify_snapshot
+from zraft.store.soundness import verify_state
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 6, UTC)
 ASIDE = "damaged-20260102T030405.000006"
+PAGE = 4096
+BRANCH = 1
 
 
 @pytest.fixture
@@ -100,6 +104,42 @@ def test_a_damaged_snapshot_goes_aside_alone(directory: DataDirectory) -> None:
     perform(directory, proposed, NOW)
     assert check(directory).damages == ()
     assert starts(directory) == EntryId(8, TERM)
+
+
+def test_a_snapshot_of_a_damaged_state_goes_aside_with_it(tmp_path: Path) -> None:  # trap 30
+    """A branch page that leads a search astray has no checksum: a copy of it is as sound as any, byte for byte."""
+    directory = written(tmp_path / "data", entries=300, applied=300)
+    lead_astray(directory.state_path(0))
+    snapshot, _ = make_snapshot(directory.state_path(0), directory.snapshots_path, MAP, RECORD, 0.0)
+    verify_snapshot(snapshot)
+    proposed = planned(directory)
+    assert set(proposed.aside) == {snapshot, directory.state_path(0)}
+    assert f"the snapshot {snapshot} was made of a damaged state" in proposed.explains
+    perform(directory, proposed, NOW)
+    assert check(directory).damages == ()
+    starts(directory)
+
+
+def lead_astray(state: Path) -> None:
+    """Raise a separator in one of LMDB's branch pages, so that the key behind it is looked for in the wrong place."""
+    file = state / "data.mdb"
+    data = file.read_bytes()
+    for page in range(0, len(data), PAGE):
+        number, flags, lower = struct.unpack_from("<Q2xHH", data, page)
+        if number * PAGE != page or not flags & BRANCH:
+            continue
+        for node in struct.unpack_from(f"<{(lower - 16) // 2}H", data, page + 16):
+            (size,) = struct.unpack_from("<H", data, page + node + 6)
+            last = page + node + 8 + size - 1
+            if not data[page + node + 8 :].startswith(b"key ") or data[last] & 1:
+                continue
+            file.write_bytes(data[:last] + bytes([data[last] | 1]) + data[last + 1 :])
+            try:
+                verify_state(state, MAP)
+            except CorruptState as error:
+                if "LMDB does not find" in str(error):
+                    return
+    pytest.fail("no branch page that is in use has such a separator")
 
 
 def test_a_damaged_state_goes_aside_and_is_made_anew(directory: DataDirectory) -> None:
