@@ -217,6 +217,14 @@ MUTANTS = (
         test="tests/unit/store/test_check_and_repair.py",
     ),
     Mutant(
+        "a node starts with data that is half another one's",
+        "forcing a new cluster is finished before any node starts with the data",
+        "store/recovery.py",
+        "    directory.require_no_swap()\n",
+        "",
+        test="tests/unit/store/test_check_and_repair.py::test_interrupted_anywhere_it_starts_as_before_or_not_at_all",
+    ),
+    Mutant(
         "a lost log is an empty one",
         "a node with a lost log never votes with a shortened one (trap 28)",
         "store/log.py",

@@ -75,16 +75,18 @@ class Findings(msgspec.Struct, frozen=True):
 
 def holds_data(directory: DataDirectory) -> bool:
     """Whether a node has ever kept anything here."""
-    return directory.log_path.exists() or any(directory.path.glob("state.*"))
+    return directory.log_path.exists() or directory.swap_record.exists() or any(directory.path.glob("state.*"))
 
 
 def check(directory: DataDirectory, report: Report = lambda what, done, whole: None) -> Findings:
     """Verify log, state and snapshots, and the state within each of them. The caller holds the lock on the directory.
 
     Raises:
+        CorruptLog: forcing a new cluster was interrupted, and is to be finished first.
         IdentityRefused: a store has a format that this version does not know.
         StorageFault: something can't be read at all.
     """
+    directory.require_no_swap()
     diverged = pending_divergence(directory)
     found = Findings(divergence=Damage(diverged) if diverged else None)
     found = _with_snapshots(found, directory, report)

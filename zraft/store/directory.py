@@ -10,7 +10,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from zraft.errors import ConfigurationError, DataDirectoryInUse, InvariantViolated, StorageFault
+from zraft.errors import ConfigurationError, CorruptLog, DataDirectoryInUse, InvariantViolated, StorageFault
 from zraft.store.files import make_directory
 
 MEMORY_DIRECTORY = Path("/dev/shm")
@@ -53,6 +53,23 @@ class DataDirectory:
     def divergence_record(self) -> Path:
         """There from the day on which the leader found that the state differs from a majority's, until a repair."""
         return self.path / "diverged.json"
+
+    @property
+    def swap_record(self) -> Path:
+        """There while the data of a new cluster takes the place of the old one (``store.repair``)."""
+        return self.path / "swap.json"
+
+    def require_no_swap(self) -> None:
+        """Check that the data is that of one member.
+
+        Raises:
+            CorruptLog: a part of it is that of a new cluster, as forcing one was interrupted.
+        """
+        if self.swap_record.exists():
+            raise CorruptLog(
+                f"{self.path} holds a part of an old member's data and a part of a new cluster's, as making that was "
+                f"interrupted: finish it with `zraft repair {self.path} --force-new-cluster`"
+            )
 
     def acquire(self) -> int:
         """Locks the directory, which is made first if it is missing (mode 0700).

@@ -89,10 +89,11 @@ def open_stores(
     Raises:
         CorruptState: the state is damaged; says how it is made anew.
         CorruptLog: the log is damaged, or gone while its state is still there; or the state is lost, and can't be had
-            from a snapshot and the log.
+            from a snapshot and the log; or forcing a new cluster was interrupted.
         IdentityRefused: a store has a format that this version does not know.
         StorageFault: the disk refused.
     """
+    directory.require_no_swap()
     states = sorted(directory.path.glob("state.*"))
     # Beside a state no log is ever made: it was lost, and this node can't take part under its old identity.
     if verify:

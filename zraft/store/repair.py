@@ -23,7 +23,7 @@ from zraft.protocol.entries import ClusterRecord, EntryId, decode_entry
 from zraft.store.check import Findings, holds_data
 from zraft.store.directory import DataDirectory
 from zraft.store.dirty import DirtyMark
-from zraft.store.files import make_directory, sync_directory
+from zraft.store.files import make_directory, remove_durably, sync_directory, write_durably
 from zraft.store.log import LmdbLog
 from zraft.store.recovery import open_stores
 from zraft.store.restore import restore
@@ -35,6 +35,18 @@ WORK_DIRECTORY = "new-cluster"
 """What a new cluster is made in, within the data directory; a leftover of a repair that was interrupted."""
 APPLIED = "applied"
 """In there: a copy of the state, to which all of the log is applied."""
+
+
+class _Swap(msgspec.Struct, frozen=True):
+    """What the record of an unfinished swap says: where the old files go, and what the new data is."""
+
+    aside: str
+    generation: int
+    last: EntryId
+    revision: int
+
+
+_swap_record = msgspec.json.Decoder(_Swap)
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -99,7 +111,7 @@ def force_new_cluster(
 ) -> tuple[Path, EntryId, int]:
     """Make this node's data that of the only member of a new cluster: all of its log counts as committed.
 
-    Interrupted at any point, the node either starts as it was before, or does not start.
+    Interrupted at any point, the node either starts as it was before, or does not start until this is repeated.
 
     Args:
         directory: the node's data directory, which the caller has locked.
@@ -111,13 +123,15 @@ def force_new_cluster(
         Where the old files are, and the last entry and the revision of the new cluster's state.
 
     Raises:
-        ConfigurationError: there is no data, or a new cluster was being made here before.
+        ConfigurationError: there is no data, or what was left of an earlier try is in the way.
         CorruptLog: the log is damaged.
         StorageFault: the disk refused.
     """
     work = directory.path / WORK_DIRECTORY
     if not holds_data(directory):
         raise ConfigurationError(f"{directory.path} holds no data of a node")
+    if directory.swap_record.exists():
+        return _finish(directory)
     if work.exists():
         raise ConfigurationError(f"{work} is left of a repair that was interrupted: move it away first")
     stores = open_stores(directory, member, map_size, lambda seconds: None)
@@ -131,9 +145,19 @@ def force_new_cluster(
         finally:
             stores.close_cleanly()
         _rebuild(work, record, generation, (member, map_size), now)
-        return _swap(directory, work, generation, now), last, revision
+        swap = _Swap(_aside(directory, now).name, generation, last, revision)
+        write_durably(directory.swap_record, msgspec.json.encode(swap))
+        return _swap(directory, swap)
     except OSError as error:
         raise StorageFault(f"the new cluster in {directory.path} could not be made: {error}") from error
+
+
+def _finish(directory: DataDirectory) -> tuple[Path, EntryId, int]:
+    """Go on with a swap that was interrupted."""
+    try:
+        return _swap(directory, _swap_record.decode(directory.swap_record.read_bytes()))
+    except (OSError, msgspec.MsgspecError) as error:
+        raise StorageFault(f"the new cluster in {directory.path} could not be finished: {error}") from error
 
 
 def _apply_all(log: LmdbLog, path: Path, map_size: int) -> tuple[EntryId, int]:
@@ -166,26 +190,37 @@ def _rebuild(
     file.unlink()
 
 
-def _swap(directory: DataDirectory, work: Path, generation: int, now: datetime.datetime) -> Path:
-    """Put the new data in the place of the old one.
+def _swap(directory: DataDirectory, swap: _Swap) -> tuple[Path, EntryId, int]:
+    """Put the new data in the place of the old one. It may have come to any point before: each step looks for that.
 
-    The log changes last. Before that, the old log finds its own state beside the new one; between its going and the
-    other's coming there is a state without a log, and with that no node starts.
+    From the record on no node starts. Also without it none would: the log is the first to go and the last to come, and
+    beside a state none is made. The new log is in its place when it is not in the work directory any more.
     """
+    work, aside = directory.path / WORK_DIRECTORY, directory.path / swap.aside
     data = DataDirectory(work / "data")
-    states = _states(directory)
-    data.state_path(generation).rename(directory.state_path(generation))
-    aside = _set_aside(directory, _present(directory.snapshots_path, directory.divergence_record), now)
-    data.snapshots_path.rename(directory.snapshots_path)
-    sync_directory(directory.path)
-    _move(directory, _present(directory.log_path), aside)
-    data.log_path.rename(directory.log_path)
-    sync_directory(directory.path)
-    _move(directory, states, aside)
-    DirtyMark(directory.dirty_mark).clear()
-    data.path.rmdir()
-    work.rmdir()
-    return aside
+    state = directory.state_path(swap.generation)
+    make_directory(aside)
+    if data.log_path.exists():
+        _move(directory, _present(directory.log_path), aside)
+        _place(data.state_path(swap.generation), state)
+        _move(directory, (path for path in _states(directory) if path != state), aside)
+        if data.snapshots_path.exists():
+            _move(directory, _present(directory.snapshots_path), aside)
+            _place(data.snapshots_path, directory.snapshots_path)
+        _move(directory, _present(directory.divergence_record), aside)
+        DirtyMark(directory.dirty_mark).clear()
+        _place(data.log_path, directory.log_path)
+    if work.exists():
+        shutil.rmtree(work)
+    remove_durably(directory.swap_record)
+    return aside, swap.last, swap.revision
+
+
+def _place(path: Path, target: Path) -> None:
+    if path.exists():
+        path.rename(target)
+        sync_directory(target.parent)
+        sync_directory(path.parent)
 
 
 def _states(directory: DataDirectory) -> tuple[Path, ...]:
@@ -196,8 +231,12 @@ def _present(*paths: Path) -> tuple[Path, ...]:
     return tuple(path for path in paths if path.exists())
 
 
+def _aside(directory: DataDirectory, now: datetime.datetime) -> Path:
+    return directory.path / f"damaged-{now:%Y%m%dT%H%M%S.%f}"
+
+
 def _set_aside(directory: DataDirectory, paths: Iterable[Path], now: datetime.datetime) -> Path:
-    aside = directory.path / f"damaged-{now:%Y%m%dT%H%M%S.%f}"
+    aside = _aside(directory, now)
     make_directory(aside)
     _move(directory, paths, aside)
     return aside

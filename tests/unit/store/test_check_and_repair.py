@@ -5,7 +5,7 @@ import errno
 import shutil
 import struct
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from zraft.store.fault import record_divergence
 from zraft.store.log import LmdbLog
 from zraft.store.recovery import open_stores
 from zraft.store.repair import Plan, force_new_cluster, perform, plan
-from zraft.store.snapshots import make_snapshot, verify_snapshot
+from zraft.store.snapshots import list_snapshots, make_snapshot, read_manifest, verify_snapshot
 from zraft.store.soundness import verify_state
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 6, UTC)
@@ -242,7 +242,7 @@ def test_the_old_files_are_kept_whole(directory: DataDirectory) -> None:
 def test_interrupted_anywhere_it_starts_as_before_or_not_at_all(
     directory: DataDirectory, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
-    """After each rename: the old member with all it had, the new one with the same, or a refusal. Never less."""
+    """After each rename: the old member with what it had, the new one, or a refusal until it is finished."""
     rename: Callable[[Path, Path], Path] = Path.rename
     left = step
 
@@ -254,15 +254,27 @@ def test_interrupted_anywhere_it_starts_as_before_or_not_at_all(
         return rename(path, target)
 
     monkeypatch.setattr(Path, "rename", until_then)
+    done = False
     with contextlib.suppress(KeyboardInterrupt):
         force_new_cluster(directory, 0xB, MAP, NOW)
+        done = True
     monkeypatch.undo()
-    try:
+    if not directory.swap_record.exists():
         stores = open_stores(directory, 0xC, MAP, lambda seconds: None)
-    except CorruptLog:
+        assert stores.log.last.index == 10
+        assert (stores.log.member, stores.applied.index) == ((0xB, 10) if done else (MEMBER, 8))
+        assert {read_manifest(path).record for path in list_snapshots(directory.snapshots_path)} == {stores.log.record}
+        stores.close_cleanly()
         return
-    assert stores.log.last.index == 10
-    assert (stores.log.member, stores.applied.index) in [(MEMBER, 8), (0xB, 10)]
+    for refuses in (starts, check):
+        with pytest.raises(CorruptLog, match=r"finish it with `zraft repair .* --force-new-cluster`"):
+            refuses(directory)
+    aside, last, revision = force_new_cluster(directory, 0xD, MAP, NOW + timedelta(seconds=1))
+    assert (aside, last, revision) == (directory.path / ASIDE, EntryId(10, TERM), 10)
+    assert sorted(path.name for path in directory.path.iterdir()) == [ASIDE, "log", "snapshots", "state.1"]
+    assert (check(directory).damages, check(DataDirectory(aside)).damages) == ((), ())
+    stores = open_stores(directory, 0xC, MAP, lambda seconds: None)
+    assert (stores.log.member, stores.applied) == (0xB, EntryId(10, TERM))
     stores.close_cleanly()
 
 
