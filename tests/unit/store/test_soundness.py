@@ -16,6 +16,7 @@ from zraft.errors import CorruptLog, CorruptState, IdentityRefused, StorageFault
 from zraft.protocol.client import Compact, Delete, Put
 from zraft.protocol.codec import encode, pack_commands
 from zraft.protocol.entries import NO_ORIGIN, Entry, EntryId, EntryKind
+from zraft.store import recovery
 from zraft.store.check import check
 from zraft.store.recovery import open_stores
 from zraft.store.repair import plan
@@ -108,12 +109,15 @@ def test_a_page_that_ends_lmdb_is_damage_and_not_the_end_of_the_node(path: Path)
         verify_state(path, MAP)
 
 
-def test_a_page_of_the_log_that_ends_lmdb_is_damage(tmp_path: Path) -> None:  # trap 29
+def test_a_page_of_the_log_that_ends_lmdb_is_damage(  # trap 29
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     directory = written(tmp_path / "data", entries=200, applied=200)
     file = directory.log_path / "data.mdb"
     data = file.read_bytes()
     verify_log(directory.log_path, MAP)
     found = []
+    monkeypatch.setattr(recovery, "LmdbLog", lambda *_, **__: pytest.fail("opened by this process: LMDB may end it"))
     for number in range(2, len(data) // PAGE):
         file.write_bytes(data[: number * PAGE] + bytes(PAGE) + data[(number + 1) * PAGE :])
         with contextlib.suppress(CorruptLog):  # a page that is in use no more changes nothing
