@@ -1,6 +1,6 @@
 """Verifying what is on a disk from end to end, before anything of it is believed: the log, and the state.
 
-It is done by a process of its own, ``python -m zraft.store.soundness log|state PATH MAP_SIZE``: where LMDB's own pages
+It is done by a process of its own, ``python -m zraft.store.soundness PATH MAP_SIZE state|log``: where LMDB's own pages
 are damaged, LMDB may crash, or read beyond the end of the file, and that is to be damage found, not a node that
 crashes. Whoever opens the log then reads it once more: its own map is what it votes with.
 """
@@ -94,6 +94,8 @@ def verify_log(path: Path, map_size: int) -> None:
         IdentityRefused: it has a format that this version does not know.
         StorageFault: it could not be verified.
     """
+    if not _holds_anything(path):
+        return  # a new node need not wait for a process
     last, damage = _run("log", path, map_size, lambda done, whole: None)
     if last.damage:
         raise CorruptLog(last.damage)
@@ -103,7 +105,7 @@ def verify_log(path: Path, map_size: int) -> None:
 
 def _run(what: str, path: Path, map_size: int, progress: Progress) -> tuple[_Answer, str]:
     """The last answer of the process, and what damage there is; empty: none."""
-    command, environment = module_process("zraft.store.soundness", what, str(path), str(map_size))
+    command, environment = module_process("zraft.store.soundness", str(path), str(map_size), what)
     try:
         child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     except OSError as error:
@@ -175,8 +177,7 @@ def scan_state(path: Path, map_size: int, progress: Progress = lambda done, whol
         IdentityRefused: it has a format that this version does not know.
         StorageFault: it can't be read now, which says nothing of what it holds.
     """
-    file = path if path.is_file() else path / "data.mdb"
-    if not file.exists() or not file.stat().st_size:
+    if not _holds_anything(path):
         return NOTHING
     try:
         env = open_read_only(path, map_size, lock=False)
@@ -203,8 +204,7 @@ def scan_state(path: Path, map_size: int, progress: Progress = lambda done, whol
 
 def scan_log(path: Path, map_size: int) -> None:
     """As ``verify_log``, within this process: what LMDB does with damaged pages may end it."""
-    file = path / "data.mdb"
-    if not file.exists() or not file.stat().st_size:
+    if not _holds_anything(path):
         return
     if fault := fault_of_meta_pages(path):
         raise corrupt_log(path, None, fault)
@@ -223,13 +223,18 @@ def scan_log(path: Path, map_size: int) -> None:
         env.close()
 
 
+def _holds_anything(path: Path) -> bool:
+    file = path if path.is_file() else path / "data.mdb"
+    return file.exists() and file.stat().st_size > 0
+
+
 def _verdict(error: lmdb.Error | struct.error) -> StorageFault:
     if isinstance(error, lmdb.Error) and error.code in _ELSEWHERE:
         return StorageFault(str(error))
     return CorruptState(f"LMDB can't read it ({error})")
 
 
-def main(what: str, path: Path, map_size: int, out: IO[bytes]) -> None:
+def main(path: Path, map_size: int, what: str, out: IO[bytes]) -> None:
     """The body of the process: tells whoever reads ``out``."""
 
     def tell(answer: _Answer) -> None:
@@ -252,4 +257,5 @@ def main(what: str, path: Path, map_size: int, out: IO[bytes]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.stdout.buffer)
+    # A node of 0.1.0 may run this module of a newer installation: it names two arguments, and means a state.
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else "state", sys.stdout.buffer)
