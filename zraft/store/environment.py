@@ -42,9 +42,7 @@ def open_environment(path: Path, map_size: int, sync: bool, writemap: bool = Fal
 
 
 def open_read_only(path: Path, map_size: int, lock: bool = True) -> lmdb.Environment:
-    """The environment at ``path``, a directory or a file, for a process that reads what another one writes.
-
-    One a process.
+    """The environment at ``path``, a directory or a file, for a process that reads what another writes; one each.
 
     ``lock``: whether it is written meanwhile. If not, nothing need be written for reading it either.
 

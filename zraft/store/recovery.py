@@ -95,9 +95,9 @@ def open_stores(
     """
     directory.require_no_swap()
     states = sorted(directory.path.glob("state.*"))
-    # Beside a state no log is ever made: it was lost, and this node can't take part under its old identity.
     if verify:
         verify_log(directory.log_path, map_size)
+    # Beside a state no log is ever made: it was lost, and this node can't take part under its old identity.
     log = LmdbLog(directory.log_path, member, map_size, on_commit, create=not states)
     _set_aside(directory, log)
     mark = DirtyMark(directory.dirty_mark)
