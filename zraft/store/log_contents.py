@@ -69,7 +69,7 @@ def read_contents(txn: lmdb.Transaction[bytes], meta: lmdb._Database, log: Path)
         return value
 
     found = txn.get(FORMAT, db=meta)
-    if found is None:
+    if found is None or len(found) != U32.size:
         raise corrupt_log(log, None, "holds no format version")
     (number,) = U32.unpack(found)
     if fault := fault_of_format(number, f"the log in {log}"):

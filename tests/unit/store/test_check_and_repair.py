@@ -278,6 +278,22 @@ def test_interrupted_anywhere_it_starts_as_before_or_not_at_all(
     stores.close_cleanly()
 
 
+def test_interrupted_at_its_end_it_is_finished_all_the_same(
+    directory: DataDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(repair, "remove_durably", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        force_new_cluster(directory, 0xB, MAP, NOW)
+    monkeypatch.undo()
+    with pytest.raises(CorruptLog, match="finish it"):
+        starts(directory)
+    assert force_new_cluster(directory, 0xD, MAP, NOW) == (directory.path / ASIDE, EntryId(10, TERM), 10)
+    assert starts(directory) == EntryId(10, TERM)
+
+
 def test_if_it_comes_to_nothing_the_old_member_has_applied_no_more_than_before(
     directory: DataDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -232,6 +232,11 @@ def test_a_file_that_is_none_of_lmdb_is_refused(written: Path) -> None:
     assert "damaged first meta page" in refusal(written)
 
 
+def test_a_format_that_is_no_number_is_damage(written: Path) -> None:
+    change(written, lambda txn, meta, entries: txn.put(b"format", b"\x02", db=meta))
+    assert "holds no format version" in refusal(written)
+
+
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_lost_meta_page_is_found_at_the_start(written: Path, number: int) -> None:  # trap 29
     file = written / "data.mdb"
