@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -28,10 +29,9 @@ def disks(request: pytest.FixtureRequest) -> Iterator[Disks]:
 
 
 @pytest.fixture(scope="module")
-def shared_cluster(tmp_path_factory: pytest.TempPathFactory, disks: Disks) -> Iterator[LocalCluster]:
-    directory = tmp_path_factory.mktemp("cluster")
+def shared_cluster(module_path: Path, disks: Disks) -> Iterator[LocalCluster]:
     for name, disk in disks.items():
         make_directory(disk.path / name)
-        (directory / name).symlink_to(disk.path / name)
-    with running(directory) as cluster:
+        (module_path / name).symlink_to(disk.path / name)
+    with running(module_path) as cluster:
         yield cluster

@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -81,14 +82,13 @@ def injector() -> None:
 
 
 @pytest.fixture(scope="module")
-def shared_cluster(tmp_path_factory: pytest.TempPathFactory, disks: Disks) -> Iterator[LocalCluster]:
+def shared_cluster(module_path: Path, disks: Disks) -> Iterator[LocalCluster]:
     """Nodes that make a snapshot for each MiB of log and send it slowly, each on its own disk."""
-    directory = tmp_path_factory.mktemp("cluster")
     for name, disk in disks.items():
         make_directory(disk.path / name)
-        (directory / name).symlink_to(disk.path / name)
+        (module_path / name).symlink_to(disk.path / name)
     options = {"snapshot_log_mib": 1, "snapshot_rate_mib": RATE_MIB, "stall_limit_ms": STALL_MS, **PATIENT}
-    with running(directory, **options) as cluster:
+    with running(module_path, **options) as cluster:
         with Client(cluster.endpoints(), timeout=WAIT_S) as client:
             for number in range(STATE_KEYS):
                 client.put(f"state/{number}", VALUE)

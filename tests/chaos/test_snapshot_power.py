@@ -5,6 +5,7 @@ holds behind that must fit.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -23,13 +24,12 @@ REBUILT = "the applied state is rebuilt from the log"
 
 
 @pytest.fixture(scope="module")
-def shared_cluster(tmp_path_factory: pytest.TempPathFactory, disks: Disks) -> Iterator[LocalCluster]:
+def shared_cluster(module_path: Path, disks: Disks) -> Iterator[LocalCluster]:
     """Nodes that make a snapshot for each MiB of log, each on its own disk."""
-    directory = tmp_path_factory.mktemp("cluster")
     for name, disk in disks.items():
         make_directory(disk.path / name)
-        (directory / name).symlink_to(disk.path / name)
-    with running(directory, snapshot_log_mib=1) as cluster:
+        (module_path / name).symlink_to(disk.path / name)
+    with running(module_path, snapshot_log_mib=1) as cluster:
         yield cluster
 
 

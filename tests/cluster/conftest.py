@@ -1,6 +1,7 @@
 """The cluster of a module, healed between its tests."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,8 +12,8 @@ from zraft.cluster import LocalCluster
 
 
 @pytest.fixture(scope="module")
-def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
-    with running(tmp_path_factory.mktemp("cluster")) as cluster:
+def shared_cluster(module_path: Path) -> Iterator[LocalCluster]:
+    with running(module_path) as cluster:
         yield cluster
 
 

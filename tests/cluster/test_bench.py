@@ -22,8 +22,8 @@ pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture(scope="module")
-def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
-    with running(tmp_path_factory.mktemp("cluster"), **PATIENT) as cluster:
+def shared_cluster(module_path: Path) -> Iterator[LocalCluster]:
+    with running(module_path, **PATIENT) as cluster:
         yield cluster
 
 

@@ -23,8 +23,8 @@ WAIT_S = 20.0
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
-    with running(tmp_path_factory.mktemp("cluster"), retain_revisions=KEPT) as cluster:
+def cluster(module_path: Path) -> Iterator[LocalCluster]:
+    with running(module_path, retain_revisions=KEPT) as cluster:
         yield cluster
 
 

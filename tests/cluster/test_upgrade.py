@@ -44,15 +44,14 @@ print(json.dumps([any(load.acknowledged), errors, violations]))
 
 
 @pytest.fixture(scope="module")
-def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def before(module_path: Path) -> Path:
     """A folder with the zraft of the release before; what it needs is what this one needs."""
-    folder = tmp_path_factory.mktemp("before")
     for name in BEFORE if shutil.which("git") else ():
-        archive = folder / "zraft.tar"
+        archive = module_path / "zraft.tar"
         command = ["git", "-C", str(ROOT), "archive", f"--output={archive}", name, "zraft"]
         if subprocess.run(command, capture_output=True, check=False).returncode == 0:
-            subprocess.run(["tar", "--extract", f"--file={archive}", f"--directory={folder}"], check=True)
-            return folder
+            subprocess.run(["tar", "--extract", f"--file={archive}", f"--directory={module_path}"], check=True)
+            return module_path
     pytest.skip(f"there is no {BEFORE[0]} (commit {BEFORE[1]}) to upgrade from: no git, or not the whole history")
 
 

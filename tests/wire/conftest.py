@@ -1,6 +1,7 @@
 """One node for all tests of a module."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -8,8 +9,8 @@ from tests.wire.served import Served, Stranger, serve
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serve(tmp_path_factory.mktemp("served")) as served:
+def served(module_path: Path) -> Iterator[Served]:
+    with serve(module_path) as served:
         yield served
 
 

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,10 +22,9 @@ PATIENCE_MS = 2_000
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(module_path: Path) -> Iterator[Served]:
     """A node with narrow bounds, some large values under ``large/``, and 10,000 keys under ``many/``."""
-    home = tmp_path_factory.mktemp("bounds")
-    with serve(home, client_requests_max=REQUESTS_MAX, client_bytes_max=BYTES_MAX) as served:
+    with serve(module_path, client_requests_max=REQUESTS_MAX, client_bytes_max=BYTES_MAX) as served:
         with Stranger(served) as stranger:
             for number in range(3):
                 assert stranger.ask([PUT, b"large/%d" % number, bytes(3 * MIB // 2 - 100)])[1] is True

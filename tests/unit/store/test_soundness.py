@@ -28,9 +28,9 @@ BRANCH, LEAF, OVERFLOW = 1, 2, 4
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(module_path: Path) -> Path:
     """A state of some hundred keys with a compacted history, large values among them."""
-    path = tmp_path_factory.mktemp("whole") / "state.0"
+    path = module_path / "state.0"
     state = LmdbState(path, MAP)
     keyspace = Keyspace(state)
     draw = random.Random(1)
