@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.asking import Serve, run
-from tests.unit.store.stored import MAP, RECORD, find, flip, written
+from tests.unit.store.stored import MAP, RECORD, copy_unprobed, find, flip, lead_astray, written
 from zraft.protocol.client import BackupChunk, ErrorResult, ReadBackup, Request, Response
 from zraft.store.snapshots import make_snapshot, verify_snapshot
 
@@ -117,6 +117,13 @@ def test_a_damaged_file_ends_with_5(file: Path, tmp_path: Path, command: tuple[s
     result = run("snapshot", command[0], str(file), *command[1:])
     assert (result.exit_code, str(file) in result.stderr) == (5, True)
     assert not (tmp_path / "new").exists()
+
+
+def test_a_true_copy_of_a_damaged_state_ends_with_5(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = written(tmp_path / "astray", entries=300, applied=300)
+    lead_astray(directory.state_path(0))
+    result = run("snapshot", "status", str(copy_unprobed(directory, monkeypatch)))
+    assert (result.exit_code, "was made of a damaged state" in result.stderr) == (5, True)
 
 
 def test_a_file_that_is_cut_short_ends_with_5(file: Path) -> None:

@@ -24,6 +24,22 @@ MUTANTS = (
         test=f"{RESTORED}::test_what_a_cluster_begins_with_is_told_by_file_and_bump",
     ),
     Mutant(
+        "a node starts with a part of what was restored",
+        "restoring is finished before any node starts with the data",
+        "store/directory.py",
+        "        if self.restore_mark.exists():\n",
+        "        if False:\n",
+        test=f"{RESTORED}::test_interrupted_anywhere_no_node_starts_until_it_is_repeated",
+    ),
+    Mutant(
+        "what searches do not find is copied",
+        "a snapshot is made of what LMDB finds, not only of what it walks by (trap 30)",
+        "store/probed.py",
+        "                    if not search.set_key(key):\n",
+        "                    if False:\n",
+        test="tests/unit/store/test_snapshots.py::test_a_state_that_leads_searches_astray_is_not_copied",
+    ),
+    Mutant(
         "a shortened log is left beside no state",
         "trap 29: without its state a shortened log looks sound, so it is the first to be set aside",
         "store/repair.py",

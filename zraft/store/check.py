@@ -17,8 +17,8 @@ from zraft.store.directory import DataDirectory
 from zraft.store.dirty import DirtyMark, Mark
 from zraft.store.fault import pending_divergence
 from zraft.store.log import LmdbLog
-from zraft.store.snapshots import DATA_FILE, Manifest, list_snapshots, verify_snapshot
-from zraft.store.soundness import verify_log, verify_state
+from zraft.store.snapshots import DATA_FILE, Manifest, list_snapshots
+from zraft.store.soundness import verify_contents, verify_log, verify_state
 
 MAP_BYTES = 1 << 40
 """Address space for a map that is only looked at: LMDB takes more by itself where a file needs it."""
@@ -75,18 +75,19 @@ class Findings(msgspec.Struct, frozen=True):
 
 def holds_data(directory: DataDirectory) -> bool:
     """Whether a node has ever kept anything here."""
-    return directory.log_path.exists() or directory.swap_record.exists() or any(directory.path.glob("state.*"))
+    places = directory.log_path, directory.swap_record, directory.restore_mark
+    return any(place.exists() for place in places) or any(directory.path.glob("state.*"))
 
 
 def check(directory: DataDirectory, report: Report = lambda what, done, whole: None) -> Findings:
     """Verify log, state and snapshots, and the state within each of them. The caller holds the lock on the directory.
 
     Raises:
-        CorruptLog: forcing a new cluster was interrupted, and is to be finished first.
+        CorruptLog: restoring, or forcing a new cluster, was interrupted, and is to be finished first.
         IdentityRefused: a store has a format that this version does not know.
         StorageFault: something can't be read at all.
     """
-    directory.require_no_swap()
+    directory.require_whole()
     diverged = pending_divergence(directory)
     found = Findings(divergence=Damage(diverged) if diverged else None)
     found = _with_snapshots(found, directory, report)
@@ -97,14 +98,10 @@ def _with_snapshots(found: Findings, directory: DataDirectory, report: Report) -
     sound, damaged = [], []
     for path in list_snapshots(directory.snapshots_path):
         try:
-            manifest = verify_snapshot(path, partial(report, path.name))
-            # It may be a true copy of a damaged state: making it looks at the checksums, and not at every search.
-            verify_state(path, MAP_BYTES, partial(report, path.name))
-            sound.append((path, manifest))
+            # Before 0.2.0 one could be a true copy of a damaged state.
+            sound.append((path, verify_contents(path, MAP_BYTES, partial(report, path.name))))
         except (CorruptSnapshot, OSError) as error:
             damaged.append((path, Damage(str(error))))
-        except CorruptState as error:
-            damaged.append((path, Damage(f"the snapshot {path} was made of a damaged state: {error}")))
     return msgspec.structs.replace(found, snapshots=tuple(sound), snapshot_damages=tuple(damaged))
 
 

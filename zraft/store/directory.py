@@ -26,6 +26,11 @@ class DataDirectory:
         self._lock: int | None = None
 
     @property
+    def lock_path(self) -> Path:
+        """The file that is locked while a process uses the directory; it stays."""
+        return self.path / "lock"
+
+    @property
     def log_path(self) -> Path:
         """The environment of the log: durable on every commit."""
         return self.path / "log"
@@ -59,12 +64,22 @@ class DataDirectory:
         """There while the data of a new cluster takes the place of the old one (``store.repair``)."""
         return self.path / "swap.json"
 
-    def require_no_swap(self) -> None:
-        """Check that the data is that of one member.
+    @property
+    def restore_mark(self) -> Path:
+        """There while a snapshot is restored to here (``store.restore``)."""
+        return self.path / "restoring"
+
+    def require_whole(self) -> None:
+        """Check that the data is all of that of one member.
 
         Raises:
-            CorruptLog: a part of it is that of a new cluster, as forcing one was interrupted.
+            CorruptLog: a part of it is missing, or that of a new cluster, as making it was interrupted.
         """
+        if self.restore_mark.exists():
+            raise CorruptLog(
+                f"{self.path} holds a part of a snapshot that was to be restored, as that was interrupted: repeat "
+                "`zraft snapshot restore`"
+            )
         if self.swap_record.exists():
             raise CorruptLog(
                 f"{self.path} holds a part of an old member's data and a part of a new cluster's, as making that was "
@@ -88,7 +103,7 @@ class DataDirectory:
             raise InvariantViolated("data-directory-acquired-once", descriptor=self._lock)
         try:
             make_directory(self.path)
-            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            descriptor = os.open(self.lock_path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise StorageFault(f"the data directory {self.path} can't be used: {error}") from error
         try:
@@ -117,7 +132,7 @@ class DataDirectory:
         if self._lock is None:
             raise InvariantViolated("the data directory is held", path=self.path)
         try:
-            if os.path.samestat(os.fstat(self._lock), os.stat(self.path / "lock")):
+            if os.path.samestat(os.fstat(self._lock), os.stat(self.lock_path)):
                 return
         except (FileNotFoundError, NotADirectoryError):
             pass

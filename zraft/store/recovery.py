@@ -89,11 +89,11 @@ def open_stores(
     Raises:
         CorruptState: the state is damaged; says how it is made anew.
         CorruptLog: the log is damaged, or gone while its state is still there; or the state is lost, and can't be had
-            from a snapshot and the log; or forcing a new cluster was interrupted.
+            from a snapshot and the log; or restoring, or forcing a new cluster, was interrupted.
         IdentityRefused: a store has a format that this version does not know.
         StorageFault: the disk refused.
     """
-    directory.require_no_swap()
+    directory.require_whole()
     states = sorted(directory.path.glob("state.*"))
     if verify:
         verify_log(directory.log_path, map_size)

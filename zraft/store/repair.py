@@ -123,7 +123,7 @@ def force_new_cluster(
         Where the old files are, and the last entry and the revision of the new cluster's state.
 
     Raises:
-        ConfigurationError: there is no data, or what was left of an earlier try is in the way.
+        ConfigurationError: there is no data.
         CorruptLog: the log is damaged.
         StorageFault: the disk refused.
     """
@@ -132,11 +132,13 @@ def force_new_cluster(
         raise ConfigurationError(f"{directory.path} holds no data of a node")
     if directory.swap_record.exists():
         return _finish(directory)
-    if work.exists():
-        raise ConfigurationError(f"{work} is left of a repair that was interrupted: move it away first")
     stores = open_stores(directory, member, map_size, lambda seconds: None)
     record, generation = stores.log.record, stores.generation + 1
     try:
+        if work.exists():
+            shutil.rmtree(
+                work
+            )  # of a try that was interrupted before it swapped anything: a copy of what is still here
         make_directory(work)
         try:
             # Of a copy: if this comes to nothing, what nobody has committed must not be in the state of an old member.

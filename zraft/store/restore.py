@@ -1,6 +1,7 @@
 """Restoring: from a snapshot to the data directory of a node that has never run.
 
 The state is a copy of the file; the log is made with it, and begins behind the last entry that the state has applied.
+A mark stands in the directory from before the first of it until after the last: no node starts meanwhile.
 Which file it was is durable in the log: only nodes that were restored from the same one form a cluster, under an id of
 its own, which no member of the old cluster can join.
 """
@@ -12,12 +13,13 @@ import shutil
 from pathlib import Path
 
 from zraft.core.records import APPLIED, CONFIGURATION, pack_applied, read_applied
-from zraft.errors import ConfigurationError, CorruptSnapshot, CorruptState, OutOfSpace, StorageFault
+from zraft.errors import ConfigurationError, CorruptSnapshot, OutOfSpace, StorageFault
+from zraft.store.directory import DataDirectory
 from zraft.store.environment import lacks_space
-from zraft.store.files import make_directory, sync_directory
+from zraft.store.files import make_directory, remove_durably, sync_directory
 from zraft.store.log import LmdbLog
 from zraft.store.snapshots import DATA_FILE, Manifest, Progress, make_snapshot, verify_snapshot
-from zraft.store.soundness import verify_state
+from zraft.store.soundness import verify_contents
 from zraft.store.state import LmdbState
 
 BUMP_MAX = 1 << 62
@@ -37,11 +39,11 @@ def restore(
     generation: int = 0,
     progress: Progress = lambda done, whole: None,
 ) -> Manifest:
-    """Make the data of a new member of a new cluster; the log comes last, and without it no node starts.
+    """Make the data of a new member of a new cluster. What an interrupted one has left in the directory is replaced.
 
     Args:
         file: a snapshot, which is verified from end to end.
-        directory: made if it is missing.
+        directory: made if it is missing, and locked meanwhile.
         member: the id of the new member, 64 random bits.
         map_size: of both maps, in bytes.
         bump: is added to the store's revision, so that caches of the old cluster's clients notice.
@@ -52,45 +54,75 @@ def restore(
         What the file says of itself.
 
     Raises:
-        CorruptSnapshot: the file is damaged; nothing was made.
-        CorruptState: the state in it was damaged before the snapshot was made.
+        CorruptSnapshot: the file is damaged, or was made of a damaged state; nothing was made.
         ConfigurationError: the directory is not empty.
+        DataDirectoryInUse: another process restores to it, or runs there.
         StorageFault: the disk refused; ``OutOfSpace`` for lack of room.
     """
-    manifest = verify_snapshot(file, progress)
-    if directory.exists() and any(directory.iterdir()):
-        raise ConfigurationError(f"{directory} is not empty: restore into an empty directory, or one that is missing")
-    path = directory / f"state.{generation}"
+    manifest = verify_contents(file, map_size, progress)
+    place = DataDirectory(directory)
+    _require_room(place)
+    place.acquire()
     try:
-        make_directory(path)
-        shutil.copyfile(file, path / DATA_FILE)
+        _require_room(place)  # now that nobody else may be about to fill it
+        _begin(place)
+        _make(file, place, manifest, (member, map_size, generation, bump))
+        remove_durably(place.restore_mark)
     except OSError as error:
         kind = OutOfSpace if lacks_space(error, directory) else StorageFault
-        raise kind(f"the state could not be restored to {path}: {error}") from error
-    _settle(path, manifest, map_size, bump)
-    snapshot, _ = make_snapshot(path, directory / "snapshots", map_size, None, manifest.created)
+        raise kind(f"{file} could not be restored to {directory}: {error}") from error
+    finally:
+        place.release()
+    return manifest
+
+
+def _require_room(place: DataDirectory) -> None:
+    """Check that nothing is in the directory but what an interrupted restoration has left.
+
+    Raises:
+        ConfigurationError: there is something else.
+    """
+    left = {place.lock_path, *(_parts(place) if place.restore_mark.exists() else ())}
+    if place.path.exists() and set(place.path.iterdir()) - left:
+        raise ConfigurationError(f"{place.path} is not empty: restore into an empty directory, or one that is missing")
+
+
+def _begin(place: DataDirectory) -> None:
+    """Set the mark, which is durable before anything else is, and clear what an interrupted restoration has left."""
+    place.restore_mark.touch(mode=0o600)
+    sync_directory(place.path)
+    for path in _parts(place):
+        if path.is_dir():
+            shutil.rmtree(path)
+
+
+def _parts(place: DataDirectory) -> tuple[Path, ...]:
+    return place.restore_mark, place.log_path, place.snapshots_path, *place.path.glob("state.*")
+
+
+def _make(file: Path, place: DataDirectory, manifest: Manifest, how: tuple[int, int, int, int]) -> None:
+    """State, snapshot, log: each rests on what is durable before it."""
+    member, map_size, generation, bump = how
+    path = place.state_path(generation)
+    make_directory(path)
+    shutil.copyfile(file, path / DATA_FILE)
+    _settle(path, map_size, bump)
+    snapshot, made = make_snapshot(path, place.snapshots_path, map_size, None, manifest.created)
+    if (made.last, made.revision) != (manifest.last, manifest.revision + bump):
+        raise CorruptSnapshot(f"the snapshot {file} was replaced while it was restored: repeat it")
     verify_snapshot(snapshot)  # the log is about to rest on it
-    log = LmdbLog(directory / "log", member, map_size, initial_state=initial_state(manifest, bump))
+    log = LmdbLog(place.log_path, member, map_size, initial_state=initial_state(manifest, bump))
     try:
         log.install(manifest.last, generation)
         log.set_term(manifest.term, 0)
         log.commit()
     finally:
         log.close()
-    sync_directory(directory)
-    return manifest
+    sync_directory(place.path)
 
 
-def _settle(path: Path, manifest: Manifest, map_size: int, bump: int) -> None:
-    """Check that the copy is the state of the manifest, bump its revision, and make it durable."""
-    try:
-        facts = verify_state(path, map_size)
-    except CorruptState as error:
-        raise CorruptSnapshot(f"the snapshot was made of a damaged state: {error}") from error
-    if (facts.applied, facts.revision) != (manifest.last, manifest.revision):
-        raise CorruptSnapshot(
-            f"the snapshot holds the state of {facts.applied}, and says that it is that of {manifest.last}"
-        )
+def _settle(path: Path, map_size: int, bump: int) -> None:
+    """Take the old cluster's members out of a copy of its state, bump its revision, and make it durable."""
     state = LmdbState(path, map_size)
     try:
         if state.meta(CONFIGURATION):

@@ -32,7 +32,7 @@ from zraft.protocol.entries import ClusterRecord, EntryId
 from zraft.store.environment import lacks_space, open_read_only
 from zraft.store.files import make_directory, sync_directory
 from zraft.store.paced import copy_paced
-from zraft.store.state import tables_in
+from zraft.store.probed import tables_in
 
 FORMAT = 1
 CHUNK_BYTES = 1 << 20
@@ -152,7 +152,8 @@ def write_snapshot(
 ) -> Manifest:
     """As ``make_snapshot``, into a file of any name, which is durable (its name in the directory is not) on return.
 
-    The copy is checked by the checksums of the state itself: damage is not to be copied, and then to pass for sound.
+    The copy is checked by the checksums of the state itself, and by a search for each item: damage is not to be copied,
+    and then to pass for sound.
     """
     try:
         with path.open("w+b", buffering=0) as file:

@@ -12,7 +12,7 @@ import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -21,13 +21,15 @@ import msgspec
 
 from zraft.core.integrity import StateFacts, verify_state as verify_tables
 from zraft.core.records import FORMAT
-from zraft.errors import CorruptLog, CorruptState, IdentityRefused, StorageFault
+from zraft.errors import CorruptLog, CorruptSnapshot, CorruptState, IdentityRefused, StorageFault
 from zraft.protocol.entries import EntryId
-from zraft.store.environment import corrupt_log, open_read_only, tables_bytes
+from zraft.store.environment import corrupt_log, open_read_only
 from zraft.store.log_contents import ENTRIES, META, read_contents, verify_entries
 from zraft.store.meta_pages import fault_of_meta_pages
+from zraft.store.probed import Probed
 from zraft.store.python import module_process
-from zraft.store.state import TABLES, check_format
+from zraft.store.snapshots import Manifest, verify_snapshot
+from zraft.store.state import check_format
 
 NOTHING = StateFacts(EntryId(0, 0), 0, 0, 0, 0, 0)
 """What a state holds whose process died while it was made."""
@@ -82,6 +84,32 @@ def verify_state(path: Path, map_size: int, progress: Progress = lambda done, wh
     return last.facts or NOTHING
 
 
+def verify_contents(path: Path, map_size: int, progress: Progress = lambda done, whole: None) -> Manifest:
+    """Verify a snapshot, and that the state in it is sound, and the one of which its manifest tells.
+
+    Args:
+        path: the file.
+        map_size: as in ``verify_state``.
+        progress: is told twice how far it has come: with the bytes, then with the state.
+
+    Raises:
+        CorruptSnapshot: it is damaged, or was made of a damaged state.
+        IdentityRefused: it has a format that this version does not know.
+        OSError: it can't be read.
+        StorageFault: it could not be verified.
+    """
+    manifest = verify_snapshot(path, progress)
+    try:
+        facts = verify_state(path, map_size, progress)
+    except CorruptState as error:
+        raise CorruptSnapshot(f"the snapshot {path} was made of a damaged state: {error}") from error
+    if (facts.applied, facts.revision) != (manifest.last, manifest.revision):
+        raise CorruptSnapshot(
+            f"the snapshot {path} holds the state of {facts.applied}, and says that it is that of {manifest.last}"
+        )
+    return manifest
+
+
 def verify_log(path: Path, map_size: int) -> None:
     """Verify a log that nobody writes, from end to end; one that is not there is sound.
 
@@ -130,45 +158,6 @@ def _run(what: str, path: Path, map_size: int, progress: Progress) -> tuple[_Ans
     raise StorageFault(f"the {what} in {path} could not be verified: {failure}")
 
 
-class _Probed:
-    """The tables (``core.durable.Tables``), each item of which must be where LMDB looks for it.
-
-    An item that a walk comes by, but no search finds, would be served as absent.
-    """
-
-    def __init__(self, env: lmdb.Environment, txn: lmdb.Transaction[bytes]) -> None:
-        self._txn = txn
-        self._keys, self._records, self._meta = (env.open_db(name, txn=txn, create=False) for name in TABLES)
-
-    def key(self, key: bytes) -> bytes | None:
-        return self._txn.get(key, db=self._keys)
-
-    def keys_from(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
-        return self._from(self._keys, start)
-
-    def record(self, at: bytes) -> bytes | None:
-        return self._txn.get(at, db=self._records)
-
-    def records_from(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
-        return self._from(self._records, start)
-
-    def meta(self, name: bytes) -> bytes | None:
-        return self._txn.get(name, db=self._meta)
-
-    def sizes(self) -> tuple[int, int]:
-        """(items, bytes) of all, as LMDB has counted them."""
-        tables = self._keys, self._records
-        return sum(self._txn.stat(table)["entries"] for table in tables), tables_bytes(self._txn, *tables)
-
-    def _from(self, table: lmdb._Database, start: bytes) -> Iterator[tuple[bytes, bytes]]:
-        with self._txn.cursor(table) as walk, self._txn.cursor(table) as search:
-            if walk.set_range(start):
-                for key, data in walk:
-                    if not search.set_key(key):
-                        raise CorruptState(f"LMDB does not find {key!r}, which is there")
-                    yield key, data
-
-
 def scan_state(path: Path, map_size: int, progress: Progress = lambda done, whole: None) -> StateFacts:
     """As ``verify_state``, within this process: what LMDB does with damaged pages may end it.
 
@@ -189,7 +178,7 @@ def scan_state(path: Path, map_size: int, progress: Progress = lambda done, whol
         if not env.stat()["entries"]:
             return NOTHING
         with env.begin() as txn:
-            tables = _Probed(env, txn)
+            tables = Probed(env, txn)
             found = tables.meta(FORMAT)
             if found is None:
                 raise CorruptState("it does not say of which format it is")

@@ -11,7 +11,7 @@ killed one in the page cache (see ``store.dirty`` for the rest).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -288,22 +288,6 @@ class LmdbState:
         if found is not None:
             check_format(found, self._path)
         return handles
-
-
-@contextmanager
-def tables_in(path: Path, map_size: int) -> Iterator[Snapshot]:
-    """The tables in a file that nobody writes: a copy of a state.
-
-    Raises:
-        lmdb.Error: LMDB can't read it.
-    """
-    env = lmdb.open(str(path), map_size=map_size, subdir=False, readonly=True, lock=False, max_dbs=len(TABLES))
-    try:
-        handles = _Handles(*(env.open_db(name, create=False) for name in TABLES))
-        with Snapshot(env.begin(handles.keys), handles) as tables:
-            yield tables
-    finally:
-        env.close()
 
 
 class StateView:

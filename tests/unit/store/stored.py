@@ -1,19 +1,29 @@
 """Data directories for tests of what works on them while no node runs."""
 
 import re
+import struct
 from pathlib import Path
 
+import pytest
+
 from zraft.core.keyspace import Keyspace
+from zraft.core.records import APPLIED, read_applied
+from zraft.errors import CorruptState
 from zraft.protocol import codec
 from zraft.protocol.client import Put
 from zraft.protocol.entries import NO_ORIGIN, ClusterRecord, EntryKind, Member, decode_entry, encode_entry
+from zraft.store import snapshots
 from zraft.store.directory import DataDirectory
 from zraft.store.recovery import open_stores
+from zraft.store.soundness import verify_state
 
 MAP = 1 << 30
 MEMBER = 0xA
 TERM = 3
 RECORD = ClusterRecord((Member(MEMBER, "node-1"),), 150)
+
+PAGE = 4096
+BRANCH = 1
 
 
 def put(index: int) -> bytes:
@@ -60,3 +70,33 @@ def flip_all(path: Path, what: bytes) -> list[int]:
     for place in places:
         flip(path, place)
     return places
+
+
+def lead_astray(state: Path) -> None:
+    """Raise a separator in one of LMDB's branch pages, so that the key behind it is looked for in the wrong place."""
+    file = state / "data.mdb"
+    data = file.read_bytes()
+    for page in range(0, len(data), PAGE):
+        number, flags, lower = struct.unpack_from("<Q2xHH", data, page)
+        if number * PAGE != page or not flags & BRANCH:
+            continue
+        for node in struct.unpack_from(f"<{(lower - 16) // 2}H", data, page + 16):
+            (size,) = struct.unpack_from("<H", data, page + node + 6)
+            last = page + node + 8 + size - 1
+            if not data[page + node + 8 :].startswith(b"key ") or data[last] & 1:
+                continue
+            file.write_bytes(data[:last] + bytes([data[last] | 1]) + data[last + 1 :])
+            try:
+                verify_state(state, MAP)
+            except CorruptState as error:
+                if "LMDB does not find" in str(error):
+                    return
+    pytest.fail("no branch page that is in use has such a separator")
+
+
+def copy_unprobed(directory: DataDirectory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A snapshot of the state as it is, made without a look into it."""
+    monkeypatch.setattr(snapshots, "verify_checksums", lambda tables: read_applied(tables.meta(APPLIED)))
+    path, _ = snapshots.make_snapshot(directory.state_path(0), directory.snapshots_path, MAP, RECORD, 0.0)
+    monkeypatch.undo()
+    return path

@@ -3,15 +3,14 @@
 import contextlib
 import errno
 import shutil
-import struct
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.unit.store.stored import MAP, MEMBER, RECORD, TERM, find, flip, written
-from zraft.errors import ConfigurationError, CorruptLog, CorruptState, StorageFault
+from tests.unit.store.stored import MAP, MEMBER, RECORD, TERM, copy_unprobed, find, flip, lead_astray, written
+from zraft.errors import CorruptLog, StorageFault
 from zraft.protocol.entries import EntryId
 from zraft.store import repair
 from zraft.store.check import Findings, check
@@ -21,12 +20,9 @@ from zraft.store.log import LmdbLog
 from zraft.store.recovery import open_stores
 from zraft.store.repair import Plan, force_new_cluster, perform, plan
 from zraft.store.snapshots import list_snapshots, make_snapshot, read_manifest, verify_snapshot
-from zraft.store.soundness import verify_state
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 6, UTC)
 ASIDE = "damaged-20260102T030405.000006"
-PAGE = 4096
-BRANCH = 1
 
 
 @pytest.fixture
@@ -106,11 +102,13 @@ def test_a_damaged_snapshot_goes_aside_alone(directory: DataDirectory) -> None:
     assert starts(directory) == EntryId(8, TERM)
 
 
-def test_a_snapshot_of_a_damaged_state_goes_aside_with_it(tmp_path: Path) -> None:  # trap 30
+def test_a_snapshot_of_a_damaged_state_goes_aside_with_it(  # trap 30
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A branch page that leads a search astray has no checksum: a copy of it is as sound as any, byte for byte."""
     directory = written(tmp_path / "data", entries=300, applied=300)
     lead_astray(directory.state_path(0))
-    snapshot, _ = make_snapshot(directory.state_path(0), directory.snapshots_path, MAP, RECORD, 0.0)
+    snapshot = copy_unprobed(directory, monkeypatch)
     verify_snapshot(snapshot)
     proposed = planned(directory)
     assert set(proposed.aside) == {snapshot, directory.state_path(0)}
@@ -118,28 +116,6 @@ def test_a_snapshot_of_a_damaged_state_goes_aside_with_it(tmp_path: Path) -> Non
     perform(directory, proposed, NOW)
     assert check(directory).damages == ()
     starts(directory)
-
-
-def lead_astray(state: Path) -> None:
-    """Raise a separator in one of LMDB's branch pages, so that the key behind it is looked for in the wrong place."""
-    file = state / "data.mdb"
-    data = file.read_bytes()
-    for page in range(0, len(data), PAGE):
-        number, flags, lower = struct.unpack_from("<Q2xHH", data, page)
-        if number * PAGE != page or not flags & BRANCH:
-            continue
-        for node in struct.unpack_from(f"<{(lower - 16) // 2}H", data, page + 16):
-            (size,) = struct.unpack_from("<H", data, page + node + 6)
-            last = page + node + 8 + size - 1
-            if not data[page + node + 8 :].startswith(b"key ") or data[last] & 1:
-                continue
-            file.write_bytes(data[:last] + bytes([data[last] | 1]) + data[last + 1 :])
-            try:
-                verify_state(state, MAP)
-            except CorruptState as error:
-                if "LMDB does not find" in str(error):
-                    return
-    pytest.fail("no branch page that is in use has such a separator")
 
 
 def test_a_damaged_state_goes_aside_and_is_made_anew(directory: DataDirectory) -> None:
@@ -306,10 +282,22 @@ def test_if_it_comes_to_nothing_the_old_member_has_applied_no_more_than_before(
     assert starts(directory) == EntryId(8, TERM)
 
 
-def test_a_leftover_of_an_interrupted_repair_is_not_overwritten(directory: DataDirectory) -> None:
-    (directory.path / "new-cluster").mkdir()
-    with pytest.raises(ConfigurationError, match="move it away"):
+def test_what_is_left_of_a_try_that_swapped_nothing_is_made_anew(
+    directory: DataDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(path: Path, content: bytes) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(repair, "write_durably", interrupted)
+    with pytest.raises(KeyboardInterrupt):
         force_new_cluster(directory, 0xB, MAP, NOW)
+    monkeypatch.undo()
+    assert (directory.path / "new-cluster").exists()
+    assert starts(directory) == EntryId(8, TERM)
+    aside, last, _ = force_new_cluster(directory, 0xD, MAP, NOW)
+    assert last == EntryId(10, TERM)
+    assert sorted(path.name for path in directory.path.iterdir()) == [ASIDE, "log", "snapshots", "state.1"]
+    assert (check(directory).damages, check(DataDirectory(aside)).damages) == ((), ())
 
 
 def test_a_damaged_log_makes_no_new_cluster(directory: DataDirectory) -> None:

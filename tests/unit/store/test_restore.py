@@ -1,13 +1,15 @@
 """Restoring: what a restored directory holds, and what is refused."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.unit.store.stored import MAP, RECORD, TERM, find, flip, written
+from tests.unit.store.stored import MAP, RECORD, TERM, copy_unprobed, find, flip, lead_astray, written
 from zraft.core.records import APPLIED, read_applied
-from zraft.errors import ConfigurationError, CorruptSnapshot
+from zraft.errors import ConfigurationError, CorruptLog, CorruptSnapshot, DataDirectoryInUse
 from zraft.protocol.entries import EntryId
+from zraft.store.check import check
 from zraft.store.directory import DataDirectory
 from zraft.store.recovery import Stores, open_stores
 from zraft.store.restore import initial_state, restore
@@ -78,3 +80,73 @@ def test_a_directory_with_something_in_it_is_refused_and_left_as_it_is(file: Pat
     with pytest.raises(ConfigurationError, match="is not empty"):
         restore(file, tmp_path / "new", NEW, MAP)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["precious"]
+
+
+def test_a_snapshot_of_a_damaged_state_is_refused_and_nothing_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = written(tmp_path / "old", entries=300, applied=300)
+    lead_astray(directory.state_path(0))
+    file = copy_unprobed(directory, monkeypatch)
+    with pytest.raises(CorruptSnapshot, match=f"{file} was made of a damaged state: .* LMDB does not find"):
+        restore(file, tmp_path / "new", NEW, MAP)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_file_that_is_replaced_meanwhile_is_not_taken_for_the_one_that_was_verified(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = written(tmp_path / "other", 7, 6)
+    copied, _ = make_snapshot(other.state_path(0), other.snapshots_path, MAP, RECORD, 1.0)
+    copyfile = shutil.copyfile
+    monkeypatch.setattr("zraft.store.restore.shutil.copyfile", lambda _, target: copyfile(copied, target))
+    with pytest.raises(CorruptSnapshot, match="was replaced while it was restored"):
+        restore(file, tmp_path / "new", NEW, MAP)
+    monkeypatch.undo()
+    restore(file, tmp_path / "new", NEW, MAP)
+    assert check(DataDirectory(tmp_path / "new")).damages == ()
+
+
+@pytest.mark.parametrize(
+    "step", ["make_directory", "LmdbState", "make_snapshot", "LmdbLog", "LmdbLog.install", "remove_durably"]
+)
+def test_interrupted_anywhere_no_node_starts_until_it_is_repeated(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"zraft.store.restore.{step}", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        restore(file, tmp_path / "new", NEW, MAP, generation=1)
+    monkeypatch.undo()
+    directory = DataDirectory(tmp_path / "new")
+    for refuses in (opened, lambda path: check(DataDirectory(path))):
+        with pytest.raises(CorruptLog, match="repeat `zraft snapshot restore`"):
+            refuses(directory.path)
+    restore(file, directory.path, NEW, MAP)
+    assert sorted(path.name for path in directory.path.iterdir()) == ["lock", "log", "snapshots", "state.0"]
+    assert check(directory).damages == ()
+    stores = opened(directory.path)
+    assert (stores.log.member, stores.applied) == (NEW, EntryId(5, TERM))
+    stores.close_cleanly()
+
+
+def test_what_else_came_to_lie_beside_an_interrupted_one_is_left_as_it_is(file: Path, tmp_path: Path) -> None:
+    directory = DataDirectory(tmp_path / "new")
+    for path in (directory.state_path(0), directory.path / "precious"):
+        path.mkdir(parents=True)
+    directory.restore_mark.touch()
+    with pytest.raises(ConfigurationError, match="is not empty"):
+        restore(file, directory.path, NEW, MAP)
+    assert sorted(path.name for path in directory.path.iterdir()) == ["precious", "restoring", "state.0"]
+
+
+def test_one_process_restores_to_a_directory(file: Path, tmp_path: Path) -> None:
+    other = DataDirectory(tmp_path / "new")
+    other.acquire()
+    other.restore_mark.touch()
+    with pytest.raises(DataDirectoryInUse):
+        restore(file, other.path, NEW, MAP)
+    other.release()
+    restore(file, other.path, NEW, MAP)

@@ -4,6 +4,7 @@ from pathlib import Path
 import lmdb
 import pytest
 
+from tests.unit.store.stored import lead_astray, written
 from zraft.core.keyspace import Keyspace
 from zraft.errors import CorruptSnapshot, CorruptState
 from zraft.protocol import codec
@@ -112,3 +113,12 @@ def test_a_state_that_lmdb_finds_damaged_is_no_failure_of_the_disk(
     with pytest.raises(CorruptState, match="LMDB can't read it"):
         made(state)
     assert list_snapshots(state.parent / "snapshots") == []
+
+
+def test_a_state_that_leads_searches_astray_is_not_copied(tmp_path: Path) -> None:  # trap 30
+    """No checksum covers LMDB's branch pages: what they hide would be absent, and every copy be as sound as this."""
+    directory = written(tmp_path / "data", entries=300, applied=300)
+    lead_astray(directory.state_path(0))
+    with pytest.raises(CorruptState, match="LMDB does not find"):
+        made(directory.state_path(0))
+    assert list(directory.snapshots_path.iterdir()) == []
