@@ -24,6 +24,8 @@ Ended = list[tuple[tuple[float, int], Return[Response] | Fail]]
 
 FILL_PIPELINE = 4
 TELL_S = 0.25
+REFUSED_S = 0.1
+"""A connection all of whose requests failed begins others no sooner: the load is not to be a loop of refusals."""
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -158,6 +160,8 @@ class _Worker:
         while self._link.in_flight:
             ended = self._link.wait(time.monotonic() + TELL_S)
             yield ended
+            if ended and not self._link.in_flight and all(isinstance(end, Fail) for _, end in ended):
+                time.sleep(REFUSED_S)
             self._start(itertools.islice(left, len(ended)))
 
     def _start(self, works: Iterable[Work]) -> None:
