@@ -1,7 +1,10 @@
+import hashlib
 import os
 from pathlib import Path
 
+import google_crc32c
 import lmdb
+import msgspec
 import pytest
 
 from tests.unit.store.stored import lead_astray, written
@@ -122,3 +125,20 @@ def test_a_state_that_leads_searches_astray_is_not_copied(tmp_path: Path) -> Non
     with pytest.raises(CorruptState, match="LMDB does not find"):
         made(directory.state_path(0))
     assert list(directory.snapshots_path.iterdir()) == []
+
+
+def test_a_stranger_verifies_a_file_by_the_page_of_the_wire(state: Path) -> None:
+    """``proto_schemas/README.md``, *ReadBackup*, step by step."""
+    fill(state, 41, 1_000, size=2_000)
+    whole = made(state).read_bytes()
+    assert whole[-8:] == bytes.fromhex("7a72616674736e01")
+    length, crc = int.from_bytes(whole[-16:-12]), int.from_bytes(whole[-12:-8])
+    manifest = whole[-16 - length : -16]
+    assert google_crc32c.value(manifest) == crc
+    form, index, term, revision, record, created, size, sha256, chunks = msgspec.msgpack.decode(manifest)
+    assert (form, index, term, revision, record, created) == (1, 1_040, 3, 1_040, None, 1.0)
+    assert len(whole) == size + length + 16
+    assert hashlib.sha256(whole[:size]).digest() == sha256
+    parts = [google_crc32c.value(whole[at : min(at + (1 << 20), size)]) for at in range(0, size, 1 << 20)]
+    assert len(parts) > 1
+    assert b"".join(part.to_bytes(4) for part in parts) == chunks
