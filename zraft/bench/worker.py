@@ -160,7 +160,7 @@ class _Worker:
         while self._link.in_flight:
             ended = self._link.wait(time.monotonic() + TELL_S)
             yield ended
-            if ended and not self._link.in_flight and all(isinstance(end, Fail) for _, end in ended):
+            if self._only and ended and not self._link.in_flight and all(isinstance(end, Fail) for _, end in ended):
                 time.sleep(REFUSED_S)
             self._start(itertools.islice(left, len(ended)))
 

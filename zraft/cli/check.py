@@ -10,7 +10,7 @@ from zraft.cli.manual import Manual
 from zraft.cli.offline import data_directory_argument, locked, progress_bar
 from zraft.cli.outcomes import REJECTED, UNAVAILABLE, Failure
 from zraft.cli.output import as_json, output_option
-from zraft.errors import DataDirectoryInUse, StorageFault
+from zraft.errors import DataDirectoryInUse, IdentityRefused, StorageFault
 from zraft.store.check import Findings, check as check_data, holds_data
 from zraft.store.dirty import Mark
 
@@ -18,7 +18,7 @@ from zraft.store.dirty import Mark
 @click.command(
     cls=Manual,
     examples=["zraft check /var/lib/zraft", "zraft check /var/lib/zraft --output json"],
-    ends=(UNAVAILABLE, REJECTED, DataDirectoryInUse.exit_code, StorageFault.exit_code),
+    ends=(UNAVAILABLE, REJECTED, DataDirectoryInUse.exit_code, IdentityRefused.exit_code, StorageFault.exit_code),
 )
 @data_directory_argument
 @output_option("text", "json", text="How to print what was found.")

@@ -50,7 +50,7 @@ MEANINGS = {
     BUG: "a bug of zraft",
     MACHINE: "the operating system refused something",
     DataDirectoryInUse.exit_code: "another process uses the data directory",
-    IdentityRefused.exit_code: "the cluster refuses the node",
+    IdentityRefused.exit_code: "the cluster refuses the node, or data is of a format that this version does not know",
     StorageFault.exit_code: "the data directory can't be used",
     INTERRUPTED: "interrupted, by Ctrl-C for example",
     NOBODY_READS: "nobody reads the output any more",

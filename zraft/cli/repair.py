@@ -12,7 +12,7 @@ import click
 from zraft.cli.manual import Manual
 from zraft.cli.offline import data_directory_argument, locked, progress_bar
 from zraft.cli.outcomes import MACHINE, REJECTED, UNAVAILABLE, Failure
-from zraft.errors import DataDirectoryInUse, StorageFault
+from zraft.errors import DataDirectoryInUse, IdentityRefused, StorageFault
 from zraft.store.check import MAP_BYTES, check, holds_data
 from zraft.store.directory import DataDirectory, runtime_directory
 from zraft.store.fault import acknowledge_sync_failure, pending_divergence, pending_sync_failure
@@ -33,7 +33,14 @@ _FORCING = (
         "zraft repair /var/lib/zraft --acknowledge-fsync-failure # the disk was looked at",
         "zraft repair /var/lib/zraft --force-new-cluster # a majority is lost for ever, and this is what is left",
     ],
-    ends=(UNAVAILABLE, REJECTED, MACHINE, DataDirectoryInUse.exit_code, StorageFault.exit_code),
+    ends=(
+        UNAVAILABLE,
+        REJECTED,
+        MACHINE,
+        DataDirectoryInUse.exit_code,
+        IdentityRefused.exit_code,
+        StorageFault.exit_code,
+    ),
 )
 @data_directory_argument
 @click.option(

@@ -19,8 +19,7 @@ from zraft.cli.output import as_json, output_option
 from zraft.cli.tables import table
 from zraft.client.client import TIMEOUT_S
 from zraft.config import Settings, is_address, split_address
-from zraft.errors import DataDirectoryInUse, StorageFault
-from zraft.store.check import MAP_BYTES
+from zraft.errors import DataDirectoryInUse, IdentityRefused, StorageFault
 from zraft.store.restore import BUMP_MAX, restore as restore_state
 from zraft.store.snapshots import Manifest
 from zraft.store.soundness import verify_contents
@@ -62,14 +61,14 @@ def save(file: Path, output: str, endpoints: tuple[str, ...] | None, timeout: fl
 
 @snapshot.command(
     examples=["zraft snapshot status backup.snapshot", "zraft snapshot status backup.snapshot --output json"],
-    ends=(REJECTED, MACHINE, StorageFault.exit_code),
+    ends=(REJECTED, MACHINE, IdentityRefused.exit_code, StorageFault.exit_code),
 )
 @_existing_file
 @_output
 def status(file: Path, output: str) -> None:
     """Verify all checksums of FILE, and the store in it as a node would, and say what it holds."""
     with _bar("verifying") as progress:
-        manifest = verify_contents(file, MAP_BYTES, progress)
+        manifest = verify_contents(file, progress)
     click.echo(_told(manifest, output))
 
 
@@ -79,7 +78,7 @@ def status(file: Path, output: str) -> None:
         "zraft snapshot restore backup.snapshot --id node-1 --data-dir /var/lib/zraft "
         "--peers node-1=10.0.0.1:7080,node-2=10.0.0.2:7080,node-3=10.0.0.3:7080 --bump-revision 1000000",
     ],
-    ends=(REJECTED, MACHINE, DataDirectoryInUse.exit_code, StorageFault.exit_code),
+    ends=(REJECTED, MACHINE, DataDirectoryInUse.exit_code, IdentityRefused.exit_code, StorageFault.exit_code),
 )
 @_existing_file
 @click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), required=True, help="An empty directory.")

@@ -75,7 +75,7 @@ class Findings(msgspec.Struct, frozen=True):
 
 def holds_data(directory: DataDirectory) -> bool:
     """Whether a node has ever kept anything here."""
-    places = directory.log_path, directory.swap_record, directory.restore_mark
+    places = directory.log_path, directory.swap_record, directory.restoring_path
     return any(place.exists() for place in places) or any(directory.path.glob("state.*"))
 
 
@@ -99,7 +99,7 @@ def _with_snapshots(found: Findings, directory: DataDirectory, report: Report) -
     for path in list_snapshots(directory.snapshots_path):
         try:
             # Before 0.2.0 one could be a true copy of a damaged state.
-            sound.append((path, verify_contents(path, MAP_BYTES, partial(report, path.name))))
+            sound.append((path, verify_contents(path, partial(report, path.name))))
         except (CorruptSnapshot, OSError) as error:
             damaged.append((path, Damage(str(error))))
     return msgspec.structs.replace(found, snapshots=tuple(sound), snapshot_damages=tuple(damaged))

@@ -65,9 +65,9 @@ class DataDirectory:
         return self.path / "swap.json"
 
     @property
-    def restore_mark(self) -> Path:
-        """There while a snapshot is restored to here (``store.restore``)."""
-        return self.path / "restoring"
+    def restoring_path(self) -> Path:
+        """What is to be the log, there while a snapshot is restored to here (``store.restore``)."""
+        return self.path / "log.restoring"
 
     def require_whole(self) -> None:
         """Check that the data is all of that of one member.
@@ -75,10 +75,10 @@ class DataDirectory:
         Raises:
             CorruptLog: a part of it is missing, or that of a new cluster, as making it was interrupted.
         """
-        if self.restore_mark.exists():
+        if self.restoring_path.exists() and not self.log_path.exists():
             raise CorruptLog(
-                f"{self.path} holds a part of a snapshot that was to be restored, as that was interrupted: repeat "
-                "`zraft snapshot restore`"
+                f"{self.path} holds a part of a snapshot that was to be restored, as that was interrupted: stop the "
+                "node, then repeat `zraft snapshot restore`, or empty the directory"
             )
         if self.swap_record.exists():
             raise CorruptLog(

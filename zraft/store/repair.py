@@ -18,16 +18,17 @@ from pathlib import Path
 import msgspec
 
 from zraft.core.keyspace import Keyspace
-from zraft.errors import ConfigurationError, StorageFault
+from zraft.errors import ConfigurationError, FatalError, OutOfSpace, StorageFault
 from zraft.protocol.entries import ClusterRecord, EntryId, decode_entry
 from zraft.store.check import Findings, holds_data
 from zraft.store.directory import DataDirectory
 from zraft.store.dirty import DirtyMark
+from zraft.store.environment import lacks_space
 from zraft.store.files import make_directory, remove_durably, sync_directory, write_durably
 from zraft.store.log import LmdbLog
 from zraft.store.recovery import open_stores
 from zraft.store.restore import restore
-from zraft.store.snapshots import write_snapshot
+from zraft.store.snapshots import DATA_FILE, write_snapshot
 from zraft.store.state import LmdbState
 
 READ_BYTES = 4 << 20
@@ -135,23 +136,30 @@ def force_new_cluster(
     stores = open_stores(directory, member, map_size, lambda seconds: None)
     record, generation = stores.log.record, stores.generation + 1
     try:
-        if work.exists():
-            shutil.rmtree(
-                work
-            )  # of a try that was interrupted before it swapped anything: a copy of what is still here
-        make_directory(work)
         try:
+            if work.exists():  # of a try that was interrupted before it swapped anything: made of what is still here
+                shutil.rmtree(work)
+            make_directory(work)
             # Of a copy: if this comes to nothing, what nobody has committed must not be in the state of an old member.
-            shutil.copytree(directory.state_path(stores.generation), work / APPLIED)
+            make_directory(work / APPLIED)
+            shutil.copyfile(directory.state_path(stores.generation) / DATA_FILE, work / APPLIED / DATA_FILE)
             last, revision = _apply_all(stores.log, work / APPLIED, map_size)
         finally:
             stores.close_cleanly()
         _rebuild(work, record, generation, (member, map_size), now)
         swap = _Swap(_aside(directory, now).name, generation, last, revision)
+    except (OSError, FatalError) as error:
+        lacks = isinstance(error, OSError) and lacks_space(error, directory.path)
+        shutil.rmtree(work, ignore_errors=True)  # it may have filled the disk
+        if isinstance(error, FatalError):
+            raise
+        kind = OutOfSpace if lacks else StorageFault
+        raise kind(f"the new cluster in {directory.path} could not be made: {error}") from error
+    try:
         write_durably(directory.swap_record, msgspec.json.encode(swap))
         return _swap(directory, swap)
     except OSError as error:
-        raise StorageFault(f"the new cluster in {directory.path} could not be made: {error}") from error
+        raise StorageFault(f"the new cluster in {directory.path} could not be finished: {error}") from error
 
 
 def _finish(directory: DataDirectory) -> tuple[Path, EntryId, int]:

@@ -1,7 +1,8 @@
 """Restoring: from a snapshot to the data directory of a node that has never run.
 
 The state is a copy of the file; the log is made with it, and begins behind the last entry that the state has applied.
-A mark stands in the directory from before the first of it until after the last: no node starts meanwhile.
+It is made under another name, which it has from before the first of all this, and which keeps nodes from starting; the
+rename is what makes all of it count.
 Which file it was is durable in the log: only nodes that were restored from the same one form a cluster, under an id of
 its own, which no member of the old cluster can join.
 """
@@ -16,13 +17,14 @@ from zraft.core.records import APPLIED, CONFIGURATION, pack_applied, read_applie
 from zraft.errors import ConfigurationError, CorruptSnapshot, OutOfSpace, StorageFault
 from zraft.store.directory import DataDirectory
 from zraft.store.environment import lacks_space
-from zraft.store.files import make_directory, remove_durably, sync_directory
+from zraft.store.files import make_directory, sync_directory
 from zraft.store.log import LmdbLog
 from zraft.store.snapshots import DATA_FILE, Manifest, Progress, make_snapshot, verify_snapshot
 from zraft.store.soundness import verify_contents
 from zraft.store.state import LmdbState
 
 BUMP_MAX = 1 << 62
+REVISION_MAX = (1 << 63) - 1
 
 
 def initial_state(manifest: Manifest, bump: int) -> bytes:
@@ -55,19 +57,20 @@ def restore(
 
     Raises:
         CorruptSnapshot: the file is damaged, or was made of a damaged state; nothing was made.
-        ConfigurationError: the directory is not empty.
+        ConfigurationError: the directory is not empty, or holds the file; or the bump is too much.
         DataDirectoryInUse: another process restores to it, or runs there.
         StorageFault: the disk refused; ``OutOfSpace`` for lack of room.
     """
-    manifest = verify_contents(file, map_size, progress)
     place = DataDirectory(directory)
-    _require_room(place)
+    _require_room(place, file)
+    manifest = verify_contents(file, progress)
+    if manifest.revision + bump > REVISION_MAX:
+        raise ConfigurationError(f"the revision would be {manifest.revision + bump}, {REVISION_MAX} is the highest")
     place.acquire()
     try:
-        _require_room(place)  # now that nobody else may be about to fill it
+        _require_room(place, file)  # now that nobody else may be about to fill it
         _begin(place)
         _make(file, place, manifest, (member, map_size, generation, bump))
-        remove_durably(place.restore_mark)
     except OSError as error:
         kind = OutOfSpace if lacks_space(error, directory) else StorageFault
         raise kind(f"{file} could not be restored to {directory}: {error}") from error
@@ -76,28 +79,40 @@ def restore(
     return manifest
 
 
-def _require_room(place: DataDirectory) -> None:
+def _require_room(place: DataDirectory, file: Path) -> None:
     """Check that nothing is in the directory but what an interrupted restoration has left.
 
     Raises:
         ConfigurationError: there is something else.
     """
-    left = {place.lock_path, *(_parts(place) if place.restore_mark.exists() else ())}
-    if place.path.exists() and set(place.path.iterdir()) - left:
-        raise ConfigurationError(f"{place.path} is not empty: restore into an empty directory, or one that is missing")
+    if not place.path.exists():
+        return
+    if place.log_path.exists():
+        raise ConfigurationError(
+            f"{place.path} is not empty: it holds a node's data, restored or not; look at it with `zraft check`"
+        )
+    if file.resolve().is_relative_to(place.path.resolve()):
+        raise ConfigurationError(f"{file} is within {place.path}: move it out of there, or restore somewhere else")
+    left = {place.lock_path, *(_parts(place) if place.restoring_path.exists() else ())}
+    if others := sorted(path.name for path in place.path.iterdir() if path not in left):
+        raise ConfigurationError(
+            f"{place.path} is not empty, there is {others[0]}: restore into an empty directory, or one that is missing"
+        )
 
 
 def _begin(place: DataDirectory) -> None:
-    """Set the mark, which is durable before anything else is, and clear what an interrupted restoration has left."""
-    place.restore_mark.touch(mode=0o600)
-    sync_directory(place.path)
+    """Make what is to be the log, durably and before anything else, and clear what an interrupted one has left."""
+    make_directory(place.restoring_path)
     for path in _parts(place):
-        if path.is_dir():
+        if path != place.restoring_path and path.exists():
             shutil.rmtree(path)
+    for path in place.restoring_path.iterdir():
+        path.unlink()
 
 
 def _parts(place: DataDirectory) -> tuple[Path, ...]:
-    return place.restore_mark, place.log_path, place.snapshots_path, *place.path.glob("state.*")
+    states = (path for path in place.path.glob("state.*") if path.suffix[1:].isdecimal())
+    return place.restoring_path, place.snapshots_path, *states
 
 
 def _make(file: Path, place: DataDirectory, manifest: Manifest, how: tuple[int, int, int, int]) -> None:
@@ -106,18 +121,19 @@ def _make(file: Path, place: DataDirectory, manifest: Manifest, how: tuple[int, 
     path = place.state_path(generation)
     make_directory(path)
     shutil.copyfile(file, path / DATA_FILE)
-    _settle(path, map_size, bump)
-    snapshot, made = make_snapshot(path, place.snapshots_path, map_size, None, manifest.created)
-    if (made.last, made.revision) != (manifest.last, manifest.revision + bump):
+    if verify_snapshot(path / DATA_FILE) != manifest:
         raise CorruptSnapshot(f"the snapshot {file} was replaced while it was restored: repeat it")
+    _settle(path, map_size, bump)
+    snapshot, _ = make_snapshot(path, place.snapshots_path, map_size, None, manifest.created)
     verify_snapshot(snapshot)  # the log is about to rest on it
-    log = LmdbLog(place.log_path, member, map_size, initial_state=initial_state(manifest, bump))
+    log = LmdbLog(place.restoring_path, member, map_size, initial_state=initial_state(manifest, bump))
     try:
         log.install(manifest.last, generation)
         log.set_term(manifest.term, 0)
         log.commit()
     finally:
         log.close()
+    place.restoring_path.rename(place.log_path)
     sync_directory(place.path)
 
 

@@ -173,7 +173,7 @@ def write_snapshot(
             while end:  # a disk that is nearly full takes a part of it first
                 end = end[file.write(end) :]
             os.fsync(file.fileno())
-    except (lmdb.CorruptedError, lmdb.PageNotFoundError, struct.error) as error:
+    except (lmdb.CorruptedError, lmdb.PageNotFoundError) as error:
         raise CorruptState(f"LMDB can't read it ({error})") from error
     except (lmdb.Error, OSError) as error:
         raise _fault(error, path) from error

@@ -7,7 +7,6 @@ crashes. Whoever opens the log then reads it once more: its own map is what it v
 
 from __future__ import annotations
 
-import errno
 import signal
 import struct
 import subprocess
@@ -26,7 +25,7 @@ from zraft.protocol.entries import EntryId
 from zraft.store.environment import corrupt_log, open_read_only
 from zraft.store.log_contents import ENTRIES, META, read_contents, verify_entries
 from zraft.store.meta_pages import fault_of_meta_pages
-from zraft.store.probed import Probed
+from zraft.store.probed import Probed, is_elsewhere, verdict
 from zraft.store.python import module_process
 from zraft.store.snapshots import Manifest, verify_snapshot
 from zraft.store.state import check_format
@@ -36,15 +35,8 @@ NOTHING = StateFacts(EntryId(0, 0), 0, 0, 0, 0, 0)
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
 """What LMDB may end a process with that reads damaged pages."""
 
-_ELSEWHERE = {
-    errno.EACCES,
-    errno.EAGAIN,
-    errno.EMFILE,
-    errno.ENFILE,
-    errno.ENOMEM,
-    errno.EPERM,
-}
-"""Errors that say nothing of what the file holds: no permission, no memory, no descriptor."""
+MAP_GRAIN = 1 << 20
+"""The map of a file that does not grow has its size in bytes, rounded up to this."""
 
 Progress = Callable[[int, int], None]
 """(bytes looked at, bytes in all), more or less: called now and then."""
@@ -84,12 +76,11 @@ def verify_state(path: Path, map_size: int, progress: Progress = lambda done, wh
     return last.facts or NOTHING
 
 
-def verify_contents(path: Path, map_size: int, progress: Progress = lambda done, whole: None) -> Manifest:
+def verify_contents(path: Path, progress: Progress = lambda done, whole: None) -> Manifest:
     """Verify a snapshot, and that the state in it is sound, and the one of which its manifest tells.
 
     Args:
         path: the file.
-        map_size: as in ``verify_state``.
         progress: is told twice how far it has come: with the bytes, then with the state.
 
     Raises:
@@ -100,7 +91,7 @@ def verify_contents(path: Path, map_size: int, progress: Progress = lambda done,
     """
     manifest = verify_snapshot(path, progress)
     try:
-        facts = verify_state(path, map_size, progress)
+        facts = verify_state(path, path.stat().st_size // MAP_GRAIN * MAP_GRAIN + MAP_GRAIN, progress)
     except CorruptState as error:
         raise CorruptSnapshot(f"the snapshot {path} was made of a damaged state: {error}") from error
     if (facts.applied, facts.revision) != (manifest.last, manifest.revision):
@@ -172,7 +163,7 @@ def scan_state(path: Path, map_size: int, progress: Progress = lambda done, whol
         env = open_read_only(path, map_size, lock=False)
     except StorageFault as fault:
         if isinstance(fault.__cause__, lmdb.Error):
-            raise _verdict(fault.__cause__) from fault
+            raise verdict(fault.__cause__) from fault
         raise
     try:
         if not env.stat()["entries"]:
@@ -186,7 +177,7 @@ def scan_state(path: Path, map_size: int, progress: Progress = lambda done, whol
             items, size = tables.sizes()
             return verify_tables(tables, lambda done: progress(size * min(done, items) // max(items, 1), size))
     except (lmdb.Error, struct.error) as error:
-        raise _verdict(error) from error
+        raise verdict(error) from error
     finally:
         env.close()
 
@@ -205,7 +196,7 @@ def scan_log(path: Path, map_size: int) -> None:
             meta, entries = (env.open_db(name, txn=txn, create=False) for name in (META, ENTRIES))
             verify_entries(txn, entries, path, read_contents(txn, meta, path))
     except lmdb.Error as error:
-        if error.code in _ELSEWHERE:
+        if is_elsewhere(error):
             raise StorageFault(str(error)) from error
         raise corrupt_log(path, None, f"can't be read: {error}") from error
     finally:
@@ -215,12 +206,6 @@ def scan_log(path: Path, map_size: int) -> None:
 def _holds_anything(path: Path) -> bool:
     file = path if path.is_file() else path / "data.mdb"
     return file.exists() and file.stat().st_size > 0
-
-
-def _verdict(error: lmdb.Error | struct.error) -> StorageFault:
-    if isinstance(error, lmdb.Error) and error.code in _ELSEWHERE:
-        return StorageFault(str(error))
-    return CorruptState(f"LMDB can't read it ({error})")
 
 
 def main(path: Path, map_size: int, what: str, out: IO[bytes]) -> None:

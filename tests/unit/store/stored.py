@@ -1,7 +1,9 @@
 """Data directories for tests of what works on them while no node runs."""
 
+import itertools
 import re
 import struct
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,7 @@ TERM = 3
 RECORD = ClusterRecord((Member(MEMBER, "node-1"),), 150)
 
 PAGE = 4096
-BRANCH = 1
+BRANCH, LEAF = 1, 2
 
 
 def put(index: int) -> bytes:
@@ -74,24 +76,60 @@ def flip_all(path: Path, what: bytes) -> list[int]:
 
 def lead_astray(state: Path) -> None:
     """Raise a separator in one of LMDB's branch pages, so that the key behind it is looked for in the wrong place."""
+
+    def change(data: bytearray, nodes: tuple[int, ...]) -> Iterator[None]:
+        for node in nodes:
+            last = node + 8 + int.from_bytes(data[node + 6 : node + 8], "little") - 1
+            if data[node + 8 :].startswith(b"key ") and not data[last] & 1:
+                data[last] |= 1
+                yield
+
+    _damage(state, BRANCH, change, "LMDB does not find")
+
+
+def hide_a_page(state: Path) -> None:
+    """Have a branch page lead to one of its pages twice, and to the one before it never."""
+
+    def change(data: bytearray, nodes: tuple[int, ...]) -> Iterator[None]:
+        for node, following in itertools.pairwise(nodes[1:]):
+            if data[following + 8 :].startswith(b"key "):
+                data[node : node + 6] = data[following : following + 6]
+                yield
+
+    _damage(state, BRANCH, change, "")
+
+
+def empty_a_key(state: Path) -> None:
+    """Have a leaf page tell of a key of seven bytes that it has none: LMDB looks for no such key."""
+
+    def change(data: bytearray, nodes: tuple[int, ...]) -> Iterator[None]:
+        for node in nodes:
+            if data[node + 6] == 7 and data[node + 8 :].startswith(b"key "):
+                data[node + 6] = 0
+                yield
+
+    _damage(state, LEAF, change, "")
+
+
+def _damage(state: Path, kind: int, change: Callable[[bytearray, tuple[int, ...]], Iterator[None]], told: str) -> None:
+    """Change a page of this kind that is in use: one place after the other, until the state is found damaged."""
     file = state / "data.mdb"
     data = file.read_bytes()
     for page in range(0, len(data), PAGE):
         number, flags, lower = struct.unpack_from("<Q2xHH", data, page)
-        if number * PAGE != page or not flags & BRANCH:
+        if number * PAGE != page or not flags & kind:
             continue
-        for node in struct.unpack_from(f"<{(lower - 16) // 2}H", data, page + 16):
-            (size,) = struct.unpack_from("<H", data, page + node + 6)
-            last = page + node + 8 + size - 1
-            if not data[page + node + 8 :].startswith(b"key ") or data[last] & 1:
-                continue
-            file.write_bytes(data[:last] + bytes([data[last] | 1]) + data[last + 1 :])
+        nodes = tuple(page + node for node in struct.unpack_from(f"<{(lower - 16) // 2}H", data, page + 16))
+        changed = bytearray(data)
+        for _ in change(changed, nodes):
+            file.write_bytes(changed)
             try:
                 verify_state(state, MAP)
             except CorruptState as error:
-                if "LMDB does not find" in str(error):
+                if told in str(error):
                     return
-    pytest.fail("no branch page that is in use has such a separator")
+            changed[:] = data
+    pytest.fail("no page that is in use has such a place")
 
 
 def copy_unprobed(directory: DataDirectory, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -279,6 +279,7 @@ def test_if_it_comes_to_nothing_the_old_member_has_applied_no_more_than_before(
     monkeypatch.setattr(repair, "write_snapshot", fails)
     with pytest.raises(StorageFault, match="No space left"):
         force_new_cluster(directory, 0xB, MAP, NOW)
+    assert not (directory.path / "new-cluster").exists()  # which may be what filled the disk
     assert starts(directory) == EntryId(8, TERM)
 
 

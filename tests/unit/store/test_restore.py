@@ -12,7 +12,7 @@ from zraft.protocol.entries import EntryId
 from zraft.store.check import check
 from zraft.store.directory import DataDirectory
 from zraft.store.recovery import Stores, open_stores
-from zraft.store.restore import initial_state, restore
+from zraft.store.restore import BUMP_MAX, initial_state, restore
 from zraft.store.snapshots import list_snapshots, make_snapshot, verify_snapshot
 
 NEW = 0xB
@@ -96,8 +96,8 @@ def test_a_snapshot_of_a_damaged_state_is_refused_and_nothing_is_made(
 def test_a_file_that_is_replaced_meanwhile_is_not_taken_for_the_one_that_was_verified(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = written(tmp_path / "other", 7, 6)
-    copied, _ = make_snapshot(other.state_path(0), other.snapshots_path, MAP, RECORD, 1.0)
+    other = written(tmp_path / "other", 7, 5)  # of the same last entry and revision
+    copied, _ = make_snapshot(other.state_path(0), other.snapshots_path, MAP, RECORD, 2.0)
     copyfile = shutil.copyfile
     monkeypatch.setattr("zraft.store.restore.shutil.copyfile", lambda _, target: copyfile(copied, target))
     with pytest.raises(CorruptSnapshot, match="was replaced while it was restored"):
@@ -108,7 +108,7 @@ def test_a_file_that_is_replaced_meanwhile_is_not_taken_for_the_one_that_was_ver
 
 
 @pytest.mark.parametrize(
-    "step", ["make_directory", "LmdbState", "make_snapshot", "LmdbLog", "LmdbLog.install", "remove_durably"]
+    "step", ["shutil.copyfile", "LmdbState", "make_snapshot", "LmdbLog", "LmdbLog.install", "Path.rename"]
 )
 def test_interrupted_anywhere_no_node_starts_until_it_is_repeated(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
@@ -134,18 +134,51 @@ def test_interrupted_anywhere_no_node_starts_until_it_is_repeated(
 
 def test_what_else_came_to_lie_beside_an_interrupted_one_is_left_as_it_is(file: Path, tmp_path: Path) -> None:
     directory = DataDirectory(tmp_path / "new")
-    for path in (directory.state_path(0), directory.path / "precious"):
+    for path in (directory.state_path(0), directory.path / "state.kept", directory.restoring_path):
         path.mkdir(parents=True)
-    directory.restore_mark.touch()
-    with pytest.raises(ConfigurationError, match="is not empty"):
+    with pytest.raises(ConfigurationError, match=r"is not empty, there is state\.kept"):
         restore(file, directory.path, NEW, MAP)
-    assert sorted(path.name for path in directory.path.iterdir()) == ["precious", "restoring", "state.0"]
+    assert sorted(path.name for path in directory.path.iterdir()) == ["log.restoring", "state.0", "state.kept"]
+
+
+def test_what_a_node_has_written_since_is_not_restored_over(file: Path, tmp_path: Path) -> None:
+    """A node of before knows nothing of an unfinished restoration, and may have begun with nothing beside it."""
+    directory = written(tmp_path / "node", 7, 5)
+    directory.restoring_path.mkdir()
+    assert check(directory).damages == ()
+    opened(directory.path).close_cleanly()
+    with pytest.raises(ConfigurationError, match=r"it holds a node's data.*zraft check"):
+        restore(file, directory.path, NEW, MAP)
+    assert check(directory).last == EntryId(7, TERM)
+
+
+def test_a_file_within_the_directory_is_not_cleared_away(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("zraft.store.restore.LmdbLog", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        restore(file, tmp_path / "new", NEW, MAP)
+    monkeypatch.undo()
+    [only] = list_snapshots(tmp_path / "new" / "snapshots")
+    with pytest.raises(ConfigurationError, match="move it out of there"):
+        restore(only, tmp_path / "new", NEW, MAP)
+    assert verify_snapshot(only).index == 5
+
+
+def test_a_revision_stays_below_the_highest(file: Path, tmp_path: Path) -> None:
+    restore(file, tmp_path / "first", NEW, MAP, bump=BUMP_MAX)
+    [first] = list_snapshots(tmp_path / "first" / "snapshots")
+    with pytest.raises(ConfigurationError, match="is the highest"):
+        restore(first, tmp_path / "second", NEW, MAP, bump=BUMP_MAX)
+    assert not (tmp_path / "second").exists()
 
 
 def test_one_process_restores_to_a_directory(file: Path, tmp_path: Path) -> None:
     other = DataDirectory(tmp_path / "new")
     other.acquire()
-    other.restore_mark.touch()
     with pytest.raises(DataDirectoryInUse):
         restore(file, other.path, NEW, MAP)
     other.release()

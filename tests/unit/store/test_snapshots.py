@@ -1,5 +1,6 @@
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import google_crc32c
@@ -7,7 +8,7 @@ import lmdb
 import msgspec
 import pytest
 
-from tests.unit.store.stored import lead_astray, written
+from tests.unit.store.stored import empty_a_key, hide_a_page, lead_astray, written
 from zraft.core.keyspace import Keyspace
 from zraft.errors import CorruptSnapshot, CorruptState
 from zraft.protocol import codec
@@ -109,20 +110,21 @@ def test_a_state_that_lmdb_finds_damaged_is_no_failure_of_the_disk(
 ) -> None:
     """A disk may do better the next time. From a damaged state there is never a snapshot, and the log would grow."""
 
-    def damaged(_: object) -> None:
+    def damaged(*_: object) -> None:
         raise kind("a page")
 
-    monkeypatch.setattr(snapshots, "verify_checksums", damaged)
+    monkeypatch.setattr(snapshots, "copy_paced", damaged)
     with pytest.raises(CorruptState, match="LMDB can't read it"):
         made(state)
     assert list_snapshots(state.parent / "snapshots") == []
 
 
-def test_a_state_that_leads_searches_astray_is_not_copied(tmp_path: Path) -> None:  # trap 30
-    """No checksum covers LMDB's branch pages: what they hide would be absent, and every copy be as sound as this."""
-    directory = written(tmp_path / "data", entries=300, applied=300)
-    lead_astray(directory.state_path(0))
-    with pytest.raises(CorruptState, match="LMDB does not find"):
+@pytest.mark.parametrize("damage", [lead_astray, hide_a_page, empty_a_key])
+def test_a_state_with_damaged_pages_is_not_copied(tmp_path: Path, damage: Callable[[Path], None]) -> None:  # trap 30
+    """No checksum covers LMDB's pages: what they hide would be absent, and every copy be as sound as this."""
+    directory = written(tmp_path / "data", entries=600, applied=600)
+    damage(directory.state_path(0))
+    with pytest.raises(CorruptState, match=r"LMDB (does not find|comes by|can't read)"):
         made(directory.state_path(0))
     assert list(directory.snapshots_path.iterdir()) == []
 
