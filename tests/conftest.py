@@ -17,7 +17,7 @@ hypothesis.settings.load_profile("zraft")
 
 ROOM_GIB = 4
 """Free space on the disk of the tests: a node keeps up to 1 GiB of it in reserve and refuses writes in there; the nodes
-of two tests at once take up to 2 GiB, and what a failed test leaves for its reader stays."""
+of two tests at once were seen to take 1.1 GiB, and what a failed test leaves for its reader stays."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
