@@ -62,13 +62,13 @@ def restore(
         StorageFault: the disk refused; ``OutOfSpace`` for lack of room.
     """
     place = DataDirectory(directory)
-    _require_room(place, file)
+    _require_empty(place, file)
     manifest = verify_contents(file, progress)
     if manifest.revision + bump > REVISION_MAX:
         raise ConfigurationError(f"the revision would be {manifest.revision + bump}, {REVISION_MAX} is the highest")
     place.acquire()
     try:
-        _require_room(place, file)  # now that nobody else may be about to fill it
+        _require_empty(place, file)  # now that nobody else may be about to fill it
         _begin(place)
         _make(file, place, manifest, (member, map_size, generation, bump))
     except OSError as error:
@@ -79,7 +79,7 @@ def restore(
     return manifest
 
 
-def _require_room(place: DataDirectory, file: Path) -> None:
+def _require_empty(place: DataDirectory, file: Path) -> None:
     """Check that nothing is in the directory but what an interrupted restoration has left.
 
     Raises:
