@@ -13,6 +13,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
+from zraft.core.limits import REVISION_MAX
 from zraft.core.records import APPLIED, CONFIGURATION, pack_applied, read_applied
 from zraft.errors import ConfigurationError, CorruptSnapshot, OutOfSpace, StorageFault
 from zraft.store.directory import DataDirectory
@@ -24,7 +25,6 @@ from zraft.store.soundness import verify_contents
 from zraft.store.state import LmdbState
 
 BUMP_MAX = 1 << 62
-REVISION_MAX = (1 << 63) - 1
 
 
 def initial_state(manifest: Manifest, bump: int) -> bytes:
