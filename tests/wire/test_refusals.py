@@ -108,6 +108,7 @@ def test_what_is_just_within_the_limits_is_served(stranger: Stranger) -> None:
         (b"\x91\x00", f"this node speaks protocol version {PROTOCOL_VERSION}, not 0"),
         (b"\x92\x01\xc4\x10" + b"z" * 16, f"not to {(b'z' * 16).hex()}"),
         (b"\x92\x01\xc4\x01x", "not to 78"),
+        (b"\x93\x01\xc4\x00\xff", "timeout_ms is 0, for the node's own, or more; this one is -1"),
         (b"", "undecodable message of 0 bytes"),
         (b"\x90", "undecodable message"),
         (b"hello", "undecodable message"),

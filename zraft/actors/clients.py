@@ -220,7 +220,7 @@ class Clients:
             return
         # What runs no trio, as a node that an operator must look at, knows no cluster: all that it does is to say why.
         tells_only = any(header.cluster) and not self.cluster
-        seconds = min(header.timeout_ms / 1000, TIMEOUT_SECONDS_MAX) if header.timeout_ms > 0 else self._timeout
+        seconds = min(header.timeout_ms / 1000, TIMEOUT_SECONDS_MAX) if header.timeout_ms else self._timeout
         for position in range(2, len(frames), 2):
             try:
                 self._on_request(route, frames[position], frames[position + 1], now, now + seconds, tells_only)
@@ -256,6 +256,8 @@ class Clients:
             header = codec.request_header.decode(frame)
             if header.version != PROTOCOL_VERSION:
                 raise ProtocolError(f"this node speaks protocol version {PROTOCOL_VERSION}, not {header.version}")
+            if header.timeout_ms < 0:
+                raise ProtocolError(f"timeout_ms is 0, for the node's own, or more; this one is {header.timeout_ms}")
             if len(self._headers) >= 1024:
                 self._headers.clear()
             self._headers[frame] = header
