@@ -175,8 +175,28 @@ MUTANTS = (
         "an interrupted installation passes for a rebuilt state",
         "a state that is made anew begins in an empty directory",
         "store/recovery.py",
-        "    if doubt:\n        _clear(path)\n",
+        "        _clear(directory.state_path(log.generation + 1))\n",
         "",
+        test=FILES,
+    ),
+    Mutant(
+        "what an installation left is removed only when it may be used",
+        "what stands where the next state is to be goes before the log has that generation",
+        "store/recovery.py",
+        "        _clear(directory.state_path(log.generation + 1))\n"
+        "        # Durable before the mark is set anew, which replaces the evidence: a kill from here on finds the "
+        "old state\n        # out of use already.\n"
+        "        log.set_generation(log.generation + 1)\n        log.commit()\n",
+        "        log.set_generation(log.generation + 1)\n        log.commit()\n"
+        "        _clear(directory.state_path(log.generation))\n",
+        test="tests/unit/store/test_rebuilding.py",
+    ),
+    Mutant(
+        "what was prepared in vain keeps its name until it is gone",
+        "the next installation uses the name of the one before, which was not needed",
+        "actors/installing.py",
+        '                state.rename(state.with_name(f"{state.name}.gone")),\n',
+        "                state,\n",
         test=FILES,
     ),
     Mutant(

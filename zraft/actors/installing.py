@@ -122,7 +122,7 @@ class Installing:
         """
         entry = EntryId(ready.snapshot.index, ready.snapshot.term)
         if entry.index <= acceptor.commit:
-            _remove_behind(self._directory.state_path(ready.generation), self._path)
+            self._drop(ready)
             return None
         state = LmdbState(self._directory.state_path(ready.generation), map_size)
         applied = read_applied(state.meta(APPLIED)).applied
@@ -179,6 +179,17 @@ class Installing:
             self._give_up(error)
             return Outcome([], None)  # the leader asks again
         return Outcome(answers, ready)
+
+    def _drop(self, ready: Prepared) -> None:
+        """Free the names of what was prepared in vain at once: the next installation uses them again."""
+        state = self._directory.state_path(ready.generation)
+        try:
+            _remove_behind(
+                state.rename(state.with_name(f"{state.name}.gone")),
+                self._path.rename(self._path.with_name(f"making.{self._path.name}")),
+            )
+        except OSError as error:
+            raise StorageFault(f"{state} could not be given up: {error}") from error
 
     def _adopt(self, snapshot: SnapshotId) -> None:
         """Give what was staged the name of this node's own snapshots, durably: the log is about to rest on it."""

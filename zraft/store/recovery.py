@@ -106,6 +106,8 @@ def open_stores(
     fresh = bool(doubt) or not directory.state_path(log.generation).exists()
     source = _source(directory, log) if fresh else None
     if doubt:
+        # First: once the log has that generation, what stands there passes for its state.
+        _clear(directory.state_path(log.generation + 1))
         # Durable before the mark is set anew, which replaces the evidence: a kill from here on finds the old state
         # out of use already.
         log.set_generation(log.generation + 1)
@@ -114,8 +116,6 @@ def open_stores(
     for old in states:
         if old != path:
             shutil.rmtree(old, ignore_errors=True)
-    if doubt:
-        _clear(path)
     remove_leftovers(directory.snapshots_path)
     # Before the copy, which is not synced: a power cut finds the mark of a life that has ended.
     _set(mark, directory)

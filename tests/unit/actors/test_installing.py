@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import google_crc32c
 import pytest
@@ -228,7 +229,9 @@ def test_a_sender_never_hands_a_damaged_piece_on(tmp_path: Path, offered: Snapsh
         SnapshotFile(path, SnapshotId(ENTRIES, TERM, 5, b""))
 
 
-def test_a_node_that_caught_up_meanwhile_keeps_its_state(machine: Machine, offered: SnapshotFile) -> None:
+def test_a_node_that_caught_up_meanwhile_keeps_its_state(
+    machine: Machine, offered: SnapshotFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stores = machine.open()
     receiver = Installing(machine.directory, Log("node", "storage"))
     receiver.on_chunk(piece(offered, 0, 0), TERM, 0, None)
@@ -238,9 +241,17 @@ def test_a_node_that_caught_up_meanwhile_keeps_its_state(machine: Machine, offer
     assert ready is not None
     acceptor = Acceptor(stores.log, stores.applied.index)
     acceptor.commit = ENTRIES
+    later: list[Callable[[], None]] = []
+    thread = SimpleNamespace(Thread=lambda target, **_: SimpleNamespace(start=lambda: later.append(target)))
+    monkeypatch.setattr(installing, "threading", thread)
     assert receiver.take_over(stores, acceptor, ready, MAP_SIZE) is None
     assert isinstance(stores.state, LmdbState)
     assert stores.log.last == LAST
+    # The next installation has the same names: they are free before the bytes are gone.
+    assert not machine.directory.state_path(ready.generation).exists()
+    assert list_incoming(machine.directory.snapshots_path) == []
+    for remove in later:
+        remove()
     assert machine.states() == ["state.0"]
     assert list(machine.directory.snapshots_path.iterdir()) == []
     receiver.close()

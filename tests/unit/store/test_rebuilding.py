@@ -25,6 +25,7 @@ from zraft.protocol.entries import EntryId, EntryKind, encode_entry
 from zraft.store.log import LmdbLog
 from zraft.store.recovery import Stores
 from zraft.store.snapshots import make_snapshot
+from zraft.store.state import LmdbState
 
 CUT = 2
 SNAPSHOT = EntryId(CUT, 1)
@@ -52,6 +53,19 @@ def snapshot(machine: Machine, applied: int, cut: int = 0) -> Path:
 def cut(machine: Machine) -> Path:
     """Two of three entries are applied, in a snapshot and cut."""
     return snapshot(machine, CUT, CUT)
+
+
+def state_of_before_the_log(machine: Machine) -> Path:
+    """One entry is applied, and two are cut; returns a state that has applied both, under another name."""
+    kill(machine.open_and_apply(1))
+    old, newer = (machine.directory.path.with_name(name) for name in ("old", "newer"))
+    shutil.copytree(machine.directory.state_path(0), old)
+    shutil.rmtree(machine.directory.path)
+    machine.directory.path.mkdir()
+    cut(machine)
+    machine.directory.state_path(0).rename(newer)
+    old.rename(machine.directory.state_path(0))
+    return newer
 
 
 def damage(path: Path, at: int = 5_000) -> None:
@@ -90,18 +104,34 @@ def test_a_state_that_is_gone_begins_as_the_snapshot(machine: Machine) -> None:
 
 
 def test_a_state_of_before_the_log_begins_is_given_up(machine: Machine) -> None:  # trap 24
-    stores = machine.open_and_apply(1)
-    old = machine.directory.path.with_name("old")
-    kill(stores)
-    shutil.copytree(machine.directory.state_path(0), old)
-    shutil.rmtree(machine.directory.path)
-    machine.directory.path.mkdir()
-    cut(machine)
-    shutil.rmtree(machine.directory.state_path(0))
-    old.rename(machine.directory.state_path(0))
+    state_of_before_the_log(machine)
     stores = machine.open()
     assert stores.rebuilt == "the state has applied 1/1, and the log begins behind 2/1"
     assert is_whole(stores)
+
+
+def test_what_an_installation_left_never_passes_for_the_rebuilt_state(machine: Machine) -> None:
+    """The page cache has lived on, so that nothing but its absence keeps a torn state from being used."""
+    newer = state_of_before_the_log(machine)
+    torn = LmdbState(newer, MAP_SIZE)
+    torn.set_key(b"3", b"lie")
+    torn.commit()
+    torn.close()
+    data, template = machine.directory.path, machine.directory.path.with_name("template")
+    newer.rename(machine.directory.state_path(1))
+    data.rename(template)
+
+    def killed_at(line: int) -> bool:
+        shutil.rmtree(data, ignore_errors=True)
+        shutil.copytree(template, data)
+        killed = run_killed_at(line, machine.open)
+        stores = machine.open()
+        assert stores.state.key(b"3") is None
+        stores.state.abort()
+        assert is_whole(stores)
+        return killed
+
+    assert moments(killed_at) > 30
 
 
 def test_the_newest_sound_snapshot_is_taken(machine: Machine) -> None:  # traps 25, 29
