@@ -246,24 +246,6 @@ def test_all_frames_have_an_answer(stranger: Stranger, frames: list[bytes]) -> N
         stranger.receive()
 
 
-@pytest.mark.parametrize("port", [0, 1, 2], ids=["control", "data", "gateways"])
-def test_peers_ports_take_no_harm_from_strangers(served: Served, stranger: Stranger, port: int) -> None:
-    before = served.roster()
-    headers = [pack([1, stranger.ask([STATUS]) and stranger.header[1], sender, 0, 0]) for sender in (0, 1, 2**64 - 1)]
-    with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
-        dealer.setsockopt(zmq.LINGER, 1_000)
-        dealer.connect(f"tcp://127.0.0.1:{served.node.settings.peer_port + port}")
-
-        @settings(max_examples=150)
-        @given(st.lists(st.one_of(st.sampled_from(headers), values.map(pack), st.binary(max_size=30)), max_size=4))
-        def throw(frames: list[bytes]) -> None:
-            dealer.send_multipart(frames or [b""])
-
-        throw()
-    assert is_served(stranger)
-    assert served.roster() == before
-
-
 @pytest.mark.parametrize("port", ["client", "control", "data", "gateways"])
 def test_a_flood_of_nonsense_leaves_memory_as_it_was(served: Served, stranger: Stranger, port: str) -> None:
     node = served.node.settings

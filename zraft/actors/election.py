@@ -24,6 +24,7 @@ from zraft.core.election import Election
 from zraft.core.formation import Formation, Formed, Outside, Own, SayHello
 from zraft.core.lease import PublishLease, lease_seconds
 from zraft.core.roles import LEADER, Effect, LocalMessage, PeerMessage, PublishRole, Timing
+from zraft.core.terms import require_near
 from zraft.core.vitality import GATEWAY, REPLICATION, SIGN_OF_LIFE, STORAGE
 from zraft.errors import InvariantViolated, NotYetMember, ProtocolError
 from zraft.protocol import codec
@@ -201,6 +202,7 @@ class ElectionActor:
         if self._identity is None or self._election is None:
             return  # not formed: neither granted nor acknowledged
         header = self._identity.check(head)
+        require_near(message, self._election.term)
         self._routes[header.sender] = (route, header.incarnation)
         if isinstance(message, Heartbeat):
             metrics.last_heartbeat.set(time.time())
@@ -214,6 +216,7 @@ class ElectionActor:
             self._on_hello(message, check_hello(head), None)
         elif self._identity is not None and self._election is not None and isinstance(message, ANSWERS):
             header = self._identity.check_answer(head)
+            require_near(message, self._election.term)
             now = clock()
             if isinstance(message, HeartbeatAnswer):
                 self._measure(header.sender, message, now)

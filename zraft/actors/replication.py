@@ -19,6 +19,7 @@ from zraft.core.audit import Divergence
 from zraft.core.effects import Ignored, Send, ToStorage
 from zraft.core.replication import Effect, Message, PublishCommit, Refuse, Replication, ToElection
 from zraft.core.streaming import SendChunk
+from zraft.core.terms import require_near
 from zraft.core.versions import LeftBehind
 from zraft.errors import CorruptSnapshot, ProtocolError
 from zraft.protocol import codec
@@ -162,6 +163,7 @@ class ReplicationActor:
             if self._identity is None or not isinstance(message, AppendAnswer | InstallAnswer):
                 return
             sender = self._identity.check_answer(head).sender
+            require_near(message, self._core.term)
         except (ProtocolError, ValueError) as error:
             self._log.every(10, "answer dropped", reason=str(error))
             return

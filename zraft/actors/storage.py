@@ -27,6 +27,7 @@ from zraft.core.acceptor import Acceptor, Question, Reply
 from zraft.core.applier import Applier
 from zraft.core.effects import Ignored, merged
 from zraft.core.room import ENOUGH, EXHAUSTED, LACKS, Room
+from zraft.core.terms import require_near
 from zraft.errors import CorruptState, OutOfSpace, ProtocolError, StateDiverged
 from zraft.protocol import codec
 from zraft.protocol.entries import Configuration
@@ -189,6 +190,7 @@ class StorageActor:
             if self._identity is None:
                 return  # the cluster has not formed: there is no leader to follow
             header = self._identity.check(head)
+            require_near(message, self._acceptor.term)
         except (ProtocolError, ValueError) as error:
             self._logger.every(10, "data message dropped", reason=str(error))
             return

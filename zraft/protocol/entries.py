@@ -15,7 +15,7 @@ import enum
 import hashlib
 import struct
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import google_crc32c
 import msgspec
@@ -26,6 +26,13 @@ _TERM = struct.Struct(">Q")
 _KIND_OFFSET = 12
 HEAD_BYTES = _HEAD.size
 RECORD_VERSION = 1
+
+NUMBER_MAX = (1 << 62) - 1
+Number = Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)]
+"""A term, an index, a count. What others send is refused beyond the bound, so that whoever counts on from it, or adds
+two of them, never leaves the 64 bits in which they are stored."""
+U64 = Annotated[int, msgspec.Meta(ge=0)]
+"""64 random bits, or a digest: nobody counts on from it."""
 
 
 class EntryKind(enum.IntEnum):
@@ -44,8 +51,8 @@ class EntryKind(enum.IntEnum):
 class EntryId(msgspec.Struct, array_like=True, frozen=True):
     """The (index, term) pair that identifies an entry ([R] 5.3, log matching)."""
 
-    index: int
-    term: int
+    index: Number
+    term: Number
 
     def up_to_date_as(self, other: EntryId) -> bool:
         """Whether a log that ends here is at least as up to date as one that ends at ``other`` ([R] 5.4.1)."""
@@ -61,10 +68,10 @@ class Origin(NamedTuple):
     ``nonce`` is 64 random bits made at each start of the gateway; ``number`` counts its proposals from 1.
     """
 
-    member: int
-    gateway: int
-    nonce: int
-    number: int
+    member: U64
+    gateway: Annotated[int, msgspec.Meta(ge=0, le=(1 << 16) - 1)]
+    nonce: U64
+    number: U64
 
 
 NO_ORIGIN = Origin(0, 0, 0, 0)
@@ -127,7 +134,7 @@ class Member(msgspec.Struct, array_like=True, frozen=True):
     its peer port; empty while the others know it only from their own settings.
     """
 
-    id: int
+    id: U64
     name: str
     voter: bool = True
     address: str = ""
@@ -136,7 +143,7 @@ class Member(msgspec.Struct, array_like=True, frozen=True):
 class Configuration(msgspec.Struct, array_like=True, frozen=True):
     """Who votes and who holds copies, in force from the entry at ``index`` on (0: the index-0 record)."""
 
-    index: int
+    index: Number
     members: tuple[Member, ...]
 
     def voters(self) -> frozenset[int]:
@@ -174,7 +181,7 @@ class ClusterRecord(msgspec.Struct, array_like=True, frozen=True):
     """
 
     members: tuple[Member, ...]
-    election_timeout_min_ms: int
+    election_timeout_min_ms: Number
     initial_state: bytes = b""
 
     def cluster_id(self) -> bytes:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import msgspec
 
-from zraft.protocol.entries import EntryId, EntryKind, Member, Origin
+from zraft.protocol.entries import U64, EntryId, EntryKind, Member, Number, Origin
 
 PEER_VERSION = 1
 MESSAGE_BYTES_MAX = 64 << 20
@@ -27,11 +27,11 @@ class PeerHeader(msgspec.Struct, array_like=True, frozen=True):
     ``incarnation``: of the asker's trio; an answer carries it back, so that an answer to a dead trio is dropped (S1).
     """
 
-    version: int
+    version: Number
     cluster: bytes
-    sender: int
-    target: int
-    incarnation: int
+    sender: U64
+    target: U64
+    incarnation: U64
 
 
 class _Message(msgspec.Struct, array_like=True, frozen=True):
@@ -49,9 +49,9 @@ class Hello(_Message, tag=1, frozen=True):
     """
 
     name: str
-    member: int
+    member: U64
     names: tuple[str, ...]
-    election_timeout_min_ms: int
+    election_timeout_min_ms: Number
     initial_state: bytes
     record: bytes
     members: tuple[Member, ...]
@@ -63,8 +63,8 @@ class Hello(_Message, tag=1, frozen=True):
 class PreVote(_Message, tag=2, frozen=True):
     """Would you vote for me in ``term``? Changes nothing ([D] 9.6)."""
 
-    term: int
-    ballot: int
+    term: Number
+    ballot: Number
     last: EntryId
 
 
@@ -74,11 +74,11 @@ class PreVoteAnswer(_Message, tag=3, frozen=True):
     ``removed``: index of a committed configuration, behind the asker's log, that does not have it any more; else 0.
     """
 
-    term: int
-    ballot: int
+    term: Number
+    ballot: Number
     granted: bool
-    storage_term: int
-    removed: int = 0
+    storage_term: Number
+    removed: Number = 0
 
 
 class Vote(_Message, tag=4, frozen=True):
@@ -87,8 +87,8 @@ class Vote(_Message, tag=4, frozen=True):
     ``transfer``: the leader of the term before asked for this very ballot (S8), so nobody need stay with it.
     """
 
-    term: int
-    ballot: int
+    term: Number
+    ballot: Number
     last: EntryId
     transfer: bool = False
 
@@ -96,33 +96,33 @@ class Vote(_Message, tag=4, frozen=True):
 class VoteAnswer(_Message, tag=5, frozen=True):
     """As ``PreVoteAnswer``, for a vote that is durable when granted."""
 
-    term: int
-    ballot: int
+    term: Number
+    ballot: Number
     granted: bool
-    storage_term: int
-    removed: int = 0
+    storage_term: Number
+    removed: Number = 0
 
 
 class Heartbeat(_Message, tag=6, frozen=True):
     """One message of a leader's round; the leader is the sender."""
 
-    term: int
-    round: int
+    term: Number
+    round: Number
 
 
 class HeartbeatAnswer(_Message, tag=7, frozen=True):
     """Acknowledges ``round`` of ``term``, or refuses it: then ``current_term`` is above ``term``."""
 
-    term: int
-    round: int
+    term: Number
+    round: Number
     acknowledged: bool
-    current_term: int
+    current_term: Number
 
 
 class TimeoutNow(_Message, tag=8, frozen=True):
     """The leader of ``term`` asks for a campaign in the next term, at once ([D] 3.10). It has no answer."""
 
-    term: int
+    term: Number
 
 
 ControlMessage = Hello | PreVote | PreVoteAnswer | Vote | VoteAnswer | Heartbeat | HeartbeatAnswer | TimeoutNow
@@ -133,17 +133,17 @@ ControlMessage = Hello | PreVote | PreVoteAnswer | Vote | VoteAnswer | Heartbeat
 class Append(_Message, tag=1, frozen=True):
     """AppendEntries ([R] 5.3). ``entries`` are encoded entries, the first at ``previous.index + 1``."""
 
-    term: int
+    term: Number
     previous: EntryId
     entries: tuple[bytes, ...]
-    commit: int
+    commit: Number
 
 
 class Checkpoint(_Message, frozen=True):
     """The digest of a state that has applied all up to ``index``, and nothing else; equal on all replicas."""
 
-    index: int
-    digest: int
+    index: Number
+    digest: U64
 
 
 NO_CHECKPOINT = Checkpoint(0, 0)
@@ -159,22 +159,22 @@ class AppendAnswer(_Message, tag=2, frozen=True):
     that its code knows (see ``core.versions``). ``cluster_version``: that of its state.
     """
 
-    term: int
+    term: Number
     success: bool
-    match: int
-    commit: int
-    probe: int = 0
+    match: Number
+    commit: Number
+    probe: Number = 0
     conflict: EntryId = EntryId(0, 0)
     checkpoint: Checkpoint = NO_CHECKPOINT
-    version: int = 1
-    cluster_version: int = 1
+    version: Number = 1
+    cluster_version: Number = 1
 
 
 class Commit(_Message, tag=3, frozen=True):
     """The leader of ``term`` has committed up to ``index``."""
 
-    term: int
-    index: int
+    term: Number
+    index: Number
 
 
 class SnapshotId(_Message, frozen=True):
@@ -183,9 +183,9 @@ class SnapshotId(_Message, frozen=True):
     Two snapshots of the same entry have different checksums: only pieces of one are ever put together.
     """
 
-    index: int
-    term: int
-    size: int
+    index: Number
+    term: Number
+    size: Number
     checksum: bytes
 
 
@@ -195,10 +195,10 @@ class InstallSnapshot(_Message, tag=4, frozen=True):
     Without data it asks how much of the snapshot is held: that is where the stream begins, or goes on.
     """
 
-    term: int
+    term: Number
     snapshot: SnapshotId
-    offset: int
-    crc: int
+    offset: Number
+    crc: Number
     data: bytes
 
 
@@ -209,9 +209,9 @@ class InstallAnswer(_Message, tag=5, frozen=True):
     is committed here. ``reason``: why none of it is wanted any more; ``damaged`` is the one that there is.
     """
 
-    term: int
+    term: Number
     snapshot: SnapshotId
-    offset: int
+    offset: Number
     installed: bool = False
     reason: str = ""
 
@@ -226,10 +226,10 @@ class Diverged(_Message, tag=6, frozen=True):
     At ``index`` the digest of your state was ``digest``, as you said yourself; that of a majority's is ``majority``.
     """
 
-    term: int
-    index: int
-    digest: int
-    majority: int
+    term: Number
+    index: Number
+    digest: U64
+    majority: U64
 
 
 DataRequest = Append | Commit | InstallSnapshot | Diverged
@@ -255,11 +255,11 @@ class Forward(_Message, tag=2, frozen=True):
     ``grows``: it may grow the state. ``kind``: of the entry that it becomes.
     """
 
-    term: int
+    term: Number
     origin: Origin
     grows: bool
     payload: bytes
-    kind: int = EntryKind.COMMANDS
+    kind: Number = EntryKind.COMMANDS
 
 
 class NotProposed(_Message, tag=3, frozen=True):
@@ -273,15 +273,15 @@ class NotProposed(_Message, tag=3, frozen=True):
 class ReadIndex(_Message, tag=4, frozen=True):
     """Ask the leader's gateway for an index that a read started by now must have applied."""
 
-    request: int
+    request: U64
 
 
 class ReadIndexAnswer(_Message, tag=5, frozen=True):
     """``index`` is valid when ``code`` is empty."""
 
-    request: int
-    term: int
-    index: int
+    request: U64
+    term: Number
+    index: Number
     code: str = ""
     message: str = ""
 
