@@ -44,9 +44,9 @@ MUTANTS = (
         "numbers that nothing can hold are decoded",
         "what is decoded can be counted on from, and stored",
         "protocol/entries.py",
-        "U64 = Annotated[int, msgspec.Meta(ge=0)]\n",
-        "U64 = int\n",
-        test="tests/wire/test_peer_ports.py",
+        "Number = Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)]\n",
+        "Number = int\n",
+        test="tests/unit/core/test_terms.py",
     ),
     Mutant(
         "a map reaches beyond the blocks of its file",
