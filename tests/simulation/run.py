@@ -1,6 +1,7 @@
 """One run, from a seed: a storm with an adversary in it, then calm, in which the cluster must make progress."""
 
 import random
+import traceback
 from unittest.mock import patch
 
 import msgspec
@@ -31,6 +32,9 @@ so that most pieces wait for the next question; compaction by two records a comm
 """
 STEP_SECONDS = 1.0
 """But nobody who is still behind may stand still for so long."""
+RULES = (Violation, InvariantViolated, CorruptLog, CorruptState, IdentityRefused)
+"""What tells by itself which rule broke; anything else that a run raises is a bug, of the core or of the simulator."""
+DEMANDED = "demanded"
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -50,10 +54,15 @@ class Report(msgspec.Struct, frozen=True):
     installs: int = 0
     changes: int = 0
     stopped: int = 0
+    progress_without_one: str = DEMANDED
+    """Whether all but one had to make progress without it; why not, if they had not to."""
 
 
 class Failure(Exception):
-    """A run broke a rule; the message tells the seed, the rule, how to replay it, and the end of the story."""
+    """A run broke a rule; the message tells the seed, the rule, how to replay it, and the end of the story.
+
+    Of an exception that is no broken rule the type is the rule, and where it was raised is part of the story.
+    """
 
     def __init__(self, message: str, rule: str) -> None:
         super().__init__(message, rule)
@@ -68,7 +77,7 @@ def run(seed: int) -> Report:
     """Run one seed.
 
     Raises:
-        Failure: a rule did not hold.
+        Failure: a rule did not hold, or the run ended by an exception of any other kind.
     """
     return play(World(seed), lines=40)
 
@@ -77,7 +86,7 @@ def play(world: World, lines: int) -> Report:
     """Run a world of its own; a failure tells the last ``lines`` of its story.
 
     Raises:
-        Failure: a rule did not hold.
+        Failure: a rule did not hold, or the run ended by an exception of any other kind.
     """
     # Small bounds make rare paths common: peers that are fed from the log, appends that end in the middle.
     tail, append = world.random.choice(((0, 300), (2_000, 300), (64 << 20, 1 << 20)))
@@ -91,11 +100,21 @@ def play(world: World, lines: int) -> Report:
     try:
         with bounds, chunk, away, resort, slices, parts:
             return _run(world)
-    except (Violation, InvariantViolated, CorruptLog, CorruptState, IdentityRefused) as error:
-        story = [*world.trace(lines), f"seed {world.seed} at {world.now:.4f}: {error}"]
-        story.append(f"replay: make simulate SEED={world.seed}")
-        rule = error.name if isinstance(error, InvariantViolated) else str(error).partition(":")[0]
-        raise Failure("\n".join(story), rule) from error
+    except Exception as error:  # of any kind: else the seed would be lost, and the campaign with it
+        raise _failure(world, lines, error) from error
+
+
+def _failure(world: World, lines: int, error: Exception) -> Failure:
+    what, rule = str(error), str(error).partition(":")[0]
+    if isinstance(error, InvariantViolated):
+        rule = error.name
+    elif not isinstance(error, RULES):
+        what, rule = f"{type(error).__name__}: {error}", type(error).__name__
+    story = [*world.trace(lines), f"seed {world.seed} at {world.now:.4f}: {what}"]
+    if not isinstance(error, RULES):
+        story.append("".join(traceback.format_exception(error)).rstrip())
+    story.append(f"replay: make simulate SEED={world.seed}")
+    return Failure("\n".join(story), rule)
 
 
 def _run(world: World) -> Report:
@@ -112,15 +131,7 @@ def _run(world: World) -> Report:
         adversary.heal()
         _require_verdicts(cluster)
         cluster.wrongs.end()
-    if _majority_without_one(cluster) and world.chance(0.5):
-        sick = (adversary.behead() if world.chance(0.2) else None) or adversary.spare_one()
-        cluster.clients.avoided = sick.node
-        _require_service(cluster, "all but one are well", sick.patience + NOTICED_SECONDS)
-        world.run_until(world.now + sick.patience)
-        leader = cluster.leader()
-        require(sick.can_lead or leader is not sick.node, "a leader must be able to work", leader=sick.node.id)
-        sick.recover()
-        cluster.clients.avoided = None
+    without_one = _go_on_without_one(cluster, adversary)
     adversary.heal()
     _require_service(cluster, "all are well")
     clients = cluster.clients
@@ -145,7 +156,26 @@ def _run(world: World) -> Report:
         installs=cluster.installs,
         changes=cluster.operators.changes,
         stopped=cluster.wrongs.stopped,
+        progress_without_one=without_one,
     )
+
+
+def _go_on_without_one(cluster: Cluster, adversary: Adversary) -> str:
+    """All but one are well, and must make progress with or against it; returns why not, where that is not demanded."""
+    world = cluster.world
+    if not _majority_without_one(cluster):
+        return "not demanded: no majority without it"
+    if not world.chance(0.5):
+        return "not demanded: left out by the seed"
+    sick = (adversary.behead() if world.chance(0.2) else None) or adversary.spare_one()
+    cluster.clients.avoided = sick.node
+    _require_service(cluster, "all but one are well", sick.patience + NOTICED_SECONDS)
+    world.run_until(world.now + sick.patience)
+    leader = cluster.leader()
+    require(sick.can_lead or leader is not sick.node, "a leader must be able to work", leader=sick.node.id)
+    sick.recover()
+    cluster.clients.avoided = None
+    return DEMANDED
 
 
 def _calm_down(cluster: Cluster, seconds: float) -> None:

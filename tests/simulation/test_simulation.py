@@ -8,11 +8,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.simulation import campaign as campaigns
+from tests.simulation.__main__ import replay
 from tests.simulation.campaign import Campaign, Totals, fresh_seed
 from tests.simulation.cluster import Cluster
 from tests.simulation.network import Plane
-from tests.simulation.run import Failure, run
+from tests.simulation.run import DEMANDED, Failure, Report, run
 from tests.simulation.world import World
+from zraft.core.election import Election
 from zraft.core.quorum import Quorum
 
 pytestmark = pytest.mark.simulation
@@ -85,6 +88,51 @@ def test_what_is_broken_is_found_and_its_story_told(monkeypatch: pytest.MonkeyPa
     with pytest.raises(Failure, match=r"(?s)(storage|election).*seed (\d+) at .*make simulate SEED=\2") as failure:
         run_all(range(1, 101))  # only clusters of an even number can show it
     assert failure.value.rule in ("election safety", "S7", "leader completeness")
+
+
+def run_with_a_bug(seed: int) -> Report:
+    """A run whose elections raise what no rule knows; of the module, so that the process of a campaign finds it."""
+
+    def tick(self: Election, now: float) -> None:
+        raise KeyError(f"no peer at {now:.0f}")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Election, "tick", tick)
+        return run(seed)
+
+
+def test_an_exception_of_any_kind_is_a_failure_that_tells_its_seed() -> None:
+    with pytest.raises(Failure, match=r"(?s)seed 7 at .*KeyError: .*no peer.*in tick.*make simulate SEED=7") as failure:
+        run_with_a_bug(7)
+    assert failure.value.rule == "KeyError"
+    assert re.match(r" +\d+\.\d{4} \S+ ", failure.value.message)  # the trace comes first
+
+
+def test_a_campaign_records_an_exception_of_any_kind_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(campaigns, "run", run_with_a_bug)
+    campaign = Campaign(tmp_path / "sum.json", 1)
+    campaign.totals.next_seed = 7
+    assert campaign.run(0.5) == 1
+    broken = campaign.totals.broken
+    assert broken[7] == "KeyError"
+    assert len(broken) == campaign.totals.next_seed - 7  # each seed that was taken
+    assert Campaign(tmp_path / "sum.json", 1).totals.broken == broken
+    lines = capsys.readouterr().out.splitlines()
+    assert "seed 7: KeyError" in lines
+    assert lines[-1] == f"seeds=0 hours=0.00 faults=0 violations={len(broken)}"
+
+
+def test_a_report_says_why_progress_without_one_was_not_demanded(capsys: pytest.CaptureFixture[str]) -> None:
+    seeds: dict[str, int] = {}
+    for seed in SEEDS:
+        seeds.setdefault(run(seed).progress_without_one, seed)
+    reasons = {"not demanded: no majority without it", "not demanded: left out by the seed"}
+    assert seeds.keys() == {DEMANDED, *reasons}
+    for reason in reasons:
+        assert replay(seeds[reason]) == 0
+        assert reason in capsys.readouterr().out.splitlines()[-1]
 
 
 @pytest.mark.timeout(300)
