@@ -14,11 +14,11 @@ import os
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from msgspec.structs import replace
 
@@ -165,8 +165,8 @@ class Router:
 class RoutedCluster(LocalCluster):
     """A local cluster of three nodes, each in a namespace of the router."""
 
-    def __init__(self, directory: Path, router: Router) -> None:
-        super().__init__(directory, 3, ports=Ports())
+    def __init__(self, directory: Path, router: Router, options: Mapping[str, Any] | None = None) -> None:
+        super().__init__(directory, 3, ports=Ports(), options=options)
         self._router = router
         ports = {name: settings.peer_port for name, settings in self._settings.items()}
         peers = {name: f"{router.address(name)}:{port}" for name, port in ports.items()}

@@ -13,12 +13,12 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Generic
 
-from tests.chaos import strace, wallclock
+from tests.chaos import short_logs, strace, wallclock
 from tests.chaos.power import PowerCutDisk, exhaust
 from tests.chaos.wallclock import WallClocks
 from tests.chaos.wires import PLANES, Network, W
 from tests.cluster.running import roster
-from tests.waiting import let_pass
+from tests.waiting import let_pass, wait_until
 from zraft.cluster import LocalCluster
 from zraft.cluster.processes import ClusterError
 from zraft.core.restarts import TRIO
@@ -30,6 +30,9 @@ LASTS_S = (0.3, 3.0)
 QUIET_S = (0.3, 1.5)
 TWO_AT_A_TIME = 0.3
 ON_ALL = 0.1
+FALL_BEHIND = "fall_behind"
+"""The fault that only short logs make possible."""
+BEHIND_S = 10.0
 
 OnNode = Callable[[str], AbstractContextManager[None]]
 
@@ -45,6 +48,10 @@ class Mixture:
 ALL = Mixture()
 
 
+class NoSuchFault(ValueError):
+    """A mixture names what can't be struck here, or no fault of a single node."""
+
+
 class Nemesis(Generic[W]):
     """Draws faults and counts them.
 
@@ -57,7 +64,7 @@ class Nemesis(Generic[W]):
         mixture: which faults it draws, and how fast they follow.
 
     Raises:
-        ValueError: the mixture names what can't be struck here, or no fault of a single node.
+        NoSuchFault: the mixture names what can't be struck here, or no fault of a single node.
     """
 
     def __init__(
@@ -102,6 +109,10 @@ class Nemesis(Generic[W]):
             self.missing["jumps of the wall clock"] = wallclock.available() or "there are none"
         else:
             self._on_node.append(self.jump_clock)
+        if short_logs.are_in(cluster):
+            self._on_node += [self.fall_behind] * 2
+        else:
+            self.missing[FALL_BEHIND] = "logs are not kept short in this round"
         if reason := strace.available():
             self.missing["failing and stalling fsync"] = reason
         else:
@@ -151,6 +162,25 @@ class Nemesis(Generic[W]):
         yield
         if actor == "supervisor":
             self._bring_back(name)
+
+    @contextlib.contextmanager
+    def fall_behind(self, name: str) -> Iterator[None]:
+        """It is away until the others' logs begin behind its own, and their leader has forgotten what it had in memory.
+
+        So it must be sent a snapshot; unless another fault keeps the others from writing meanwhile.
+        """
+        last = max((answer.last_log_index for answer in self._cluster.status().values() if answer), default=0)
+        self._cluster.kill(name)
+        yield
+
+        def leader() -> str:
+            others = [answer for answer in self._cluster.status().values() if answer and answer.node_id != name]
+            is_cut = all(answer.first_log_index > last + 1 for answer in others)
+            return next((answer.node_id for answer in others if is_cut and answer.state == "leader"), "")
+
+        with contextlib.suppress(AssertionError, ClusterError):
+            self._cluster.kill(wait_until(leader, self._pace * BEHIND_S, "logs that were cut"), "replication")
+        self._bring_back(name)
 
     @contextlib.contextmanager
     def pause_node(self, name: str) -> Iterator[None]:
@@ -263,13 +293,13 @@ class Nemesis(Generic[W]):
     def _choose(self, only: frozenset[str]) -> None:
         known = {fault.__name__ for fault in (*self._on_node, *self._on_all)}
         if unknown := only - known:
-            raise ValueError(
+            raise NoSuchFault(
                 f"no such faults here: {', '.join(sorted(unknown))}; there are: {', '.join(sorted(known))}"
             )
         self._on_node = [fault for fault in self._on_node if fault.__name__ in only]
         self._on_all = [fault for fault in self._on_all if fault.__name__ in only]
         if not self._on_node:
-            raise ValueError("at least one fault of a single node must be among them")
+            raise NoSuchFault("at least one fault of a single node must be among them")
 
     def _bring_back(self, name: str) -> None:
         # While another fault lasts it may find no leader in time: what counts is that all are well when all is healed.

@@ -11,11 +11,11 @@ import random
 import socket
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from msgspec.structs import replace
 
@@ -126,8 +126,8 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, weat
 class ProxiedCluster(LocalCluster):
     """A local cluster of three nodes that reach each other through proxies only."""
 
-    def __init__(self, directory: Path, ports: Ports) -> None:
-        super().__init__(directory, 3, ports=ports)
+    def __init__(self, directory: Path, ports: Ports, options: Mapping[str, Any] | None = None) -> None:
+        super().__init__(directory, 3, ports=ports, options=options)
         self.wires: list[Proxy] = []
         begin = itertools.count(ports.peer + PROXY_PORTS_FROM, len(PLANES))
         for name, settings in self._settings.items():
