@@ -2,8 +2,10 @@
 
 from tests.mutants import (
     auditing,
+    connections,
     elections,
     history,
+    incarnations,
     installing,
     leases,
     members,
@@ -28,4 +30,6 @@ MUTANTS = (
     + transferring.MUTANTS
     + auditing.MUTANTS
     + upgrades.MUTANTS
+    + incarnations.MUTANTS
+    + connections.MUTANTS
 )

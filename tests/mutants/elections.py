@@ -8,6 +8,7 @@ PROMISE = "core/promise.py"
 ROUNDS = "core/rounds.py"
 READS = "core/reads.py"
 ACCEPTOR = "core/acceptor.py"
+ELECTED = "tests/unit/core/test_election.py"
 
 MUTANTS = (
     Mutant(
@@ -163,6 +164,14 @@ MUTANTS = (
         "return True",
     ),
     Mutant(
+        "votes are counted with the members of before the Campaign",
+        "S7: votes are counted with the configuration that the Campaign's answer carried",
+        ELECTION,
+        "        ballot.enter(Phase.VOTE, message.last, message.configuration)\n",
+        "        ballot.enter(Phase.VOTE, message.last, ballot.configuration)\n",
+        test=f"{ELECTED}::test_a_ballot_counts_the_configuration_that_its_campaign_brought",
+    ),
+    Mutant(
         "votes count before the Campaign's answer",
         "S7: a vote counts only once storage has answered the Campaign",
         ELECTION,
@@ -196,6 +205,14 @@ MUTANTS = (
         ELECTION,
         "        if not self._promise.acknowledges(ballot.term):\n            return self._follow(0, self.term, now)\n",
         "",
+    ),
+    Mutant(
+        "who has led hears itself for ever",
+        "an ex-leader grants, and is granted, as anybody else (trap 7)",
+        ELECTION,
+        "            self._office = None\n",
+        "            self._office = None\n            self._promise.heard(1e9)\n",
+        test=f"{ELECTED}::test_an_ex_leader_grants_and_is_granted_again",
     ),
     Mutant(
         "leads on when storage moved on",

@@ -71,6 +71,14 @@ MUTANTS = (
         test=FROZEN,
     ),
     Mutant(
+        "a read of a state that lags",
+        "S12: the read's view has applied the commit index that was loaded",
+        "actors/state_reads.py",
+        "    if view.applied.index < index:\n",
+        "    if False:\n",
+        test="tests/unit/actors/test_gateway.py",
+    ),
+    Mutant(
         "a lease before the first commit",
         "S12: the commit index is of the lease's term (trap 40)",
         LEASE,

@@ -321,6 +321,22 @@ MUTANTS = (
         "        self.revision += not self._records\n",
     ),
     Mutant(
+        "a batch is done backwards",
+        "S11: revisions are taken in the order of the batch",
+        KEYSPACE,
+        "                for operation in () if fault else command.operations:\n",
+        "                for operation in () if fault else command.operations[::-1]:\n",
+        test="tests/unit/core/test_keyspace.py::test_a_batch_is_no_transaction_each_operation_has_its_own_revision",
+    ),
+    Mutant(
+        "an entry is done backwards",
+        "S11: revisions are taken in the order of the entry's commands",
+        KEYSPACE,
+        "        for command in commands:\n            if isinstance(command, Batch)",
+        "        for command in commands[::-1]:\n            if isinstance(command, Batch)",
+        test="tests/unit/core/test_keyspace.py::test_each_command_that_changes_a_key_takes_one_revision_in_order",
+    ),
+    Mutant(
         "a revision for nothing",
         "S11: a command that changes nothing takes no revision",
         KEYSPACE,

@@ -169,7 +169,7 @@ MUTANTS = (
     ),
     Mutant(
         "answers before the first sync",
-        "S13: the log is synced before the first answer of a start",
+        "S13: the log is synced before the first answer of a start (trap 21)",
         "store/log.py",
         "            self._env.sync(True)\n",
         "            pass\n",
@@ -199,6 +199,22 @@ MUTANTS = (
         "        return []\n",
         test="tests/unit/actors/test_supervisor.py::"
         "test_a_failed_sync_outlives_the_supervisor_until_it_is_acknowledged",
+    ),
+    Mutant(
+        "a failed sync is recorded on its own disk only",
+        "S13: the record is written to the data directory and to the runtime directory",
+        "store/fault.py",
+        "    for path in reversed(_records(directory, runtime)):",
+        "    for path in _records(directory, runtime)[:1]:",
+        test="tests/unit/store/test_fault.py::test_one_directory_is_enough",
+    ),
+    Mutant(
+        "a failed sync is recorded only until the next boot",
+        "S13: the record is written to the data directory and to the runtime directory",
+        "store/fault.py",
+        "    for path in reversed(_records(directory, runtime)):",
+        "    for path in _records(directory, runtime)[1:]:",
+        test="tests/unit/store/test_fault.py::test_one_directory_is_enough",
     ),
     Mutant(
         "a flipped bit is the truth",

@@ -1,0 +1,199 @@
+"""What each actor of the trio does before it takes part: it believes its own incarnation only, and storage first."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.unit.actors.kept import KeptSockets
+from tests.unit.actors.trio_stage import (
+    ALONE,
+    ME,
+    PAIR,
+    PEER,
+    THEIRS,
+    WAIT_S,
+    Stage,
+    status,
+    turn_election,
+    turn_replication,
+    turn_storage,
+)
+from tests.waiting import wait_until
+from zraft.protocol import codec
+from zraft.protocol.entries import EntryId, Origin
+from zraft.protocol.local import (
+    Campaign,
+    Deposed,
+    IdentityGroup,
+    Lead,
+    Ping,
+    Pong,
+    Propose,
+    Read,
+    ReadAnswer,
+    RoundAnswer,
+    RoundRequest,
+    StatusQuery,
+)
+from zraft.protocol.peer import (
+    PEER_VERSION,
+    AppendAnswer,
+    Heartbeat,
+    HeartbeatAnswer,
+    NotProposed,
+    PeerHeader,
+    Vote,
+)
+from zraft.store.page import Group
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    sockets = KeptSockets()
+    # Not pytest's directory for the test: the paths of sockets are short.
+    with tempfile.TemporaryDirectory(prefix="zraft-") as home:
+        stage = Stage(Path(home), sockets)
+        yield stage
+        stage.close()
+        sockets.close()
+
+
+# --- another incarnation's message is dropped (S1)
+
+
+def test_election_drops_what_another_incarnations_storage_says(stage: Stage) -> None:  # S1
+    turn = turn_election(stage.election())
+    storage = stage.bind("storage.election", codec.election_to_storage, turn)
+    storage.say(status(term=9), THEIRS)
+    storage.say(status(term=3))
+    assert storage.hear() == StatusQuery()  # nobody leads: a ballot begins
+    storage.say(status(term=3))
+    assert storage.hear() == Campaign(4, 1)
+
+
+def test_election_drops_what_another_incarnations_replication_says(stage: Stage) -> None:  # S1
+    turn = turn_election(stage.election())
+    storage = stage.bind("storage.election", codec.election_to_storage, turn)
+    replication = stage.bind("replication.election", codec.election_to_replication, turn)
+    storage.say(status(term=3))
+    assert storage.hear() == StatusQuery()
+    replication.say(Deposed(50), THEIRS)
+    replication.say(Deposed(20))
+    terms = {4}  # the ballots go above every term that was met
+    while terms == {4}:
+        message = storage.hear()
+        if isinstance(message, Campaign):
+            terms.add(message.term)
+        else:
+            storage.say(status(term=3))
+    assert terms == {4, 21}
+
+
+def test_election_drops_what_another_incarnations_gateway_says(stage: Stage) -> None:  # S1
+    turn = turn_election(stage.election())
+    storage = stage.bind("storage.election", codec.election_to_storage, turn)
+    gateway = stage.connect("election.gateways", codec.election_to_gateway, turn)
+    storage.say(status(term=3))
+    assert storage.hear() == StatusQuery()
+    gateway.say(RoundRequest(0, 1), THEIRS)
+    gateway.say(RoundRequest(0, 2))
+    assert gateway.hear() == RoundAnswer(2, 0)
+
+
+def test_replication_drops_what_another_incarnations_election_says(stage: Stage) -> None:  # S1
+    turn = turn_replication(stage.replication())
+    election = stage.connect("replication.election", codec.replication_to_election, turn)
+    election.say(Ping(1), THEIRS)
+    election.say(Ping(2))
+    assert election.hear() == Pong(2, 0, False, 0)
+
+
+def test_replication_drops_what_another_incarnations_storage_says(stage: Stage) -> None:  # S1
+    stage.page.publish(Group.IDENTITY, codec.encode(IdentityGroup(ME, ALONE.cluster_id(), ALONE.configuration())))
+    turn = turn_replication(stage.replication())
+    election = stage.connect("replication.election", codec.replication_to_election, turn)
+    storage = stage.bind("storage.replication", codec.replication_to_storage, turn)
+    election.say(Lead(5, EntryId(3, 2), ALONE.configuration()))
+    election.say(Ping(1))
+    assert isinstance(election.hear(), Pong)
+    storage.say(AppendAnswer(9, False, 0, 0), THEIRS)
+    storage.say(AppendAnswer(8, False, 0, 0))
+    assert election.hear() == Deposed(8)
+
+
+def test_replication_drops_what_another_incarnations_gateway_says(stage: Stage) -> None:  # S1, S9
+    turn = turn_replication(stage.replication())
+    gateway = stage.connect("replication.gateways", codec.replication_to_gateway, turn)
+    first, second = (Origin(ME, 0, 77, number) for number in (1, 2))
+    gateway.say(Propose(5, first, True, b"payload"), THEIRS)
+    gateway.say(Propose(5, second, True, b"payload"))
+    refused = gateway.hear()
+    assert isinstance(refused, NotProposed)
+    assert refused.origin == second
+
+
+def test_storage_drops_what_another_incarnations_election_says(stage: Stage) -> None:  # S1
+    turn = turn_storage(stage.storage())
+    election = stage.connect("storage.election", codec.storage_to_election, turn)
+    election.say(Ping(1), THEIRS)
+    election.say(Ping(2))
+    assert election.hear() == Pong(2, 0, False, 0)
+
+
+def test_storage_drops_what_another_incarnations_replication_says(stage: Stage) -> None:  # S1
+    turn = turn_storage(stage.storage())
+    replication = stage.connect("storage.replication", codec.storage_to_replication, turn)
+    replication.say(Read(0, 1, 1, 1000), THEIRS)
+    replication.say(Read(0, 2, 1, 1000))
+    answer = replication.hear()
+    assert isinstance(answer, ReadAnswer)
+    assert answer.peer == 2
+
+
+# --- before storage was asked (S7)
+
+
+@pytest.mark.parametrize("early", [Heartbeat(5, 1), Vote(5, 1, EntryId(9, 4))], ids=["acknowledges", "grants"])
+def test_election_says_nothing_before_storage_has_told_its_term(stage: Stage, early: Heartbeat | Vote) -> None:  # S7
+    """It might have promised a later term, or its vote to another, before it was started."""
+    actor = stage.election()
+    turn = turn_election(actor)
+    storage = stage.bind("storage.election", codec.election_to_storage, turn)
+    leader = stage.sockets.connect_local(f"tcp://127.0.0.1:{stage.settings.peer_port}")
+    header = codec.encode(PeerHeader(PEER_VERSION, PAIR.cluster_id(), PEER, ME, THEIRS))
+    leader.send_multipart([header, codec.encode(early)])
+    assert actor._control.poll(WAIT_S * 1000)
+    turn()
+    storage.say(status(7, PAIR))
+
+    def answered() -> bool:
+        leader.send_multipart([header, codec.encode(Heartbeat(5, 2))])
+        turn()
+        return bool(leader.poll(0))
+
+    wait_until(answered, WAIT_S, "an answer")
+    assert codec.control.decode(leader.recv_multipart()[1]) == HeartbeatAnswer(5, 2, False, 7)
+
+
+# --- the page
+
+
+@pytest.mark.parametrize(
+    ("actor", "groups"),
+    [
+        (Stage.election, {Group.LEASE, Group.ROLE, Group.NOTICE}),
+        (Stage.replication, {Group.COMMIT}),
+        (Stage.storage, {Group.STORAGE, Group.IDENTITY}),
+    ],
+    ids=["election", "replication", "storage"],
+)
+def test_a_new_incarnation_takes_back_what_the_one_before_published(  # S10, S12
+    stage: Stage, actor: Callable[[Stage], object], groups: set[Group]
+) -> None:
+    """A lease, a commit index or a state of the dead would be believed, if the supervisor died with them."""
+    for group in Group:
+        stage.page.publish(group, b"of old")
+    actor(stage)
+    assert {group for group in Group if stage.page.load(group) is None} == groups
