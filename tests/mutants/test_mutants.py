@@ -4,10 +4,11 @@ import msgspec
 import pytest
 
 from tests.mutants.catalogue import MUTANTS
-from tests.mutants.hunt import ROOT, Tree, hunt
+from tests.mutants.hunt import ROOT, Tree, count, hunt
 from tests.mutants.mutant import Mutant
 
 BY_NAME = {mutant.name: mutant for mutant in MUTANTS}
+HARMLESS = Mutant("harmless", "none", "core/quorum.py", "frozenset(voters)", "frozenset(tuple(voters))")
 
 
 def test_names_are_different() -> None:
@@ -36,11 +37,30 @@ def test_a_mutant_is_found(name: str) -> None:
 
 @pytest.mark.simulation
 def test_what_changes_nothing_is_not_found() -> None:
-    harmless = Mutant("harmless", "none", "core/quorum.py", "frozenset(voters)", "frozenset(tuple(voters))")
     with Tree(ROOT) as original:
-        assert not hunt(original, harmless, seconds=2).found
-        by_test = msgspec.structs.replace(harmless, test="tests/unit/core/test_quorum.py")
-        assert not hunt(original, by_test, seconds=2).found
+        verdicts = [hunt(original, HARMLESS, seconds=2)]
+        by_test = msgspec.structs.replace(HARMLESS, test="tests/unit/core/test_quorum.py")
+        verdicts.append(hunt(original, by_test, seconds=2))
+    assert [verdict.found for verdict in verdicts] == [False, False]
+    assert count(verdicts) == (0, 2)
+
+
+@pytest.mark.simulation
+def test_what_is_covered_must_not_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.mutants.hunt.SEEDS_IF_COVERED", 4)
+    covered = msgspec.structs.replace(HARMLESS, covered_by="a voter is a voter")
+    wrong = msgspec.structs.replace(BY_NAME["half is a majority"], covered_by="half is enough")
+    broken = msgspec.structs.replace(covered, new="frozenset(voters, 1)")
+    by_test = {"test": "tests/unit/core/test_quorum.py"}
+    with Tree(ROOT) as original:
+        for hunted in ({}, by_test):
+            right = hunt(original, msgspec.structs.replace(covered, **hunted), seconds=0)
+            found = hunt(original, msgspec.structs.replace(wrong, **hunted), seconds=0)
+            assert (right.as_listed, found.found, found.as_listed) == (True, True, False)
+            assert count([right, found]) == (0, 1)
+        late = hunt(original, msgspec.structs.replace(covered, old="no such text"), seconds=0)
+        crashed = hunt(original, broken, seconds=0)
+    assert count([late, crashed]) == (0, 2)
 
 
 def test_a_mutant_that_does_not_fit_is_not_found() -> None:
