@@ -1,4 +1,4 @@
-"""Kill -9 of the leader, of who comes and of who leaves, at each step of a change of members (S14, traps 31 to 39).
+"""Kill -9 of the leader, of who comes and of who leaves, at each step of a change of members (S14, traps 31, 32).
 
 The steps: the entry stands in the leader's log alone (the other voters' storages stand still, so nothing is committed),
 or it has just been committed. Whatever becomes of an entry that was not committed, the same change is then asked again.

@@ -1,4 +1,4 @@
-"""Members come and go while clients write: joined, replaced, removed, killed at the worst moment (S14, traps 31-39)."""
+"""Members come and go while clients write: joined, replaced, removed, killed at the worst moment (S14)."""
 
 import contextlib
 import shutil
@@ -109,7 +109,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
         yield stage
 
 
-def test_all_members_are_replaced_one_by_one_under_load(stage: Stage) -> None:
+def test_all_members_are_replaced_one_by_one_under_load(stage: Stage) -> None:  # trap 35: the leader, too
     load = Load(stage.endpoints)
     with load, Client(stage.endpoints[0], timeout=WAIT_S) as learner:  # of one endpoint, which is the first to go
         learner.put("learned", "v")

@@ -25,6 +25,7 @@ def require_no_error(load: Load) -> None:
 
 
 def test_a_transfer_under_load_costs_nobody_an_error(cluster: LocalCluster, client: Client, load: Load) -> None:
+    """Trap 10: writes come while leadership is handed over, and heartbeats of the old leader."""
     with load:
         for _ in range(TRANSFERS):
             name = follower(cluster)

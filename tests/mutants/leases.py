@@ -76,7 +76,7 @@ MUTANTS = (
         "actors/state_reads.py",
         "    if view.applied.index < index:\n",
         "    if False:\n",
-        test="tests/unit/actors/test_gateway.py",
+        test="tests/unit/actors/test_gateway.py::test_a_read_waits_until_its_index_is_applied",
     ),
     Mutant(
         "a lease before the first commit",

@@ -73,11 +73,26 @@ MUTANTS = (
     ),
     Mutant(
         "a snapshot has no members",
-        "a snapshot brings the configuration in force at its end",
+        "a snapshot brings the configuration in force at its end (trap 37: else who was removed would return)",
         ACCEPTOR,
         "        self._log.keep_configurations((configuration, *kept) if configuration else tuple(kept))\n",
         "        self._log.keep_configurations(tuple(kept))\n",
         test=STORED,
+    ),
+    Mutant(
+        "a snapshot has the members of before",
+        "what is applied of a change of members is in each snapshot from then on (trap 37)",
+        "core/keyspace.py",
+        "            self._tables.set_meta(CONFIGURATION, pack_configuration(configuration))\n",
+        "            pass\n",
+    ),
+    Mutant(
+        "another version does not find who votes",
+        "a member's fields stay where they are: an upgrade loses nobody's vote, nor gives one (trap 37)",
+        "protocol/entries.py",
+        '    voter: bool = True\n    address: str = ""\n',
+        '    address: str = ""\n    voter: bool = True\n',
+        test="tests/wire/test_golden.py",
     ),
     Mutant(
         "a restart forgets the members",

@@ -202,11 +202,10 @@ MUTANTS = (
     ),
     Mutant(
         "a read that was lost is waited for",
-        "retransmission asks again for entries of the own log (trap 19)",
+        "retransmission asks again for entries of the own log, and for a snapshot that is still to come (trap 19)",
         PROGRESS,
         "        self._quiet_since = now\n        self.reading = False\n",
         "        self._quiet_since = now\n",
-        covered_by="the own storage answers every Read, and one whose storage died is itself restarted (S1)",
     ),
     Mutant(
         "a proposal in any term",

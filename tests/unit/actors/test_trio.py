@@ -164,7 +164,7 @@ def test_election_says_nothing_before_storage_has_told_its_term(stage: Stage, ea
     leader = stage.sockets.connect_local(f"tcp://127.0.0.1:{stage.settings.peer_port}")
     header = codec.encode(PeerHeader(PEER_VERSION, PAIR.cluster_id(), PEER, ME, THEIRS))
     leader.send_multipart([header, codec.encode(early)])
-    assert actor._control.poll(WAIT_S * 1000)
+    assert actor._control.poll(int(WAIT_S * 1000))
     turn()
     storage.say(status(7, PAIR))
 

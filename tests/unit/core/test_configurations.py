@@ -20,7 +20,7 @@ def append(acceptor: Acceptor, term: int, previous: EntryId, *entries: bytes, co
     acceptor.step(Append(term, previous, entries, commit), B)
 
 
-def test_a_configuration_is_in_force_when_it_is_appended() -> None:  # trap 32
+def test_a_configuration_is_in_force_when_it_is_appended() -> None:  # S14, trap 32
     acceptor = Acceptor(log_of(1))
     assert acceptor.configuration() == CONFIGURATION
     append(acceptor, 1, EntryId(1, 1), entry(2, 1), configured(3, 1, FOUR), entry(4, 1))
@@ -28,7 +28,7 @@ def test_a_configuration_is_in_force_when_it_is_appended() -> None:  # trap 32
     assert acceptor.status().configuration == Configuration(3, FOUR)
 
 
-def test_it_reverts_when_its_entry_is_truncated() -> None:
+def test_it_reverts_when_its_entry_is_truncated() -> None:  # S14
     acceptor = Acceptor(log_of(1))
     append(acceptor, 1, EntryId(1, 1), configured(2, 1, FOUR), configured(3, 1, TWO))
     append(acceptor, 2, EntryId(2, 1), entry(3, 2))
@@ -67,7 +67,7 @@ def test_what_no_version_can_read_changes_no_members() -> None:
     assert acceptor.configuration() == CONFIGURATION
 
 
-def test_a_snapshot_brings_the_members_of_its_end() -> None:
+def test_a_snapshot_brings_the_members_of_its_end() -> None:  # trap 37: else who was removed would return
     acceptor = Acceptor(log_of(1, 1))
     acceptor.install(EntryId(9, 2), 1, Configuration(7, FOUR))
     assert acceptor.configuration() == Configuration(7, FOUR)

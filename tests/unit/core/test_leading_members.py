@@ -243,7 +243,7 @@ def test_rounds_count_a_configuration_when_one_that_began_after_it_was_confirmed
     assert election.step(HeartbeatAnswer(4, 3, True, 4), 11.09, C) == []
 
 
-def test_a_leader_takes_members_from_its_own_term_only() -> None:
+def test_a_leader_takes_members_from_its_own_term_only() -> None:  # S14
     election = leading()
     assert election.step(Members(3, FOUR), 11.0) == [Ignored("members of term 3, which is not led")]
     stale = StorageStatus(A, 4, A, EntryId(9, 4), record_of(A, B, C), True, FOUR, commit=9)

@@ -74,7 +74,7 @@ def test_the_clock_is_looked_at_last() -> None:  # S12: then a pause anywhere be
 
 
 @pytest.mark.parametrize("now", [20.0, 20.1])
-def test_a_lease_that_has_ended_is_none(now: float) -> None:  # S12, trap 41
+def test_a_lease_that_has_ended_is_none(now: float) -> None:  # S12, traps 41, 65: the process was paused
     assert leased_commit(Looked(LEASE, COMMIT, now)) is None
 
 

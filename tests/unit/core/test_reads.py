@@ -115,7 +115,7 @@ def test_a_round_that_was_not_confirmed_is_asked_again(reads: Reads) -> None:  #
     assert reads.on_round(round_answer(2, 5), COMMIT, 1.1) == [Serve(9, (read("a"), read("b")))]
 
 
-def test_a_confirmation_is_worth_nothing_once_a_later_term_is_known(reads: Reads) -> None:  # trap 41
+def test_a_confirmation_is_worth_nothing_once_a_later_term_is_known(reads: Reads) -> None:  # traps 41, 65
     reads.submit(read("a"))
     reads.flush(LEADING, None, 0.0)
     reads.on_round(round_answer(1, 5), None, 0.1)
