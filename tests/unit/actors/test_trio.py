@@ -14,6 +14,7 @@ from tests.unit.actors.trio_stage import (
     PEER,
     THEIRS,
     WAIT_S,
+    Link,
     Stage,
     status,
     turn_election,
@@ -63,14 +64,20 @@ def stage() -> Iterator[Stage]:
 # --- another incarnation's message is dropped (S1)
 
 
+def next_campaign(storage: Link) -> int:
+    """The term of the next Campaign of a lone voter in term 3; it goes above every term that was met."""
+    while not isinstance(message := storage.hear(), Campaign):  # a busy machine may see several ballots
+        assert message == StatusQuery()
+        storage.say(status(term=3))
+    return message.term
+
+
 def test_election_drops_what_another_incarnations_storage_says(stage: Stage) -> None:  # S1
     turn = turn_election(stage.election())
     storage = stage.bind("storage.election", codec.election_to_storage, turn)
     storage.say(status(term=9), THEIRS)
     storage.say(status(term=3))
-    assert storage.hear() == StatusQuery()  # nobody leads: a ballot begins
-    storage.say(status(term=3))
-    assert storage.hear() == Campaign(4, 1)
+    assert next_campaign(storage) == 4
 
 
 def test_election_drops_what_another_incarnations_replication_says(stage: Stage) -> None:  # S1
@@ -81,13 +88,9 @@ def test_election_drops_what_another_incarnations_replication_says(stage: Stage)
     assert storage.hear() == StatusQuery()
     replication.say(Deposed(50), THEIRS)
     replication.say(Deposed(20))
-    terms = {4}  # the ballots go above every term that was met
+    terms = {4}
     while terms == {4}:
-        message = storage.hear()
-        if isinstance(message, Campaign):
-            terms.add(message.term)
-        else:
-            storage.say(status(term=3))
+        terms.add(next_campaign(storage))
     assert terms == {4, 21}
 
 
