@@ -1,9 +1,29 @@
 """zraft: a replicated, linearizable key-value store with a client that feels native to Python.
 
-A program needs ``Client``, the operations of which a batch is made, and the errors.
+A program needs ``Client``, the operations of which a batch is made, and the errors; for its annotations there is what
+methods take and return.
 """
 
-from zraft.client import Client, Delete, Get, Put
+from zraft.client import (
+    BatchResult,
+    Client,
+    CompactResult,
+    Consistency,
+    Delete,
+    DeleteResult,
+    ErrorInfo,
+    Get,
+    GetResult,
+    KeyValue,
+    Listing,
+    MemberInfo,
+    MembersResult,
+    Pipeline,
+    Put,
+    PutResult,
+    StatusResult,
+    TransferResult,
+)
 from zraft.errors import (
     ClientClosed,
     Compacted,
@@ -22,20 +42,34 @@ from zraft.errors import (
 from zraft.version import __version__
 
 __all__ = [
+    "BatchResult",
     "Client",
     "ClientClosed",
+    "CompactResult",
     "Compacted",
+    "Consistency",
     "Delete",
+    "DeleteResult",
+    "ErrorInfo",
     "Get",
+    "GetResult",
     "InvalidArgument",
+    "KeyValue",
+    "Listing",
+    "MemberInfo",
+    "MembersResult",
     "MembershipRefused",
     "NotExecuted",
     "NotLeader",
+    "Pipeline",
     "PreconditionFailed",
     "ProtocolError",
     "Put",
+    "PutResult",
     "Rejected",
     "ResourceExhausted",
+    "StatusResult",
+    "TransferResult",
     "Unavailable",
     "Unknown",
     "ZraftError",

@@ -210,7 +210,7 @@ class _Supervisor:
             _metrics_directory(premises.runtime),
             premises.directory.path,
             is_ready=lambda: not self._why_not_ready(),
-            pids=lambda: self._pids,
+            pids=lambda: {"supervisor": os.getpid(), **self._pids},
             restarts=lambda: self._restarts.restarts,
             voters=lambda: voters(premises.page),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Literal, get_args
 
@@ -12,7 +13,7 @@ from zraft.config import split_endpoint
 from zraft.core.limits import fault_of
 from zraft.errors import ConfigurationError, InvalidArgument
 from zraft.protocol import codec
-from zraft.protocol.client import REQUEST_BYTES_MAX, Batch, Delete, Get, Put, Request
+from zraft.protocol.client import REQUEST_BYTES_MAX, Batch, Delete, Get, Put, Range, Request
 
 Consistency = Literal["linearizable", "serializable"]
 CONSISTENCIES: tuple[str, ...] = get_args(Consistency)
@@ -25,7 +26,13 @@ def endpoints_of(endpoints: str | Iterable[str]) -> tuple[str, ...]:
         InvalidArgument: one is not of that form, or there is none.
     """
     given = endpoints.split(",") if isinstance(endpoints, str) else endpoints
-    found = dict.fromkeys(endpoint.strip() for endpoint in given)
+    if not isinstance(given, Iterable):
+        raise InvalidArgument(f"endpoints are host:port, or several of them, not {type(given).__name__}")
+    found: dict[str, None] = {}
+    for one in given:
+        if not isinstance(one, str):
+            raise InvalidArgument(f"an endpoint is host:port, not {one!r}")
+        found[one.strip()] = None
     for endpoint in found:
         try:
             split_endpoint(endpoint, "an endpoint")
@@ -53,19 +60,76 @@ def bytes_of(value: bytes | str, what: str) -> bytes:
     raise InvalidArgument(f"{what} must be bytes or str, not {type(value).__name__}")
 
 
+def number_of(value: int, what: str) -> int:
+    """The value, if it is a whole number.
+
+    Raises:
+        InvalidArgument: it is not.
+    """
+    match value:
+        case bool():
+            pass
+        case int():
+            return value
+    raise InvalidArgument(f"{what} must be an int, not {value!r}")
+
+
+def seconds_of(timeout: float) -> float:
+    """The value, if it is a time above zero.
+
+    Raises:
+        InvalidArgument: it is not.
+    """
+    match timeout:
+        case bool():
+            pass
+        case int() | float() if 0 < timeout < math.inf:
+            return timeout
+    raise InvalidArgument(f"timeout is {timeout!r}, but must be a number of seconds above 0")
+
+
 def put_of(key: bytes | str, value: bytes | str, expected_revision: int | None, return_previous: bool) -> Put:
     """The arguments of a put as a request."""
-    return Put(bytes_of(key, "a key"), bytes_of(value, "a value"), expected_revision, return_previous)
+    return Put(bytes_of(key, "a key"), bytes_of(value, "a value"), _expected(expected_revision), bool(return_previous))
 
 
 def get_of(key: bytes | str, consistency: str, revision: int) -> Get:
     """The arguments of a get as a request."""
-    return Get(bytes_of(key, "a key"), is_serializable(consistency), revision)
+    return Get(bytes_of(key, "a key"), is_serializable(consistency), number_of(revision, "a revision"))
 
 
 def delete_of(key: bytes | str, expected_revision: int | None, return_previous: bool) -> Delete:
     """The arguments of a delete as a request."""
-    return Delete(bytes_of(key, "a key"), expected_revision, return_previous)
+    return Delete(bytes_of(key, "a key"), _expected(expected_revision), bool(return_previous))
+
+
+def range_of(
+    start: bytes | str,
+    end: bytes | str | None,
+    prefix: bytes | str,
+    limit: int,
+    consistency: str,
+    revision: int,
+    keys_only: bool,
+) -> Range:
+    """The arguments of a range as a request, without its limit.
+
+    Raises:
+        InvalidArgument: a node would refuse it.
+    """
+    if number_of(limit, "a range's limit") < 0:
+        raise InvalidArgument(f"a range's limit is 0 (all) or more, this one is {limit}")
+    request = Range(
+        prefix=bytes_of(prefix, "a prefix"),
+        start=bytes_of(start, "a start"),
+        end=None if end is None else bytes_of(end, "an end"),
+        revision=number_of(revision, "a revision"),
+        serializable=is_serializable(consistency),
+        keys_only=bool(keys_only),
+    )
+    if fault := fault_of(request):
+        raise InvalidArgument(fault)
+    return request
 
 
 def batch_of(operations: Iterable[Put | Delete | Get]) -> Batch:
@@ -74,6 +138,8 @@ def batch_of(operations: Iterable[Put | Delete | Get]) -> Batch:
     Raises:
         InvalidArgument: something else is among them.
     """
+    if not isinstance(operations, Iterable):
+        raise InvalidArgument(f"a batch is several operations, not {type(operations).__name__}")
     return Batch(tuple(_operation_of(operation) for operation in operations))
 
 
@@ -97,7 +163,7 @@ def body_of(request: Request) -> bytes:
     try:
         fault = fault_of(request)
         body = codec.encode(request)
-    except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
+    except (AttributeError, TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
         raise InvalidArgument(f"the request can't be encoded: {error}") from None
     if not fault and len(body) > REQUEST_BYTES_MAX:
         fault = f"a request has at most {REQUEST_BYTES_MAX} bytes, this one has {len(body)}"
@@ -106,10 +172,19 @@ def body_of(request: Request) -> bytes:
     return body
 
 
+def _expected(revision: int | None) -> int | None:
+    return None if revision is None else number_of(revision, "an expected revision")
+
+
 def _operation_of(operation: Put | Delete | Get) -> Put | Delete | Get:
     match operation:
         case Put(key, value):
+            _expected(operation.expected_revision)
             return replace(operation, key=bytes_of(key, "a key"), value=bytes_of(value, "a value"))
-        case Delete(key) | Get(key):
+        case Delete(key):
+            _expected(operation.expected_revision)
+            return replace(operation, key=bytes_of(key, "a key"))
+        case Get(key):
+            number_of(operation.revision, "a revision")
             return replace(operation, key=bytes_of(key, "a key"))
     raise InvalidArgument(f"a batch holds Put, Delete and Get, not {type(operation).__name__}")

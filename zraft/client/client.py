@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from msgspec.structs import replace
-
 from zraft.client.arguments import (
     Consistency,
     batch_of,
-    bytes_of,
     delete_of,
     endpoints_of,
     get_of,
-    is_serializable,
     put_of,
+    range_of,
+    seconds_of,
 )
 from zraft.client.core import Core
 from zraft.client.links import Link
+from zraft.client.listing import Listing
 from zraft.client.pipeline import Pipeline
-from zraft.errors import InvalidArgument
 from zraft.protocol.client import (
-    RANGE_ITEMS_MAX,
     BatchResult,
     ChangeMember,
     ClusterStatus,
@@ -38,12 +34,10 @@ from zraft.protocol.client import (
     DeleteResult,
     Get,
     GetResult,
-    KeyValue,
     ListMembers,
     MembersResult,
     Put,
     PutResult,
-    Range,
     RangeResult,
     Request,
     Response,
@@ -90,11 +84,9 @@ class Client:
         timeout: float = TIMEOUT_S,
         learn_members: bool = True,
     ) -> None:
-        if not (timeout > 0 and math.isfinite(timeout)):
-            raise InvalidArgument(f"timeout is {timeout}, but must be a number of seconds above 0")
         if endpoints is None:
             endpoints = os.environ.get(ENDPOINTS_VARIABLE) or LOCAL_ENDPOINTS
-        self._timeout = timeout
+        self._timeout = seconds_of(timeout)
         self._core = Core(endpoints_of(endpoints), random.random, learn_members)
         self._link = Link()
 
@@ -163,8 +155,10 @@ class Client:
         consistency: Consistency = "linearizable",
         revision: int = 0,
         keys_only: bool = False,
-    ) -> Iterator[KeyValue]:
+    ) -> Listing:
         """The keys in order, as one consistent view at one revision, fetched as the iteration goes on.
+
+        That revision is the ``revision`` of what this returns: an iterator of ``KeyValue``.
 
         Args:
             start: the first key that may be in it.
@@ -178,17 +172,8 @@ class Client:
         Raises:
             Compacted: the revision is no longer kept; also in the middle of a slow iteration.
         """
-        if limit < 0:
-            raise InvalidArgument(f"a range's limit is 0 (all) or more, this one is {limit}")
-        request = Range(
-            prefix=bytes_of(prefix, "a prefix"),
-            start=bytes_of(start, "a start"),
-            end=None if end is None else bytes_of(end, "an end"),
-            revision=revision,
-            serializable=is_serializable(consistency),
-            keys_only=keys_only,
-        )
-        return self._pages(request, limit)
+        request = range_of(start, end, prefix, limit, consistency, revision, keys_only)
+        return Listing(lambda page: self._run(page, RangeResult), request, limit)
 
     def batch(self, operations: Iterable[Put | Delete | Get]) -> BatchResult:
         """Up to 10,000 operations in one message, all of them writes or all of them Gets.
@@ -236,7 +221,8 @@ class Client:
     def pipeline(self) -> Pipeline:
         """A queue of operations that are in flight together, each with an outcome of its own: faster than one by one.
 
-        They are independent requests and may take effect in any order; for order, use ``batch``::
+        They are independent requests and may take effect in any order, so that a get behind a put may not see it; for
+        order, use ``batch``. What is queued and not executed when the ``with`` ends is dropped, and never sent::
 
             with client.pipeline() as pipeline:
                 for key, value in settings.items():
@@ -323,14 +309,3 @@ class Client:
 
     def _run(self, request: Request, answer: type[R], only: str = "") -> R:
         return self._link.run(self._core.call(request, answer, time.monotonic(), self._timeout, only))
-
-    def _pages(self, request: Range, limit: int) -> Iterator[KeyValue]:
-        left = limit or math.inf
-        while True:
-            # 0 leaves it to the node how much one answer holds.
-            page = self._run(replace(request, limit=int(left) if left <= RANGE_ITEMS_MAX else 0), RangeResult)
-            yield from page.items
-            left -= len(page.items)
-            if not page.more or left <= 0:
-                return
-            request = replace(request, start=page.next_key, revision=page.revision)

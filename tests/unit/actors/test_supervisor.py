@@ -78,6 +78,7 @@ def test_a_node_starts_and_shows_itself(running: Node) -> None:
     for line in ("zraft_node_ready 1.0", 'zraft_actor_restarts_total{actor="storage"} 0.0', "raft_node_state 0.0"):
         assert line in metrics.splitlines()
     assert 'process_resident_memory_bytes{actor="gateway"}' in metrics
+    assert 'process_resident_memory_bytes{actor="supervisor"}' in metrics
     assert running.get("/elsewhere")[0] == 404
 
 

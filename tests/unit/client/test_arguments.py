@@ -1,9 +1,11 @@
 """What a program may pass, and what it is told otherwise: before anything is sent."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+import zraft
 from zraft import Client, InvalidArgument
 from zraft.client import Delete, Get, Put
 from zraft.client.arguments import batch_of, body_of, bytes_of, endpoints_of, is_serializable
@@ -65,6 +67,59 @@ def test_text_is_utf_8() -> None:
 def test_a_wrong_type_or_name_is_an_invalid_argument(make: Callable[[], object]) -> None:
     with pytest.raises(InvalidArgument):
         make()
+
+
+WRONG: list[Callable[[Any], object]] = [
+    lambda client: client.put(1, "v"),
+    lambda client: client.put("k", 1.5),
+    lambda client: client.put("k", bytearray(1)),
+    lambda client: client.put("k", "v", expected_revision="3"),
+    lambda client: client.put("k", "v", expected_revision=True),
+    lambda client: client.get(None),
+    lambda client: client.get("k", revision="3"),
+    lambda client: client.get("k", consistency=["linearizable"]),
+    lambda client: client.delete("k", expected_revision=2.5),
+    lambda client: client.range(limit="3"),
+    lambda client: client.range(limit=2.5),
+    lambda client: client.range(limit=True),
+    lambda client: client.range(prefix="p" * 500),
+    lambda client: client.range(revision=-1),
+    lambda client: client.range(end=b""),
+    lambda client: client.batch(Put("k", "v")),  # type: ignore[arg-type]
+    lambda client: client.batch(None),
+    lambda client: client.batch([Put(b"k", b"v", expected_revision="3")]),  # type: ignore[arg-type]
+    lambda client: client.batch([Get(b"k", revision="3")]),  # type: ignore[arg-type]
+    lambda client: client.pipeline().put("k", "v", expected_revision="3").execute(),
+    lambda client: client.compact("3"),
+    lambda client: client.transfer_leadership(5),
+    lambda client: client.transfer_leadership(endpoint=5),
+    lambda client: client.add_member(5),
+    lambda client: client.add_member("n", 5),
+    lambda client: client.add_member("n", member="x"),
+    lambda client: client.promote_member(None),
+    lambda client: client.status(7),
+    lambda _: Client(7),  # type: ignore[arg-type]
+    lambda _: Client([("127.0.0.1", 1)]),  # type: ignore[list-item]
+    lambda _: Client("a:1", timeout="5"),  # type: ignore[arg-type]
+    lambda _: Client("a:1", timeout=None),  # type: ignore[arg-type]
+    lambda _: Client("a:1", timeout=True),
+]
+
+
+@pytest.mark.parametrize("call", WRONG)
+def test_a_wrong_argument_is_an_invalid_argument_at_once(call: Callable[[Any], object]) -> None:
+    """Never an error of a lower layer, nor after a connection was tried."""
+    with Client("127.0.0.1:1", timeout=60) as client, pytest.raises(InvalidArgument):
+        call(client)
+
+
+def test_what_a_program_names_can_be_imported_from_the_package() -> None:
+    returned = {method.__annotations__.get("return", "") for method in vars(Client).values() if callable(method)}
+    named = {name for name in returned if name.endswith("Result") or name in ("Listing", "Pipeline")}
+    assert len(named) > 8
+    assert named <= set(zraft.__all__)
+    assert len(set(zraft.__all__)) == len(zraft.__all__)
+    assert all(hasattr(zraft, name) for name in zraft.__all__)
 
 
 @pytest.mark.parametrize(
