@@ -139,7 +139,9 @@ def exchange_anew(line: Line, frames: dict[str, Line]) -> Line:
 
 def all_anew() -> dict[str, list[Line]]:
     """The lines of all files, as they would be written."""
-    made = {name: [anew(line) for line in load(name)] for name in (*FRAME_FILES, "refused.jsonl")}
+    made = {
+        name: [anew(line) for line in load(name)] for name in (*FRAME_FILES, "refused.jsonl", "refused_messages.jsonl")
+    }
     frames = {line["name"]: line for name in FRAME_FILES for line in made[name]}
     made["exchanges.jsonl"] = [exchange_anew(line, frames) for line in load("exchanges.jsonl")]
     return made

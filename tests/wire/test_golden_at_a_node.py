@@ -6,7 +6,7 @@ import pytest
 import zmq
 
 from tests.wire.by_schema import read_frame
-from tests.wire.served import WAIT_MS, Served, Stranger
+from tests.wire.served import WAIT_MS, Served, Stranger, error_code
 from tools import golden
 
 pytestmark = pytest.mark.cluster
@@ -39,6 +39,15 @@ def test_a_node_refuses_the_golden_bad_requests(stranger: Stranger) -> None:
     for line in golden.load("refused.jsonl"):
         answer = ask(stranger, bytes.fromhex(line["hex"]))
         assert answer["ErrorResult"]["code"] == line["error"], line["name"]
+
+
+@pytest.mark.parametrize("line", golden.load("refused_messages.jsonl"), ids=lambda line: line["name"])
+def test_a_node_refuses_the_golden_bad_messages(stranger: Stranger, line: golden.Line) -> None:
+    stranger.send_frames(*map(bytes.fromhex, line["frames"]))
+    answers = sorted(stranger.receive())
+    assert [(name.hex(), error_code(answer)) for name, answer in answers] == [
+        (name, line["error"]) for name in line["ids"]
+    ]
 
 
 def ask(stranger: Stranger, body: bytes) -> Any:
