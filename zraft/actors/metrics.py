@@ -361,7 +361,8 @@ class NodeMetrics(Collector):
         ]
 
     def _processes(self) -> Iterable[Metric]:
-        cpu = CounterMetricFamily("process_cpu_seconds", "CPU time used, user and system; of the supervisor, too.", labels=["actor"])
+        text = "CPU time used, user and system; of the supervisor, too."
+        cpu = CounterMetricFamily("process_cpu_seconds", text, labels=["actor"])
         resident = GaugeMetricFamily("process_resident_memory_bytes", "Resident memory.", labels=["actor"])
         for actor, pid in self._pids().items():
             if stats := ProcessStats.of(pid):
