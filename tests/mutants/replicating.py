@@ -351,4 +351,11 @@ MUTANTS = (
         "        previous = None\n        if id(self) % 3 == 0 and version:\n"
         "            return DeleteResult(True, None, index, self.revision)\n",
     ),
+    Mutant(
+        "clients get each other's results",
+        "each command has its own result",
+        PROPOSALS,
+        "        told = zip(proposal.commands, results, strict=True)\n",
+        "        told = zip(proposal.commands, reversed(results), strict=True)\n",
+    ),
 )

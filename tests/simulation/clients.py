@@ -92,11 +92,11 @@ class Clients:
             case GetResult() | RangeResult():
                 self._on_read(asked, answer, applied)
             case PutResult() | DeleteResult():
-                self._on_write(asked, answer.index, [answer])
+                self._on_write(asked, answer, (answer,))
             case BatchResult():
-                self._on_write(asked, answer.index, list(answer.results))
+                self._on_write(asked, answer, answer.results)
             case CompactResult():
-                self._on_write(asked, answer.index, [answer])
+                self._on_write(asked, answer, (answer,))
             case _:
                 raise Violation(f"an answer of another kind: {answer}")
         self._go_on(asked)
@@ -174,8 +174,11 @@ class Clients:
             executed = self._cluster.invariants.executed_at(value)
             require(not executed, "what was refused is not executed", value=value, index=executed)
 
-    def _on_write(self, asked: Operation, index: int, results: list[Any]) -> None:
+    def _on_write(self, asked: Operation, answer: Any, results: tuple[Any, ...]) -> None:
+        index: int = answer.index
         require(index > asked.floor, "a write takes effect after it began", index=index, floor=asked.floor)
+        expected = self._cluster.invariants.answers_of(index, encode(asked.request))
+        require(encode(answer) in expected, "a write is answered by its own result", answer=answer, expected=expected)
         self._floor = max(self._floor, index)
         self.writes += 1
         for operation, result in zip(_operations_of(asked.request), results, strict=True):

@@ -22,7 +22,7 @@ from zraft.core.records import (
     read_record_key,
 )
 from zraft.core.versions import FIRST
-from zraft.protocol.codec import configuration_of
+from zraft.protocol.codec import configuration_of, split_results
 from zraft.protocol.entries import (
     NO_ORIGIN,
     Configuration,
@@ -58,6 +58,7 @@ class Invariants:
         self.leaders: dict[int, int] = {}
         self._grants: dict[tuple[int, int], int] = {}
         self._leases: dict[int, float] = {}
+        self._elected: dict[int, float] = {}  # term -> when its leader was
         self._successors: dict[int, set[int]] = {}
         self._entries: dict[tuple[int, int], tuple[bytes, int]] = {}
         self._committed: list[Committed] = []
@@ -117,6 +118,8 @@ class Invariants:
     def leased(self, term: int, until: float) -> None:
         """A majority answered a round: nobody else may lead before ``until``, were leases in use (S7)."""
         require(term not in self._successors, "S8: a surrendered lease is none in its term", term=term)
+        elected = min((at for newer, at in self._elected.items() if newer > term), default=until)
+        require(until <= elected, "S7: no lease beyond the next election", term=term, until=until, elected=elected)
         self._leases[term] = max(until, self._leases.get(term, until))
 
     def handed_over(self, term: int, successor: int) -> None:
@@ -132,6 +135,7 @@ class Invariants:
     def elected(self, leader: int, term: int, now: float) -> None:
         """Election safety, leader completeness, and that no older leader could still believe in a lease."""
         other = self.leaders.setdefault(term, leader)
+        self._elected.setdefault(term, now)
         require(other == leader, "election safety", term=term, leaders=(other, leader))
         voters = [voter for (voter, voted), candidate in self._grants.items() if (voted, candidate) == (term, leader)]
         quorum = Quorum(self._in_force(leader).voters())
@@ -190,11 +194,20 @@ class Invariants:
         found = self._durable_term_in(follower, match)
         require(found == expected, "what matches is stored", leader=leader, follower=follower, match=match, found=found)
 
-    def followed(self, node: int, commit: int) -> None:
+    def followed(self, node: int, before: int, commit: int) -> None:
         """A storage moved its commit index."""
+        require(commit >= before, "a storage's commit is monotonic", node=node, commit=commit, before=before)
         require(commit <= self.commit, "no storage is ahead of the leaders", node=node, commit=commit)
         found, expected = self._term_in(node, commit), self._committed[commit - 1].term if commit else 0
         require(found == expected, "a storage follows its own log's entry", node=node, commit=commit, found=found)
+
+    def answers_of(self, index: int, command: bytes) -> list[bytes]:
+        """What the entry at ``index`` answers to this command: as often as it holds it."""
+        entry = self._committed[index - 1]
+        data, _ = self._entries[index, entry.term]
+        commands = split_results(decode_entry(index, data).payload)
+        answers = split_results(entry.results)
+        return [answer for one, answer in zip(commands, answers, strict=True) if one == command]
 
     def cut(self, node: int, base: EntryId) -> None:
         """A log begins behind ``base`` from now on: committed, and the same everywhere (log matching)."""

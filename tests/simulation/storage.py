@@ -156,13 +156,14 @@ class StorageActor(Actor):
                 self._staged.append((sender, incarnation, self._acceptor.alive()))
                 return
             message = admitted
+        before = self._acceptor.commit
         try:
             effect = self._acceptor.step(message, sender or node.id)  # type: ignore[arg-type]
         except StateDiverged:
             node.condemn(cast(Diverged, message))
             raise Died from None
         self._acceptor.check_invariants()
-        node.cluster.invariants.followed(node.id, self._acceptor.commit)
+        node.cluster.invariants.followed(node.id, before, self._acceptor.commit)
         if isinstance(effect, Ignored):
             self.world.note(self.name, f"  ignored: {effect.reason}")
         elif effect is not None:
