@@ -26,8 +26,11 @@ class Roster(msgspec.Struct, frozen=True):
 
     @classmethod
     def read(cls, runtime: Path) -> Roster | None:
-        """The roster of a node; None if it has stopped. A node that was killed leaves its last one behind."""
+        """The roster of a node; None if it has stopped, or what is there is none.
+
+        A node that was killed leaves its last one behind.
+        """
         try:
             return msgspec.json.decode((runtime / _NAME).read_bytes(), type=cls)
-        except FileNotFoundError:
+        except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
             return None

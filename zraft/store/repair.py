@@ -166,7 +166,7 @@ def _finish(directory: DataDirectory) -> tuple[Path, EntryId, int]:
     """Go on with a swap that was interrupted."""
     try:
         return _swap(directory, _swap_record.decode(directory.swap_record.read_bytes()))
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise StorageFault(f"the new cluster in {directory.path} could not be finished: {error}") from error
 
 

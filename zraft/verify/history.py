@@ -146,5 +146,5 @@ def read_history(path: Path) -> Iterator[Operation]:
         for number, line in enumerate(file, 1):
             try:
                 yield _decoder.decode(line)
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                 raise HistoryError(f"{path}, line {number}: {error}") from None
