@@ -146,7 +146,7 @@ def checked_load(
         output: where its standard output goes, as ``subprocess`` has it.
     """
     command = [sys.executable, "-m", "zraft.cli", "verify", "--seconds", str(seconds), "--clients", "4"]
-    options = ["--output", history, "--endpoints", ",".join(endpoints)]
+    options = ["--history", history, "--endpoints", ",".join(endpoints)]
     return subprocess.Popen([*command, *options], stdout=output, text=True)
 
 

@@ -19,7 +19,7 @@ from zraft.protocol.client import (
 )
 from zraft.verify import Operation, Result, write_history
 
-OUTPUT = "--output"
+HISTORY = "--history"
 
 
 def told(value: str, revision: int, begin: int) -> Operation:
@@ -82,7 +82,7 @@ def test_a_node_that_forgets_what_it_acknowledged_is_found(serve: Serve, tmp_pat
         return GetResult(False, None, None, revision)
 
     file = tmp_path / "h.jsonl"
-    result = ask(serve(answer), "verify", "--seconds", "0.5", "--clients", "1", OUTPUT, str(file))
+    result = ask(serve(answer), "verify", "--seconds", "0.5", "--clients", "1", HISTORY, str(file))
     assert result.exit_code == 6
     assert "fits nothing that may have been before it" in result.stderr
     assert file.exists()
@@ -90,7 +90,7 @@ def test_a_node_that_forgets_what_it_acknowledged_is_found(serve: Serve, tmp_pat
 
 def test_nobody_to_verify_is_unavailable(tmp_path: Path) -> None:
     file = tmp_path / "h.jsonl"
-    result = run("verify", "--seconds", "0.3", "--timeout", "0.2", "--endpoints", "127.0.0.1:1", OUTPUT, str(file))
+    result = run("verify", "--seconds", "0.3", "--timeout", "0.2", "--endpoints", "127.0.0.1:1", HISTORY, str(file))
     assert (result.exit_code, "not one write succeeded" in result.stderr) == (3, True)
 
 
@@ -106,7 +106,7 @@ def test_a_violation_is_told_also_where_it_can_not_be_drawn(tmp_path: Path) -> N
 
 def test_a_file_that_can_not_be_written_is_found_out_before_the_load(serve: Serve, tmp_path: Path) -> None:
     node = serve(GetResult(False, None, None, 1))
-    result = ask(node, "verify", "--seconds", "60", OUTPUT, str(tmp_path / "nowhere" / "h.jsonl"))
+    result = ask(node, "verify", "--seconds", "60", HISTORY, str(tmp_path / "nowhere" / "h.jsonl"))
     assert (result.exit_code, node.requests) == (71, [])
 
 
@@ -121,7 +121,7 @@ def test_what_was_answered_is_judged_even_if_nobody_answers_at_the_end(serve: Se
         return ErrorResult("InvalidArgument", "no")
 
     file = tmp_path / "h.jsonl"
-    result = ask(serve(answer), "verify", "--seconds", "0.5", "--clients", "1", OUTPUT, str(file))
+    result = ask(serve(answer), "verify", "--seconds", "0.5", "--clients", "1", HISTORY, str(file))
     assert (result.exit_code, "violations=0" in result.stdout) == (3, True)
     assert "only the answers are judged" in result.stderr
     assert file.stat().st_size > 0

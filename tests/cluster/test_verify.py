@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_a_cluster_that_loses_a_node_keeps_its_word(cluster: LocalCluster, client: Client, tmp_path: Path) -> None:
     file = tmp_path / "h.jsonl"
-    command = [sys.executable, "-m", "zraft.cli", "verify", "--seconds", "4", "--clients", "4", "--output", str(file)]
+    command = [sys.executable, "-m", "zraft.cli", "verify", "--seconds", "4", "--clients", "4", "--history", str(file)]
     endpoints = ",".join(cluster.endpoints())
     with subprocess.Popen(
         [*command, "--endpoints", endpoints], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -34,6 +34,16 @@ _COMMANDS = {
 }
 """Where each command stands."""
 
+_ELSEWHERE = {
+    **dict.fromkeys(("del", "rm", "unset"), "delete"),
+    **dict.fromkeys(("keys", "list", "ls", "scan"), "range"),
+    **dict.fromkeys(("backup", "restore"), "snapshot"),
+    "set": "put",
+    "members": "member list",
+    "benchmark": "bench",
+}
+"""What others call a command, and what it is called here."""
+
 _HELP = f"""
 A replicated, linearizable key-value store.
 
@@ -60,6 +70,14 @@ class _Commands(click.Group):
         module, _, name = _COMMANDS[cmd_name].partition(".")
         command: click.Command = getattr(importlib.import_module(f"zraft.cli.{module}"), name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is meant; one of another store's names is answered with ours."""
+        if args and (name := _ELSEWHERE.get(args[0])):
+            ctx.fail(f"No such command {args[0]!r}: it is called {name} here.")
+        return super().resolve_command(ctx, args)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the command line and exits: see ``zraft.cli.outcomes``."""

@@ -48,7 +48,8 @@ TOLD_MAX = 20
     help="Clients, each with one operation at a time.",
 )
 @click.option(
-    "--output",
+    "--history",
+    "output",
     type=click.Path(dir_okay=False, path_type=Path),
     default=Path("zraft-history.jsonl"),
     show_default=True,
