@@ -4,6 +4,7 @@ The scenarios are those of etcd-io/raft's testdata that apply to what there is, 
 ``python -m tests.conformance.test_scripts`` writes what the scripts say now: read the difference before you keep it.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -61,6 +62,13 @@ def test_a_script_goes_as_it_is_written(script: Path) -> None:
 def test_no_scene_is_left_out() -> None:
     assert {script.stem for script in SCRIPTS} >= {"pipelined_writes", "overwritten_while_being_written"}
     assert all(len(list(scenes(script.read_text()))) >= 3 for script in SCRIPTS)
+
+
+def test_the_table_names_each_script_and_no_other() -> None:
+    rows = (SCRIPTS[0].parent / "README.md").read_text().partition("|---|---|\n")[2]
+    ours = [line.rpartition(" | ")[2] if line.startswith("|") else line for line in rows.splitlines()]
+    named = {name for line in ours for name in re.findall(r"`(\w+)`", line)}
+    assert named == {script.stem for script in SCRIPTS}
 
 
 if __name__ == "__main__":
