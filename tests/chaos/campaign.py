@@ -263,8 +263,8 @@ def _routed(directory: Path, options: Mapping[str, Any]) -> Iterator[tuple[Local
 
 def _state_of(path: Path) -> tuple[int, str]:
     """A stopped node's revision, and a digest of its keys and of all that they ever were."""
-    newest = max(path.glob("state.*"), key=lambda one: int(one.suffix[1:]))
-    view = StateView(DataDirectory(path).state_path(int(newest.suffix[1:])), MAP_SIZE)
+    generations = [int(one.suffix[1:]) for one in path.glob("state.*") if one.suffix[1:].isdecimal()]
+    view = StateView(DataDirectory(path).state_path(max(generations)), MAP_SIZE)
     digest = hashlib.sha256()
     try:
         with view.begin() as tables:
