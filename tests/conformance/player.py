@@ -53,6 +53,7 @@ class Player:
         stage = self._stage
         timing = Timing(HEARTBEAT, SHORTEST, LONGEST, stall_limit=1e9, lease=stage.lease)
         self.acceptor = Acceptor(self.log, applied)
+        self._durable = applied  # what a crash leaves of what was applied: an install counts only when it is synced
         configuration = self.acceptor.configuration()
         self._members = configuration, configuration.index <= self.acceptor.commit
         self.installation = Installation()
@@ -65,7 +66,7 @@ class Player:
     def crash(self) -> None:
         """Lose what was not durable, and start again."""
         self.log.crash()
-        self._start(started=self._stage.now, applied=self.acceptor.applied)
+        self._start(started=self._stage.now, applied=self._durable)
 
     # --- storage
 
@@ -133,6 +134,7 @@ class Player:
         if self.acceptor.commit > self.acceptor.applied:
             self.acceptor.applied_to(self.acceptor.commit)
             self._stage.say(f"{self.id} applies up to {self.acceptor.applied}")
+        self._durable = self.acceptor.applied
 
     def _follow_members(self) -> None:
         """As the actor does: election hears of members that are appended, committed or truncated."""
