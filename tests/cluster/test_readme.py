@@ -108,7 +108,8 @@ def test_the_python_runs(home: Path, capsys: pytest.CaptureFixture[str]) -> None
     exec(re.sub(r"127\.0\.0\.1:808\d", lambda _: next(endpoints), program), {})
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "b'100'"
-    assert lines[-2] == "b'config/rate' b'200'"
+    assert lines[-3] == "b'config/rate' b'200'"
+    assert re.fullmatch(r"as of revision \d+", lines[-2])
     assert lines[-1] == "[None, None]"
 
 
