@@ -112,7 +112,8 @@ class Player:
                 case Verify():
                     self._install(self.installation.verified(True, self.acceptor.term), sender)
                 case Install(snapshot):
-                    self.acceptor.install(EntryId(snapshot.index, snapshot.term), self.log.generation + 1, None)
+                    last = EntryId(snapshot.index, snapshot.term)
+                    self.acceptor.install(last, self.log.generation + 1, self._stage.configurations[snapshot])
                     self._stage.say(f"  installs the snapshot of {snapshot.index}/{snapshot.term}")
                     done = InstallAnswer(self.acceptor.term, snapshot, snapshot.size, installed=True)
                     self.staged.append((done, sender))

@@ -18,7 +18,7 @@ from tests.simulation.describe import describe
 from zraft.core.roles import LEADER
 from zraft.protocol.client import ChangeMember
 from zraft.protocol.codec import encode
-from zraft.protocol.entries import ClusterRecord, EntryKind, Member, Origin
+from zraft.protocol.entries import ClusterRecord, Configuration, EntryKind, Member, Origin
 from zraft.protocol.local import Propose, TransferRequest
 from zraft.protocol.peer import SnapshotId
 
@@ -31,6 +31,8 @@ class Stage:
     def __init__(self) -> None:
         self.now = START
         self.players: dict[int, Player] = {}
+        self.configurations: dict[SnapshotId, Configuration | None] = {}
+        """By snapshot, the one in force at its end, as its state has it; None: the record's."""
         self.term = 0
         self.lease = 0.0
         self.window = 64
@@ -194,7 +196,10 @@ class Stage:
         """A node has a snapshot of what it has applied, of so many bytes."""
         player = self.players[int(node)]
         index = player.acceptor.applied
-        player.acceptor.offer = SnapshotId(index, player.log.term_at(index) or 0, int(size), bytes(32))
+        offer = SnapshotId(index, player.log.term_at(index) or 0, int(size), bytes(32))
+        known = [one for one in player.log.configurations if one.index <= index]
+        self.configurations[offer] = known[-1] if known else None
+        player.acceptor.offer = offer
 
     def do_cut(self, node: str, to: str) -> None:
         """A node forgets its entries up to ``to``, which a snapshot of its own covers."""
@@ -205,6 +210,13 @@ class Stage:
     def do_crash(self, node: str) -> None:
         """A node loses what was not durable, and starts again."""
         self.players[int(node)].crash()
+
+    def do_forget(self, node: str, to: str) -> None:
+        """A node's disk breaks its word: of what was durable, all behind ``to`` is gone when the node starts again."""
+        player = self.players[int(node)]
+        player.log.truncate(int(to) + 1)
+        player.log.commit()
+        player.crash()
 
     def do_logs(self, *nodes: str) -> None:
         """What is in the logs: the terms of all entries."""
