@@ -4,26 +4,10 @@ A program needs ``Client``, the operations of which a batch is made, and the err
 methods take and return.
 """
 
-from zraft.client import (
-    BatchResult,
-    Client,
-    CompactResult,
-    Consistency,
-    Delete,
-    DeleteResult,
-    ErrorInfo,
-    Get,
-    GetResult,
-    KeyValue,
-    Listing,
-    MemberInfo,
-    MembersResult,
-    Pipeline,
-    Put,
-    PutResult,
-    StatusResult,
-    TransferResult,
-)
+from zraft.client import Client, Delete, Get, Put
+from zraft.client.arguments import Consistency
+from zraft.client.listing import Listing
+from zraft.client.pipeline import Pipeline
 from zraft.errors import (
     ClientClosed,
     Compacted,
@@ -38,6 +22,19 @@ from zraft.errors import (
     Unavailable,
     Unknown,
     ZraftError,
+)
+from zraft.protocol.client import (
+    BatchResult,
+    CompactResult,
+    DeleteResult,
+    ErrorInfo,
+    GetResult,
+    KeyValue,
+    MemberInfo,
+    MembersResult,
+    PutResult,
+    StatusResult,
+    TransferResult,
 )
 from zraft.version import __version__
 

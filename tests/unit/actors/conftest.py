@@ -13,14 +13,25 @@ from zraft.actors import clients
 
 
 @pytest.fixture
-def node() -> Iterator[Node]:
-    sockets = KeptSockets()
-    # Not pytest's directory for the test: the paths of sockets are short.
+def short_home() -> Iterator[Path]:
+    """Not pytest's directory for the test: the paths of sockets are short."""
     with tempfile.TemporaryDirectory(prefix="zraft-") as home:
-        node = Node(Path(home), sockets)
-        yield node
-        node.close()
-        sockets.close()
+        yield Path(home)
+
+
+@pytest.fixture
+def kept() -> Iterator[KeptSockets]:
+    """The test's own sockets, closed behind what it tests."""
+    sockets = KeptSockets()
+    yield sockets
+    sockets.close()
+
+
+@pytest.fixture
+def node(short_home: Path, kept: KeptSockets) -> Iterator[Node]:
+    node = Node(short_home, kept)
+    yield node
+    node.close()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """What each actor of the trio does before it takes part: it believes its own incarnation only, and storage first."""
 
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -51,14 +50,10 @@ from zraft.store.page import Group
 
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
-    sockets = KeptSockets()
-    # Not pytest's directory for the test: the paths of sockets are short.
-    with tempfile.TemporaryDirectory(prefix="zraft-") as home:
-        stage = Stage(Path(home), sockets)
-        yield stage
-        stage.close()
-        sockets.close()
+def stage(short_home: Path, kept: KeptSockets) -> Iterator[Stage]:
+    stage = Stage(short_home, kept)
+    yield stage
+    stage.close()
 
 
 # --- another incarnation's message is dropped (S1)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import pytest
 
@@ -53,6 +53,21 @@ class Cluster:
         return SimpleNamespace(data_path=lambda: self.directory / name)
 
 
+def told(operation: Literal["put", "get"], at: int, result: Result, value: str | None = None) -> Operation:
+    """What a client of its own was told, of what it asked at that moment."""
+    return Operation(
+        client=at,
+        operation=operation,
+        key="chaos/1",
+        value=value,
+        outcome="ok",
+        revision=1,
+        result=result,
+        invocation=at,
+        completion=at + 1,
+    )
+
+
 class Load:
     """Clients that were told a put, and a get that saw it."""
 
@@ -60,29 +75,7 @@ class Load:
         self.settings = settings
         wrote = Result(revision=1, mod_revision=1)
         read = Result(found=True, revision=1, value="1.", create_revision=1, mod_revision=1, version=1)
-        self.history = [
-            Operation(
-                client=0,
-                operation="put",
-                key="chaos/1",
-                value="1.",
-                outcome="ok",
-                revision=1,
-                result=wrote,
-                invocation=1,
-                completion=2,
-            ),
-            Operation(
-                client=1,
-                operation="get",
-                key="chaos/1",
-                outcome="ok",
-                revision=1,
-                result=read,
-                invocation=3,
-                completion=4,
-            ),
-        ]
+        self.history = [told("put", 1, wrote, "1."), told("get", 3, read)]
         self.acknowledged = [1]
         self.errors: list[BaseException] = []
 
@@ -230,18 +223,7 @@ def test_a_violation_in_the_history_is_drawn_and_an_older_picture_goes(
     class Mixed(Load):
         def read_back(self) -> None:
             lost = Result(found=False, revision=1)
-            self.history.append(
-                Operation(
-                    client=2,
-                    operation="get",
-                    key="chaos/1",
-                    outcome="ok",
-                    revision=1,
-                    result=lost,
-                    invocation=5,
-                    completion=6,
-                )
-            )
+            self.history.append(told("get", 5, lost))
 
     with monkeypatch.context() as patch:
         patch.setattr(campaign, "CheckedLoad", Mixed)

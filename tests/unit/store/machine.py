@@ -1,6 +1,7 @@
 """A data directory on a machine whose processes can be killed and whose power can be cut, for the tests of recovery."""
 
 import gc
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -55,6 +56,17 @@ class Machine:
         acceptor.commit = entries
         Applier(stores.log, stores.state, acceptor).work(lambda: False)
         return stores
+
+    def template(self) -> Callable[[], None]:
+        """Keep the directory as it is now; each call of what this returns brings it back."""
+        data, kept = self.directory.path, self.directory.path.with_name("template")
+        data.rename(kept)
+
+        def bring_back() -> None:
+            shutil.rmtree(data, ignore_errors=True)
+            shutil.copytree(kept, data)
+
+        return bring_back
 
     def refusal(self) -> str:
         try:

@@ -117,13 +117,11 @@ def test_what_an_installation_left_never_passes_for_the_rebuilt_state(machine: M
     torn.set_key(b"3", b"lie")
     torn.commit()
     torn.close()
-    data, template = machine.directory.path, machine.directory.path.with_name("template")
     newer.rename(machine.directory.state_path(1))
-    data.rename(template)
+    begin_anew = machine.template()
 
     def killed_at(line: int) -> bool:
-        shutil.rmtree(data, ignore_errors=True)
-        shutil.copytree(template, data)
+        begin_anew()
         killed = run_killed_at(line, machine.open)
         stores = machine.open()
         assert stores.state.key(b"3") is None
@@ -204,13 +202,11 @@ def test_leftovers_go_at_the_start_but_not_what_a_peer_was_sending(machine: Mach
 
 def test_a_kill_at_any_moment_of_a_rebuild_ends_with_all_of_it(machine: Machine) -> None:  # traps 23, 24
     cut(machine)
-    data, template = machine.directory.path, machine.directory.path.with_name("template")
-    data.rename(template)
+    begin_anew = machine.template()
 
     def killed_at(line: int) -> bool:
         machine.boot += 1
-        shutil.rmtree(data, ignore_errors=True)
-        shutil.copytree(template, data)
+        begin_anew()
         killed = run_killed_at(line, machine.open)
         assert is_whole(machine.open())
         assert len(machine.states()) == 1
@@ -225,16 +221,16 @@ def test_a_second_power_cut_at_any_moment_of_a_rebuild_is_as_harmless(machine: M
     if clean:
         machine.open().close_cleanly()
         shutil.rmtree(machine.directory.state_path(0))
-    data, template = machine.directory.path, machine.directory.path.with_name("template")
-    data.rename(template)
+    begin_anew = machine.template()
 
     def killed_at(line: int) -> bool:
         machine.boot += 1
-        shutil.rmtree(data, ignore_errors=True)
-        shutil.copytree(template, data)
-        before = set(data.glob("state.*"))
+        begin_anew()
+        before = set(machine.directory.path.glob("state.*"))
         killed = run_killed_at(line, machine.open)
-        for state in set(data.glob("state.*")) - before:  # what was copied was never synced: it may be all zeros
+        for state in (
+            set(machine.directory.path.glob("state.*")) - before
+        ):  # what was copied was never synced: it may be all zeros
             for file in state.glob("data.mdb"):
                 file.write_bytes(bytes(file.stat().st_size))
         machine.boot += 1

@@ -172,12 +172,10 @@ def lie(machine: Machine) -> None:
 
 def test_a_kill_while_a_state_is_given_up_never_ends_with_one_that_is_trusted(machine: Machine) -> None:
     lie(machine)
-    data, template = machine.directory.path, machine.directory.path.with_name("template")
-    data.rename(template)
+    begin_anew = machine.template()
 
     def killed_at(line: int) -> bool:
-        shutil.rmtree(data, ignore_errors=True)
-        shutil.copytree(template, data)
+        begin_anew()
         killed = run_killed_at(line, machine.open)
         stores = machine.open()
         assert (stores.state.key(b"lie"), stores.applied, stores.log.last) == (None, NEVER_APPLIED, LAST)
@@ -192,15 +190,13 @@ def test_a_kill_while_a_state_is_given_up_never_ends_with_one_that_is_trusted(ma
 
 def test_a_second_power_cut_while_a_state_is_given_up_is_as_harmless(machine: Machine) -> None:
     lie(machine)
-    data, template = machine.directory.path, machine.directory.path.with_name("template")
-    data.rename(template)
+    begin_anew = machine.template()
 
     def killed_at(line: int) -> bool:
         machine.boot += 1
-        shutil.rmtree(data, ignore_errors=True)
-        shutil.copytree(template, data)
+        begin_anew()
         killed = run_killed_at(line, machine.open)
-        for state in data.glob("state.[1-9]*"):  # whatever it had begun is torn as well
+        for state in machine.directory.path.glob("state.[1-9]*"):  # whatever it had begun is torn as well
             torn = LmdbState(state, MAP_SIZE)
             torn.set_key(b"lie", b"2")
             torn.commit()
