@@ -84,6 +84,22 @@ MUTANTS = (
         test=RETAINING,
     ),
     Mutant(
+        "a sweep in a calm takes all the time",
+        "readers, and writes behind a sweep, hardly notice it",
+        RETENTION,
+        "            self._pause_until = now + self._rest * (now - self._begun)\n",
+        "            self._pause_until = now\n",
+        test=RETAINING,
+    ),
+    Mutant(
+        "small sweeps in a cluster of the first version",
+        "apply is switched by the cluster version in the state (trap 59)",
+        SWEEP,
+        "    return SWEEP_RECORDS_MAX if version >= SMALL_SWEEPS else FIRST_SWEEP_RECORDS_MAX\n",
+        "    return SWEEP_RECORDS_MAX\n",
+        test=COMPACTION,
+    ),
+    Mutant(
         "what was swept stays in the digest",
         "the digest is that of the records that are there",
         KEYSPACE,

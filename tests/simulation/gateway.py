@@ -10,6 +10,7 @@ from zraft.core import reads
 from zraft.core.admission import Caller
 from zraft.core.proposals import Proposals, SendProposal, Tell, Waiting
 from zraft.core.reads import AnswerPeer, AskElection, AskLeader, PeerRead, Read, Reads, Serve
+from zraft.core.records import CLUSTER_VERSION, read_cluster_version
 from zraft.core.retention import Retention
 from zraft.core.room import ENOUGH, EXHAUSTED, lack_of_room
 from zraft.core.views import View
@@ -189,12 +190,12 @@ class GatewayActor(Actor):
     def _compact(self, now: float) -> None:
         node = self._node
         _, revision, compacted, swept, _ = node.applied_state()
+        version = read_cluster_version(node.state.meta(CLUSTER_VERSION))
         self._retention.note(revision, compacted, swept, now)
         leads = node.page.role is not None and node.page.role.leader == node.id
-        command = None
-        if leads and node.space != EXHAUSTED:
-            command = self._retention.propose(now, hurry=node.space != ENOUGH)
-        if command is not None:
+        if not leads or node.space == EXHAUSTED:
+            return
+        for command in self._retention.propose(now, version, hurry=node.space != ENOUGH):
             self.world.note(self.name, command)
             self._proposals.submit(Waiting(OWN, encode(command), False, now + COMPACT_SECONDS))
 

@@ -33,8 +33,7 @@ class Compaction:
         role = hints.role()
         if role is None or role.leader != me or storage.space == EXHAUSTED:
             return
-        command = self._retention.propose(now, hurry=storage.space != ENOUGH)
-        if command is not None:
+        for command in self._retention.propose(now, storage.cluster_version, hurry=storage.space != ENOUGH):
             body = codec.encode(command)
             caller = Caller(b"", b"", len(body), arrived=now)
             proposals.submit(Waiting(caller, body, False, now + DEADLINE_SECONDS))

@@ -217,7 +217,7 @@ class Keyspace:
             return
         self._flush()
         self.compacted = max(self.compacted, command.revision)
-        sweep = Sweep(self._tables, self.swept, self.compacted)
+        sweep = Sweep(self._tables, self.swept, self.compacted, self.version)
         yield from sweep.work()
         self.swept = sweep.swept
         self._digest -= sweep.removed

@@ -2,12 +2,13 @@
 
 The newest ``revisions`` revisions are kept, and of those only what is younger than ``seconds``: whichever bound comes
 first. Each gateway notes which revision its own state had when, so that a new leader's knows it as well; after a
-restart the notes begin anew, and history lasts longer for once. Only one command is in flight, and as long as the
-sweep of a compaction is not done, the next follows at once.
+restart the notes begin anew, and history lasts longer for once. The commands in flight are those of one moment, and as
+long as the sweep of a compaction is not done, others follow.
 
-To sweep a revision costs about what it costs to write one. So while writes come fast, it is put off: history lasts
-longer, until the state has grown by so much, and is swept when they come more slowly. From there on sweeping goes along
-with writing.
+To sweep a revision costs about what it costs to write one, on every node. So while writes come fast, it is put off:
+history lasts longer, until the state has grown by so much. From there on sweeping goes along with writing, somewhat
+faster. When writes come more slowly, what was put off is swept in a small part of the time: readers, and the write that
+comes behind a sweep, should hardly notice.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 from collections import deque
 
 from zraft.core.pace import Pace
+from zraft.core.sweep import sweep_records_max
 from zraft.protocol.client import Compact, CompactResult
 
 NOTES_MAX = 60
@@ -27,6 +29,12 @@ PAUSE_SECONDS = 1.0
 """Before the next attempt when a command was refused."""
 BUSY_REVISIONS = 1_000
 """In a second: from so many on, writes come fast."""
+REST = 19
+"""Times as long as the last sweep took does the next one wait, where there is no hurry."""
+CATCH_UP = 2
+"""Times as many records as were written meanwhile are swept, where it goes along with writing; ..."""
+RECORDS_MAX = 2_000
+"""... and no more in one proposal."""
 
 
 class Retention:
@@ -48,6 +56,10 @@ class Retention:
         self._state_bytes = 0
         self._swept_bytes = 0  # what the state held when nothing was left to be swept
         self._pace = Pace()
+        self._in_flight = 0
+        self._begun = 0.0  # when they were proposed, ...
+        self._begun_at = 0  # ... the revision then, ...
+        self._rest = 0  # ... and how long to rest behind them
         self._pause_until = 0.0
 
     def note(self, revision: int, compacted: int, swept: int, now: float, state_bytes: int = 0) -> None:
@@ -64,30 +76,43 @@ class Retention:
         while notes and now - notes[0][0] >= self._seconds:
             self._old = notes.popleft()[1]
 
-    def propose(self, now: float, hurry: bool = False) -> Compact | None:
-        """What to propose now, if this node leads; then wait for ``done`` or ``failed``.
+    def propose(self, now: float, version: int, hurry: bool = False) -> list[Compact]:
+        """What to propose now, if this node leads; then wait until each of them is ``done``, or one ``failed``.
 
-        ``hurry``: space is short, so nothing is put off.
+        ``version``: of the cluster, whose rules say how much one command sweeps. ``hurry``: space is short, so nothing
+        is put off.
         """
         if now < self._pause_until:
-            return None
+            return []
         target = max(self._compacted, self._old)
         batch = min(BATCH_REVISIONS, self._revisions // 10 or 1)
         if self._revisions and self._revision - self._revisions - target >= batch:
             target = self._revision - self._revisions
         if target <= self._compacted and self._swept >= self._compacted:
             self._swept_bytes = self._state_bytes
-            return None
+            return []
         if self._pace.is_fast and not hurry and self._state_bytes - self._swept_bytes < self._burst:
-            return None
+            return []
+        along = self._pace.is_fast or hurry
+        self._rest = 0 if along else REST
+        self._in_flight = self._parts(target - self._swept, sweep_records_max(version), hurry) if along else 1
+        self._begun, self._begun_at = now, self._revision
         self._pause_until = now + LOST_SECONDS
-        return Compact(target, resume=True)
+        return [Compact(target, resume=True)] * self._in_flight
 
     def done(self, result: CompactResult, now: float) -> None:
-        """The command in flight was applied."""
+        """A command in flight was applied."""
         self._compacted, self._swept = max(result.compacted, self._compacted), max(result.swept, self._swept)
-        self._pause_until = now
+        self._in_flight -= 1
+        if not self._in_flight:
+            self._pause_until = now + self._rest * (now - self._begun)
 
     def failed(self, now: float) -> None:
-        """It was refused, or nobody knows: it may be proposed again, it says itself what it wants to come to."""
+        """One was refused, or nobody knows: it may be proposed again, it says itself what it wants to come to."""
+        self._in_flight = 0
         self._pause_until = now + PAUSE_SECONDS
+
+    def _parts(self, left: int, records: int, hurry: bool) -> int:
+        """How many commands sweep what there is to sweep now, if one looks at so many ``records``."""
+        written = RECORDS_MAX if hurry else CATCH_UP * (self._revision - self._begun_at)
+        return max(1, -(-min(left, written, RECORDS_MAX) // records))

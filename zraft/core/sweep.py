@@ -23,19 +23,28 @@ from zraft.core.records import (
     unpack_meta,
     unpack_record,
 )
+from zraft.core.versions import SMALL_SWEEPS
 
 RECORDS_PER_STEP = 32
 """The sweep lets its caller look around after so many records."""
-SWEEP_RECORDS_MAX = 2_000
-"""One Compact looks at no more records, nor goes on behind so many bytes of them: apply has other work."""
+SWEEP_RECORDS_MAX = 250
+FIRST_SWEEP_RECORDS_MAX = 2_000
+"""One Compact looks at no more records, nor goes on behind so many bytes of them: apply has other work. The larger
+number is the rule of the first cluster version: a write that came behind it waited for 10 ms."""
 SWEEP_BYTES_MAX = 16 << 20
+
+
+def sweep_records_max(version: int) -> int:
+    """How many records one Compact looks at, by the rules of that cluster version."""
+    return SWEEP_RECORDS_MAX if version >= SMALL_SWEEPS else FIRST_SWEEP_RECORDS_MAX
 
 
 class Sweep:
     """Sweeps from ``swept`` on, for as much as one command may. ``removed`` is what the state's digest loses by it."""
 
-    def __init__(self, tables: WritableTables, swept: int, compacted: int) -> None:
+    def __init__(self, tables: WritableTables, swept: int, compacted: int, version: int) -> None:
         self._tables = tables
+        self._records_max = sweep_records_max(version)
         self._compacted = compacted
         self.swept = swept
         self.removed = 0
@@ -49,7 +58,7 @@ class Sweep:
         records = size = 0
         # The record at ``swept`` once more: it may be a deletion that was kept when it stood at the end.
         start = record_key(self.swept, 0)
-        while records < SWEEP_RECORDS_MAX and size < SWEEP_BYTES_MAX:
+        while records < self._records_max and size < SWEEP_BYTES_MAX:
             found = list(islice(self._tables.records_from(start), RECORDS_PER_STEP))
             for at, data in found:
                 revision, sub = read_record_key(at)

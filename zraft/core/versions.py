@@ -3,7 +3,8 @@
 ::
 
     1  what 0.1.0 applies by. It announces nothing, and that counts as 1
-    2  entries of the kind CLUSTER_VERSION; a checkpoint covers members and cluster version, not the records alone
+    2  entries of the kind CLUSTER_VERSION; a checkpoint covers members and cluster version, not the records alone;
+       a Compact looks at 250 records, where it looked at 2,000
 
 Each storage announces, with its answers to Appends, up to which version its code knows the rules. Once every member of
 the configuration, learners too, has announced a higher version than that of the cluster, the leader appends an entry
@@ -29,6 +30,8 @@ FIRST = 1
 """Of a cluster that was never raised, and of a member that announces nothing."""
 CHECKPOINTS_OF_ALL = 2
 """From this version on a checkpoint covers all that replicas must agree on."""
+SMALL_SWEEPS = 2
+"""From this version on a Compact looks at fewer records."""
 SUPPORTED = 2
 """The newest version whose rules this code knows."""
 

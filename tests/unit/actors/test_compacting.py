@@ -47,7 +47,7 @@ def test_the_leaders_gateway_compacts_what_is_too_much(node: Node) -> None:
     node.page.publish(Group.STORAGE, codec.encode(keeping_too_much()))
     proposal, command = hear_compact(trio)
     assert (proposal.grows, command) == (False, Compact(10_000, resume=True))
-    # Its answer is no client's; the sweep goes on at once.
+    # Its answer is no client's; the sweep goes on.
     trio.say("storage", Results(proposal.origin, 9, codec.encode([CompactResult(9, 60_000, 10_000, 2_000)])))
     proposal, command = hear_compact(trio)
     assert command == Compact(10_000, resume=True)

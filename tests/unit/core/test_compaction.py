@@ -8,7 +8,8 @@ from tests.simulation.memory import MemoryState
 from zraft.core import sweep
 from zraft.core.keyspace import OPERATIONS_PER_STEP, Keyspace
 from zraft.core.records import APPLIED, check_record, digest_of, read_applied, read_record_key, unpack_meta
-from zraft.core.sweep import SWEEP_RECORDS_MAX
+from zraft.core.sweep import FIRST_SWEEP_RECORDS_MAX, SWEEP_RECORDS_MAX
+from zraft.core.versions import FIRST, SMALL_SWEEPS
 from zraft.core.views import View
 from zraft.errors import CorruptState
 from zraft.protocol.client import (
@@ -53,6 +54,12 @@ class Machine:
         self.keyspace.commit()
         return [response.decode(result) for result in split_results(results[0])]
 
+    def raise_to(self, version: int) -> None:
+        """The cluster goes on by the rules of that version."""
+        index = self.keyspace.applied.index + 1
+        for _ in self.keyspace.apply(Entry(index, TERM, EntryKind.CLUSTER_VERSION, NO_ORIGIN, encode(version))):
+            pass
+
     def sweep(self) -> None:
         """As the leader's gateway does: the same revision again, until nothing is left to remove."""
         while self.keyspace.swept < self.keyspace.compacted:
@@ -87,7 +94,7 @@ def machine() -> Machine:
 @pytest.fixture
 def small_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
     """So little at a time that every compaction is finished by others of the same revision."""
-    monkeypatch.setattr(sweep, "SWEEP_RECORDS_MAX", 2)
+    monkeypatch.setattr(sweep, "FIRST_SWEEP_RECORDS_MAX", 2)
     monkeypatch.setattr(sweep, "RECORDS_PER_STEP", 2)
 
 
@@ -193,11 +200,13 @@ def test_no_record_that_stays_is_changed(machine: Machine) -> None:  # trap 23
 # --- by parts
 
 
-def test_one_compaction_removes_a_bounded_number(machine: Machine) -> None:
-    puts = tuple(Put(b"a", b"v") for _ in range(SWEEP_RECORDS_MAX * 2))
+@pytest.mark.parametrize(("version", "most"), [(FIRST, FIRST_SWEEP_RECORDS_MAX), (SMALL_SWEEPS, SWEEP_RECORDS_MAX)])
+def test_one_compaction_removes_a_bounded_number(machine: Machine, version: int, most: int) -> None:
+    machine.raise_to(version)
+    puts = tuple(Put(b"a", b"v") for _ in range(FIRST_SWEEP_RECORDS_MAX * 2))
     machine.apply(Batch(puts))
     machine.apply(Compact(len(puts)))
-    assert SWEEP_RECORDS_MAX <= machine.keyspace.swept <= SWEEP_RECORDS_MAX + OPERATIONS_PER_STEP
+    assert most <= machine.keyspace.swept <= most + OPERATIONS_PER_STEP
     machine.sweep()
     assert machine.revisions() == [len(puts)]
 
