@@ -151,7 +151,7 @@ MUTANTS = (
         "the log is cut under a stream",
         "while a snapshot is on its way the entries behind it are kept",
         REPLICATION,
-        "        effects += [ToStorage(keep)] if keep else []\n",
+        "                    effects += [ToStorage(keep)] if (keep := lead.keeps(now)) else []\n",
         "",
         test=SENDING,
     ),

@@ -98,8 +98,8 @@ MUTANTS = (
         "the base is forgotten",
         "the entry before the first one is durable with its term (trap 24)",
         LOG,
-        "HARD_STATE.pack(self._term, self._vote, base.index, base.term, last.index, last.term)",
-        "HARD_STATE.pack(self._term, self._vote, base.index, 0, last.index, last.term)",
+        "HARD_STATE.pack(self.term, self.vote, base.index, base.term, last.index, last.term)",
+        "HARD_STATE.pack(self.term, self.vote, base.index, 0, last.index, last.term)",
         test=LOG_TEST,
     ),
     Mutant(

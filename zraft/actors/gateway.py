@@ -103,6 +103,8 @@ class GatewayActor:
         self._trio = Trio(self._sockets, self._poller, runtime, Register(GATEWAY, self._nonce))
         self._peers = GatewayPeers(self._sockets, self._poller, settings, self._nonce, log)
         self._beat = Beat(self._page, "gateway")
+        self._depth = metrics.queue_depth("gateway", "messages")
+        self._depth_of_reads = metrics.queue_depth("gateway", "reads")
         self._storage_life = Life(self._page, "storage")
         self._hints = Hints(self._page)
         self._state = StateReads(DataDirectory(settings.data_path()), settings.map_size_gib << 30)
@@ -304,13 +306,15 @@ class GatewayActor:
             self._do(self._reads.expire(now), now)
             self._backups.tick(now)
             self._hand_over.tick(self._peers.successor(role, now), now)
+        self._depth.see(taken())
+        self._depth_of_reads.see(self._reads.waiting)
+        metrics.reporter.tick(now, self._measure)
+        self._beat.tick(now)
+
+    def _measure(self) -> None:
         self._clients.report()
         metrics.proposals_in_flight.set(self._proposals.in_flight)
         metrics.commands_waiting.set(self._proposals.waiting)
-        metrics.queue_depth("gateway", "messages").see(taken())
-        metrics.queue_depth("gateway", "reads").see(self._reads.waiting)
-        metrics.reporter.tick(now)
-        self._beat.tick(now)
 
     def _propose(self, send: SendProposal, now: float) -> None:
         proposal = send.proposal

@@ -18,17 +18,27 @@ class Inventory:
 
     Attributes:
         state: the applied state in use; set anew when another generation takes its place.
-        snapshot: the last log index of the newest snapshot, 0 for none; set by whoever makes or receives one.
-        snapshots_bytes: of the snapshots that are kept; likewise.
-        installing: bytes held and bytes in all of the snapshot that is received, both 0 when none is.
+
+    Args:
+        log: the log in use.
+        state: as above.
+        snapshot: tells the last log index of the newest snapshot and the bytes of those that are kept; zeros for none.
+        installing: tells bytes held and bytes in all of the snapshot that is received; zeros when none is.
+        clock: seconds.
     """
 
-    def __init__(self, log: LmdbLog, state: LmdbState, clock: Callable[[], float] = boottime) -> None:
+    def __init__(
+        self,
+        log: LmdbLog,
+        state: LmdbState,
+        snapshot: Callable[[], tuple[int, int]],
+        installing: Callable[[], tuple[int, int]],
+        clock: Callable[[], float] = boottime,
+    ) -> None:
         self.state = state
-        self.snapshot = 0
-        self.snapshots_bytes = 0
-        self.installing = (0, 0)
         self._log = log
+        self._snapshot = snapshot
+        self._installing = installing
         self._clock = clock
         self._next = 0.0
         self._taken = Holdings()
@@ -38,9 +48,9 @@ class Inventory:
         now = self._clock()
         if now >= self._next:
             self._next = now + TAKE_SECONDS
-            held, total = self.installing
+            index, snapshots_bytes = self._snapshot()
             log_bytes, state_bytes = self._log.size_bytes, self.state.size_bytes
-            self._taken = Holdings(self.snapshot, log_bytes, state_bytes, self.snapshots_bytes, held, total)
+            self._taken = Holdings(index, log_bytes, state_bytes, snapshots_bytes, *self._installing())
             _measure(self._taken)
         return self._taken
 

@@ -84,7 +84,6 @@ class Installing:
         """Readable when the thread has finished: then call ``finished``."""
         return self._done
 
-    @property
     def progress(self) -> tuple[int, int]:
         """(bytes held, bytes in all) of the snapshot that is on its way in; zeros when none is."""
         snapshot = self._core.snapshot

@@ -50,10 +50,14 @@ class Reporter:
         """One more to hand over."""
         self._parts.append(part)
 
-    def tick(self, now: float) -> None:
-        """Hand over what has changed, if it is time; ``now`` in seconds."""
+    def tick(self, now: float, measure: Callable[[], None] = lambda: None) -> None:
+        """Hand over what has changed, if it is time; ``now`` in seconds.
+
+        ``measure`` sets what need not be told in every turn, as only its last value counts; it is called before.
+        """
         if now >= self._next:
             self._next = now + _REPORT_SECONDS
+            measure()
             self.flush()
 
     def flush(self) -> None:

@@ -50,6 +50,8 @@ class ReplicationActor:
         self._local = codec.incarnation_frame(launch.incarnation)
         self._page = Page.open(page_path(runtime))
         self._beat = Beat(self._page, "replication")
+        self._depth = metrics.queue_depth("replication", "messages")
+        self._appends = metrics.queue_depth("replication", "appends")
         self._page.clear(Group.COMMIT)
         self._sockets = Sockets()
         self._poller = zmq.Poller()
@@ -83,12 +85,15 @@ class ReplicationActor:
             self._take(events)
             now = clock()
             self._do(self._core.tick(now))
-            self._do(self._core.flush(now))
-            self._source.keep(self._core.streamed())
+            effects = self._core.flush(now)
+            if effects:
+                self._do(effects)
+                self._appends.see(self._core.in_flight)
+            if self._source.is_open:
+                self._source.keep(self._core.streamed())
             if not self._core.term:
                 self._link_ahead()
-            metrics.queue_depth("replication", "messages").see(taken())
-            metrics.queue_depth("replication", "appends").see(self._core.in_flight)
+            self._depth.see(taken())
             metrics.reporter.tick(now)
             self._beat.tick(now)
 

@@ -20,6 +20,11 @@ class SnapshotSource:
         self._directory = directory
         self._open: dict[bytes, SnapshotFile] = {}
 
+    @property
+    def is_open(self) -> bool:
+        """Whether any file is."""
+        return bool(self._open)
+
     def message(self, chunk: SendChunk) -> InstallSnapshot:
         """The message that ``chunk`` asks for.
 

@@ -68,6 +68,7 @@ class StorageActor:
         self._incarnation = launch.incarnation
         self._page = Page.open(page_path(runtime))
         self._beat = Beat(self._page, "storage")
+        self._depth = metrics.queue_depth("storage", "messages")
         self._page.clear(Group.STORAGE)
         self._page.clear(Group.IDENTITY)
         self._sockets = Sockets()
@@ -93,8 +94,8 @@ class StorageActor:
         self._poller.register(self._installing.fileno(), zmq.POLLIN)
         self._sender: Destination = ("", b"", b"")  # of the snapshot that is on its way in
         self._space = Space(directory.path, self._map_size, self._use)
-        self._inventory = Inventory(self._log, self._state)
         self._snapshots = Snapshots(launch, self._log, log, self._poller)
+        self._inventory = Inventory(self._log, self._state, self._snapshots.held, self._installing.progress)
         self._identity: Identity | None = None
         self._members: tuple[Configuration, bool] | None = None  # in force, and whether it is committed
         self._published: tuple[object, ...] = ()
@@ -121,9 +122,9 @@ class StorageActor:
             self._follow_members()
             self._publish()
             self._look_after_readers()
-            metrics.queue_depth("storage", "messages").see(taken())
+            self._depth.see(taken())
             now = clock()
-            metrics.reporter.tick(now)
+            metrics.reporter.tick(now, self._measure)
             self._beat.tick(now)
         self._snapshots.close()
         self._stores.close_cleanly()
@@ -347,28 +348,30 @@ class StorageActor:
         log, acceptor = self._log, self._acceptor
         revision, compacted, swept = self._applier.revisions
         now = (log.term, log.first_index, log.last.index, acceptor.commit, acceptor.applied, revision)
-        self._inventory.snapshot, self._inventory.snapshots_bytes = self._snapshots.held()
-        self._inventory.installing = self._installing.progress
         # What is not applied has no result: while apply waits for room, no write is taken, whatever the disk says.
         level = EXHAUSTED if self._blocked_until > clock() else self._space.level()
         if level != self._level:
             self._level = level
             self._logger.warning("room on the disk", reason=LACKS[level] or "there is enough again")
-            metrics.space_level.set(level)
         known = (*now, level, compacted, swept)
         rest = self._inventory.taken(), acceptor.cluster_version
         if (known, rest) != self._published:
             self._published = known, rest
             self._logger.term = log.term
-            metrics.last_log_index.set(log.last.index)
-            metrics.commit_index.set(acceptor.commit)
-            metrics.applied_index.set(acceptor.applied)
-            metrics.revision.set(revision)
-            metrics.commit_lag.set(log.last.index - acceptor.commit)
-            metrics.apply_lag.set(acceptor.commit - acceptor.applied)
-            metrics.compacted_revision.set(compacted)
-            metrics.cluster_version.set(acceptor.cluster_version)
             self._page.publish(Group.STORAGE, codec.encode(StorageGroup(self._stores.generation, *known, *rest)))
+
+    def _measure(self) -> None:
+        log, acceptor = self._log, self._acceptor
+        metrics.last_log_index.set(log.last.index)
+        metrics.commit_index.set(acceptor.commit)
+        metrics.applied_index.set(acceptor.applied)
+        metrics.commit_lag.set(log.last.index - acceptor.commit)
+        metrics.apply_lag.set(acceptor.commit - acceptor.applied)
+        metrics.cluster_version.set(acceptor.cluster_version)
+        metrics.space_level.set(self._level)
+        revision, compacted, _ = self._applier.revisions
+        metrics.revision.set(revision)
+        metrics.compacted_revision.set(compacted)
 
     def _use(self) -> Use:
         return Use(self._log.size_bytes, self._state.size_bytes, self._state.map_used_bytes)

@@ -88,9 +88,9 @@ class Trio:
                 channel = _CHANNELS[part]
                 for incarnation, frame in drain(link, DRAIN_MESSAGES):
                     if incarnation == self._frame:  # S1
-                        messages.append(channel.decode(frame))
-        if any(isinstance(message, Registered) for message in messages):
-            self.registered = True
+                        message = channel.decode(frame)
+                        messages.append(message)
+                        self.registered = self.registered or isinstance(message, Registered)
         return messages
 
     def _send(self, part: str, message: Register | Propose | RoundRequest | TransferRequest | WaitApplied) -> bool:

@@ -93,8 +93,10 @@ class Leadership:
 
     def may_feed(self, progress: Progress) -> bool:
         """Whether an Append may leave for a storage now: a probe, or what it lacks and knows the meaning of."""
+        if progress.mode is Mode.PROBE:
+            return progress.may_send()
         lacks = progress.next <= self.tail.last and not self.versions.is_left_behind(progress.member)
-        return progress.may_send() and (progress.mode is Mode.PROBE or lacks)
+        return lacks and progress.may_send()
 
     def keeps(self, now: float) -> Keep | None:
         """What the own storage is reminded to keep now: the entries behind the snapshots that are on their way."""
@@ -129,14 +131,17 @@ class Leadership:
 
     def trim(self, bytes_max: int) -> None:
         """Keep no entry in memory that nobody lacks; and not more than so many bytes of what the own log has."""
-        needed = min(progress.match for progress in self.progress.values()) + 1
-        self.tail.cut(needed, self.progress[self._me].match + 1, bytes_max)
+        least = min([progress.match for progress in self.progress.values()])
+        if least > self.tail.base.index or self.tail.bytes > bytes_max:
+            self.tail.cut(least + 1, self.progress[self._me].match + 1, bytes_max)
 
     def next_deadline(self) -> float:
         """When a piece of a snapshot, or a commit index by itself, is due next; infinite while none is."""
-        streams = (stream.deadline() for stream in self.streams())
-        told = (progress.commit_deadline(self.commit) for progress in self.progress.values())
-        return min(math.inf, *streams, *told)
+        due = math.inf
+        for progress in self.progress.values():  # in every turn: no generators
+            stream = progress.stream
+            due = min(due, progress.commit_deadline(self.commit) if stream is None else stream.deadline())
+        return due
 
     def streams(self) -> list[SnapshotStream]:
         """The snapshots that are on their way."""

@@ -121,6 +121,11 @@ class Progress:
         news = self.mode is Mode.REPLICATE and self._commit_told < commit
         return self._commit_due if news else math.inf
 
+    def has_all(self, last: int, commit: int) -> bool:
+        """Whether there is nothing at all to send to this storage, not even later: it was sent all, and told all."""
+        told = self._commit_told >= commit and not self.asking
+        return told and self.next > last and self.mode is Mode.REPLICATE
+
     def told(self, commit: int) -> None:
         """``commit`` has left."""
         self._commit_told = max(self._commit_told, commit)

@@ -118,6 +118,8 @@ class Proposals:
     def flush(self, role: RoleGroup | None, now: float) -> list[SendProposal]:
         """Make proposals of what waits, for the leader that ``role`` names."""
         sends: list[SendProposal] = []
+        if not (self._queue or self._returned):
+            return sends
         if role is None or not role.leader or role.term < self._applied_term:
             return sends
         if role.term <= self._refused_term and now < self._retry_at:

@@ -26,4 +26,4 @@ class Quorum:
         """
         if not self.voters:
             return least
-        return sorted((values.get(voter, least) for voter in self.voters), reverse=True)[self.size - 1]
+        return sorted([values.get(voter, least) for voter in self.voters], reverse=True)[self.size - 1]

@@ -106,6 +106,8 @@ class Reads:
     @property
     def waiting(self) -> int:
         """Reads that can't be answered yet: their index is not known, or not applied."""
+        if not self._asked and not self._behind:
+            return len(self._reads)
         asked = sum(len(group.reads) for group in self._asked.values())
         return len(self._reads) + asked + sum(len(serve.reads) for serve in self._behind)
 

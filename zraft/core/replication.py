@@ -152,7 +152,7 @@ class Replication:
     @property
     def in_flight(self) -> int:
         """Appends on their way to the storage that has most of them."""
-        return max(progress.in_flight for progress in self._lead.progress.values()) if self._lead else 0
+        return max([progress.in_flight for progress in self._lead.progress.values()]) if self._lead else 0
 
     def step(self, message: Message, now: float, sender: int) -> list[Effect]:
         """One message; ``sender`` is the member whose storage answered."""
@@ -309,14 +309,15 @@ class Replication:
         lead = self._lead
         if lead is None:
             return []
-        effects = self._advance_commit(lead, now)
+        effects = self._advance_commit(lead, now) if lead.commit < lead.tail.last else []
         for progress in lead.progress.values():
-            effects += self._feed(lead, progress, now)
-            if progress.stream is not None:
-                effects += progress.stream.send(lead.term, now)
-        keep, ready = lead.keeps(now), lead.takes_over()
-        effects += [ToStorage(keep)] if keep else []
-        effects += [ToElection(ready)] if ready else []
+            if not progress.has_all(lead.tail.last, lead.commit):
+                effects += self._feed(lead, progress, now)
+                if progress.stream is not None:
+                    effects += progress.stream.send(lead.term, now)
+                    effects += [ToStorage(keep)] if (keep := lead.keeps(now)) else []
+        if lead.hand_over is not None and (ready := lead.takes_over()):
+            effects.append(ToElection(ready))
         lead.trim(TAIL_BYTES_MAX)
         return effects
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import lmdb
@@ -45,7 +45,8 @@ class LmdbLog:
 
     Attributes:
         created: whether there was no log here before.
-        record, formed, configurations, generation: as in ``core.durable``; changed by their methods only.
+        member, term, vote, base, last: as in ``core.durable``, and so are
+        record, formed, configurations, generation: all of them changed by the methods only.
         initial_state: as given when the log was made; empty if it began with nothing.
 
     Raises:
@@ -71,13 +72,14 @@ class LmdbLog:
         self._on_commit = on_commit
         self._failure: str | None = None
         self._txn: lmdb.Transaction[bytes] | None = None
-        self._member, self._term, self._vote = member, 0, 0
+        self._writing = _Writing(self)
+        self.member, self.term, self.vote = member, 0, 0
         self.record: ClusterRecord | None = None
         self.formed = False
         self.generation = 0
         self.configurations: tuple[Configuration, ...] = ()
         self.initial_state = initial_state
-        self._base = self._last = EntryId(0, 0)
+        self.base = self.last = EntryId(0, 0)
         self._recent = Recent()
         if fault := fault_of_meta_pages(path):
             raise self._corrupt(None, fault)
@@ -93,34 +95,9 @@ class LmdbLog:
             raise
 
     @property
-    def member(self) -> int:
-        """The node's member id: 64 random bits, made with the directory."""
-        return self._member
-
-    @property
-    def term(self) -> int:
-        """currentTerm ([R] figure 2)."""
-        return self._term
-
-    @property
-    def vote(self) -> int:
-        """The member voted for in ``term``, 0 for none ([R] votedFor)."""
-        return self._vote
-
-    @property
-    def base(self) -> EntryId:
-        """The entry before the first one that is still there: what was cut, or a snapshot, ended with it."""
-        return self._base
-
-    @property
     def first_index(self) -> int:
         """Index of the first entry that is still there; last + 1 when there is none."""
-        return self._base.index + 1
-
-    @property
-    def last(self) -> EntryId:
-        """The last entry's id; ``base`` when there is none."""
-        return self._last
+        return self.base.index + 1
 
     @property
     def size_bytes(self) -> int:
@@ -130,34 +107,34 @@ class LmdbLog:
 
     def set_term(self, term: int, vote: int) -> None:
         """Store term and vote together."""
-        with self._writing():
-            self._term, self._vote = term, vote
+        with self._writing:
+            self.term, self.vote = term, vote
 
     def set_record(self, record: ClusterRecord, formed: bool) -> None:
         """Store the index-0 record, or mark it as formed."""
-        with self._writing() as txn:
+        with self._writing as txn:
             self._put(txn, contents.RECORD, bytes([formed]) + codec.encode(record))
         self.record, self.formed = record, formed
 
     def keep_configurations(self, configurations: tuple[Configuration, ...]) -> None:
         """Store which configurations entries brought."""
-        with self._writing() as txn:
+        with self._writing as txn:
             self._put(txn, contents.CONFIGURATIONS, codec.encode(configurations))
         self.configurations = configurations
 
     def set_generation(self, generation: int) -> None:
         """Give up the applied state for one of another number."""
-        with self._writing() as txn:
+        with self._writing as txn:
             self._put(txn, contents.GENERATION, contents.U64.pack(generation))
         self.generation = generation
 
     def term_at(self, index: int) -> int | None:
         """The term of the entry at ``index``, also at ``base``; None when the log does not know that entry."""
-        if index == self._last.index:
-            return self._last.term
-        if index == self._base.index:
-            return self._base.term
-        if not self._base.index < index < self._last.index:
+        if index == self.last.index:
+            return self.last.term
+        if index == self.base.index:
+            return self.base.term
+        if not self.base.index < index < self.last.index:
             return None
         with self._reading() as txn:
             data = txn.get(at(index), db=self._entries)
@@ -172,19 +149,19 @@ class LmdbLog:
             InvariantViolated: ``first`` is another index.
             StorageFault: LMDB refused; ``OutOfSpace`` when the map is full. The process must end.
         """
-        if first != self._last.index + 1:
-            raise InvariantViolated("append at last + 1", first=first, last=self._last)
+        if first != self.last.index + 1:
+            raise InvariantViolated("append at last + 1", first=first, last=self.last)
         if not entries:
             return
         items = [(at(index), data) for index, data in enumerate(entries, first)]
-        with self._writing() as txn, txn.cursor(self._entries) as cursor:
+        with self._writing as txn, txn.cursor(self._entries) as cursor:
             consumed, added = cursor.putmulti(items, append=True)
             if (needed := format_needed(entries)) > self._format:
                 self._set_format(txn, needed)
         # LMDB skips what is out of order, and says so only here.
         if not consumed == added == len(entries):
             raise InvariantViolated("all entries appended", first=first, consumed=consumed, added=added)
-        self._last = EntryId(first + len(entries) - 1, entry_term(entries[-1]))
+        self.last = EntryId(first + len(entries) - 1, entry_term(entries[-1]))
         self._recent.add(first, entries)
 
     def truncate(self, first: int) -> None:
@@ -195,34 +172,34 @@ class LmdbLog:
         """
         previous = self.term_at(first - 1)
         if previous is None:
-            raise InvariantViolated("truncation within the log", first=first, base=self._base, last=self._last)
-        with self._writing() as txn, txn.cursor(self._entries) as cursor:
+            raise InvariantViolated("truncation within the log", first=first, base=self.base, last=self.last)
+        with self._writing as txn, txn.cursor(self._entries) as cursor:
             while cursor.last() and contents.U64.unpack(cursor.key())[0] >= first:
                 cursor.delete()
         self._recent.truncate(first)
-        self._last = EntryId(first - 1, previous)
+        self.last = EntryId(first - 1, previous)
 
     def cut(self, to: int) -> None:
         """Forget the entries up to ``to``, which the log must reach; none when it begins behind it already."""
-        if to <= self._base.index:
+        if to <= self.base.index:
             return
         term = self.term_at(to)
         if term is None:
-            raise InvariantViolated("cut within the log", to=to, last=self._last)
-        with self._writing() as txn, txn.cursor(self._entries) as cursor:
+            raise InvariantViolated("cut within the log", to=to, last=self.last)
+        with self._writing as txn, txn.cursor(self._entries) as cursor:
             while cursor.first() and contents.U64.unpack(cursor.key())[0] <= to:
                 cursor.delete()
-        self._base = EntryId(to, term)
+        self.base = EntryId(to, term)
 
     def install(self, snapshot: EntryId, generation: int) -> None:
         """Begin behind ``snapshot``, unless its entry is here ([R] section 7), with the state of that generation."""
-        if snapshot.index < self._base.index:
-            raise InvariantViolated("a snapshot does not lie before the log", snapshot=snapshot, base=self._base)
+        if snapshot.index < self.base.index:
+            raise InvariantViolated("a snapshot does not lie before the log", snapshot=snapshot, base=self.base)
         if self.term_at(snapshot.index) != snapshot.term:
-            with self._writing() as txn:
+            with self._writing as txn:
                 txn.drop(self._entries, delete=False)
             self._recent.truncate(0)
-            self._base = self._last = snapshot
+            self.base = self.last = snapshot
         self.set_generation(generation)
 
     def entries(self, first: int, bytes_max: int) -> list[bytes]:
@@ -231,7 +208,7 @@ class LmdbLog:
         Raises:
             CorruptLog: an entry does not match its checksum.
         """
-        if first <= self._base.index:
+        if first <= self.base.index:
             return []
         if found := self._recent.take(first, bytes_max):
             return found
@@ -247,9 +224,9 @@ class LmdbLog:
         self._refuse_after_failure()
         if self._txn is None:
             return
-        with self._writing() as txn:
-            base, last = self._base, self._last
-            state = contents.HARD_STATE.pack(self._term, self._vote, base.index, base.term, last.index, last.term)
+        with self._writing as txn:
+            base, last = self.base, self.last
+            state = contents.HARD_STATE.pack(self.term, self.vote, base.index, base.term, last.index, last.term)
             self._put(txn, contents.HARD, state)
         self._txn = None
         started = time.perf_counter()
@@ -281,15 +258,15 @@ class LmdbLog:
             raise self._corrupt(None, f"can't be read: {error}") from error
         if self.created:
             self._txn = txn
-            with self._writing():
+            with self._writing:
                 self._set_format(txn, storage_format(FIRST))
-                self._put(txn, contents.MEMBER, contents.U64.pack(self._member))
+                self._put(txn, contents.MEMBER, contents.U64.pack(self.member))
                 self._put(txn, contents.INITIAL, self.initial_state)
             self.commit()
 
     def _take(self, known: contents.Contents) -> None:
-        self._format, self._member, self._term, self._vote = known.format, known.member, known.term, known.vote
-        self._base, self._last = known.base, known.last
+        self._format, self.member, self.term, self.vote = known.format, known.member, known.term, known.vote
+        self.base, self.last = known.base, known.last
         self.generation, self.initial_state = known.generation, known.initial_state
         self.record, self.formed, self.configurations = known.record, known.formed, known.configurations
 
@@ -307,22 +284,12 @@ class LmdbLog:
         # Within an open write transaction a read sees what was written; any other would not.
         return nullcontext(self._txn) if self._txn is not None else self._env.begin()
 
-    @contextmanager
-    def _writing(self) -> Iterator[lmdb.Transaction[bytes]]:
-        self._refuse_after_failure()
-        try:
-            if self._txn is None:
-                self._txn = self._env.begin(write=True)
-            yield self._txn
-        except lmdb.Error as error:
-            raise write_fault(error, self._path) from error
-
     def _refuse_after_failure(self) -> None:
         if self._failure is not None:
             raise SyncFailed(self._failure)
 
     def _scan(self, txn: lmdb.Transaction[bytes], first: int) -> Iterator[bytes]:
-        return contents.scan(txn, self._entries, self._path, first, self._last.index)
+        return contents.scan(txn, self._entries, self._path, first, self.last.index)
 
     def _set_format(self, txn: lmdb.Transaction[bytes], number: int) -> None:
         txn.put(contents.FORMAT, contents.U32.pack(number), db=self._meta)
@@ -338,3 +305,27 @@ class LmdbLog:
 
     def _corrupt(self, index: int | None, what: str) -> CorruptLog:
         return corrupt_log(self._path, index, what)
+
+
+class _Writing:
+    """The write transaction of a log, begun if there is none yet; what goes wrong in it is told as ours.
+
+    No generator: each Append passes here four times.
+    """
+
+    def __init__(self, log: LmdbLog) -> None:
+        self._log = log
+
+    def __enter__(self) -> lmdb.Transaction[bytes]:
+        self._log._refuse_after_failure()
+        txn = self._log._txn
+        if txn is None:
+            try:
+                txn = self._log._txn = self._log._env.begin(write=True)
+            except lmdb.Error as error:
+                raise write_fault(error, self._log._path) from error
+        return txn
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, lmdb.Error):
+            raise write_fault(error, self._log._path) from error

@@ -14,13 +14,14 @@ MAP_SIZE = 1 << 30
 def test_stock_is_taken_now_and_then(tmp_path: Path) -> None:
     now = 10.0
     log, state = LmdbLog(tmp_path / "log", 1, MAP_SIZE), LmdbState(tmp_path / "state", MAP_SIZE)
-    inventory = Inventory(log, state, lambda: now)
+    snapshot, installing = (0, 0), (0, 0)
+    inventory = Inventory(log, state, lambda: snapshot, lambda: installing, lambda: now)
     empty = inventory.taken()
     assert empty == Holdings(log_bytes=log.size_bytes, state_bytes=state.size_bytes)
     log.append(1, [encode_entry(1, 1, EntryKind.COMMANDS, NO_ORIGIN, bytes(1 << 20))])
     log.commit()
     state.set_key(b"k", b"v")  # counts before it is committed, too
-    inventory.snapshot, inventory.snapshots_bytes, inventory.installing = 4, 50, (6, 70)
+    snapshot, installing = (4, 50), (6, 70)
     now += TAKE_SECONDS / 2
     assert inventory.taken() is empty
     now += TAKE_SECONDS / 2

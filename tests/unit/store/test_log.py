@@ -308,7 +308,7 @@ def test_an_append_beyond_the_map_is_refused(path: Path) -> None:
 
 def test_an_append_that_lmdb_skips_is_not_taken_for_done(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = LmdbLog(written, MEMBER, MAP_SIZE)
-    monkeypatch.setattr(log, "_last", EntryId(2, 1))
+    monkeypatch.setattr(log, "last", EntryId(2, 1))
     with pytest.raises(InvariantViolated, match="all entries appended"):
         log.append(3, ENTRIES[2:4])
     log.close()
