@@ -11,7 +11,7 @@ from tests.wire.scripted import CLUSTER, ScriptedNode
 from zraft.bench import Figures, Load, measure
 from zraft.bench.worker import Tally
 from zraft.client import Get, Put
-from zraft.client.core import Fail, Return
+from zraft.client.steps import Fail, Return
 from zraft.errors import InvalidArgument, Unavailable, Unknown
 from zraft.protocol.client import (
     Batch,

@@ -10,8 +10,9 @@ import pytest
 
 from tests.waiting import wait_until
 from tests.wire.scripted import ScriptedNode
-from zraft.client.core import Core, Fail, Return
+from zraft.client.core import Core
 from zraft.client.dealer_link import LANES_MAX, MESSAGE_BYTES_MAX, TIMERS_STALE_MAX, DealerLink
+from zraft.client.steps import Fail, Return
 from zraft.errors import PreconditionFailed, Unavailable, Unknown
 from zraft.protocol.client import ErrorInfo, ErrorResult, Get, GetResult, Put, PutResult, Request, Response
 

@@ -8,8 +8,8 @@ import pytest
 
 from tests.wire.scripted import ScriptedNode
 from zraft import Client, ClientClosed, Unavailable
-from zraft.client.core import Event, Send
 from zraft.client.links import _Process
+from zraft.client.steps import Event, Send
 from zraft.protocol.client import PutResult
 
 DONE = PutResult(success=True, error=None, index=7, revision=3, mod_revision=3)

@@ -14,8 +14,9 @@ import msgspec
 
 from zraft.bench.histogram import Histogram
 from zraft.bench.load import Load, Work, fill_of, requests_of
-from zraft.client.core import Core, Fail, Return
+from zraft.client.core import Core
 from zraft.client.dealer_link import DealerLink
+from zraft.client.steps import Fail, Return
 from zraft.errors import ZraftError
 from zraft.protocol.client import BatchResult, ErrorInfo, Get, GetResult, PutResult, Response
 

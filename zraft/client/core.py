@@ -9,8 +9,8 @@
    when); whatever comes of that, the call's answer stays.
 
 A ``Call`` is one request, from its first sending to its end: ``step`` takes an event and answers with the one
-instruction that comes next; both are plain data, so that a test compares whole lists of them. ``Core`` is what the
-calls of one client share. Times are seconds of any clock that only goes forward.
+instruction that comes next, both of ``zraft.client.steps``. ``Core`` is what the calls of one client share. Times are
+seconds of any clock that only goes forward.
 """
 
 from __future__ import annotations
@@ -20,10 +20,9 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
-import msgspec
-
 from zraft.client.arguments import body_of
 from zraft.client.endpoints import Endpoints
+from zraft.client.steps import Answered, Event, Fail, Go, Instruction, NotAnswered, NotSent, Pause, Return, Send
 from zraft.core.limits import is_write
 from zraft.errors import (
     NotExecuted,
@@ -73,67 +72,6 @@ HEADERS_MAX = 256
 LIST_MEMBERS = body_of(ListMembers())
 
 R = TypeVar("R", bound=Response, covariant=True)
-
-
-# --- events
-
-
-class Go(msgspec.Struct, frozen=True):
-    """The call begins, or its pause is over."""
-
-
-class Answered(msgspec.Struct, frozen=True):
-    """The frames that came back, without the empty delimiter."""
-
-    frames: tuple[bytes, ...]
-
-
-class NotSent(msgspec.Struct, frozen=True):
-    """Not one byte of the request left: certainly not executed."""
-
-    reason: str
-
-
-class NotAnswered(msgspec.Struct, frozen=True):
-    """The request was handed over, and there will be no answer: it may have been executed."""
-
-    reason: str
-
-
-Event = Go | Answered | NotSent | NotAnswered
-
-# --- instructions
-
-
-class Send(msgspec.Struct, frozen=True):
-    """Send the frames to ``host:port`` if that can begin before ``connect_by``; wait for the answer until then."""
-
-    endpoint: str
-    frames: tuple[bytes, ...]
-    connect_by: float
-    answer_by: float
-
-
-class Pause(msgspec.Struct, frozen=True):
-    """Come back with ``Go`` at that time."""
-
-    until: float
-
-
-class Return(msgspec.Struct, Generic[R], frozen=True):
-    """The call is over: this is its result."""
-
-    response: R
-
-
-class Fail(msgspec.Struct, frozen=True):
-    """The call is over: raise this."""
-
-    kind: type[ZraftError]
-    message: str
-
-
-Instruction = Send | Pause | Return[R] | Fail
 
 
 class Core:

@@ -19,8 +19,9 @@ from typing import TypeVar
 import zmq
 
 from zraft.client.connections import NodeConnection, context, end
-from zraft.client.core import Answered, Call, Event, Fail, Go, NotAnswered, NotSent, Pause, Return, Send
+from zraft.client.core import Call
 from zraft.client.names import Names
+from zraft.client.steps import Answered, Event, Fail, Go, NotAnswered, NotSent, Pause, Return, Send
 from zraft.connection import Connection, receive_frames, send_frames
 from zraft.errors import ClientClosed
 from zraft.protocol.client import Response

@@ -9,9 +9,10 @@ from types import TracebackType
 from typing import Self, cast
 
 from zraft.client.arguments import Consistency, batch_of, delete_of, get_of, put_of
-from zraft.client.core import Core, Return
+from zraft.client.core import Core
 from zraft.client.dealer_link import DealerLink
 from zraft.client.links import Link
+from zraft.client.steps import Return
 from zraft.errors import InvalidArgument, ZraftError
 from zraft.protocol.client import (
     BatchResult,

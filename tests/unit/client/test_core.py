@@ -2,20 +2,8 @@
 
 import pytest
 
-from zraft.client.core import (
-    Answered,
-    Call,
-    Core,
-    Event,
-    Fail,
-    Go,
-    Instruction,
-    NotAnswered,
-    NotSent,
-    Pause,
-    Return,
-    Send,
-)
+from zraft.client.core import Call, Core
+from zraft.client.steps import Answered, Event, Fail, Go, Instruction, NotAnswered, NotSent, Pause, Return, Send
 from zraft.errors import (
     InvalidArgument,
     NotLeader,

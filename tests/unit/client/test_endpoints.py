@@ -2,8 +2,9 @@
 
 import pytest
 
-from zraft.client.core import PAUSE_S_MIN, Answered, Call, Core, Event, Go, NotAnswered, NotSent, Pause, Return, Send
+from zraft.client.core import PAUSE_S_MIN, Call, Core
 from zraft.client.endpoints import LEARN_EVERY_S, LEARN_PAUSE_S, LEARNED_MAX, Endpoints
+from zraft.client.steps import Answered, Event, Go, NotAnswered, NotSent, Pause, Return, Send
 from zraft.core.membership import MEMBERS_MAX
 from zraft.protocol import codec
 from zraft.protocol.client import (

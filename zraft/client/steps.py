@@ -1,0 +1,75 @@
+"""What a call hears of, and what it says is to be done: plain data, so that a test compares whole lists of them.
+
+Times are seconds of any clock that only goes forward.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+import msgspec
+
+from zraft.errors import ZraftError
+from zraft.protocol.client import Response
+
+R = TypeVar("R", bound=Response, covariant=True)
+
+# --- events
+
+
+class Go(msgspec.Struct, frozen=True):
+    """The call begins, or its pause is over."""
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """The frames that came back, without the empty delimiter."""
+
+    frames: tuple[bytes, ...]
+
+
+class NotSent(msgspec.Struct, frozen=True):
+    """Not one byte of the request left: certainly not executed."""
+
+    reason: str
+
+
+class NotAnswered(msgspec.Struct, frozen=True):
+    """The request was handed over, and there will be no answer: it may have been executed."""
+
+    reason: str
+
+
+Event = Go | Answered | NotSent | NotAnswered
+
+# --- instructions
+
+
+class Send(msgspec.Struct, frozen=True):
+    """Send the frames to ``host:port`` if that can begin before ``connect_by``; wait for the answer until then."""
+
+    endpoint: str
+    frames: tuple[bytes, ...]
+    connect_by: float
+    answer_by: float
+
+
+class Pause(msgspec.Struct, frozen=True):
+    """Come back with ``Go`` at that time."""
+
+    until: float
+
+
+class Return(msgspec.Struct, Generic[R], frozen=True):
+    """The call is over: this is its result."""
+
+    response: R
+
+
+class Fail(msgspec.Struct, frozen=True):
+    """The call is over: raise this."""
+
+    kind: type[ZraftError]
+    message: str
+
+
+Instruction = Send | Pause | Return[R] | Fail
