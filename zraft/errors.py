@@ -81,7 +81,11 @@ class InvalidArgument(Rejected):
 
 
 class PreconditionFailed(Rejected):
-    """The key's mod revision was not the expected one."""
+    """The key's mod revision was not the expected one. ``revision``: what it is; 0: there is no such key."""
+
+    def __init__(self, message: str, revision: int = 0) -> None:
+        super().__init__(message)
+        self.revision = revision
 
 
 class Compacted(Rejected):
@@ -119,9 +123,14 @@ _BY_CODE: dict[str, type[ZraftError]] = {
 }
 
 
-def from_code(code: str, message: str) -> ZraftError:
-    """The error for a code from the wire. A code of a newer server becomes ``Unknown``: the safe conclusion."""
+def from_code(code: str, message: str, revision: int = 0) -> ZraftError:
+    """The error for a code from the wire. A code of a newer server becomes ``Unknown``: the safe conclusion.
+
+    ``revision``: the key's, if it was not the expected one.
+    """
     kind = _BY_CODE.get(code)
+    if kind is PreconditionFailed:
+        return PreconditionFailed(message, revision)
     return kind(message) if kind else Unknown(f"{code}: {message}")
 
 

@@ -57,8 +57,9 @@ def test_every_node_takes_writes_and_every_node_has_them(cluster: LocalCluster) 
 
 def test_a_key_lives_by_its_revisions(client: Client) -> None:
     created = client.put("life", "1", expected_revision=0)
-    with pytest.raises(PreconditionFailed, match=f"{created.mod_revision}"):
+    with pytest.raises(PreconditionFailed, match=f"{created.mod_revision}") as caught:
         client.put("life", "2", expected_revision=0)
+    assert caught.value.revision == created.mod_revision
     changed = client.put("life", "2", expected_revision=created.mod_revision, return_previous=True)
     assert changed.revision == created.revision + 1
     assert changed.previous is not None

@@ -185,14 +185,12 @@ def test_a_leader_hint_that_is_no_endpoint_is_not_followed(hint: str) -> None:
         assert [client.put("k", "v"), client.put("k", "v")] == [DONE, DONE]
 
 
-def test_a_failed_precondition_is_raised(node: ScriptedNode) -> None:
-    failed = PutResult(success=False, error=ErrorInfo("PreconditionFailed", "it is 4"), index=8, revision=4)
-    with (
-        ScriptedNode(lambda _: failed) as node,
-        Client(node.endpoint) as client,
-        pytest.raises(PreconditionFailed, match="it is 4"),
-    ):
-        client.put("k", "v", expected_revision=3)
+def test_a_failed_precondition_is_raised() -> None:
+    failed = PutResult(False, ErrorInfo("PreconditionFailed", "it is 4"), index=8, revision=9, mod_revision=4)
+    with ScriptedNode(lambda _: failed) as node, Client(node.endpoint) as client:
+        with pytest.raises(PreconditionFailed, match="it is 4") as caught:
+            client.put("k", "v", expected_revision=3)
+        assert caught.value.revision == 4
 
 
 def test_an_absent_key_is_no_error() -> None:

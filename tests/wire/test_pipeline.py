@@ -28,7 +28,8 @@ from zraft.protocol.client import (
 DONE = PutResult(success=True, error=None, index=7, revision=3, mod_revision=3)
 GONE = DeleteResult(success=True, error=None, index=8, revision=4, found=True)
 FOUND = GetResult(found=True, value=b"v", error=None, revision=3)
-FAILED = PutResult(success=False, error=ErrorInfo("PreconditionFailed", "it is 4"), index=8, revision=4)
+NOT_EXPECTED = ErrorInfo("PreconditionFailed", "it is 4")
+FAILED = PutResult(success=False, error=NOT_EXPECTED, index=8, revision=9, mod_revision=4)
 
 
 def serve(request: Request) -> Response:
@@ -68,7 +69,7 @@ def test_each_operation_has_its_outcome_in_order(node: ScriptedNode, client: Cli
         assert pipeline.execute() == []
     failed = found.pop(2)
     assert isinstance(failed, PreconditionFailed)
-    assert str(failed) == "it is 4"
+    assert (str(failed), failed.revision) == ("it is 4", 4)
     assert found == [DONE, FOUND, GONE, BatchResult((DONE, DONE), 7, 3)]
     expected: list[Request] = [
         Put(b"a", b"1", None, True),

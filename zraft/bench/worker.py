@@ -135,7 +135,7 @@ class _Worker:
         for ended in self._drive(works, FILL_PIPELINE):
             for _, end in ended:
                 if isinstance(end, Fail):
-                    raise end.kind(end.message)
+                    raise end.exception()
 
     def _measure(self, works: Iterable[Work]) -> Tally:
         tally = Tally()

@@ -27,6 +27,7 @@ from zraft.core.limits import is_write
 from zraft.errors import (
     NotExecuted,
     NotLeader,
+    PreconditionFailed,
     ProtocolError,
     ResourceExhausted,
     Unavailable,
@@ -269,6 +270,8 @@ class Call(Generic[R]):
                 return self._repeat(type(error), error.message, now)
             case Unknown() if not self._is_write:
                 return self._repeat(Unavailable, error.message, now)
+            case PreconditionFailed():
+                return Fail(PreconditionFailed, error.message, error.revision)
         return Fail(type(error), error.message)
 
     def _decode(self, frames: tuple[bytes, ...]) -> tuple[ResponseHeader, Response]:
@@ -330,8 +333,7 @@ def _error_in(response: Response) -> ZraftError | None:
     match response:
         case PutResult() | GetResult() | DeleteResult():
             error = response.error
+            return from_code(error.code, error.message, response.mod_revision) if error else None
         case ErrorResult():
             return from_code(response.code, response.message)
-        case _:
-            return None
-    return from_code(error.code, error.message) if error else None
+    return None

@@ -67,8 +67,8 @@ class Link:
             match instruction:
                 case Return(response):
                     return response
-                case Fail(kind, message):
-                    raise kind(message)
+                case Fail():
+                    raise instruction.exception()
                 case Pause(until):
                     process.closed.wait(max(0.0, until - time.monotonic()))
                     event = Go()

@@ -137,6 +137,6 @@ class Pipeline:
                 bytes_in_flight += call.size
             for (place, size), end in link.wait():
                 # The call has checked that the answer is of the type asked for.
-                outcomes[place] = cast(Outcome, end.response) if isinstance(end, Return) else end.kind(end.message)
+                outcomes[place] = cast(Outcome, end.response) if isinstance(end, Return) else end.exception()
                 bytes_in_flight -= size
         return [outcomes[place] for place in range(len(queue))]

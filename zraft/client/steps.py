@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from zraft.errors import ZraftError
+from zraft.errors import ZraftError, from_code
 from zraft.protocol.client import Response
 
 R = TypeVar("R", bound=Response, covariant=True)
@@ -66,10 +66,15 @@ class Return(msgspec.Struct, Generic[R], frozen=True):
 
 
 class Fail(msgspec.Struct, frozen=True):
-    """The call is over: raise this."""
+    """The call is over: raise ``exception()``. ``revision``: the key's, if it was not the expected one."""
 
     kind: type[ZraftError]
     message: str
+    revision: int = 0
+
+    def exception(self) -> ZraftError:
+        """What to raise."""
+        return from_code(self.kind.code, self.message, self.revision)
 
 
 Instruction = Send | Pause | Return[R] | Fail

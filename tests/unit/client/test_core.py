@@ -19,6 +19,7 @@ from zraft.protocol.client import (
     BatchResult,
     ClusterStatus,
     Delete,
+    DeleteResult,
     ErrorInfo,
     ErrorResult,
     Get,
@@ -316,8 +317,12 @@ def test_an_endpoint_that_answers_is_trusted_again(core: Core) -> None:
         (ErrorResult("Unknown", "the leader was lost"), Fail(Unknown, "the leader was lost")),
         (ErrorResult("LockLost", "of a later version"), Fail(Unknown, "LockLost: of a later version")),
         (
-            PutResult(success=False, error=ErrorInfo("PreconditionFailed", "it is 4"), index=8, revision=4),
-            Fail(PreconditionFailed, "it is 4"),
+            PutResult(False, ErrorInfo("PreconditionFailed", "it is 4"), index=8, revision=9, mod_revision=4),
+            Fail(PreconditionFailed, "it is 4", 4),
+        ),
+        (
+            DeleteResult(False, ErrorInfo("PreconditionFailed", "it is 0"), index=8, revision=9),
+            Fail(PreconditionFailed, "it is 0", 0),
         ),
     ],
 )
