@@ -5,7 +5,7 @@ methods take and return.
 """
 
 from zraft.client import Client, Delete, Get, Put
-from zraft.client.arguments import Consistency
+from zraft.client.arguments import BytesOrText, Consistency
 from zraft.client.listing import Listing
 from zraft.client.pipeline import Pipeline
 from zraft.errors import (
@@ -40,6 +40,7 @@ from zraft.version import __version__
 
 __all__ = [
     "BatchResult",
+    "BytesOrText",
     "Client",
     "ClientClosed",
     "CompactResult",

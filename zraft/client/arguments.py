@@ -17,6 +17,8 @@ from zraft.protocol.client import REQUEST_BYTES_MAX, Batch, Delete, Get, Put, Ra
 
 Consistency = Literal["linearizable", "serializable"]
 CONSISTENCIES: tuple[str, ...] = get_args(Consistency)
+BytesOrText = bytes | bytearray | memoryview | str
+"""What is taken as a key or a value: bytes in any form, or text, which is UTF-8 then."""
 
 
 def endpoints_of(endpoints: str | Iterable[str]) -> tuple[str, ...]:
@@ -43,8 +45,8 @@ def endpoints_of(endpoints: str | Iterable[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def bytes_of(value: bytes | str, what: str) -> bytes:
-    """The bytes of a value; text is UTF-8.
+def bytes_of(value: BytesOrText, what: str) -> bytes:
+    """The bytes of a value as it is now; text is UTF-8.
 
     Raises:
         InvalidArgument: it is neither bytes nor str, or text that has no UTF-8 form.
@@ -52,6 +54,8 @@ def bytes_of(value: bytes | str, what: str) -> bytes:
     match value:
         case bytes():
             return value
+        case bytearray() | memoryview():
+            return bytes(value)
         case str():
             try:
                 return value.encode()
@@ -88,25 +92,25 @@ def seconds_of(timeout: float) -> float:
     raise InvalidArgument(f"timeout is {timeout!r}, but must be a number of seconds above 0")
 
 
-def put_of(key: bytes | str, value: bytes | str, expected_revision: int | None, return_previous: bool) -> Put:
+def put_of(key: BytesOrText, value: BytesOrText, expected_revision: int | None, return_previous: bool) -> Put:
     """The arguments of a put as a request."""
     return Put(bytes_of(key, "a key"), bytes_of(value, "a value"), _expected(expected_revision), bool(return_previous))
 
 
-def get_of(key: bytes | str, consistency: str, revision: int) -> Get:
+def get_of(key: BytesOrText, consistency: str, revision: int) -> Get:
     """The arguments of a get as a request."""
     return Get(bytes_of(key, "a key"), is_serializable(consistency), number_of(revision, "a revision"))
 
 
-def delete_of(key: bytes | str, expected_revision: int | None, return_previous: bool) -> Delete:
+def delete_of(key: BytesOrText, expected_revision: int | None, return_previous: bool) -> Delete:
     """The arguments of a delete as a request."""
     return Delete(bytes_of(key, "a key"), _expected(expected_revision), bool(return_previous))
 
 
 def range_of(
-    start: bytes | str,
-    end: bytes | str | None,
-    prefix: bytes | str,
+    start: BytesOrText,
+    end: BytesOrText | None,
+    prefix: BytesOrText,
     limit: int,
     consistency: str,
     revision: int,

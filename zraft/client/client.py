@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from zraft.client.arguments import (
+    BytesOrText,
     Consistency,
     batch_of,
     delete_of,
@@ -60,10 +61,13 @@ R = TypeVar("R", bound=Response)
 class Client:
     """A connection to a cluster. It may be shared by threads, and used in a forked child.
 
-    Keys and values are bytes; text is encoded as UTF-8. Every method may raise a ``zraft.ZraftError``:
-    ``NotExecuted`` (certainly no effect; the client has already repeated the request until its time was up),
-    ``Unknown`` (a write that may have taken effect, or may still do so), ``Rejected`` (final), ``ProtocolError``, or
-    ``ClientClosed``; only ``snapshot`` raises others as well.
+    Keys and values are ``bytes``, ``bytearray``, ``memoryview``, or text, which is encoded as UTF-8. Answers hold
+    ``bytes``, whatever was put: the store keeps no types, others may write what is no text, and a type checker can
+    rely on it. ``value.decode()`` is the text.
+
+    Every method may raise a ``zraft.ZraftError``: ``NotExecuted`` (certainly no effect; the client has already repeated
+    the request until its time was up), ``Unknown`` (a write that may have taken effect, or may still do so),
+    ``Rejected`` (final), ``ProtocolError``, or ``ClientClosed``; only ``snapshot`` raises others as well.
 
     Args:
         endpoints: ``host:port`` of some or all nodes, as a list or separated by commas. The first requests go to the
@@ -97,8 +101,8 @@ class Client:
 
     def put(
         self,
-        key: bytes | str,
-        value: bytes | str,
+        key: BytesOrText,
+        value: BytesOrText,
         *,
         expected_revision: int | None = None,
         return_previous: bool = False,
@@ -116,7 +120,7 @@ class Client:
         """
         return self._run(put_of(key, value, expected_revision, return_previous), PutResult)
 
-    def get(self, key: bytes | str, *, consistency: Consistency = "linearizable", revision: int = 0) -> GetResult:
+    def get(self, key: BytesOrText, *, consistency: Consistency = "linearizable", revision: int = 0) -> GetResult:
         """Reads a key; ``found`` is false if there is none.
 
         Args:
@@ -131,7 +135,7 @@ class Client:
         return self._run(get_of(key, consistency, revision), GetResult)
 
     def delete(
-        self, key: bytes | str, *, expected_revision: int | None = None, return_previous: bool = False
+        self, key: BytesOrText, *, expected_revision: int | None = None, return_previous: bool = False
     ) -> DeleteResult:
         """Removes a key; ``found`` tells whether there was one.
 
@@ -147,10 +151,10 @@ class Client:
 
     def range(
         self,
-        start: bytes | str = b"",
-        end: bytes | str | None = None,
+        start: BytesOrText = b"",
+        end: BytesOrText | None = None,
         *,
-        prefix: bytes | str = b"",
+        prefix: BytesOrText = b"",
         limit: int = 0,
         consistency: Consistency = "linearizable",
         revision: int = 0,

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Self, cast
 
-from zraft.client.arguments import Consistency, batch_of, delete_of, get_of, put_of
+from zraft.client.arguments import BytesOrText, Consistency, batch_of, delete_of, get_of, put_of
 from zraft.client.core import Core
 from zraft.client.dealer_link import DealerLink
 from zraft.client.links import Link
@@ -54,8 +54,8 @@ class Pipeline:
 
     def put(
         self,
-        key: bytes | str,
-        value: bytes | str,
+        key: BytesOrText,
+        value: BytesOrText,
         *,
         expected_revision: int | None = None,
         return_previous: bool = False,
@@ -63,11 +63,11 @@ class Pipeline:
         """Queues what ``Client.put`` does."""
         return self._add(put_of(key, value, expected_revision, return_previous), PutResult)
 
-    def get(self, key: bytes | str, *, consistency: Consistency = "linearizable", revision: int = 0) -> Self:
+    def get(self, key: BytesOrText, *, consistency: Consistency = "linearizable", revision: int = 0) -> Self:
         """Queues what ``Client.get`` does."""
         return self._add(get_of(key, consistency, revision), GetResult)
 
-    def delete(self, key: bytes | str, *, expected_revision: int | None = None, return_previous: bool = False) -> Self:
+    def delete(self, key: BytesOrText, *, expected_revision: int | None = None, return_previous: bool = False) -> Self:
         """Queues what ``Client.delete`` does."""
         return self._add(delete_of(key, expected_revision, return_previous), DeleteResult)
 
