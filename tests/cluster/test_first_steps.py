@@ -78,14 +78,14 @@ def test_a_key_lives_by_its_revisions(client: Client) -> None:
 
 
 def test_a_batch_has_a_result_for_each_operation(client: Client) -> None:
-    first, second, third = client.batch([Put(b"b/1", b"x"), Delete(b"b/2"), Put(b"b/1", b"y", 0)]).results
+    first, second, third = client.batch([Put(b"b/1", b"x"), Delete(b"b/2"), Put(b"b/1", b"y", 0)]).outcomes
     assert isinstance(first, PutResult)
     assert first.success
     assert isinstance(second, DeleteResult)
     assert (second.success, second.found) == (True, False)
-    assert third.error is not None
-    assert third.error.code == "PreconditionFailed"
-    found = client.batch([Get(b"b/1"), Get(b"b/2")]).results
+    assert isinstance(third, PreconditionFailed)
+    assert third.revision == first.mod_revision
+    found = client.batch([Get("b/1"), Get("b/2")], consistency="serializable").outcomes
     assert [isinstance(one, GetResult) and one.value for one in found] == [b"x", None]
 
 

@@ -110,7 +110,7 @@ def test_the_python_runs(home: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert lines[0] == "b'100'"
     assert lines[-3] == "b'config/rate' b'200'"
     assert re.fullmatch(r"as of revision \d+", lines[-2])
-    assert lines[-1] == "[None, None]"
+    assert lines[-1] == "['PutResult', 'DeleteResult', 'PreconditionFailed']"
 
 
 @pytest.mark.parametrize("page", [README, MANUAL], ids=["README", "manual"])

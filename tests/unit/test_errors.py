@@ -6,7 +6,8 @@ import pickle
 import pytest
 
 from zraft import errors
-from zraft.errors import PreconditionFailed, Unknown, ZraftError, from_code
+from zraft.errors import Compacted, PreconditionFailed, Unknown, ZraftError, from_code
+from zraft.protocol.client import BatchResult, DeleteResult, ErrorInfo, GetResult, PutResult
 
 CODES = sorted(kind.code for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ZraftError))
 
@@ -27,3 +28,15 @@ def test_only_a_failed_precondition_has_a_revision() -> None:
 def test_a_code_of_a_newer_server_is_an_unknown_outcome() -> None:
     error = from_code("LockLost", "of a later version")
     assert (type(error), str(error)) == (Unknown, "LockLost: of a later version")
+
+
+def test_what_failed_in_a_batch_is_an_error_that_can_be_raised() -> None:
+    done, absent = PutResult(True, None, 7, 3, 3), GetResult(False, None, None, 3)
+    failed = DeleteResult(False, ErrorInfo("PreconditionFailed", "it is 2"), 7, 3, 2, True)
+    gone = GetResult(False, None, ErrorInfo("Compacted", "2 is gone"), 3)
+    first, second, third, fourth = BatchResult((done, failed, absent, gone), 7, 3).outcomes
+    assert (first, third) == (done, absent)
+    assert isinstance(second, PreconditionFailed)
+    assert (str(second), second.revision) == ("it is 2", 2)
+    assert isinstance(fourth, Compacted)
+    assert str(fourth) == "2 is gone"

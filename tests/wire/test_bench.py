@@ -10,7 +10,6 @@ import pytest
 from tests.wire.scripted import CLUSTER, ScriptedNode
 from zraft.bench import Figures, Load, measure
 from zraft.bench.worker import Tally
-from zraft.client import Get, Put
 from zraft.client.steps import Fail, Return
 from zraft.errors import InvalidArgument, Unavailable, Unknown
 from zraft.protocol.client import (
@@ -19,7 +18,9 @@ from zraft.protocol.client import (
     ClusterStatus,
     ErrorInfo,
     ErrorResult,
+    Get,
     GetResult,
+    Put,
     PutResult,
     Request,
     Response,

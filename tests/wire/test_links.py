@@ -14,7 +14,7 @@ import zmq
 from tests.waiting import wait_until
 from tests.wire.scripted import CLUSTER, ScriptedNode
 from zraft import Client, ClientClosed, InvalidArgument, PreconditionFailed, ProtocolError, Unavailable, Unknown
-from zraft.client import Get, Put
+from zraft.client import operations
 from zraft.client.connections import SOCKETS_MAX
 from zraft.client.links import IDLE_CONNECTIONS_MAX
 from zraft.protocol.client import (
@@ -25,10 +25,12 @@ from zraft.protocol.client import (
     DeleteResult,
     ErrorInfo,
     ErrorResult,
+    Get,
     GetResult,
     KeyValue,
     MemberInfo,
     MembersResult,
+    Put,
     PutResult,
     Range,
     RangeResult,
@@ -94,7 +96,7 @@ def test_every_operation_has_its_own_result(node: ScriptedNode) -> None:
         assert client.put("k", "v", expected_revision=0, return_previous=True) == DONE
         assert client.get(b"k", consistency="serializable", revision=2) == FOUND
         assert client.delete("k", expected_revision=3) == GONE
-        assert client.batch([Put(b"k", b"v"), Put(b"l", b"v")]) == BatchResult((DONE, DONE), 7, 3)
+        assert client.batch([operations.Put("k", "v"), operations.Put("l", "v")]) == BatchResult((DONE, DONE), 7, 3)
         assert list(client.range("a", "b", prefix="p", keys_only=True)) == []
         assert client.status() == STATUS
         assert client.status(node.endpoint) == STATUS

@@ -12,14 +12,17 @@ import pytest
 
 from tests.wire.scripted import ScriptedNode
 from zraft import Client, ClientClosed, InvalidArgument, PreconditionFailed, Unknown
-from zraft.client import Delete, Get, Put
+from zraft.client import operations
 from zraft.client.pipeline import BYTES_MAX, REQUESTS_MAX
 from zraft.protocol.client import (
     Batch,
     BatchResult,
+    Delete,
     DeleteResult,
     ErrorInfo,
+    Get,
     GetResult,
+    Put,
     PutResult,
     Request,
     Response,
@@ -61,8 +64,9 @@ def test_each_operation_has_its_outcome_in_order(node: ScriptedNode, client: Cli
     with client.pipeline() as pipeline:
         pipeline.put("a", "1", return_previous=True).get("a", consistency="serializable", revision=2)
         pipeline.put("b", "2", expected_revision=9).delete("c", expected_revision=3)
-        pipeline.batch([Put(b"d", b"4"), Put(b"e", b"5")])
-        assert len(pipeline) == 5
+        pipeline.batch([operations.Put("d", "4"), operations.Put("e", "5")])
+        pipeline.batch([operations.Get("f")], consistency="serializable")
+        assert len(pipeline) == 6
         found = pipeline.execute()
         assert len(pipeline) == 0
         assert pipeline.put("f", "6").execute() == [DONE]  # it may be filled again
@@ -70,12 +74,13 @@ def test_each_operation_has_its_outcome_in_order(node: ScriptedNode, client: Cli
     failed = found.pop(2)
     assert isinstance(failed, PreconditionFailed)
     assert (str(failed), failed.revision) == ("it is 4", 4)
-    assert found == [DONE, FOUND, GONE, BatchResult((DONE, DONE), 7, 3)]
+    assert found == [DONE, FOUND, GONE, BatchResult((DONE, DONE), 7, 3), BatchResult((DONE,), 7, 3)]
     expected: list[Request] = [
         Put(b"a", b"1", None, True),
         Put(b"b", b"2", 9),
         Delete(b"c", 3),
         Batch((Put(b"d", b"4"), Put(b"e", b"5"))),
+        Batch((Get(b"f", serializable=True),)),
         Put(b"f", b"6"),
         Get(b"a", True, 2),
     ]

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from zraft.client import Delete, Get, Put
 from zraft.client.arguments import Consistency
-from zraft.protocol.client import Batch, BatchResult, GetResult, PutResult, Request, Response
+from zraft.protocol.client import Batch, BatchResult, Delete, Get, GetResult, Put, PutResult, Request, Response
 
 LARGE_BATCH = 10_000
 LARGE_VALUE_BYTES = 64

@@ -7,13 +7,12 @@ from collections.abc import Iterable
 from typing import Literal, get_args
 
 import msgspec
-from msgspec.structs import replace
 
 from zraft.config import split_endpoint
 from zraft.core.limits import fault_of
 from zraft.errors import ConfigurationError, InvalidArgument
 from zraft.protocol import codec
-from zraft.protocol.client import REQUEST_BYTES_MAX, Batch, Delete, Get, Put, Range, Request
+from zraft.protocol.client import REQUEST_BYTES_MAX, Delete, Get, Put, Range, Request
 
 Consistency = Literal["linearizable", "serializable"]
 CONSISTENCIES: tuple[str, ...] = get_args(Consistency)
@@ -136,17 +135,6 @@ def range_of(
     return request
 
 
-def batch_of(operations: Iterable[Put | Delete | Get]) -> Batch:
-    """The operations as one request; their keys and values may be text.
-
-    Raises:
-        InvalidArgument: something else is among them.
-    """
-    if not isinstance(operations, Iterable):
-        raise InvalidArgument(f"a batch is several operations, not {type(operations).__name__}")
-    return Batch(tuple(_operation_of(operation) for operation in operations))
-
-
 def is_serializable(consistency: str) -> bool:
     """Whether a read may be served from a node's own state.
 
@@ -178,17 +166,3 @@ def body_of(request: Request) -> bytes:
 
 def _expected(revision: int | None) -> int | None:
     return None if revision is None else number_of(revision, "an expected revision")
-
-
-def _operation_of(operation: Put | Delete | Get) -> Put | Delete | Get:
-    match operation:
-        case Put(key, value):
-            _expected(operation.expected_revision)
-            return replace(operation, key=bytes_of(key, "a key"), value=bytes_of(value, "a value"))
-        case Delete(key):
-            _expected(operation.expected_revision)
-            return replace(operation, key=bytes_of(key, "a key"))
-        case Get(key):
-            number_of(operation.revision, "a revision")
-            return replace(operation, key=bytes_of(key, "a key"))
-    raise InvalidArgument(f"a batch holds Put, Delete and Get, not {type(operation).__name__}")

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from zraft.client.arguments import (
     BytesOrText,
     Consistency,
-    batch_of,
     delete_of,
     endpoints_of,
     get_of,
@@ -24,6 +23,7 @@ from zraft.client.arguments import (
 from zraft.client.core import Core
 from zraft.client.links import Link
 from zraft.client.listing import Listing
+from zraft.client.operations import Delete, Get, Put, batch_of
 from zraft.client.pipeline import Pipeline
 from zraft.protocol.client import (
     BatchResult,
@@ -31,13 +31,10 @@ from zraft.protocol.client import (
     ClusterStatus,
     Compact,
     CompactResult,
-    Delete,
     DeleteResult,
-    Get,
     GetResult,
     ListMembers,
     MembersResult,
-    Put,
     PutResult,
     RangeResult,
     Request,
@@ -179,14 +176,21 @@ class Client:
         request = range_of(start, end, prefix, limit, consistency, revision, keys_only)
         return Listing(lambda page: self._run(page, RangeResult), request, limit)
 
-    def batch(self, operations: Iterable[Put | Delete | Get]) -> BatchResult:
+    def batch(
+        self, operations: Iterable[Put | Delete | Get], *, consistency: Consistency = "linearizable"
+    ) -> BatchResult:
         """Up to 10,000 operations in one message, all of them writes or all of them Gets.
 
-        It is no transaction: writes take effect in order, each with a revision and a result of its own, and a failed
-        precondition is an ``error`` in its result. So is what can't be read: look at a Get's ``error`` before its
-        ``found``. Of Gets whose values come to more than 4 MiB, the last have a ``ResourceExhausted``: ask again.
+        It is no transaction: writes take effect in order, each with a revision of its own. The ``outcomes`` of what
+        this returns are those of the operations, in order, as a pipeline has them: a result, or the ``ZraftError`` that
+        the operation had, which nobody raises. It is a failed precondition, or why something can't be read. Of Gets
+        whose values come to more than 4 MiB, the last have a ``ResourceExhausted``: ask again.
+
+        Args:
+            operations: ``zraft.Put``, ``Delete`` and ``Get``.
+            consistency: of Gets, as for ``get``.
         """
-        return self._run(batch_of(operations), BatchResult)
+        return self._run(batch_of(operations, consistency), BatchResult)
 
     def compact(self, revision: int, *, resume: bool = False) -> CompactResult:
         """Drops the history before a revision: it can't be read from now on. Nodes also do this by themselves.

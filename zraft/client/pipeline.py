@@ -8,19 +8,17 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Self, cast
 
-from zraft.client.arguments import BytesOrText, Consistency, batch_of, delete_of, get_of, put_of
+from zraft.client.arguments import BytesOrText, Consistency, delete_of, get_of, put_of
 from zraft.client.core import Core
 from zraft.client.dealer_link import DealerLink
 from zraft.client.links import Link
+from zraft.client.operations import Delete, Get, Put, batch_of
 from zraft.client.steps import Return
 from zraft.errors import InvalidArgument, ZraftError
 from zraft.protocol.client import (
     BatchResult,
-    Delete,
     DeleteResult,
-    Get,
     GetResult,
-    Put,
     PutResult,
     Request,
     Response,
@@ -71,9 +69,9 @@ class Pipeline:
         """Queues what ``Client.delete`` does."""
         return self._add(delete_of(key, expected_revision, return_previous), DeleteResult)
 
-    def batch(self, operations: Iterable[Put | Delete | Get]) -> Self:
+    def batch(self, operations: Iterable[Put | Delete | Get], *, consistency: Consistency = "linearizable") -> Self:
         """Queues what ``Client.batch`` does: operations that take effect in order, as one request."""
-        return self._add(batch_of(operations), BatchResult)
+        return self._add(batch_of(operations, consistency), BatchResult)
 
     def execute(self) -> list[Outcome]:
         """Runs all that is queued, and returns one outcome for each, in order: its result, or the error that it had.

@@ -18,6 +18,8 @@ from typing import Literal
 
 import msgspec
 
+from zraft.errors import ZraftError, from_code
+
 PROTOCOL_VERSION = 1
 REQUEST_ID_BYTES_MAX = 16
 REQUEST_BYTES_MAX = 3 << 19
@@ -262,6 +264,13 @@ class BatchResult(_Answer, tag=3, frozen=True):
     results: tuple[PutResult | DeleteResult | GetResult, ...]
     index: int
     revision: int
+
+    @property
+    def outcomes(self) -> list[PutResult | DeleteResult | GetResult | ZraftError]:
+        """Of each operation, in order, its result, or the error that it had."""
+        return [
+            from_code(one.error.code, one.error.message, one.mod_revision) if one.error else one for one in self.results
+        ]
 
 
 class RangeResult(_Answer, tag=5, frozen=True):

@@ -12,7 +12,7 @@ import msgspec
 
 from zraft.client.core import Core
 from zraft.client.links import Link
-from zraft.errors import Compacted, ResourceExhausted, Unknown, ZraftError, from_code
+from zraft.errors import Compacted, ResourceExhausted, Unknown, ZraftError
 from zraft.protocol.client import (
     Batch,
     BatchResult,
@@ -113,18 +113,18 @@ class Caller:
             invocation = time.monotonic_ns()
             answer = self.call(Batch(tuple(gets)), BatchResult)
             left: list[tuple[str, int]] = []
-            for (key, revision), one in zip(versions, answer.results, strict=True):
-                error = from_code(one.error.code, one.error.message) if one.error else None
-                match error:
-                    case None:
-                        asked = {"operation": "get", "key": key, "at": revision}
-                        yield self._answered(asked, invocation, OK, _result_of(one))
-                    case ResourceExhausted() if one is not answer.results[0]:
+            outcomes = answer.outcomes
+            for (key, revision), outcome in zip(versions, outcomes, strict=True):
+                match outcome:
+                    case ResourceExhausted() if outcome is not outcomes[0]:
                         left.append((key, revision))
                     case Compacted():
                         pass
+                    case ZraftError():
+                        raise outcome
                     case _:
-                        raise error
+                        asked = {"operation": "get", "key": key, "at": revision}
+                        yield self._answered(asked, invocation, OK, _result_of(outcome))
             versions = left
 
     def items(self, prefix: str, keys_only: bool = False) -> tuple[list[KeyValue], int]:

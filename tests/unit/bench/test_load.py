@@ -4,8 +4,7 @@ import itertools
 import random
 
 from zraft.bench.load import FILL_BYTES, LARGE_BATCH, LARGE_VALUE_BYTES, Load, Work, fill_of, requests_of
-from zraft.client import Get, Put
-from zraft.protocol.client import Batch, BatchResult, GetResult, PutResult
+from zraft.protocol.client import Batch, BatchResult, Get, GetResult, Put, PutResult
 
 
 def first(load: Load, count: int) -> list[Work]:

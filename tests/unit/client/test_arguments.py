@@ -8,10 +8,11 @@ import pytest
 
 import zraft
 from zraft import Client, InvalidArgument
-from zraft.client import Delete, Get, Put
-from zraft.client.arguments import batch_of, body_of, bytes_of, endpoints_of, is_serializable
+from zraft.client import operations
+from zraft.client.arguments import body_of, bytes_of, endpoints_of, is_serializable
+from zraft.client.operations import batch_of
 from zraft.protocol import codec
-from zraft.protocol.client import KEY_BYTES_MAX, REQUEST_BYTES_MAX, Batch, Request
+from zraft.protocol.client import KEY_BYTES_MAX, REQUEST_BYTES_MAX, Batch, Delete, Get, Put, Request
 
 PUT_OVERHEAD_BYTES = len(codec.encode(Put(b"k", bytes(REQUEST_BYTES_MAX)))) - REQUEST_BYTES_MAX
 
@@ -51,7 +52,14 @@ def test_a_time_out_is_a_number_of_seconds_above_zero(timeout: float) -> None:
 
 def test_text_is_utf_8() -> None:
     assert [bytes_of("größe", "a key"), bytes_of(b"\xff\x00", "a key")] == ["größe".encode(), b"\xff\x00"]
-    assert batch_of([Put("k", "v"), Delete("k")]) == Batch((Put(b"k", b"v"), Delete(b"k")))  # type: ignore[arg-type]
+
+
+def test_a_batch_is_of_operations_in_the_clients_words() -> None:
+    put, delete = operations.Put("k", bytearray(b"v"), 3), operations.Delete(memoryview(b"k"), expected_revision=4)
+    assert batch_of([put, delete], "linearizable") == Batch((Put(b"k", b"v", 3), Delete(b"k", 4)))
+    reads = [operations.Get("k"), operations.Get(b"l", revision=7)]
+    for consistency, is_local in (("linearizable", False), ("serializable", True)):
+        assert batch_of(reads, consistency) == Batch((Get(b"k", is_local), Get(b"l", is_local, 7)))
 
 
 def test_bytes_may_come_in_any_form_and_are_taken_as_they_are_now() -> None:
@@ -68,8 +76,10 @@ def test_bytes_may_come_in_any_form_and_are_taken_as_they_are_now() -> None:
         lambda: bytes_of(1, "a key"),  # type: ignore[arg-type]
         lambda: bytes_of(None, "a value"),  # type: ignore[arg-type]
         lambda: bytes_of("\ud800", "a key"),
-        lambda: batch_of([Put(1, b"")]),  # type: ignore[arg-type]
-        lambda: batch_of(["k"]),  # type: ignore[list-item]
+        lambda: batch_of([operations.Put(1, b"")], "linearizable"),  # type: ignore[arg-type]
+        lambda: batch_of(["k"], "linearizable"),  # type: ignore[list-item]
+        lambda: batch_of([Put(b"k", b"v")], "linearizable"),  # type: ignore[list-item]
+        lambda: batch_of([operations.Put("k", "v")], "eventual"),
         lambda: is_serializable("eventual"),
     ],
 )
@@ -95,10 +105,11 @@ WRONG: list[Callable[[Any], object]] = [
     lambda client: client.range(prefix="p" * 500),
     lambda client: client.range(revision=-1),
     lambda client: client.range(end=b""),
-    lambda client: client.batch(Put("k", "v")),  # type: ignore[arg-type]
+    lambda client: client.batch(operations.Put("k", "v")),
     lambda client: client.batch(None),
-    lambda client: client.batch([Put(b"k", b"v", expected_revision="3")]),  # type: ignore[arg-type]
-    lambda client: client.batch([Get(b"k", revision="3")]),  # type: ignore[arg-type]
+    lambda client: client.batch([operations.Put("k", "v", expected_revision="3")]),  # type: ignore[arg-type]
+    lambda client: client.batch([operations.Get("k", revision="3")]),  # type: ignore[arg-type]
+    lambda client: client.batch([operations.Get("k")], consistency="eventual"),
     lambda client: client.pipeline().put("k", "v", expected_revision="3").execute(),
     lambda client: client.compact("3"),
     lambda client: client.transfer_leadership(5),
