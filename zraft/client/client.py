@@ -6,6 +6,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -70,7 +71,8 @@ class Client:
         endpoints: ``host:port`` of some or all nodes, as a list or separated by commas. The first requests go to the
             first of them, linearizable ones then straight to the leader. Without any, the environment variable
             ``ZRAFT_ENDPOINTS`` is asked, and then a cluster on this machine is assumed.
-        timeout: seconds that any one request may take, repetitions included.
+        timeout: seconds that any one request may take, repetitions included. Every method that asks the cluster takes
+            a ``timeout`` of its own; None is this one.
         learn_members: whether it asks the cluster for its members now and then, and requests go to them too when the
             endpoints that it was given don't serve. One that answers is enough to start.
 
@@ -103,6 +105,7 @@ class Client:
         *,
         expected_revision: int | None = None,
         return_previous: bool = False,
+        timeout: float | None = None,
     ) -> PutResult:
         """Sets a key.
 
@@ -111,13 +114,21 @@ class Client:
             value: the whole request may have 1.5 MiB.
             expected_revision: do so only if this is the key's mod revision; 0: only if there is no such key.
             return_previous: whether the answer holds what was there before.
+            timeout: seconds that it may take, repetitions included; None: as the client says.
 
         Raises:
             PreconditionFailed: the key's mod revision is another one.
         """
-        return self._run(put_of(key, value, expected_revision, return_previous), PutResult)
+        return self._run(put_of(key, value, expected_revision, return_previous), PutResult, timeout=timeout)
 
-    def get(self, key: BytesOrText, *, consistency: Consistency = "linearizable", revision: int = 0) -> GetResult:
+    def get(
+        self,
+        key: BytesOrText,
+        *,
+        consistency: Consistency = "linearizable",
+        revision: int = 0,
+        timeout: float | None = None,
+    ) -> GetResult:
         """Reads a key; ``found`` is false if there is none.
 
         Args:
@@ -125,14 +136,20 @@ class Client:
             consistency: ``linearizable`` sees every write that was acknowledged before; ``serializable`` is served by
                 the first endpoint that answers, from its own state, which may lag.
             revision: above 0, read the key as it was at that revision.
+            timeout: seconds that it may take, repetitions included; None: as the client says.
 
         Raises:
             Compacted: the revision is no longer kept.
         """
-        return self._run(get_of(key, consistency, revision), GetResult)
+        return self._run(get_of(key, consistency, revision), GetResult, timeout=timeout)
 
     def delete(
-        self, key: BytesOrText, *, expected_revision: int | None = None, return_previous: bool = False
+        self,
+        key: BytesOrText,
+        *,
+        expected_revision: int | None = None,
+        return_previous: bool = False,
+        timeout: float | None = None,
     ) -> DeleteResult:
         """Removes a key; ``found`` tells whether there was one.
 
@@ -140,11 +157,12 @@ class Client:
             key: 1 to 400 bytes.
             expected_revision: do so only if this is the key's mod revision.
             return_previous: whether the answer holds what was there before.
+            timeout: seconds that it may take, repetitions included; None: as the client says.
 
         Raises:
             PreconditionFailed: the key's mod revision is another one.
         """
-        return self._run(delete_of(key, expected_revision, return_previous), DeleteResult)
+        return self._run(delete_of(key, expected_revision, return_previous), DeleteResult, timeout=timeout)
 
     def range(
         self,
@@ -156,6 +174,7 @@ class Client:
         consistency: Consistency = "linearizable",
         revision: int = 0,
         keys_only: bool = False,
+        timeout: float | None = None,
     ) -> Listing:
         """The keys in order, as one consistent view at one revision, fetched as the iteration goes on.
 
@@ -169,15 +188,21 @@ class Client:
             consistency: of the first answer, whose revision all others have; as for ``get``.
             revision: above 0, read the keys as they were at that revision.
             keys_only: leave the values empty.
+            timeout: seconds that each answer may take of which it is made up; None: as the client says.
 
         Raises:
             Compacted: the revision is no longer kept; also in the middle of a slow iteration.
         """
         request = range_of(start, end, prefix, limit, consistency, revision, keys_only)
-        return Listing(lambda page: self._run(page, RangeResult), request, limit)
+        seconds = self._seconds(timeout)  # a wrong one is told here, not in the midst of the iteration
+        return Listing(lambda page: self._run(page, RangeResult, timeout=seconds), request, limit)
 
     def batch(
-        self, operations: Iterable[Put | Delete | Get], *, consistency: Consistency = "linearizable"
+        self,
+        operations: Iterable[Put | Delete | Get],
+        *,
+        consistency: Consistency = "linearizable",
+        timeout: float | None = None,
     ) -> BatchResult:
         """Up to 10,000 operations in one message, all of them writes or all of them Gets.
 
@@ -189,10 +214,11 @@ class Client:
         Args:
             operations: ``zraft.Put``, ``Delete`` and ``Get``.
             consistency: of Gets, as for ``get``.
+            timeout: seconds that it may take, repetitions included; None: as the client says.
         """
-        return self._run(batch_of(operations, consistency), BatchResult)
+        return self._run(batch_of(operations, consistency), BatchResult, timeout=timeout)
 
-    def compact(self, revision: int, *, resume: bool = False) -> CompactResult:
+    def compact(self, revision: int, *, resume: bool = False, timeout: float | None = None) -> CompactResult:
         """Drops the history before a revision: it can't be read from now on. Nodes also do this by themselves.
 
         The room that it took is freed soon after, by and by: the answer's ``swept`` tells how far that is.
@@ -200,14 +226,17 @@ class Client:
         Args:
             revision: the oldest that can still be read.
             resume: one that is compacted already is no error, and some more of what it held is removed.
+            timeout: seconds that it may take, repetitions included; None: as the client says.
 
         Raises:
             Compacted: it is compacted already.
             InvalidArgument: it is in the future.
         """
-        return self._run(Compact(revision, resume), CompactResult)
+        return self._run(Compact(revision, resume), CompactResult, timeout=timeout)
 
-    def transfer_leadership(self, to: str | None = None, *, endpoint: str | None = None) -> TransferResult:
+    def transfer_leadership(
+        self, to: str | None = None, *, endpoint: str | None = None, timeout: float | None = None
+    ) -> TransferResult:
         """Has the leader hand over, so that its node can be stopped without a pause; returns who leads now.
 
         Writes that are in flight are answered: the nodes hold them for the new leader. The leader waits for its
@@ -216,6 +245,7 @@ class Client:
         Args:
             to: the name of the member that shall lead; None: one that is ready.
             endpoint: only if this node leads; it is asked once, and nobody else.
+            timeout: seconds that it may take, repetitions included; None: as the client says.
 
         Raises:
             NotLeader: the node of ``endpoint`` does not lead.
@@ -224,7 +254,7 @@ class Client:
             Unknown: nobody was heard to take over in time. The leadership may be handed over, or not, or soon.
         """
         only = "" if endpoint is None else endpoints_of([endpoint])[0]
-        return self._run(TransferLeadership(to or ""), TransferResult, only)
+        return self._run(TransferLeadership(to or ""), TransferResult, only, timeout=timeout)
 
     def pipeline(self) -> Pipeline:
         """A queue of operations that are in flight together, each with an outcome of its own: faster than one by one.
@@ -239,11 +269,13 @@ class Client:
         """
         return Pipeline(self._core, self._link, self._timeout)
 
-    def members(self) -> MembersResult:
+    def members(self, *, timeout: float | None = None) -> MembersResult:
         """The members of the cluster, as the first node that answers knows them."""
-        return self._run(ListMembers(), MembersResult)
+        return self._run(ListMembers(), MembersResult, timeout=timeout)
 
-    def add_member(self, name: str, address: str = "", *, member: int = 0) -> MembersResult:
+    def add_member(
+        self, name: str, address: str = "", *, member: int = 0, timeout: float | None = None
+    ) -> MembersResult:
         """Adds a member, as a learner; or tells a member's new address.
 
         A node that was started with ``--join`` does so by itself. To add one that is a member already is no error.
@@ -252,35 +284,42 @@ class Client:
             name: of the node.
             address: ``host:port`` of its peer port; empty: as it is known.
             member: the id in its data directory; 0: the member of that name, which must be there.
+            timeout: seconds that it may take, repetitions included; None: as the client says.
 
         Raises:
             MembershipRefused: the name is known with another id, or nobody has announced it.
         """
-        return self._run(ChangeMember("add", name, member, address), MembersResult)
+        return self._run(ChangeMember("add", name, member, address), MembersResult, timeout=timeout)
 
-    def promote_member(self, name: str, *, force: bool = False) -> MembersResult:
+    def promote_member(self, name: str, *, force: bool = False, timeout: float | None = None) -> MembersResult:
         """Makes a learner a voter. The leader does so by itself with one that has kept up for a while.
 
         Raises:
             MembershipRefused: it has not caught up, or too few voters would answer; ``force`` does it all the same.
         """
-        return self._run(ChangeMember("promote", name, force=force), MembersResult)
+        return self._run(ChangeMember("promote", name, force=force), MembersResult, timeout=timeout)
 
-    def remove_member(self, name: str, *, force: bool = False) -> MembersResult:
+    def remove_member(self, name: str, *, force: bool = False, timeout: float | None = None) -> MembersResult:
         """Removes a member; with its data it never comes back.
 
         Raises:
             MembershipRefused: too few of the voters that are left answer (``force`` does it all the same), it is the
                 only voter, or there is no such member.
         """
-        return self._run(ChangeMember("remove", name, force=force), MembersResult)
+        return self._run(ChangeMember("remove", name, force=force), MembersResult, timeout=timeout)
 
-    def status(self, endpoint: str | None = None) -> StatusResult:
+    def status(self, endpoint: str | None = None, *, timeout: float | None = None) -> StatusResult:
         """What one node knows of itself and of its cluster: this one, asked once; or the first that answers."""
         only = "" if endpoint is None else endpoints_of([endpoint])[0]
-        return self._run(ClusterStatus(), StatusResult, only)
+        return self._run(ClusterStatus(), StatusResult, only, timeout=timeout)
 
-    def snapshot(self, path: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None) -> Manifest:
+    def snapshot(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        timeout: float | None = None,
+    ) -> Manifest:
         """Saves a backup of the whole store: a snapshot of one node, of the moment at which it begins.
 
         The first endpoint that answers gives it, from its own state, which may lag behind the leader by what a
@@ -290,6 +329,7 @@ class Client:
         Args:
             path: the file; one that exists is replaced at the end.
             progress: is told (bytes done, bytes in all) now and then.
+            timeout: seconds that each chunk may take; None: as the client says.
 
         Returns:
             What the snapshot holds: its index, revision, size and checksums.
@@ -301,7 +341,9 @@ class Client:
         """
         from zraft.client.backup import save  # loads LMDB, which no other method needs
 
-        return save(self._run, self.endpoints, self._timeout, Path(path), progress or (lambda done, whole: None))
+        seconds = self._seconds(timeout)
+        ask = partial(self._run, timeout=seconds)
+        return save(ask, self.endpoints, seconds, Path(path), progress or (lambda done, whole: None))
 
     def close(self) -> None:
         """Closes all connections. Requests that other threads have in flight end at once; later ones are refused."""
@@ -315,5 +357,8 @@ class Client:
     ) -> None:
         self.close()
 
-    def _run(self, request: Request, answer: type[R], only: str = "") -> R:
-        return self._link.run(self._core.call(request, answer, time.monotonic(), self._timeout, only))
+    def _run(self, request: Request, answer: type[R], only: str = "", *, timeout: float | None) -> R:
+        return self._link.run(self._core.call(request, answer, time.monotonic(), self._seconds(timeout), only))
+
+    def _seconds(self, timeout: float | None) -> float:
+        return self._timeout if timeout is None else seconds_of(timeout)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Self, cast
 
-from zraft.client.arguments import BytesOrText, Consistency, delete_of, get_of, put_of
+from zraft.client.arguments import BytesOrText, Consistency, delete_of, get_of, put_of, seconds_of
 from zraft.client.core import Core
 from zraft.client.dealer_link import DealerLink
 from zraft.client.links import Link
@@ -73,20 +73,24 @@ class Pipeline:
         """Queues what ``Client.batch`` does: operations that take effect in order, as one request."""
         return self._add(batch_of(operations, consistency), BatchResult)
 
-    def execute(self) -> list[Outcome]:
+    def execute(self, *, timeout: float | None = None) -> list[Outcome]:
         """Runs all that is queued, and returns one outcome for each, in order: its result, or the error that it had.
 
-        Up to 1,000 requests are in flight at once. The time-out of the client is that of each of them, from when it
-        was begun. The queue is empty afterwards and may be filled again.
+        Up to 1,000 requests are in flight at once. The queue is empty afterwards and may be filled again.
+
+        Args:
+            timeout: seconds that each request may take, from when it is begun; None: as the client says.
 
         Raises:
+            InvalidArgument: the time-out is not above zero. All that is queued still is.
             ClientClosed: the client was closed; perhaps just now, and the outcome of what was queued is unknown.
         """
+        seconds = self._timeout if timeout is None else seconds_of(timeout)
         link = self._connected()
         queue, self._queue = self._queue, []
         try:
             with self._link.calling():
-                return self._run(queue, link)
+                return self._run(queue, link, seconds)
         except BaseException:
             self.close()  # answers of this run must not be taken for those of the next
             raise
@@ -118,7 +122,9 @@ class Pipeline:
             self._pid = os.getpid()
         return self._dealers[-1]
 
-    def _run(self, queue: list[tuple[Request, type[Response]]], link: DealerLink[tuple[int, int]]) -> list[Outcome]:
+    def _run(
+        self, queue: list[tuple[Request, type[Response]]], link: DealerLink[tuple[int, int]], timeout: float
+    ) -> list[Outcome]:
         outcomes: dict[int, Outcome] = {}
         waiting = enumerate(queue)
         bytes_in_flight = 0
@@ -127,7 +133,7 @@ class Pipeline:
                 place, (request, answer) = one
                 now = time.monotonic()
                 try:
-                    call = self._core.call(request, answer, now, self._timeout)
+                    call = self._core.call(request, answer, now, timeout)
                 except InvalidArgument as error:
                     outcomes[place] = error
                     continue
