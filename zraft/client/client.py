@@ -349,6 +349,9 @@ class Client:
         """Closes all connections. Requests that other threads have in flight end at once; later ones are refused."""
         self._link.close()
 
+    def __repr__(self) -> str:
+        return f"Client({','.join(self.endpoints)!r}, timeout={self._timeout:g})"
+
     def __enter__(self) -> Self:
         return self
 

@@ -31,6 +31,12 @@ class Listing(Iterator[KeyValue]):
         """The revision that all its keys are of; the first page is fetched if none was yet."""
         return self._first_page().revision
 
+    def __repr__(self) -> str:
+        # Where it stands; it must not ask anyone for what it does not know yet.
+        at = f"at revision {self._page.revision}" if self._page else "not begun"
+        request = self._request
+        return f"<Listing of prefix {request.prefix!r}, from {request.start!r} to {request.end!r}, {at}>"
+
     def __iter__(self) -> Self:
         return self
 

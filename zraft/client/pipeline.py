@@ -50,6 +50,9 @@ class Pipeline:
         """How many operations wait for ``execute``."""
         return len(self._queue)
 
+    def __repr__(self) -> str:
+        return f"<Pipeline of {len(self)} operations, to {','.join(self._core.endpoints.given)}>"
+
     def put(
         self,
         key: BytesOrText,

@@ -71,3 +71,11 @@ def test_a_wrong_time_out_leaves_a_pipeline_as_it_was() -> None:
         with pytest.raises(InvalidArgument):
             pipeline.put("k", "v").execute(timeout=0)
         assert len(pipeline) == 1
+
+
+def test_a_repr_tells_the_endpoints_also_after_the_end() -> None:
+    with Client(["a:1", "b:2"], timeout=2) as client, client.pipeline() as pipeline:
+        pipeline.put("k", "secret")
+        assert repr(pipeline) == "<Pipeline of 1 operations, to a:1,b:2>"
+    assert repr(client) == "Client('a:1,b:2', timeout=2)"
+    assert repr(pipeline) == "<Pipeline of 0 operations, to a:1,b:2>"

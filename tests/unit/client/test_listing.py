@@ -45,6 +45,15 @@ def test_its_revision_is_known_before_its_keys_are_taken_and_after() -> None:
     assert (listing.revision, len(cluster.asked)) == (REVISION, 3)
 
 
+def test_its_repr_tells_what_it_lists_and_asks_nobody() -> None:
+    cluster = Cluster(3)
+    listing = Listing(cluster, Range(prefix=b"0", start=b"00001"), 0)
+    assert repr(listing) == "<Listing of prefix b'0', from b'00001' to None, not begun>"
+    assert cluster.asked == []
+    next(listing)
+    assert repr(listing) == "<Listing of prefix b'0', from b'00001' to None, at revision 9>"
+
+
 def test_what_is_not_taken_is_not_fetched() -> None:
     cluster = Cluster(3)
     listing = Listing(cluster, Range(), 0)
