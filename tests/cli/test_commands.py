@@ -23,8 +23,6 @@ from zraft.protocol.client import (
     ErrorResult,
     Get,
     GetResult,
-    MemberInfo,
-    MembersResult,
     PeerInfo,
     Put,
     PutResult,
@@ -115,20 +113,6 @@ def test_each_outcome_has_its_exit_code_and_one_line(
     assert result.stderr.count("\n") == 1
 
 
-def test_a_node_is_not_replaced_by_itself() -> None:
-    result = run("member", "replace", "node-2", "node-2", "10.0.0.2:7080")
-    assert (result.exit_code, "run zraft member remove node-2" in result.stderr) == (2, True)
-
-
-def test_who_is_no_member_is_not_replaced(serve: Serve) -> None:
-    """Else a typing error would leave the dead one a voter, and say that it is gone."""
-    node = serve(DONE)
-    names = enumerate(("node-1", "node-2"), start=1)
-    node.members = MembersResult(5, tuple(MemberInfo(name, number, True, "") for number, name in names))
-    result = run("member", "replace", "nod-2", "node-3", "10.0.0.3:7080", "--endpoints", node.endpoint)
-    assert (result.exit_code, result.stderr) == (5, "zraft: there is no member nod-2: the members are node-1, node-2\n")
-
-
 @pytest.mark.parametrize("content", ["", "nonsense", "{}"])
 def test_a_record_of_a_local_cluster_that_can_not_be_read_is_one_line(tmp_path: Path, content: str) -> None:
     (tmp_path / ".zraft").mkdir()
@@ -150,8 +134,10 @@ def test_only_a_node_that_leads_hands_over_itself(serve: Serve) -> None:
     refusal = ErrorResult("NotLeader", "this node does not lead")
     following = serve(refusal)
     result = ask_leader(following, "transfer", "--from-self")  # before a stop: nothing to do is no error
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "", f"{following.endpoint} does not lead\n")
-    assert following.requests == [TransferLeadership("")]
+    assert (result.exit_code, result.stdout, result.stderr) == (0, f"{following.endpoint} does not lead\n", "")
+    document = json.loads(ask_leader(following, "transfer", "--from-self", "--output", "json").stdout)
+    assert document == {"leader": None, "term": None}
+    assert following.requests == [TransferLeadership("")] * 2
     assert ask_leader(serve(refusal), "transfer", timeout=UNANSWERED_S).exit_code == 3
     unready = serve(ErrorResult("Unavailable", "nobody is ready"))
     assert ask_leader(unready, "transfer", "--from-self", timeout=UNANSWERED_S).exit_code == 3

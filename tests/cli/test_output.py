@@ -71,7 +71,11 @@ def test_a_value_with_its_revisions(serve: Serve) -> None:
     ]
 
 
-def test_a_change_as_text_json_or_a_bare_revision(serve: Serve) -> None:
+def test_the_word_that_0_1_0_had_for_tables_is_taken(serve: Serve) -> None:
+    assert ask(serve(DONE), "put", "k", "v", "--output", "text").stdout == "revision 3\n"
+
+
+def test_a_change_as_a_sentence_json_or_a_bare_revision(serve: Serve) -> None:
     put, delete = serve(DONE), serve(GONE)
     assert [
         ask(put, "put", "k", "v", "--output", "raw").stdout,

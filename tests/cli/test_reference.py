@@ -1,5 +1,7 @@
 """The page of the command line says what the commands say."""
 
+import click
+
 from tools import cli_reference
 from zraft.cli.manual import Manual
 from zraft.cli.outcomes import MEANINGS
@@ -17,6 +19,22 @@ def test_every_command_has_its_help_examples_and_ends() -> None:
             assert command.examples, context.command_path
             assert set(command.ends) <= MEANINGS.keys()
             assert all("zraft" in example for example in command.examples)
+
+
+def test_output_has_the_same_words_everywhere() -> None:
+    """What has none runs a node, acts on processes, asks questions, or draws."""
+    without = set()
+    for context in cli_reference.commands():
+        found = [one for one in context.command.params if one.name == "output"]
+        if isinstance(context.command, Manual) and not found:
+            without.add(context.command_path.removeprefix("zraft "))
+        for option in found:
+            assert isinstance(option.type, click.Choice)
+            assert option.type.choices in (("table", "json"), ("table", "json", "raw")), context.command_path
+            # A value goes to a file or into a variable as it is.
+            assert option.default == ("raw" if context.info_name == "get" else "table"), context.command_path
+    acts = {f"dev {name}" for name in ("down", "kill", "pause", "resume", "restart", "rolling-restart")}
+    assert without == {"node", "repair", "top", *acts}
 
 
 def test_every_option_says_what_it_means() -> None:

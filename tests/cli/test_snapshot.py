@@ -142,6 +142,11 @@ def test_restore_makes_a_directory_once(file: Path) -> None:
     assert run("check", "new").exit_code == 0
 
 
+def test_restore_tells_the_same_in_json(file: Path) -> None:
+    result = run("snapshot", "restore", str(file), "--id", "node-1", "--data-dir", "new", "--output", "json")
+    assert json.loads(result.stdout) == {"revision": 5, "command": "zraft node --id node-1 --data-dir new"}
+
+
 @pytest.mark.parametrize(
     ("own", "listens"),
     [

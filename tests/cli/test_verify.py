@@ -1,5 +1,6 @@
 """``zraft verify``: its verdict, its files and its exit codes. Real clusters are verified in tests/cluster."""
 
+import json
 from pathlib import Path
 
 from tests.cli.asking import Serve, ask, run
@@ -43,6 +44,8 @@ def test_a_right_history_is_judged(tmp_path: Path) -> None:
     result = run("verify", "--check", str(file))
     assert (result.exit_code, result.stdout) == (0, "operations=2 faults=0 unknown=0 violations=0\n")
     assert list(tmp_path.iterdir()) == [file]
+    document = json.loads(run("verify", "--check", str(file), "--output", "json").stdout)
+    assert document == {"operations": 2, "unknown": 0, "violations": 0}
 
 
 def test_a_wrong_history_is_told_and_drawn(tmp_path: Path) -> None:

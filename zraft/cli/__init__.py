@@ -50,6 +50,9 @@ A replicated, linearizable key-value store.
 Keys and values are bytes. In JSON they are text where they are UTF-8, and else an object of one field, such as
 {{"base64": "/4A="}}; tables show other bytes as \\x.., and cut what is long. Errors are one line on stderr.
 
+What prints something takes --output: table is for people (a sentence where there is but one fact), json is one
+document on stdout, and raw, where there is one, bytes as they are. Member ids have 16 hex digits, as member_id.
+
 \b
 Exit codes:
 {chr(10).join(f"  {code:<3}  {meaning}" for code, meaning in MEANINGS.items())}

@@ -12,7 +12,7 @@ from zraft.bench import Figures, Load, measure
 from zraft.cli.connection import connection_options, consistency_option, known_endpoints
 from zraft.cli.manual import Manual
 from zraft.cli.outcomes import REJECTED, UNAVAILABLE, Failure
-from zraft.cli.output import as_json, output_option
+from zraft.cli.output import output_option, tell
 from zraft.cli.tables import table
 from zraft.protocol.client import BATCH_OPERATIONS_MAX, REQUEST_BYTES_MAX
 
@@ -50,7 +50,10 @@ def _number(flag: str, kind: click.ParamType[Any], default: float, text: str) ->
 @click.option("--fill", is_flag=True, help="First write each key once; not measured.")
 @click.option("--spread", is_flag=True, help="Connections stay with one node each, in turn, and repeat nothing.")
 @_number("--large-every", click.IntRange(0), 0, "After so many requests a batch of 10,000. 0: none.")
-@output_option("table", "json", text="table: the figures; json: figures and settings.")
+@output_option(
+    "settings, operations_per_second, latency_ms, operations, errors, not_found, elapsed_seconds, longest_stall_ms, "
+    "client_cpu_seconds and terms"
+)
 @connection_options
 def bench(output: str, endpoints: tuple[str, ...] | None, **settings: Any) -> None:
     """Put load on a cluster and measure it: each request that ends is followed by the next one (a closed loop).
@@ -62,7 +65,7 @@ def bench(output: str, endpoints: tuple[str, ...] | None, **settings: Any) -> No
     figures = measure(Load(endpoints=known_endpoints(endpoints), **settings), _show if is_terminal else None)
     if is_terminal:
         click.echo(_CLEAR_LINE, err=True, nl=False)
-    click.echo(as_json(figures.document()) if output == "json" else table([HEAD, row(figures)]))
+    tell(output, table([HEAD, row(figures)]), figures.document())
     if not figures.tally.operations:
         raise Failure("not one operation succeeded: see which nodes are up with `zraft status`", UNAVAILABLE)
 

@@ -9,7 +9,8 @@ import click
 from zraft.cli.manual import Manual
 from zraft.cli.offline import data_directory_argument, locked, progress_bar
 from zraft.cli.outcomes import REJECTED, UNAVAILABLE, Failure
-from zraft.cli.output import as_json, output_option
+from zraft.cli.output import output_option, tell
+from zraft.cli.tables import table
 from zraft.errors import DataDirectoryInUse, IdentityRefused, StorageFault
 from zraft.store.check import Findings, check as check_data, holds_data
 from zraft.store.dirty import Mark
@@ -21,7 +22,9 @@ from zraft.store.dirty import Mark
     ends=(UNAVAILABLE, REJECTED, DataDirectoryInUse.exit_code, IdentityRefused.exit_code, StorageFault.exit_code),
 )
 @data_directory_argument
-@output_option("text", "json", text="How to print what was found.")
+@output_option(
+    "log_base, log_last, log_last_term, generation, applied, revision, dirty_mark, snapshots (their indexes), damages"
+)
 def check(data_dir: Path, output: str) -> None:
     """Verify all checksums in DATA_DIR, of a node that is down: of the log, the state and the snapshots.
 
@@ -32,26 +35,28 @@ def check(data_dir: Path, output: str) -> None:
             raise Failure(f"{data_dir} holds no data of a node", UNAVAILABLE)
         with progress_bar() as progress:
             found = check_data(directory, progress)
-    click.echo(_in_words(found) if output == "text" else as_json(_document(found)))
+    tell(output, table(_rows(found)), _document(found))
     for damage in found.damages:
         click.echo(f"zraft: {damage.what}", err=True)
     if found.damages:
         raise Failure(f"damaged. What can be done, and what would be lost, says: zraft repair {data_dir}", REJECTED)
 
 
-def _in_words(found: Findings) -> str:
-    lines = []
+def _rows(found: Findings) -> list[tuple[object, ...]]:
+    rows: list[tuple[object, ...]] = [("PART", "HOLDS")]
     if found.last is not None:
-        lines.append(f"log: entries behind {found.base} up to {found.last}")
+        rows.append(("log", f"entries behind {found.base} up to {found.last}"))
     if found.applied is not None:
-        lines.append(f"state: generation {found.generation}, applied {found.applied}, revision {found.revision}")
+        held = f"generation {found.generation}, applied {found.applied}, revision {found.revision}"
+        rows.append(("state", held))
     elif found.mark is Mark.MISMATCH:
-        lines.append("state: to be rebuilt at the next start, as the last stop was not clean and the machine restarted")
-    lines += [
-        f"snapshot: {path.name}, {manifest.last}, {manifest.state_bytes} bytes" for path, manifest in found.snapshots
+        why = "the last stop was not clean and the machine restarted"
+        rows.append(("state", f"to be rebuilt at the next start, as {why}"))
+    rows += [
+        ("snapshot", f"{path.name}, {manifest.last}, {manifest.state_bytes} bytes")
+        for path, manifest in found.snapshots
     ]
-    lines.append(f"damages: {len(found.damages)}")
-    return "\n".join(lines)
+    return [*rows, ("damages", len(found.damages))]
 
 
 def _document(found: Findings) -> dict[str, object]:

@@ -7,7 +7,7 @@ import click
 from zraft.cli.connection import connect, connection_options
 from zraft.cli.manual import Manual
 from zraft.cli.outcomes import REJECTED, UNAVAILABLE, UNKNOWN
-from zraft.cli.output import as_json, output_option
+from zraft.cli.output import output_option, tell
 from zraft.errors import Compacted
 
 
@@ -18,7 +18,7 @@ from zraft.errors import Compacted
 )
 @click.argument("revision", type=click.IntRange(min=1))
 @click.option("--physical", is_flag=True, help="Return only when what the history held has been removed.")
-@output_option("text", "json", text="text: `compacted up to revision 12000`; json: all that is known.")
+@output_option("revision, index, compacted and swept", table="`compacted up to revision 12000`")
 @connection_options
 def compact(revision: int, physical: bool, output: str, endpoints: tuple[str, ...] | None, timeout: float) -> None:
     """Drop the history before REVISION, which can't be read from then on; REVISION itself still can.
@@ -35,8 +35,6 @@ def compact(revision: int, physical: bool, output: str, endpoints: tuple[str, ..
             result = client.compact(revision, resume=True)  # it goes on with the wait of an earlier command
         while physical and result.swept < revision:
             result = client.compact(revision, resume=True)
-    if output == "text":
-        click.echo(f"compacted up to revision {revision}")
-    else:
-        facts = {"compacted": result.compacted, "swept": result.swept}
-        click.echo(as_json({"revision": result.revision, "index": result.index} | facts))
+    facts = {"compacted": result.compacted, "swept": result.swept}
+    text = f"compacted up to revision {revision}"
+    tell(output, text, {"revision": result.revision, "index": result.index} | facts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ import click
 from zraft.cli.connection import CLUSTER_DIRECTORY
 from zraft.cli.manual import ManualGroup
 from zraft.cli.outcomes import UNAVAILABLE, Failure
+from zraft.cli.output import output_option, tell
 from zraft.cli.tables import table
 from zraft.cluster import ClusterError, LocalCluster
 from zraft.core.restarts import TRIO
@@ -61,20 +62,31 @@ def dev() -> None:
 @dev.command(examples=["zraft dev up", "zraft dev up --nodes 5 --dir /tmp/five"], ends=_ENDS)
 @click.option("--nodes", type=click.IntRange(1, NODES_MAX), default=3, show_default=True, metavar="N", help="How many.")
 @_directory
-def up(nodes: int, directory: Path) -> None:
+@output_option("leader_id, directory, and nodes with node_id, endpoint and http", table="for people, and what to try")
+def up(nodes: int, directory: Path, output: str) -> None:
     """Start a cluster; returns when a leader is ready to write."""
     cluster = LocalCluster(directory, nodes)
     cluster.up()
     settings = [cluster.settings(name) for name in cluster.names]
     rows = [(one.id, one.client_endpoint(), f"http://{one.host}:{one.http_port}") for one in settings]
-    click.echo(table([("NODE", "CLIENTS", "HTTP"), *rows]))
+    leader = cluster.leader()
+    document = {
+        "leader_id": leader,
+        "directory": str(directory),
+        "nodes": [dict(zip(("node_id", "endpoint", "http"), row, strict=True)) for row in rows],
+    }
+    text = [table([("NODE", "CLIENTS", "HTTP"), *rows]), "", *_to_try(cluster, leader, directory)]
+    tell(output, "\n".join(text), document)
+
+
+def _to_try(cluster: LocalCluster, leader: str, directory: Path) -> Iterator[str]:
     program = _program()
     # Commands find the cluster of the default directory by themselves.
     others = "" if directory == CLUSTER_DIRECTORY else f" --dir {directory}"
-    click.echo(f"\nThe leader is {cluster.leader()}. Data and logs are in {directory}. Try:")
-    click.echo(f"  {program} put greeting hello --endpoints {cluster.endpoints()[0]}")
-    click.echo(f"  {program} get greeting --endpoints {cluster.endpoints()[-1]} --consistency serializable")
-    click.echo(f"  {program} dev kill leader{others}")
+    yield f"The leader is {leader}. Data and logs are in {directory}. Try:"
+    yield f"  {program} put greeting hello --endpoints {cluster.endpoints()[0]}"
+    yield f"  {program} get greeting --endpoints {cluster.endpoints()[-1]} --consistency serializable"
+    yield f"  {program} dev kill leader{others}"
 
 
 @dev.command(examples=["zraft dev down"], ends=_ENDS)
@@ -90,14 +102,22 @@ def down(directory: Path) -> None:
 
 @dev.command(examples=["zraft dev status"], ends=_ENDS)
 @_directory
-def status(directory: Path) -> None:
+@output_option("nodes with node_id, processes, endpoint, state, current_term, leader_id and last_applied")
+def status(directory: Path, output: str) -> None:
     """Show each node: whether its processes run, and what it tells of itself."""
     cluster = LocalCluster.load(directory)
-    rows: list[tuple[object, ...]] = [("NODE", "PROCESSES", "CLIENTS", "STATE", "TERM", "LEADER", "APPLIED")]
+    nodes: list[dict[str, object]] = []
     for name, answer in cluster.status().items():
-        told = (answer.state, answer.current_term, answer.leader_id, answer.last_applied) if answer else ("-",) * 4
-        rows.append((name, cluster.condition(name), cluster.settings(name).client_endpoint(), *told))
-    click.echo(table(rows))
+        known = {
+            "node_id": name,
+            "processes": cluster.condition(name),
+            "endpoint": cluster.settings(name).client_endpoint(),
+        }
+        told = {one: getattr(answer, one, None) for one in ("state", "current_term", "leader_id", "last_applied")}
+        nodes.append(known | told)
+    rows = [tuple("-" if cell is None else cell for cell in node.values()) for node in nodes]
+    head = ("NODE", "PROCESSES", "CLIENTS", "STATE", "TERM", "LEADER", "APPLIED")
+    tell(output, table([head, *rows]), {"nodes": nodes})
 
 
 @dev.command(examples=["zraft dev kill leader", "zraft dev kill node-2 --actor gateway"], ends=_ENDS)

@@ -13,7 +13,7 @@ from zraft.cli.connection import connection_options
 from zraft.cli.manual import Manual
 from zraft.cli.members import Member, members_of
 from zraft.cli.outcomes import UNAVAILABLE, Failure
-from zraft.cli.output import as_json, output_option
+from zraft.cli.output import output_option, tell
 from zraft.cli.tables import table
 from zraft.client.core import Core
 from zraft.client.links import Link
@@ -44,7 +44,7 @@ class Health:
     ],
     ends=(UNAVAILABLE,),
 )
-@output_option("table", "json", text="table: for people; json: for machines.")
+@output_option("serves, and members with node_id, endpoint, serves, took_ms and reason")
 @connection_options
 def health(output: str, endpoints: tuple[str, ...] | None, timeout: float) -> None:
     """Ask each member for a linearizable read: it is served only if a leader with a majority is behind it.
@@ -60,10 +60,7 @@ def health(output: str, endpoints: tuple[str, ...] | None, timeout: float) -> No
     finally:
         link.close()
     serves = any(one.serves for one in found)
-    if output == "json":
-        click.echo(as_json({"serves": serves, "members": [_document(one) for one in found]}))
-    else:
-        click.echo(table([HEAD, *map(_row, found)]))
+    tell(output, table([HEAD, *map(_row, found)]), {"serves": serves, "members": [_document(one) for one in found]})
     if not serves:
         raise Failure("no member serves: a majority of them must be up and reach each other", UNAVAILABLE)
 

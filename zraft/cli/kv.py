@@ -22,7 +22,7 @@ _expected_revision = click.option(
     metavar="REVISION",
     help="Only if this is the key's mod revision; 0: only if there is no such key.",
 )
-_change_output = output_option("text", "json", "raw", text="text: `revision 7`; raw: `7`; json: all that is known.")
+_change_output = output_option("revision and index", table="`revision 7`", raw="`7`")
 _write_ends = (NOT_FOUND, UNAVAILABLE, UNKNOWN, REJECTED)
 
 
@@ -79,7 +79,11 @@ def put(
 @click.argument("key")
 @consistency_option
 @click.option("--revision", type=click.IntRange(min=0), default=0, metavar="N", help="The key as it was then. 0: now.")
-@output_option("raw", "table", "json", text="raw: the value alone; table and json: all of it.")
+@output_option(
+    "key, value, create_revision, mod_revision, version and revision (that of the store)",
+    raw="the value alone",
+    default="raw",
+)
 @connection_options
 def get(
     key: str,
@@ -130,7 +134,7 @@ def delete(
 
 def _change(result: PutResult | DeleteResult, output: str) -> str:
     match output:
-        case "text":
+        case "table":
             return f"revision {result.revision}"
         case "raw":
             return str(result.revision)

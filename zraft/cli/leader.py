@@ -7,7 +7,7 @@ import click
 from zraft.cli.connection import connect, connection_options
 from zraft.cli.manual import ManualGroup
 from zraft.cli.outcomes import REJECTED, UNAVAILABLE, UNKNOWN
-from zraft.cli.output import as_json, output_option
+from zraft.cli.output import output_option, tell
 from zraft.errors import NotLeader
 
 
@@ -30,7 +30,7 @@ def leader() -> None:
     is_flag=True,
     help="Only if the node of the first endpoint leads. Else nothing is done, and that is no error.",
 )
-@output_option("text", "json", text="text: `node-2 leads term 8`; json: leader and term.")
+@output_option("leader and term; null, null: nothing was done", table="`node-2 leads term 8`")
 @connection_options
 def transfer(name: str | None, from_self: bool, output: str, endpoints: tuple[str, ...] | None, timeout: float) -> None:
     """Have the leader hand over to the member NAME, or to any that is ready; returns when a new one leads.
@@ -43,9 +43,6 @@ def transfer(name: str | None, from_self: bool, output: str, endpoints: tuple[st
         except NotLeader:
             if not from_self:
                 raise
-            click.echo(f"{client.endpoints[0]} does not lead", err=True)
+            tell(output, f"{client.endpoints[0]} does not lead", {"leader": None, "term": None})
             return
-    if output == "text":
-        click.echo(f"{result.leader} leads term {result.term}")
-    else:
-        click.echo(as_json({"leader": result.leader, "term": result.term}))
+    tell(output, f"{result.leader} leads term {result.term}", {"leader": result.leader, "term": result.term})

@@ -11,7 +11,7 @@ from zraft.cli.connection import connect, connection_options
 from zraft.cli.manual import ManualGroup
 from zraft.cli.members import Member, leader_of, members_of
 from zraft.cli.outcomes import REJECTED, UNAVAILABLE, UNKNOWN, Failure
-from zraft.cli.output import as_json, output_option
+from zraft.cli.output import output_option, tell
 from zraft.cli.tables import table
 from zraft.client import Client
 from zraft.protocol.client import MemberInfo, MembersResult
@@ -19,6 +19,8 @@ from zraft.protocol.client import MemberInfo, MembersResult
 HEAD = ("NAME", "MEMBER ID", "PEER ADDRESS", "ROLE", "HEALTH", "LAG")
 POLL_S = 0.2
 
+_FIELDS = "index, and members with name, member_id, peer_address, role"
+_output = output_option(f"{_FIELDS}, after the change", table="what was done, in a sentence")
 _ends = (UNAVAILABLE, UNKNOWN, REJECTED)
 _force = click.option("--force", is_flag=True, help="Even if no majority of the voters answers afterwards.")
 _within = click.option(
@@ -41,7 +43,7 @@ def member() -> None:
 
 
 @member.command("list", examples=["zraft member list", "zraft member list --output json"], ends=(UNAVAILABLE,))
-@output_option("table", "json", text="table: for people; json: all that is known of each member.")
+@output_option(f"{_FIELDS}, health and lag")
 @connection_options
 def list_members(output: str, endpoints: tuple[str, ...] | None, timeout: float) -> None:
     """Show the members: voter or learner, whether each answers, and how many log entries it lags behind the leader."""
@@ -49,12 +51,9 @@ def list_members(output: str, endpoints: tuple[str, ...] | None, timeout: float)
         known = client.members()
     asked = {one.name: one for one in members_of(endpoints, timeout)}
     lags = _lags(list(asked.values()))
-    if output == "json":
-        documents = [_document(one, asked.get(one.name), lags.get(one.name)) for one in known.members]
-        click.echo(as_json({"index": known.index, "members": documents}))
-    else:
-        rows = [_document(one, asked.get(one.name), lags.get(one.name)) for one in known.members]
-        click.echo(table([HEAD, *(tuple("-" if cell is None else cell for cell in row.values()) for row in rows)]))
+    members = [_document(one) | _found(asked.get(one.name), lags.get(one.name)) for one in known.members]
+    rows = [tuple("-" if cell is None else cell for cell in one.values()) for one in members]
+    tell(output, table([HEAD, *rows]), {"index": known.index, "members": members})
 
 
 @member.command(
@@ -63,8 +62,9 @@ def list_members(output: str, endpoints: tuple[str, ...] | None, timeout: float)
 @click.argument("name")
 @click.argument("address", metavar="HOST:PEERPORT")
 @_within
+@_output
 @connection_options
-def add(name: str, address: str, within: float, endpoints: tuple[str, ...] | None, timeout: float) -> None:
+def add(name: str, address: str, within: float, output: str, endpoints: tuple[str, ...] | None, timeout: float) -> None:
     """Wait for the node NAME to announce itself (see --join of `zraft node`), and have it known under this address.
 
     For one that is a member already, it changes the address.
@@ -72,29 +72,31 @@ def add(name: str, address: str, within: float, endpoints: tuple[str, ...] | Non
     with connect(endpoints, timeout) as client:
         _wait(client, name, within, lambda found: found is not None, "has not announced itself")
         result = client.add_member(name, address)
-    _tell(result, name)
+    _tell(output, _role(result, name), result)
 
 
 @member.command(examples=["zraft member promote node-4"], ends=_ends)
 @click.argument("name")
 @_force
+@_output
 @connection_options
-def promote(name: str, force: bool, endpoints: tuple[str, ...] | None, timeout: float) -> None:
+def promote(name: str, force: bool, output: str, endpoints: tuple[str, ...] | None, timeout: float) -> None:
     """Make the learner NAME a voter now. It becomes one by itself when it has caught up and answered for a while."""
     with connect(endpoints, timeout) as client:
         result = client.promote_member(name, force=force)
-    _tell(result, name)
+    _tell(output, _role(result, name), result)
 
 
 @member.command(examples=["zraft member remove node-2"], ends=_ends)
 @click.argument("name")
 @_force
+@_output
 @connection_options
-def remove(name: str, force: bool, endpoints: tuple[str, ...] | None, timeout: float) -> None:
+def remove(name: str, force: bool, output: str, endpoints: tuple[str, ...] | None, timeout: float) -> None:
     """Remove the member NAME. Its data is of no use to the cluster any more: the node can be stopped."""
     with connect(endpoints, timeout) as client:
-        client.remove_member(name, force=force)
-    click.echo(f"{name} is no member any more")
+        result = client.remove_member(name, force=force)
+    _tell(output, f"{name} is no member any more", result)
 
 
 @member.command(
@@ -105,9 +107,17 @@ def remove(name: str, force: bool, endpoints: tuple[str, ...] | None, timeout: f
 @click.argument("address", metavar="HOST:PEERPORT")
 @_within
 @_force
+@_output
 @connection_options
 def replace(
-    old: str, new: str, address: str, within: float, force: bool, endpoints: tuple[str, ...] | None, timeout: float
+    old: str,
+    new: str,
+    address: str,
+    within: float,
+    force: bool,
+    output: str,
+    endpoints: tuple[str, ...] | None,
+    timeout: float,
 ) -> None:
     """Let the node NEW take the place of OLD: wait until it has joined and become a voter, then remove OLD.
 
@@ -128,9 +138,10 @@ def replace(
         client.add_member(new, address)
         left = max(0.0, deadline - time.monotonic())
         _wait(client, new, left, lambda found: found is not None and found.voter, "has not caught up")
-        if any(one.name == old for one in client.members().members):
-            client.remove_member(old, force=force)
-    click.echo(f"{new} has taken the place of {old}")
+        result = client.members()
+        if any(one.name == old for one in result.members):
+            result = client.remove_member(old, force=force)
+    _tell(output, f"{new} has taken the place of {old}", result)
 
 
 def _wait(client: Client, name: str, within: float, is_met: Callable[[MemberInfo | None], bool], lacking: str) -> None:
@@ -142,9 +153,13 @@ def _wait(client: Client, name: str, within: float, is_met: Callable[[MemberInfo
         time.sleep(POLL_S)
 
 
-def _tell(result: MembersResult, name: str) -> None:
+def _tell(output: str, text: str, result: MembersResult) -> None:
+    tell(output, text, {"index": result.index, "members": [_document(one) for one in result.members]})
+
+
+def _role(result: MembersResult, name: str) -> str:
     found = next(one for one in result.members if one.name == name)
-    click.echo(f"{name} is a {'voter' if found.voter else 'learner'}")
+    return f"{name} is a {'voter' if found.voter else 'learner'}"
 
 
 def _lags(members: list[Member]) -> dict[str, int]:
@@ -156,13 +171,15 @@ def _lags(members: list[Member]) -> dict[str, int]:
     return {name: max(0, leader.last_log_index - status.last_applied) for name, status in statuses.items()}
 
 
-def _document(one: MemberInfo, asked: Member | None, lag: int | None) -> dict[str, object]:
-    answers = asked is not None and asked.status is not None
+def _document(one: MemberInfo) -> dict[str, object]:
     return {
         "name": one.name,
         "member_id": f"{one.member:016x}",
         "peer_address": one.peer_address or None,
         "role": "voter" if one.voter else "learner",
-        "health": "answers" if answers else "silent",
-        "lag": lag,
     }
+
+
+def _found(asked: Member | None, lag: int | None) -> dict[str, object]:
+    """What asking a member adds to what the cluster knows of it."""
+    return {"health": "answers" if asked and asked.status else "silent", "lag": lag}

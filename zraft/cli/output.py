@@ -20,9 +20,31 @@ SHOWN_MAX = 60
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def output_option(*formats: str, text: str) -> Callable[[F], F]:
-    """Adds ``--output``; the first format is the default, and the text says what the formats are."""
-    return click.option("--output", type=click.Choice(formats), default=formats[0], show_default=True, help=text)
+class _Form(click.Choice[str]):
+    """The forms in which a command prints. What is ``table`` was ``text`` with some commands of 0.1.0."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The form that is meant."""
+        return super().convert("table" if value == "text" else value, param, ctx)
+
+
+def output_option(json: str, *, table: str = "for people", raw: str = "", default: str = "table") -> Callable[[F], F]:
+    """Adds ``--output``, with the same words for every command.
+
+    Args:
+        json: the fields of the document.
+        table: what people see.
+        raw: what is printed as it is; empty: the command has nothing of that kind.
+        default: the form, unless another one is asked for.
+    """
+    meanings = {"table": table, "json": json} | ({"raw": raw} if raw else {})
+    text = "; ".join(f"{form}: {meaning}" for form, meaning in meanings.items())
+    return click.option("--output", type=_Form(list(meanings)), default=default, show_default=True, help=f"{text}.")
+
+
+def tell(output: str, text: str, document: object) -> None:
+    """Print what a command found or did: the document in JSON, and else the text."""
+    click.echo(as_json(document) if output == "json" else text)
 
 
 def write_out(parts: Iterable[bytes]) -> None:

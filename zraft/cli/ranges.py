@@ -43,10 +43,8 @@ TABLE_ROWS = 1_000
 )
 @consistency_option
 @output_option(
-    "table",
-    "json",
-    "raw",
-    text="table: for people; json: an array; raw: lines of key, tab and value, as they are.",
+    "an array of key, value, create_revision, mod_revision and version",
+    raw="lines of key, tab and value, as they are",
 )
 @connection_options
 def range_of_keys(

@@ -15,7 +15,7 @@ from zraft.cli.manual import ManualGroup
 from zraft.cli.node import settings_of
 from zraft.cli.offline import progress_bar
 from zraft.cli.outcomes import MACHINE, REJECTED, UNAVAILABLE
-from zraft.cli.output import as_json, output_option
+from zraft.cli.output import output_option, tell
 from zraft.cli.tables import table
 from zraft.client.client import TIMEOUT_S
 from zraft.config import Settings, is_address, split_address
@@ -26,7 +26,7 @@ from zraft.store.soundness import verify_contents
 
 _file = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 _existing_file = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-_output = output_option("table", "json", text="How to print what the snapshot holds.")
+_output = output_option("revision, index, term, state_bytes, cluster_id, created and checksum")
 
 
 @click.group(cls=ManualGroup)
@@ -56,7 +56,7 @@ def save(file: Path, output: str, endpoints: tuple[str, ...] | None, timeout: fl
     """
     with connect(endpoints, timeout) as client, _bar("saving") as progress:
         manifest = client.snapshot(file, progress=progress)
-    click.echo(_told(manifest, output))
+    _tell(manifest, output)
 
 
 @snapshot.command(
@@ -69,7 +69,7 @@ def status(file: Path, output: str) -> None:
     """Verify all checksums of FILE, and the store in it as a node would, and say what it holds."""
     with _bar("verifying") as progress:
         manifest = verify_contents(file, progress)
-    click.echo(_told(manifest, output))
+    _tell(manifest, output)
 
 
 @snapshot.command(
@@ -100,7 +100,10 @@ def status(file: Path, output: str) -> None:
 @click.option(
     "--map-size-gib", type=click.IntRange(1, 16_384), default=1_024, show_default=True, help="As for `zraft node`."
 )
-def restore(file: Path, data_dir: Path, name: str, peers: str, bump_revision: int, map_size_gib: int) -> None:
+@output_option("revision, and command: how to start the node", table="the same in words")
+def restore(
+    file: Path, data_dir: Path, name: str, peers: str, bump_revision: int, map_size_gib: int, output: str
+) -> None:
     """Make the data directory of one node of a new cluster, with the state in FILE.
 
     Run it for each node, with the same FILE and the same --bump-revision, and start all of them: they form a cluster
@@ -113,8 +116,10 @@ def restore(file: Path, data_dir: Path, name: str, peers: str, bump_revision: in
         manifest = restore_state(
             file, data_dir, secrets.randbits(64) or 1, map_size_gib << 30, bump=bump_revision, progress=progress
         )
-    click.echo(f"restored revision {manifest.revision + bump_revision}; start it, with its other settings, by:")
-    click.echo(f"zraft node --id {settings.id} --data-dir {data_dir}{_among(settings, peers)}")
+    revision = manifest.revision + bump_revision
+    command = f"zraft node --id {settings.id} --data-dir {data_dir}{_among(settings, peers)}"
+    text = f"restored revision {revision}; start it, with its other settings, by:\n{command}"
+    tell(output, text, {"revision": revision, "command": command})
 
 
 def _among(settings: Settings, peers: str) -> str:
@@ -134,7 +139,7 @@ def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, whole: progress(what, done, whole)
 
 
-def _told(manifest: Manifest, output: str) -> str:
+def _tell(manifest: Manifest, output: str) -> None:
     cluster = manifest.record.cluster_id().hex() if manifest.record else ""
     facts: dict[str, object] = {
         "revision": manifest.revision,
@@ -145,6 +150,4 @@ def _told(manifest: Manifest, output: str) -> str:
         "created": datetime.fromtimestamp(manifest.created, UTC).isoformat(timespec="seconds"),
         "checksum": manifest.checksum().hex(),
     }
-    if output == "json":
-        return as_json(facts)
-    return table([(name.replace("_", " ").upper(), value) for name, value in facts.items()])
+    tell(output, table([(name.replace("_", " ").upper(), value) for name, value in facts.items()]), facts)

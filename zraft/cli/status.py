@@ -8,7 +8,7 @@ from zraft.cli.connection import connection_options
 from zraft.cli.manual import Manual
 from zraft.cli.members import Member, leader_of, members_of
 from zraft.cli.outcomes import UNAVAILABLE
-from zraft.cli.output import as_json, output_option
+from zraft.cli.output import output_option, tell
 from zraft.cli.tables import table
 from zraft.protocol.client import StatusResult
 
@@ -27,7 +27,7 @@ HEAD = (
     ],
     ends=(UNAVAILABLE,),
 )
-@output_option("table", "json", text="table: for people; json: all that each node tells.")
+@output_option("leader_id, and members, each with all fields of /status; of one that is silent, endpoint and error")
 @connection_options
 def status(output: str, endpoints: tuple[str, ...] | None, timeout: float) -> None:
     """Show all members of the cluster: state, term, leader, and how far each has come.
@@ -39,10 +39,8 @@ def status(output: str, endpoints: tuple[str, ...] | None, timeout: float) -> No
     is raised to it when every member knows it.
     """
     members = members_of(endpoints, timeout)
-    if output == "json":
-        click.echo(as_json({"members": [_document(member) for member in members], "leader_id": leader_of(members)}))
-    else:
-        click.echo(table([HEAD, *map(_row, members)]))
+    document = {"members": [_document(member) for member in members], "leader_id": leader_of(members)}
+    tell(output, table([HEAD, *map(_row, members)]), document)
 
 
 def _document(member: Member) -> dict[str, object]:

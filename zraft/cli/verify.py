@@ -11,6 +11,7 @@ import click
 from zraft.cli.connection import connection_options, known_endpoints
 from zraft.cli.manual import Manual
 from zraft.cli.outcomes import UNAVAILABLE, VIOLATED, Failure
+from zraft.cli.output import output_option, tell
 from zraft.errors import ZraftError
 from zraft.verify import CheckedLoad, LoadSettings, check, picture_of, read_history, write_history
 from zraft.verify.checker import Verdict
@@ -49,7 +50,7 @@ TOLD_MAX = 20
 )
 @click.option(
     "--history",
-    "output",
+    "file",
     type=click.Path(dir_okay=False, path_type=Path),
     default=Path("zraft-history.jsonl"),
     show_default=True,
@@ -63,9 +64,16 @@ TOLD_MAX = 20
     metavar="FILE",
     help="Put no load on anything: judge this history.",
 )
+@output_option("operations, unknown and violations: how many there were", table="the same on one line")
 @connection_options
 def verify(
-    seconds: float, clients: int, output: Path, given: Path | None, endpoints: tuple[str, ...] | None, timeout: float
+    seconds: float,
+    clients: int,
+    file: Path,
+    given: Path | None,
+    output: str,
+    endpoints: tuple[str, ...] | None,
+    timeout: float,
 ) -> None:
     """Put load on a cluster while it lives through whatever it does, and check all that it answered.
 
@@ -75,47 +83,48 @@ def verify(
     """
     if given is not None:
         try:
-            _judge(list(read_history(given)), given)
+            _judge(list(read_history(given)), given, output)
         except HistoryError as error:
             raise click.UsageError(str(error)) from None
         return
     prefix = f"zraft-verify/{secrets.token_hex(8)}/"
     settings = LoadSettings(endpoints=known_endpoints(endpoints), prefix=prefix, clients=clients, timeout=timeout)
     load = CheckedLoad(settings)
-    write_history(output, ())  # a file that can't be written is found out before the load, not after it
+    write_history(file, ())  # a file that can't be written is found out before the load, not after it
     try:
         with load:
             time.sleep(seconds)
     except KeyboardInterrupt:
-        click.echo(f"zraft: nothing was judged; the answers are in {output}, keys below {prefix} are left", err=True)
+        click.echo(f"zraft: nothing was judged; the answers are in {file}, keys below {prefix} are left", err=True)
         raise
     finally:
-        write_history(output, load.history)
+        write_history(file, load.history)
     if not any(load.acknowledged):
         raise Failure("not one write succeeded: see which nodes are up with `zraft status`", UNAVAILABLE)
     try:
-        _judge_all(load, output)
+        _judge_all(load, file, output)
     finally:
         _clean_up(load)
 
 
-def _judge_all(load: CheckedLoad, output: Path) -> None:
+def _judge_all(load: CheckedLoad, file: Path, output: str) -> None:
     """With what is there at the end, if it can be read."""
     try:
         load.read_back()
     except ZraftError as error:
-        _judge(load.history, output)
-        text = f"what is there now could not be read, so only the answers are judged ({error}); they are in {output}"
+        _judge(load.history, file, output)
+        text = f"what is there now could not be read, so only the answers are judged ({error}); they are in {file}"
         raise Failure(text, UNAVAILABLE) from error
-    write_history(output, load.history)
-    _judge(load.history, output)
+    write_history(file, load.history)
+    _judge(load.history, file, output)
 
 
-def _judge(history: list[Operation], file: Path) -> None:
+def _judge(history: list[Operation], file: Path, output: str) -> None:
     verdict = check(history)
     for violation in verdict.violations[:TOLD_MAX]:
         click.echo(f"zraft: {violation.what}", err=True)
-    click.echo(closing_line(verdict, faults=0))
+    counts = {"operations": verdict.operations, "unknown": verdict.unknown, "violations": len(verdict.violations)}
+    tell(output, closing_line(verdict, faults=0), counts)
     if verdict.violations:
         _draw(verdict.violations[0], history, file.with_name(f"{file.name}.html"))
         raise click.exceptions.Exit(VIOLATED)

@@ -1,0 +1,95 @@
+"""``zraft member`` against a scripted node."""
+
+import json
+
+import pytest
+
+from tests.cli.asking import Serve, run
+from tests.wire.scripted import CLUSTER, ScriptedNode
+from zraft.protocol.client import (
+    ChangeMember,
+    ClusterStatus,
+    MemberInfo,
+    MembersResult,
+    PeerInfo,
+    Request,
+    Response,
+    StatusResult,
+)
+
+IDS = {"node-1": 0xA, "node-2": 0x8B73427520CE4A7B}
+
+
+def members(*names: str, index: int = 5) -> MembersResult:
+    return MembersResult(index, tuple(MemberInfo(name, IDS[name], True, "10.0.0.1:7080") for name in names))
+
+
+def answer(request: Request) -> Response:
+    match request:
+        case ClusterStatus():
+            peers = (PeerInfo("node-2", f"{IDS['node-2']:016x}", "127.0.0.1:7090", ""),)
+            own = f"{IDS['node-1']:016x}"
+            return StatusResult("node-1", "leader", 4, "node-1", peers, 9, 8, own, CLUSTER.hex(), 1, 10, 3)
+        case ChangeMember("remove"):
+            return members("node-1", index=6)
+    return members("node-1", "node-2")
+
+
+@pytest.fixture
+def node(serve: Serve) -> ScriptedNode:
+    found = serve(answer)
+    found.members = members("node-1", "node-2")
+    return found
+
+
+def of(node: ScriptedNode, *arguments: str) -> str:
+    result = run(*arguments, "--endpoints", node.endpoint)
+    assert (result.exit_code, result.stderr) == (0, "")
+    return result.stdout
+
+
+def test_the_list_says_who_answers(node: ScriptedNode) -> None:
+    assert [line.split() for line in of(node, "member", "list").splitlines()] == [
+        ["NAME", "MEMBER", "ID", "PEER", "ADDRESS", "ROLE", "HEALTH", "LAG"],
+        ["node-1", "000000000000000a", "10.0.0.1:7080", "voter", "answers", "2"],
+        ["node-2", "8b73427520ce4a7b", "10.0.0.1:7080", "voter", "silent", "-"],
+    ]
+
+
+def test_a_member_has_one_id_in_one_form(node: ScriptedNode) -> None:
+    listed = json.loads(of(node, "member", "list", "--output", "json"))["members"]
+    [told] = json.loads(of(node, "status", "--output", "json"))["members"][:1]
+    changed = json.loads(of(node, "member", "add", "node-1", "10.0.0.1:7080", "--output", "json"))["members"]
+    ids = ["000000000000000a", "8b73427520ce4a7b"]
+    assert [one["member_id"] for one in listed] == ids
+    assert [told["member_id"], told["peers"][0]["member_id"]] == ids
+    assert [one["member_id"] for one in changed] == ids
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says", "left"),
+    [
+        (["add", "node-1", "10.0.0.1:7080"], "node-1 is a voter\n", ["node-1", "node-2"]),
+        (["promote", "node-2"], "node-2 is a voter\n", ["node-1", "node-2"]),
+        (["remove", "node-2"], "node-2 is no member any more\n", ["node-1"]),
+        (["replace", "node-2", "node-1", "10.0.0.1:7080"], "node-1 has taken the place of node-2\n", ["node-1"]),
+    ],
+)
+def test_a_change_is_a_sentence_or_the_members_after_it(
+    node: ScriptedNode, arguments: list[str], says: str, left: list[str]
+) -> None:
+    assert of(node, "member", *arguments) == says
+    document = json.loads(of(node, "member", *arguments, "--output", "json"))
+    assert (document["index"], [one["name"] for one in document["members"]]) == (7 - len(left), left)
+    assert document["members"][0].keys() == {"name", "member_id", "peer_address", "role"}
+
+
+def test_a_node_is_not_replaced_by_itself() -> None:
+    result = run("member", "replace", "node-2", "node-2", "10.0.0.2:7080")
+    assert (result.exit_code, "run zraft member remove node-2" in result.stderr) == (2, True)
+
+
+def test_who_is_no_member_is_not_replaced(node: ScriptedNode) -> None:
+    """Else a typing error would leave the dead one a voter, and say that it is gone."""
+    result = run("member", "replace", "nod-2", "node-3", "10.0.0.3:7080", "--endpoints", node.endpoint)
+    assert (result.exit_code, result.stderr) == (5, "zraft: there is no member nod-2: the members are node-1, node-2\n")
