@@ -7,15 +7,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.cli.asking import Serve, ask, run
 from zraft.cli.output import SHOWN_MAX, in_json, shown, write_out
 from zraft.protocol.client import (
+    Delete,
     DeleteResult,
     ErrorResult,
     Get,
     GetResult,
     KeyValue,
+    Put,
     PutResult,
     Range,
     RangeResult,
@@ -83,6 +86,33 @@ def test_a_change_as_a_sentence_json_or_a_bare_revision(serve: Serve) -> None:
         json.loads(ask(put, "put", "k", "v", "--output", "json").stdout),
         json.loads(ask(delete, "delete", "k", "--output", "json").stdout),
     ] == ["3\n", "4\n", {"revision": 3, "index": 7}, {"revision": 4, "index": 8}]
+
+
+@pytest.mark.parametrize("command", [["put", "k", "v"], ["delete", "k"]])
+def test_the_previous_value_is_printed_as_get_prints_one(serve: Serve, command: list[str]) -> None:
+    before = KeyValue(b"k", b"\xff\n", 2, 5, 3)
+    node = serve(replace(DONE if command[0] == "put" else GONE, revision=6, previous=before))
+    command = [*command, "--return-previous"]
+    lines = ask(node, *command).stdout.splitlines()
+    assert (lines[0], [line.split() for line in lines[1:]]) == (
+        "revision 6",
+        [["KEY", "VALUE", "VERSION", "CREATED", "CHANGED"], ["k", "\\xff\\n", "3", "2", "5"]],
+    )
+    previous = json.loads(ask(node, *command, "--output", "json").stdout)["previous"]
+    revisions = {"create_revision": 2, "mod_revision": 5, "version": 3}
+    assert previous == {"key": "k", "value": {"base64": "/wo="}, **revisions}
+    assert ask(node, *command, "--output", "raw").stdout_bytes == b"\xff\n"
+    asked = [one.return_previous for one in node.requests if isinstance(one, Put | Delete)]
+    assert asked == [True] * 3
+
+
+def test_a_put_may_have_had_nothing_before_it(serve: Serve) -> None:
+    command = ("put", "k", "v", "--return-previous", "--output")
+    assert [ask(serve(DONE), *command, output).stdout for output in ("table", "raw")] == [
+        "revision 3\nthere was no such key before\n",
+        "",
+    ]
+    assert json.loads(ask(serve(DONE), *command, "json").stdout) == {"revision": 3, "index": 7, "previous": None}
 
 
 def test_a_range_is_a_table_for_people(serve: Serve) -> None:

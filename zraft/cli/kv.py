@@ -11,7 +11,7 @@ import click
 from zraft.cli.connection import connect, connection_options, consistency_option
 from zraft.cli.manual import Manual
 from zraft.cli.outcomes import NOT_FOUND, REJECTED, UNAVAILABLE, UNKNOWN, Failure
-from zraft.cli.output import as_json, item_document, item_head, item_row, output_option, read_in, write_out
+from zraft.cli.output import item_document, item_head, item_row, output_option, read_in, tell, write_out
 from zraft.cli.tables import table
 from zraft.client.arguments import Consistency
 from zraft.protocol.client import REQUEST_BYTES_MAX, DeleteResult, KeyValue, PutResult
@@ -22,7 +22,12 @@ _expected_revision = click.option(
     metavar="REVISION",
     help="Only if this is the key's mod revision; 0: only if there is no such key.",
 )
-_change_output = output_option("revision and index", table="`revision 7`", raw="`7`")
+_return_previous = click.option("--return-previous", is_flag=True, help="Print what was there before, too.")
+_change_output = output_option(
+    "revision, index, and with --return-previous previous: an object as get prints one, or null",
+    table="`revision 7`, and below it the previous value with its revisions",
+    raw="`7`; with --return-previous that value alone",
+)
 _write_ends = (NOT_FOUND, UNAVAILABLE, UNKNOWN, REJECTED)
 
 
@@ -33,6 +38,7 @@ _write_ends = (NOT_FOUND, UNAVAILABLE, UNKNOWN, REJECTED)
         "zraft put certificate --file tls.pem",
         "date | zraft put last-run # the value from stdin",
         "zraft put lock/deploy me --expected-revision 0 # only if there is none",
+        "zraft put config/rate 200 --return-previous # and print what it was",
         "zraft put -- -key -value",
     ],
     ends=_write_ends,
@@ -41,6 +47,7 @@ _write_ends = (NOT_FOUND, UNAVAILABLE, UNKNOWN, REJECTED)
 @click.argument("value", required=False)
 @click.option("--file", type=click.File("rb"), help="Read the value from this file; -: from stdin.")
 @_expected_revision
+@_return_previous
 @_change_output
 @connection_options
 def put(
@@ -48,6 +55,7 @@ def put(
     value: str | None,
     file: BinaryIO | None,
     expected_revision: int | None,
+    return_previous: bool,
     output: str,
     endpoints: tuple[str, ...] | None,
     timeout: float,
@@ -61,8 +69,10 @@ def put(
     # One byte more than can be right is enough to see that it is too much.
     content = os.fsencode(value) if value is not None else read_in(file or sys.stdin.buffer, REQUEST_BYTES_MAX + 1)
     with connect(endpoints, timeout) as client:
-        result = client.put(os.fsencode(key), content, expected_revision=expected_revision)
-    click.echo(_change(result, output))
+        result = client.put(
+            os.fsencode(key), content, expected_revision=expected_revision, return_previous=return_previous
+        )
+    _tell(result, return_previous, output)
 
 
 @click.command(
@@ -100,13 +110,10 @@ def get(
         raise _not_found(key)
     revisions = (result.create_revision, result.mod_revision, result.version)
     item = KeyValue(os.fsencode(key), result.value or b"", *revisions)
-    match output:
-        case "raw":
-            write_out((item.value, b"\n") if sys.stdout.isatty() else (item.value,))
-        case "table":
-            write_out((f"{table([item_head(), item_row(item)])}\n".encode(),))
-        case _:
-            write_out((f"{as_json(item_document(item) | {'revision': result.revision})}\n".encode(),))
+    if output == "raw":
+        _write_value(item)
+    else:
+        tell(output, _table(item), item_document(item) | {"revision": result.revision})
 
 
 @click.command(
@@ -114,31 +121,52 @@ def get(
     examples=[
         "zraft delete config/rate",
         "zraft delete lock/deploy --expected-revision 12 # only if it is still mine",
+        "zraft delete config/rate --return-previous --output raw > rate # as it was",
     ],
     ends=_write_ends,
 )
 @click.argument("key")
 @_expected_revision
+@_return_previous
 @_change_output
 @connection_options
 def delete(
-    key: str, expected_revision: int | None, output: str, endpoints: tuple[str, ...] | None, timeout: float
+    key: str,
+    expected_revision: int | None,
+    return_previous: bool,
+    output: str,
+    endpoints: tuple[str, ...] | None,
+    timeout: float,
 ) -> None:
     """Remove KEY and print the revision of the change."""
     with connect(endpoints, timeout) as client:
-        result = client.delete(os.fsencode(key), expected_revision=expected_revision)
+        result = client.delete(os.fsencode(key), expected_revision=expected_revision, return_previous=return_previous)
     if not result.found:
         raise _not_found(key)
-    click.echo(_change(result, output))
+    _tell(result, return_previous, output)
 
 
-def _change(result: PutResult | DeleteResult, output: str) -> str:
-    match output:
-        case "table":
-            return f"revision {result.revision}"
-        case "raw":
-            return str(result.revision)
-    return as_json({"revision": result.revision, "index": result.index})
+def _tell(result: PutResult | DeleteResult, return_previous: bool, output: str) -> None:
+    """The revision of a change, and what was there before, if that was asked for: a put may have had nothing before."""
+    previous = result.previous
+    text = f"revision {result.revision}"
+    document: dict[str, object] = {"revision": result.revision, "index": result.index}
+    if not return_previous:
+        tell(output, str(result.revision) if output == "raw" else text, document)
+    elif output != "raw":
+        before = _table(previous) if previous else "there was no such key before"
+        tell(output, f"{text}\n{before}", document | {"previous": item_document(previous) if previous else None})
+    elif previous:
+        _write_value(previous)
+
+
+def _write_value(item: KeyValue) -> None:
+    """The value as it is; on a terminal it ends a line."""
+    write_out((item.value, b"\n") if sys.stdout.isatty() else (item.value,))
+
+
+def _table(item: KeyValue) -> str:
+    return table([item_head(), item_row(item)])
 
 
 def _not_found(key: str) -> Failure:

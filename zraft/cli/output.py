@@ -43,8 +43,9 @@ def output_option(json: str, *, table: str = "for people", raw: str = "", defaul
 
 
 def tell(output: str, text: str, document: object) -> None:
-    """Print what a command found or did: the document in JSON, and else the text."""
-    click.echo(as_json(document) if output == "json" else text)
+    """Print what a command found or did: the document in JSON, laid out so that people can read it, or the text."""
+    told = json.dumps(document, indent=2, ensure_ascii=False) if output == "json" else text
+    write_out((f"{told}\n".encode(),))
 
 
 def write_out(parts: Iterable[bytes]) -> None:
@@ -79,11 +80,6 @@ def in_json(value: bytes) -> str | dict[str, str]:
         return value.decode()
     except UnicodeDecodeError:
         return {"base64": base64.b64encode(value).decode()}
-
-
-def as_json(document: object) -> str:
-    """A document for machines, laid out so that people can read it as well."""
-    return json.dumps(document, indent=2, ensure_ascii=False)
 
 
 def shown(value: bytes) -> str:
