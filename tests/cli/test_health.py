@@ -47,13 +47,35 @@ def test_a_cluster_serves_if_any_member_does(serve: Serve) -> None:
         ("node-2", cut_off.endpoint, False, f"{cut_off.endpoint}: there is no leader"),
         ("peer-127.0.0.1:1", "127.0.0.1:1", False, "127.0.0.1:1: no connection"),
     ]
-    rows = [line.split()[:3] for line in ask(one, "health").stdout.splitlines()]
-    assert rows == [
+    *lines, last = ask(one, "health").stdout.splitlines()
+    assert last == (
+        f"Not well: node-2 does not serve ({cut_off.endpoint}: there is no leader); "
+        "peer-127.0.0.1:1 does not serve (127.0.0.1:1: no connection)"
+    )
+    assert [line.split()[:3] for line in lines] == [
         ["NODE", "ENDPOINT", "SERVES"],
         ["node-1", one.endpoint, "yes"],
         ["node-2", cut_off.endpoint, "no"],
         ["peer-127.0.0.1:1", "127.0.0.1:1", "no"],
     ]
+
+
+def test_all_of_them_are_well_or_it_ends_with_7(serve: Serve) -> None:
+    one = serve(member(ABSENT))
+    result = ask(one, "health", "--all")
+    assert (result.exit_code, result.stderr, "Not well" in result.stdout) == (0, "", False)
+    assert json.loads(ask(one, "health", "--all", "--output", "json").stdout)["well"]
+    two = serve(member(ABSENT, "127.0.0.1:1"))
+    says = "peer-127.0.0.1:1 does not serve (127.0.0.1:1: no connection)\n"
+    assert ask(two, "health").exit_code == 0
+    result = ask(two, "health", "--all", "--output", "json")
+    assert (result.exit_code, result.stderr) == (
+        7,
+        f"zraft: the cluster serves, but not all of its members are well: {says}",
+    )
+    document = json.loads(result.stdout)
+    assert (document["serves"], document["well"]) == (True, False)
+    assert ask(serve(member(UNAVAILABLE)), "health", "--all").exit_code == 3
 
 
 def test_each_member_answers_for_itself(serve: Serve) -> None:
@@ -74,7 +96,9 @@ def test_a_cluster_that_can_not_serve_ends_with_3(serve: Serve, output: str) -> 
 
 def test_a_member_that_serves_may_complain(serve: Serve) -> None:
     result = ask(serve(member(ABSENT, notice="the disk is nearly full")), "health")
-    assert (result.exit_code, "the disk is nearly full" in result.stdout) == (0, True)
+    assert (result.exit_code, "node-1 serves, but complains (the disk is nearly full)" in result.stdout) == (0, True)
+    result = ask(serve(member(ABSENT, notice="the disk is nearly full")), "health", "--all")
+    assert (result.exit_code, "the disk is nearly full" in result.stderr) == (7, True)
 
 
 def test_health_of_nobody_is_unavailable() -> None:

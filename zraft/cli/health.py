@@ -12,7 +12,7 @@ import click
 from zraft.cli.connection import connection_options
 from zraft.cli.manual import Manual
 from zraft.cli.members import Member, members_of
-from zraft.cli.outcomes import UNAVAILABLE, Failure
+from zraft.cli.outcomes import UNAVAILABLE, UNWELL, Failure
 from zraft.cli.output import output_option, tell
 from zraft.cli.tables import table
 from zraft.client.core import Core
@@ -34,23 +34,31 @@ class Health:
     took_ms: float
     reason: str
 
+    @property
+    def well(self) -> bool:
+        """Whether it serves and complains of nothing."""
+        return self.serves and not self.reason
+
 
 @click.command(
     cls=Manual,
     examples=[
         "zraft health",
         "zraft health --timeout 1 || alert # the cluster does not serve",
+        "zraft health --all || alert # or one of its members is not well",
         "zraft health --output json | jq '.members[] | select(.serves | not)'",
     ],
-    ends=(UNAVAILABLE,),
+    ends=(UNAVAILABLE, UNWELL),
 )
-@output_option("serves, and members with node_id, endpoint, serves, took_ms and reason")
+@click.option("--all", "every", is_flag=True, help="End with 7 unless each member serves and complains of nothing.")
+@output_option("serves, well (all of them), and members with node_id, endpoint, serves, took_ms and reason")
 @connection_options
-def health(output: str, endpoints: tuple[str, ...] | None, timeout: float) -> None:
+def health(every: bool, output: str, endpoints: tuple[str, ...] | None, timeout: float) -> None:
     """Ask each member for a linearizable read: it is served only if a leader with a majority is behind it.
 
-    The cluster serves if any member does; clients find those by themselves. A load balancer or an orchestrator that
-    asks for one node uses /health/ready on its HTTP port.
+    The cluster serves if any member does, and then the exit code is 0: clients find those members by themselves. With
+    --all each member must be well. A load balancer or an orchestrator that asks for one node uses /health/ready on its
+    HTTP port.
     """
     members = members_of(endpoints, timeout)
     link = Link()
@@ -60,9 +68,13 @@ def health(output: str, endpoints: tuple[str, ...] | None, timeout: float) -> No
     finally:
         link.close()
     serves = any(one.serves for one in found)
-    tell(output, table([HEAD, *map(_row, found)]), {"serves": serves, "members": [_document(one) for one in found]})
+    unwell = "; ".join(_complaint(one) for one in found if not one.well)
+    text = table([HEAD, *map(_row, found)]) + (f"\nNot well: {unwell}" if unwell else "")
+    tell(output, text, {"serves": serves, "well": not unwell, "members": [_document(one) for one in found]})
     if not serves:
         raise Failure("no member serves: a majority of them must be up and reach each other", UNAVAILABLE)
+    if every and unwell:
+        raise Failure(f"the cluster serves, but not all of its members are well: {unwell}", UNWELL)
 
 
 def probe(link: Link, member: Member, timeout: float) -> Health:
@@ -84,6 +96,12 @@ def _document(one: Health) -> dict[str, object]:
     member = one.member
     names = {"node_id": member.name, "endpoint": member.endpoint}
     return {**names, "serves": one.serves, "took_ms": one.took_ms, "reason": one.reason}
+
+
+def _complaint(one: Health) -> str:
+    """Who is not well, and why."""
+    name = one.member.endpoint if one.member.name == "-" else one.member.name
+    return f"{name} {'serves, but complains' if one.serves else 'does not serve'} ({one.reason})"
 
 
 def _row(one: Health) -> tuple[object, ...]:

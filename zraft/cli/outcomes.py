@@ -34,6 +34,7 @@ UNAVAILABLE = 3
 UNKNOWN = 4
 REJECTED = 5
 VIOLATED = 6
+UNWELL = 7
 BUG = 70
 MACHINE = 71
 INTERRUPTED = 130
@@ -47,6 +48,7 @@ MEANINGS = {
     UNKNOWN: "outcome unknown: it may have been done",
     REJECTED: "rejected: the same request would be refused again; or what was to be read is damaged",
     VIOLATED: "the answers of a cluster contradict each other: it lost or mixed up something",
+    UNWELL: "the cluster serves, but not all of its members are well",
     BUG: "a bug of zraft",
     MACHINE: "the operating system refused something",
     DataDirectoryInUse.exit_code: "another process uses the data directory",
