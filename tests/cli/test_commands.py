@@ -128,6 +128,17 @@ def test_what_is_no_endpoint_is_wrong_usage(endpoints: str) -> None:
     assert (result.exit_code, "must be host:port" in result.stderr) == (2, True)
 
 
+def test_wrong_endpoints_are_told_where_they_stand_and_what_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    says = ": an endpoint is '127.0.0.1', but must be host:port: a name"
+    right = "; several are separated by commas, as in 10.0.0.1:8080,10.0.0.2:8080. See `"
+    given = run("get", "k", "--endpoints", "127.0.0.1").stderr
+    monkeypatch.setenv("ZRAFT_ENDPOINTS", "127.0.0.1:8080,127.0.0.1")
+    found = run("get", "k").stderr
+    assert given.startswith(f"zraft: --endpoints{says}")
+    assert found.startswith(f"zraft: ZRAFT_ENDPOINTS{says}")
+    assert [right in one for one in (given, found)] == [True, True]
+
+
 def test_only_a_node_that_leads_hands_over_itself(serve: Serve) -> None:
     leading = ask_leader(serve(TransferResult("node-2", 8)), "transfer", "--from-self")
     assert (leading.exit_code, leading.stdout, leading.stderr) == (0, "node-2 leads term 8\n", "")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from zraft.cli.outcomes import UNAVAILABLE, Failure
 from zraft.client import Client
@@ -16,6 +17,8 @@ from zraft.errors import InvalidArgument
 
 CLUSTER_DIRECTORY = Path(".zraft")
 """Where ``zraft dev`` keeps its cluster unless told otherwise."""
+
+ENDPOINTS_EXAMPLE = "10.0.0.1:8080,10.0.0.2:8080"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -84,4 +87,7 @@ def _checked(context: click.Context, parameter: click.Parameter, endpoints: str 
     try:
         return None if endpoints is None else endpoints_of(endpoints)
     except InvalidArgument as error:
-        raise click.BadParameter(str(error)) from None
+        is_variable = context.get_parameter_source(parameter.name or "") is ParameterSource.ENVIRONMENT
+        name = ENDPOINTS_VARIABLE if is_variable else "--endpoints"
+        text = f"{name}: {error}; several are separated by commas, as in {ENDPOINTS_EXAMPLE}."
+        raise click.UsageError(text, context) from None
