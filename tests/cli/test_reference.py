@@ -2,7 +2,9 @@
 
 import click
 
+from tests.cli.asking import run
 from tools import cli_reference
+from zraft.cli import zraft
 from zraft.cli.manual import Manual
 from zraft.cli.outcomes import MEANINGS
 
@@ -19,6 +21,17 @@ def test_every_command_has_its_help_examples_and_ends() -> None:
             assert command.examples, context.command_path
             assert set(command.ends) <= MEANINGS.keys()
             assert all("zraft" in example for example in command.examples)
+
+
+def test_no_summary_is_cut_in_a_list_of_commands() -> None:
+    contexts = [click.Context(zraft, info_name="zraft"), *cli_reference.commands()]
+    groups = [context.command_path for context in contexts if isinstance(context.command, click.Group)]
+    assert "zraft leader" in groups
+    for group in groups:
+        listed = run(*group.split()[1:], "--help").stdout.partition("\nCommands:\n")[2].splitlines()
+        assert listed, group
+        # Each is a sentence, on one line, and whole.
+        assert [line for line in listed if not line.endswith(".") or line.endswith("...")] == [], group
 
 
 def test_output_has_the_same_words_everywhere() -> None:

@@ -56,10 +56,11 @@ def _number(flag: str, kind: click.ParamType[Any], default: float, text: str) ->
 )
 @connection_options
 def bench(output: str, endpoints: tuple[str, ...] | None, **settings: Any) -> None:
-    """Put load on a cluster and measure it: each request that ends is followed by the next one (a closed loop).
+    """Put load on a cluster and measure it.
 
-    It writes keys that begin with bench/ and leaves them there. As any client does, it sends what needs the leader
-    straight to it, and repeats what was certainly not executed; the latency of a request has all of that in it.
+    Each request that ends is followed by the next one (a closed loop). It writes keys that begin with bench/ and leaves
+    them there. As any client does, it sends what needs the leader straight to it, and repeats what was certainly not
+    executed; the latency of a request has all of that in it.
     """
     is_terminal = sys.stderr.isatty()
     figures = measure(Load(endpoints=known_endpoints(endpoints), **settings), _show if is_terminal else None)

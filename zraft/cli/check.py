@@ -26,9 +26,10 @@ from zraft.store.dirty import Mark
     "log_base, log_last, log_last_term, generation, applied, revision, dirty_mark, snapshots (their indexes), damages"
 )
 def check(data_dir: Path, output: str) -> None:
-    """Verify all checksums in DATA_DIR, of a node that is down: of the log, the state and the snapshots.
+    """Verify the data in DATA_DIR, of a node that is down.
 
-    Ends with 5 on damage, each named on stderr with its file and index, and with what to do. Nothing is changed.
+    That is all checksums: of the log, the state and the snapshots. Ends with 5 on damage, each named on stderr with its
+    file and index, and with what to do. Nothing is changed.
     """
     with locked(data_dir) as directory:
         if not holds_data(directory):

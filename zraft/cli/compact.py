@@ -21,10 +21,11 @@ from zraft.errors import Compacted
 @output_option("revision, index, compacted and swept", table="`compacted up to revision 12000`")
 @connection_options
 def compact(revision: int, physical: bool, output: str, endpoints: tuple[str, ...] | None, timeout: float) -> None:
-    """Drop the history before REVISION, which can't be read from then on; REVISION itself still can.
+    """Drop the history before REVISION.
 
-    Nodes do this by themselves (--retain-revisions and --retain-seconds of `zraft node`). The leader's node then
-    removes what the history held, and the room is used again; no command has to wait for it.
+    It can't be read from then on; REVISION itself still can. Nodes do this by themselves (--retain-revisions and
+    --retain-seconds of `zraft node`). The leader's node then removes what the history held, and the room is used again;
+    no command has to wait for it.
     """
     with connect(endpoints, timeout) as client:
         try:

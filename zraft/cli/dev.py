@@ -104,7 +104,7 @@ def down(directory: Path) -> None:
 @_directory
 @output_option("nodes with node_id, processes, endpoint, state, current_term, leader_id and last_applied")
 def status(directory: Path, output: str) -> None:
-    """Show each node: whether its processes run, and what it tells of itself."""
+    """Show whether each node runs, and what it tells of itself."""
     cluster = LocalCluster.load(directory)
     nodes: list[dict[str, object]] = []
     for name, answer in cluster.status().items():
@@ -125,7 +125,10 @@ def status(directory: Path, output: str) -> None:
 @click.option("--actor", type=click.Choice(ACTORS), help="Only this one.")
 @_directory
 def kill(node: str, actor: str | None, directory: Path) -> None:
-    """SIGKILL to all processes of NODE (a name, or `leader`), or to one actor of it."""
+    """SIGKILL to all processes of NODE, or to one actor of it.
+
+    NODE is a name, or `leader`.
+    """
     cluster = LocalCluster.load(directory)
     name = _named(cluster, node)
     cluster.kill(name, actor)
@@ -136,7 +139,10 @@ def kill(node: str, actor: str | None, directory: Path) -> None:
 @_node
 @_directory
 def pause(node: str, directory: Path) -> None:
-    """SIGSTOP to all processes of NODE (a name, or `leader`)."""
+    """SIGSTOP to all processes of NODE.
+
+    NODE is a name, or `leader`.
+    """
     cluster = LocalCluster.load(directory)
     name = _named(cluster, node)
     cluster.pause(name)
@@ -158,7 +164,10 @@ def resume(node: str, directory: Path) -> None:
 @_node
 @_directory
 def restart(node: str, directory: Path) -> None:
-    """Stop NODE (a name, or `leader`) if it runs, and start it; returns when it answers."""
+    """Stop NODE if it runs, and start it.
+
+    NODE is a name, or `leader`. It returns when the node answers.
+    """
     cluster = LocalCluster.load(directory)
     name = _named(cluster, node)
     cluster.restart(name)
@@ -168,9 +177,10 @@ def restart(node: str, directory: Path) -> None:
 @dev.command("rolling-restart", examples=["zraft dev rolling-restart"], ends=_ENDS)
 @_directory
 def rolling_restart(directory: Path) -> None:
-    """Restart one node after the other, the leader last; each has caught up before the next one stops.
+    """Restart one node after the other, the leader last.
 
-    Clients see no error: a node that stops hands the leadership over first.
+    Each has caught up before the next one stops. Clients see no error: a node that stops hands the leadership over
+    first.
     """
     for name in LocalCluster.load(directory).rolling_restart():
         click.echo(f"restarted {name}")

@@ -54,11 +54,11 @@ class Health:
 @output_option("serves, well (all of them), and members with node_id, endpoint, serves, took_ms and reason")
 @connection_options
 def health(every: bool, output: str, endpoints: tuple[str, ...] | None, timeout: float) -> None:
-    """Ask each member for a linearizable read: it is served only if a leader with a majority is behind it.
+    """Ask each member whether it serves, and say why not.
 
-    The cluster serves if any member does, and then the exit code is 0: clients find those members by themselves. With
-    --all each member must be well. A load balancer or an orchestrator that asks for one node uses /health/ready on its
-    HTTP port.
+    It is asked for a linearizable read, which is served only if a leader with a majority is behind it. The cluster
+    serves if any member does, and then the exit code is 0: clients find those members by themselves. With --all each
+    member must be well. A load balancer or an orchestrator that asks for one node uses /health/ready on its HTTP port.
     """
     members = members_of(endpoints, timeout)
     link = Link()

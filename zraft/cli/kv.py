@@ -103,7 +103,10 @@ def get(
     endpoints: tuple[str, ...] | None,
     timeout: float,
 ) -> None:
-    """Write the value of KEY to stdout, as it is and nothing else; on a terminal it ends a line."""
+    """Write the value of KEY to stdout, and nothing else.
+
+    It is written as it is; on a terminal it ends a line.
+    """
     with connect(endpoints, timeout) as client:
         result = client.get(os.fsencode(key), consistency=consistency, revision=revision)
     if not result.found:

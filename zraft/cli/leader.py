@@ -1,4 +1,4 @@
-"""``zraft leader``: who leads."""
+"""``zraft leader``: which node leads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from zraft.errors import NotLeader
 
 @click.group(cls=ManualGroup)
 def leader() -> None:
-    """Who leads the cluster."""
+    """Hand the leadership over to another node.
+
+    The leader takes all writes, and `zraft status` names it. Hand over before its machine is cut off or switched off,
+    or when another one had better lead, as it is faster or nearer to the clients (for good: --priority of `zraft
+    node`). Else there is no need: when a leader fails the others elect a new one.
+    """
 
 
 @leader.command(
@@ -33,9 +38,10 @@ def leader() -> None:
 @output_option("leader and term; null, null: nothing was done", table="`node-2 leads term 8`")
 @connection_options
 def transfer(name: str | None, from_self: bool, output: str, endpoints: tuple[str, ...] | None, timeout: float) -> None:
-    """Have the leader hand over to the member NAME, or to any that is ready; returns when a new one leads.
+    """Have the leader hand over to the member NAME, or to any.
 
-    No request fails for it: writes are held for the new leader. A node that is stopped (SIGTERM) hands over by itself.
+    Without NAME it is one that is ready. It returns when a new one leads. No request fails for it: writes are held for
+    the new leader. A node that is stopped (SIGTERM) hands over by itself.
     """
     with connect(endpoints, timeout) as client:
         try:

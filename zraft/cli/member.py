@@ -35,10 +35,10 @@ _within = click.option(
 
 @click.group(cls=ManualGroup)
 def member() -> None:
-    """The members of the cluster: list them, and change them by one at a time, while it serves.
+    """List the members of the cluster, and change them.
 
-    A new node adds itself: `zraft node --id NAME --join HOST:PORT,...`. It is a learner first, which counts nowhere,
-    and becomes a voter by itself when it has caught up.
+    They change by one at a time, while the cluster serves. A new node adds itself: `zraft node --id NAME --join
+    HOST:PORT,...`. It is a learner first, which counts nowhere, and becomes a voter by itself when it has caught up.
     """
 
 
@@ -46,7 +46,10 @@ def member() -> None:
 @output_option(f"{_FIELDS}, health and lag")
 @connection_options
 def list_members(output: str, endpoints: tuple[str, ...] | None, timeout: float) -> None:
-    """Show the members: voter or learner, whether each answers, and how many log entries it lags behind the leader."""
+    """Show the members, and whether each answers.
+
+    ROLE is voter or learner, LAG is how many log entries one is behind the leader.
+    """
     with connect(endpoints, timeout) as client:
         known = client.members()
     asked = {one.name: one for one in members_of(endpoints, timeout)}
@@ -65,9 +68,9 @@ def list_members(output: str, endpoints: tuple[str, ...] | None, timeout: float)
 @_output
 @connection_options
 def add(name: str, address: str, within: float, output: str, endpoints: tuple[str, ...] | None, timeout: float) -> None:
-    """Wait for the node NAME to announce itself (see --join of `zraft node`), and have it known under this address.
+    """Wait for the node NAME to join, and note its address.
 
-    For one that is a member already, it changes the address.
+    A node announces itself: see --join of `zraft node`. For one that is a member already, it changes the address.
     """
     with connect(endpoints, timeout) as client:
         _wait(client, name, within, lambda found: found is not None, "has not announced itself")
@@ -119,10 +122,10 @@ def replace(
     endpoints: tuple[str, ...] | None,
     timeout: float,
 ) -> None:
-    """Let the node NEW take the place of OLD: wait until it has joined and become a voter, then remove OLD.
+    """Let the node NEW take the place of OLD.
 
-    It may be repeated at any point. Where OLD is the dead one of three, the other two and NEW stay a majority all the
-    time.
+    It waits until NEW has joined and become a voter, then removes OLD. It may be repeated at any point. Where OLD is
+    the dead one of three, the other two and NEW stay a majority all the time.
     """
     if old == new:
         raise click.UsageError(

@@ -59,9 +59,10 @@ def range_of_keys(
     endpoints: tuple[str, ...] | None,
     timeout: float,
 ) -> None:
-    """List the keys from START on, before END, in the order of their bytes; without START and END, all of them.
+    """List keys and values, in the order of the keys' bytes.
 
-    It is one consistent view, however long it is, and is printed as it comes.
+    They are those from START on, before END; without both, all of them. It is one consistent view, however long it is,
+    and is printed as it comes.
     """
     with connect(endpoints, timeout) as client:
         items = client.range(

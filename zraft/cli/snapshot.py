@@ -66,7 +66,10 @@ def save(file: Path, output: str, endpoints: tuple[str, ...] | None, timeout: fl
 @_existing_file
 @_output
 def status(file: Path, output: str) -> None:
-    """Verify all checksums of FILE, and the store in it as a node would, and say what it holds."""
+    """Verify FILE, and say what it holds.
+
+    That is all checksums, and the store in it as a node would verify it.
+    """
     with _bar("verifying") as progress:
         manifest = verify_contents(file, progress)
     _tell(manifest, output)
@@ -104,11 +107,12 @@ def status(file: Path, output: str) -> None:
 def restore(
     file: Path, data_dir: Path, name: str, peers: str, bump_revision: int, map_size_gib: int, output: str
 ) -> None:
-    """Make the data directory of one node of a new cluster, with the state in FILE.
+    """Make the data directory of a node of a new cluster.
 
-    Run it for each node, with the same FILE and the same --bump-revision, and start all of them: they form a cluster
-    with an id of its own. Nodes restored from another file, or without one, and members of the old cluster are refused.
-    Give --bump-revision more than the number of writes that may be younger than FILE.
+    It begins with the state in FILE. Run it for each node, with the same FILE and the same --bump-revision, and start
+    all of them: they form a cluster with an id of its own. Nodes restored from another file, or without one, and
+    members of the old cluster are refused. Give --bump-revision more than the number of writes that may be younger than
+    FILE.
     """
     given = {"id": name, "data_dir": str(data_dir), "peers": peers or None}
     settings = settings_of(None, given)

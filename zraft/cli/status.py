@@ -30,13 +30,13 @@ HEAD = (
 @output_option("leader_id, and members, each with all fields of /status; of one that is silent, endpoint and error")
 @connection_options
 def status(output: str, endpoints: tuple[str, ...] | None, timeout: float) -> None:
-    """Show all members of the cluster: state, term, leader, and how far each has come.
+    """Show what each member of the cluster tells of itself.
 
-    Each node tells what it knows itself, so a node that is cut off may name another leader: the one of the highest
-    term is right. COMPACTED is the oldest revision that can be read, SNAPSHOT the last log index that the newest
-    snapshot contains, DISK what log, state and snapshots hold together; a snapshot that is received shows in NOTICE.
-    VERSION is the cluster version, with the one that the node's code knows behind it where that is newer: the cluster
-    is raised to it when every member knows it.
+    That is its state, its term, its leader, and how far it has come. Each node tells what it knows itself, so a node
+    that is cut off may name another leader: the one of the highest term is right. COMPACTED is the oldest revision that
+    can be read, SNAPSHOT the last log index that the newest snapshot contains, DISK what log, state and snapshots hold
+    together; a snapshot that is received shows in NOTICE. VERSION is the cluster version, with the one that the node's
+    code knows behind it where that is newer: the cluster is raised to it when every member knows it.
     """
     members = members_of(endpoints, timeout)
     document = {"members": [_document(member) for member in members], "leader_id": leader_of(members)}

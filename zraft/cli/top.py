@@ -50,11 +50,12 @@ _QUIT = (ord("q"), ord("Q"))
 @endpoints_option
 @timeout_option(1.0, "How long to wait for each member.")
 def top(once: bool, interval: float, http_offset: int, endpoints: tuple[str, ...] | None, timeout: float) -> None:
-    """Watch all members: roles, terms, rates, latencies, who is behind, and the elections since you look.
+    """Watch all members, live.
 
-    BEHIND is how many entries a member has still to apply of what is committed. READ is how long a linearizable read
-    through it takes, just now. WRITES/S, READS/S and the 99th percentiles of writes and of syncs of the log come from
-    its HTTP port, and count the requests that came to this node. Times are UTC. q or Ctrl-C ends it.
+    It shows roles, terms, rates, latencies, who is behind, and the elections since you look. BEHIND is how many entries
+    a member has still to apply of what is committed. READ is how long a linearizable read through it takes, just now.
+    WRITES/S, READS/S and the 99th percentiles of writes and of syncs of the log come from its HTTP port, and count the
+    requests that came to this node. Times are UTC. q or Ctrl-C ends it.
     """
     view = Top()
     if once:

@@ -75,7 +75,7 @@ def verify(
     endpoints: tuple[str, ...] | None,
     timeout: float,
 ) -> None:
-    """Put load on a cluster while it lives through whatever it does, and check all that it answered.
+    """Put load on a cluster, and check all that it answered.
 
     Every answer is written down and judged: the history must be linearizable, and every acknowledged write must be
     there at the end. Kill nodes meanwhile, cut their network: that is what it is for. It writes keys that begin with
