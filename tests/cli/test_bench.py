@@ -1,11 +1,14 @@
-"""``zraft bench``: its figures on stdout, its progress on a terminal. What is measured is tested in tests/wire."""
+"""``zraft bench``: its figures on stdout, its progress on stderr. What is measured is tested in tests/wire."""
 
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from tests.cli.asking import ANSWERED_S, Serve, ask, run
 from tests.wire.scripted import CLUSTER
@@ -81,7 +84,21 @@ def test_a_table_for_people() -> None:
     assert row(figures) == ("6,172", *latencies, "12,345", "1,200 Unavailable, 3 Unknown", "1,000", "3 to 4")
 
 
-def test_progress_is_shown_on_a_terminal_only(serve: Serve) -> None:
+def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zraft.cli.bench.LINE_EVERY_S", 0.1)
+    node = serve(answer)
+    loud = ask(node, "bench", *ONE, "--seconds", "0.8", "--output", "json")
+    quiet = ask(node, "bench", *ONE, "--seconds", "0.8", "--output", "json", "--quiet")
+    lines = loud.stderr.splitlines()
+    assert lines
+    assert [line for line in lines if not re.fullmatch(r"[\d.]+ s: [\d,]+ operations, [\d,]+/s", line)] == []
+    assert (quiet.exit_code, quiet.stderr) == (0, "")
+    assert json.loads(loud.stdout).keys() == json.loads(quiet.stdout).keys()
+
+
+def test_progress_is_shown_on_a_terminal(serve: Serve) -> None:
     ours, theirs = pty.openpty()
     command = [
         sys.executable,

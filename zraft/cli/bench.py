@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
-from zraft.bench import Figures, Load, measure
+from zraft.bench import Figures, Load, OnProgress, measure
 from zraft.cli.connection import connection_options, consistency_option, known_endpoints
 from zraft.cli.manual import Manual
 from zraft.cli.outcomes import REJECTED, UNAVAILABLE, Failure
@@ -18,6 +19,9 @@ from zraft.protocol.client import BATCH_OPERATIONS_MAX, REQUEST_BYTES_MAX
 
 CLIENTS_MAX = 64
 HEAD = ("OPERATIONS/S", "P50 MS", "P99 MS", "P99.9 MS", "MAX MS", "OPERATIONS", "ERRORS", "NOT FOUND", "TERMS")
+
+LINE_EVERY_S = 5.0
+"""How often progress is told where stderr is no terminal."""
 
 _CLEAR_LINE = "\r\x1b[K"
 
@@ -50,21 +54,24 @@ def _number(flag: str, kind: click.ParamType[Any], default: float, text: str) ->
 @click.option("--fill", is_flag=True, help="First write each key once; not measured.")
 @click.option("--spread", is_flag=True, help="Connections stay with one node each, in turn, and repeat nothing.")
 @_number("--large-every", click.IntRange(0), 0, "After so many requests a batch of 10,000. 0: none.")
+@click.option("--quiet", is_flag=True, help="Tell no progress on stderr.")
 @output_option(
     "settings, operations_per_second, latency_ms, operations, errors, not_found, elapsed_seconds, longest_stall_ms, "
     "client_cpu_seconds and terms"
 )
 @connection_options
-def bench(output: str, endpoints: tuple[str, ...] | None, **settings: Any) -> None:
+def bench(quiet: bool, output: str, endpoints: tuple[str, ...] | None, **settings: Any) -> None:
     """Put load on a cluster and measure it.
 
     Each request that ends is followed by the next one (a closed loop). It writes keys that begin with bench/ and leaves
     them there. As any client does, it sends what needs the leader straight to it, and repeats what was certainly not
     executed; the latency of a request has all of that in it.
     """
-    is_terminal = sys.stderr.isatty()
-    figures = measure(Load(endpoints=known_endpoints(endpoints), **settings), _show if is_terminal else None)
-    if is_terminal:
+    on_progress: OnProgress | None = None
+    if not quiet:
+        on_progress = _show if sys.stderr.isatty() else _lines()
+    figures = measure(Load(endpoints=known_endpoints(endpoints), **settings), on_progress)
+    if on_progress is _show:
         click.echo(_CLEAR_LINE, err=True, nl=False)
     tell(output, table([HEAD, row(figures)]), figures.document())
     if not figures.tally.operations:
@@ -83,6 +90,24 @@ def row(figures: Figures) -> tuple[object, ...]:
 
 
 def _show(seconds: float, operations: int, errors: int) -> None:
-    rate = operations / seconds
+    """On a terminal: one line, written over and over."""
+    click.echo(f"{_CLEAR_LINE}{_so_far(seconds, operations, errors)}", err=True, nl=False)
+
+
+def _lines() -> OnProgress:
+    """Elsewhere, as in a log: a line now and then."""
+    due = LINE_EVERY_S
+
+    def line(seconds: float, operations: int, errors: int) -> None:
+        nonlocal due
+        if seconds >= due:
+            due = seconds + LINE_EVERY_S
+            with contextlib.suppress(OSError):  # the figures are what is wanted
+                click.echo(_so_far(seconds, operations, errors), err=True)
+
+    return line
+
+
+def _so_far(seconds: float, operations: int, errors: int) -> str:
     failed = f", {errors:,} failed" if errors else ""
-    click.echo(f"{_CLEAR_LINE}{seconds:.1f} s: {operations:,} operations, {rate:,.0f}/s{failed}", err=True, nl=False)
+    return f"{seconds:.1f} s: {operations:,} operations, {operations / seconds:,.0f}/s{failed}"
