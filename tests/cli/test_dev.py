@@ -36,6 +36,29 @@ def test_up_says_where_the_nodes_are() -> None:
     assert lines[4] == "The leader is node-1. Data and logs are in .zraft. Try:"
 
 
+def test_two_clusters_can_live_on_one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[LocalCluster] = []
+    monkeypatch.setattr(LocalCluster, "up", lambda cluster: started.append(cluster))
+    second = ("--client-port", "8180", "--peer-port", "7280")
+    nodes = json.loads(run("dev", "up", *second, "--output", "json").stdout)["nodes"]
+    assert nodes[2] == {"node_id": "node-3", "endpoint": "127.0.0.1:8183", "http": "http://127.0.0.1:9193"}
+    run("dev", "up")
+    assert [cluster.settings("node-3").peer_port for cluster in started] == [7310, 7110]
+    ports = [{*cluster.settings(name).ports().values()} for cluster in started for name in cluster.names]
+    assert len(set.union(*ports)) == 2 * 3 * 5
+
+
+@pytest.mark.parametrize("most", [("--client-port", "64510"), ("--peer-port", "65383")])
+def test_as_many_nodes_as_there_may_be_have_ports(most: tuple[str, str]) -> None:
+    assert run("dev", "up", "--nodes", "15", *most).exit_code == 0
+    assert run("dev", "up", most[0], str(int(most[1]) + 1)).exit_code == 2
+
+
+def test_ports_that_two_nodes_would_have_are_refused() -> None:
+    result = run("dev", "up", "--client-port", "7101")
+    assert (result.exit_code, "node-1 and node-2 would both have port 7102" in result.stderr) == (2, True)
+
+
 def test_status_tells_of_each_node() -> None:
     assert [line.split() for line in run("dev", "status").stdout.splitlines()] == [
         ["NODE", "PROCESSES", "CLIENTS", "STATE", "TERM", "LEADER", "APPLIED"],

@@ -16,7 +16,8 @@ from zraft.cli.manual import ManualGroup
 from zraft.cli.outcomes import UNAVAILABLE, Failure
 from zraft.cli.output import output_option, tell
 from zraft.cli.tables import table
-from zraft.cluster import ClusterError, LocalCluster
+from zraft.cli.top_sampling import HTTP_OFFSET
+from zraft.cluster import ClusterError, LocalCluster, Ports
 from zraft.core.restarts import TRIO
 
 NODES_MAX = 15
@@ -54,18 +55,44 @@ _node = click.argument("node")
 def dev() -> None:
     """A local cluster, to try zraft out and to break it.
 
-    Node node-I has client port 8080+I and HTTP port 9090+I. The nodes run on when the command has ended. Commands that
-    are given in the same directory find the cluster by themselves.
+    Node node-I has client port 8080+I, HTTP port 9090+I and three peer ports from 7080+10*I on, unless `zraft dev up`
+    is given others. The nodes run on when the command has ended. Commands that are given in the same directory find the
+    cluster by themselves.
     """
 
 
-@dev.command(examples=["zraft dev up", "zraft dev up --nodes 5 --dir /tmp/five"], ends=_ENDS)
+@dev.command(
+    examples=[
+        "zraft dev up",
+        "zraft dev up --nodes 5 --dir /tmp/five",
+        "zraft dev up --dir /tmp/second --client-port 8180 --peer-port 7280 # beside another one",
+    ],
+    ends=_ENDS,
+)
 @click.option("--nodes", type=click.IntRange(1, NODES_MAX), default=3, show_default=True, metavar="N", help="How many.")
+@click.option(
+    "--client-port",
+    type=click.IntRange(0, 65_535 - HTTP_OFFSET - NODES_MAX),
+    default=Ports().client,
+    show_default=True,
+    metavar="BASE",
+    help=f"Node node-I has client port BASE+I, and HTTP port BASE+{HTTP_OFFSET}+I.",
+)
+@click.option(
+    "--peer-port",
+    type=click.IntRange(0, 65_533 - 10 * NODES_MAX),
+    default=Ports().peer,
+    show_default=True,
+    metavar="BASE",
+    help="Node node-I has peer port BASE+10*I, and the two after it.",
+)
 @_directory
 @output_option("leader_id, directory, and nodes with node_id, endpoint and http", table="for people, and what to try")
-def up(nodes: int, directory: Path, output: str) -> None:
+def up(nodes: int, client_port: int, peer_port: int, directory: Path, output: str) -> None:
     """Start a cluster; returns when a leader is ready to write."""
-    cluster = LocalCluster(directory, nodes)
+    ports = Ports(client=client_port, http=client_port + HTTP_OFFSET, peer=peer_port)
+    cluster = LocalCluster(directory, nodes, ports=ports)
+    _require_distinct_ports(cluster)
     cluster.up()
     settings = [cluster.settings(name) for name in cluster.names]
     rows = [(one.id, one.client_endpoint(), f"http://{one.host}:{one.http_port}") for one in settings]
@@ -77,6 +104,15 @@ def up(nodes: int, directory: Path, output: str) -> None:
     }
     text = [table([("NODE", "CLIENTS", "HTTP"), *rows]), "", *_to_try(cluster, leader, directory)]
     tell(output, "\n".join(text), document)
+
+
+def _require_distinct_ports(cluster: LocalCluster) -> None:
+    users: dict[int, str] = {}
+    for name in cluster.names:
+        for port in cluster.settings(name).ports().values():
+            if users.setdefault(port, name) != name:
+                text = f"{users[port]} and {name} would both have port {port}"
+                raise click.UsageError(f"{text}: choose --client-port and --peer-port further apart")
 
 
 def _to_try(cluster: LocalCluster, leader: str, directory: Path) -> Iterator[str]:

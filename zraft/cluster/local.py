@@ -336,7 +336,7 @@ class LocalCluster:
                 except OSError as error:
                     raise ClusterError(
                         f"port {port} is not free ({error.strerror}), and {name} needs it as its {what}: "
-                        "stop what uses it"
+                        "stop what uses it, or let `zraft dev up` take others (--client-port, --peer-port)"
                     ) from None
 
     def _wait_for_nodes(self, names: list[str], is_done: Callable[[], bool], timeout: float, what: str) -> None:
