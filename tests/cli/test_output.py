@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.cli.asking import Serve, ask, run
-from zraft.cli.output import SHOWN_MAX, in_json, shown, write_out
+from zraft.cli.output import SHOWN_MAX, in_json, shown, tell, write_out
 from zraft.protocol.client import (
     Delete,
     DeleteResult,
@@ -113,6 +114,11 @@ def test_a_put_may_have_had_nothing_before_it(serve: Serve) -> None:
         "",
     ]
     assert json.loads(ask(serve(DONE), *command, "json").stdout) == {"revision": 3, "index": 7, "previous": None}
+
+
+def test_a_path_is_told_as_it_is(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    tell("table", os.fsdecode(b"gr\xfcn"), {})
+    assert capsysbinary.readouterr().out == b"gr\xfcn\n"
 
 
 def test_a_range_is_a_table_for_people(serve: Serve) -> None:

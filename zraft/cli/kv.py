@@ -24,8 +24,8 @@ _expected_revision = click.option(
 )
 _return_previous = click.option("--return-previous", is_flag=True, help="Print what was there before, too.")
 _change_output = output_option(
-    "revision, index, and with --return-previous previous: an object as get prints one, or null",
-    table="`revision 7`, and below it the previous value with its revisions",
+    "revision and index; with --return-previous also previous, an object as get prints one, or null",
+    table="`revision 7`; with --return-previous also the previous value with its revisions",
     raw="`7`; with --return-previous that value alone",
 )
 _write_ends = (NOT_FOUND, UNAVAILABLE, UNKNOWN, REJECTED)

@@ -45,7 +45,7 @@ def output_option(json: str, *, table: str = "for people", raw: str = "", defaul
 def tell(output: str, text: str, document: object) -> None:
     """Print what a command found or did: the document in JSON, laid out so that people can read it, or the text."""
     told = json.dumps(document, indent=2, ensure_ascii=False) if output == "json" else text
-    write_out((f"{told}\n".encode(),))
+    write_out((f"{told}\n".encode(errors="surrogateescape"),))  # a path may be no text
 
 
 def write_out(parts: Iterable[bytes]) -> None:
