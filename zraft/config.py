@@ -104,7 +104,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     gateway_bytes_max: int = 256 << 20
     snapshot_log_mib: int = 64
     """The log may grow to so much, or half the state if that is more, before a snapshot is made and the log cut."""
-    burst_mib: int = 64
+    burst_mib: int = 128
     """While writes come fast, log and state may each grow by so much more before the log is cut and history swept."""
 
     def check(self) -> Settings:
