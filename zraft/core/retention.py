@@ -7,8 +7,8 @@ long as the sweep of a compaction is not done, others follow.
 
 To sweep a revision costs about what it costs to write one, on every node. So while writes come fast, it is put off:
 history lasts longer, until the state has grown by so much. From there on sweeping goes along with writing, somewhat
-faster. When writes come more slowly, what was put off is swept in a small part of the time: readers, and the write that
-comes behind a sweep, should hardly notice.
+faster. When writes come more slowly, what was put off is swept at a moderate pace: readers, and the write that comes
+behind a sweep, should hardly notice.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ PAUSE_SECONDS = 1.0
 """Before the next attempt when a command was refused."""
 BUSY_REVISIONS = 1_000
 """In a second: from so many on, writes come fast."""
-REST = 19
-"""Times as long as the last sweep took does the next one wait, where there is no hurry."""
+CALM_RECORDS = 5_000
+"""In a second: no more are swept where there is no hurry, which is a small part of the time."""
 CATCH_UP = 2
 """Times as many records as were written meanwhile are swept, where it goes along with writing; ..."""
 RECORDS_MAX = 2_000
@@ -57,9 +57,8 @@ class Retention:
         self._swept_bytes = 0  # what the state held when nothing was left to be swept
         self._pace = Pace()
         self._in_flight = 0
-        self._begun = 0.0  # when they were proposed, ...
-        self._begun_at = 0  # ... the revision then, ...
-        self._rest = 0  # ... and how long to rest behind them
+        self._begun_at = 0  # the revision when they were proposed
+        self._is_calm = True
         self._pause_until = 0.0
 
     def note(self, revision: int, compacted: int, swept: int, now: float, state_bytes: int = 0) -> None:
@@ -93,19 +92,19 @@ class Retention:
             return []
         if self._pace.is_fast and not hurry and self._state_bytes - self._swept_bytes < self._burst:
             return []
-        along = self._pace.is_fast or hurry
-        self._rest = 0 if along else REST
-        self._in_flight = self._parts(target - self._swept, sweep_records_max(version), hurry) if along else 1
-        self._begun, self._begun_at = now, self._revision
+        self._is_calm = not (self._pace.is_fast or hurry)
+        self._in_flight = 1 if self._is_calm else self._parts(target - self._swept, sweep_records_max(version), hurry)
+        self._begun_at = self._revision
         self._pause_until = now + LOST_SECONDS
         return [Compact(target, resume=True)] * self._in_flight
 
     def done(self, result: CompactResult, now: float) -> None:
         """A command in flight was applied."""
+        swept = min(result.swept - self._swept, RECORDS_MAX)
         self._compacted, self._swept = max(result.compacted, self._compacted), max(result.swept, self._swept)
         self._in_flight -= 1
         if not self._in_flight:
-            self._pause_until = now + self._rest * (now - self._begun)
+            self._pause_until = now + (swept / CALM_RECORDS if self._is_calm else 0.0)
 
     def failed(self, now: float) -> None:
         """One was refused, or nobody knows: it may be proposed again, it says itself what it wants to come to."""

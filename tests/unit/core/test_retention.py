@@ -6,11 +6,11 @@ from zraft.core.pace import SPAN_SECONDS
 from zraft.core.retention import (
     BATCH_REVISIONS,
     BUSY_REVISIONS,
+    CALM_RECORDS,
     LOST_SECONDS,
     NOTES_MAX,
     PAUSE_SECONDS,
     RECORDS_MAX,
-    REST,
     Retention,
 )
 from zraft.core.sweep import FIRST_SWEEP_RECORDS_MAX, SWEEP_RECORDS_MAX
@@ -90,7 +90,7 @@ def test_a_sweep_goes_on_until_it_is_done() -> None:
     retention.note(50, 40, 10, 1.0)
     assert retention.propose(1.0, SUPPORTED) == [Compact(40, resume=True)]
     retention.done(done(40, 30), 1.1)
-    assert retention.propose(1.2 + REST * 0.1, SUPPORTED) == [Compact(40, resume=True)]
+    assert retention.propose(1.2, SUPPORTED) == [Compact(40, resume=True)]
     retention.done(done(40, 40), 4.0)
     assert retention.propose(100.0, SUPPORTED) == []
 
@@ -174,15 +174,23 @@ def busy(written: int) -> Retention:
     return retention
 
 
-@pytest.mark.parametrize(("took", "rests"), [(0.0, 0.0), (0.01, 0.19), (0.5, 9.5)])
-def test_a_sweep_in_a_calm_takes_a_small_part_of_the_time(took: float, rests: float) -> None:
+@pytest.mark.parametrize("swept", [1, 20, SWEEP_RECORDS_MAX, RECORDS_MAX])
+def test_in_a_calm_so_many_are_swept_in_a_second_and_no_more(swept: int) -> None:
     retention = Retention(10, 0)
     retention.note(100_000, 0, 0, 1.0)
     assert len(retention.propose(1.0, SUPPORTED)) == 1
-    end = 1.0 + took
-    retention.done(done(99_990, 250), end)
-    assert not took or retention.propose(end + rests - 0.001, SUPPORTED) == []
-    assert len(retention.propose(end + rests + 0.001, SUPPORTED)) == 1
+    retention.done(done(99_990, swept), 1.1)
+    then = 1.1 + swept / CALM_RECORDS
+    assert retention.propose(then - 1e-6, SUPPORTED) == []
+    assert len(retention.propose(then + 1e-6, SUPPORTED)) == 1
+
+
+def test_what_is_not_there_takes_no_time_to_sweep() -> None:
+    retention = Retention(10, 0)
+    retention.note(1 << 40, 0, 0, 1.0)
+    retention.propose(1.0, SUPPORTED)
+    retention.done(done((1 << 40) - 10, (1 << 40) - 20), 1.1)
+    assert len(retention.propose(1.1 + RECORDS_MAX / CALM_RECORDS, SUPPORTED)) == 1
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def test_any_bytes_are_a_message_or_a_protocol_error(name: str, frame: bytes) ->
 
 def test_text_that_is_none_is_a_protocol_error() -> None:
     damaged = encode(Greeting("abcd", "host:1")).replace(b"abcd", b"\xff\xfe\xfd\xfc")
-    with pytest.raises(ProtocolError, match="undecodable message of 15 bytes: 'utf-8' codec can't decode"):
+    with pytest.raises(ProtocolError, match=r"undecodable message of 15 bytes: .*(?i:utf-8)"):
         codec.gateways.decode(damaged)
     with pytest.raises(ProtocolError):
         codec.response.decode(encode(ErrorResult("Unknown", "abcd")).replace(b"abcd", b"\xff\xfe\xfd\xfc"))
