@@ -1,6 +1,7 @@
 """A flipped bit in log or state of one node: found at its start or by a read, never served, and the way out works.
 
-And a state in which every checksum is right, but not what the others have: found by comparison.
+And a state in which every checksum is right, but not what the others have: found by comparison. And a disk that was
+taken back: found by the leader.
 
 Snapshots are in ``test_snapshots`` (the own one) and ``chaos/test_installation_steps`` (on its way to a follower).
 """
@@ -8,6 +9,7 @@ Snapshots are in ``test_snapshots`` (the own one) and ``chaos/test_installation_
 import contextlib
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.cluster.nodes import http
-from tests.cluster.running import equal_and_led, running
+from tests.cluster.running import PATIENT, equal_and_led, running
 from tests.unit.store.stored import flip as flip_at, flip_all
 from tests.waiting import wait_until
 from zraft import Client, Unavailable, Unknown
@@ -208,3 +210,24 @@ def test_a_state_that_is_not_the_majoritys_stops_its_node(cluster: LocalCluster,
         cluster.kill(name)
         assert start_refused(cluster, name, "a majority of the voters has").startswith("the state has the digest")
     repair_and_restart(cluster, name, message)
+
+
+def test_a_disk_that_was_taken_back_is_told_of(tmp_path: Path) -> None:
+    # Each checksum of an older copy is right, and it knows of no entry that is missing: only the leader does.
+    with running(tmp_path / "cluster", **PATIENT) as cluster, Client(cluster.endpoints(), timeout=10) as client:
+        client.put("k", "1")
+        equal_and_led(cluster)
+        leader, name = cluster.leader(), follower(cluster)
+        path, older = cluster.settings(name).data_path(), tmp_path / "older"
+        cluster.kill(name)
+        shutil.copytree(path, older)
+        cluster.restart(name)
+        client.put("k", "2")
+        equal_and_led(cluster)
+        cluster.kill(name)
+        shutil.rmtree(path)
+        older.rename(path)
+        cluster.restart(name)
+        told = f"{name} lost entries that it had acknowledged"
+        wait_until(lambda: told in cluster.log_path(leader).read_text(), WAIT_S, "the leader to say so")
+        assert client.get("k").value == b"2"

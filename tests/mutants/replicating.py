@@ -180,6 +180,22 @@ MUTANTS = (
         test="tests/unit/core/test_progress.py",
     ),
     Mutant(
+        "who lost what it acknowledged is not told of",
+        "what a storage acknowledged and denies again and again is lost, and people hear of it",
+        PROGRESS,
+        "        if self._denials < DENIALS:\n",
+        "        if self._denials < DENIALS or True:\n",
+        test="tests/unit/core/test_progress.py",
+    ),
+    Mutant(
+        "what was acknowledged is probed as fast as messages go",
+        "a probe that was denied is repeated when the timer says so",
+        PROGRESS,
+        "        if answer.probe <= self.match:\n",
+        "        if answer.probe < self.match:\n",
+        test="tests/unit/core/test_progress.py",
+    ),
+    Mutant(
         "a refusal skips entries",
         "next goes back at least to the probe, and as far as the conflict ([R] 5.3, trap 19)",
         PROGRESS,

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 import google_crc32c
 
 from tests.simulation.actors import Actor
+from tests.simulation.invariants import require
 from tests.simulation.network import Plane
 from zraft.core.audit import Divergence
 from zraft.core.effects import Ignored, Send, ToStorage
+from zraft.core.progress import Forgot
 from zraft.core.replication import Effect, PublishCommit, Refuse, Replication, ToElection
 from zraft.core.streaming import SendChunk
 from zraft.core.versions import LeftBehind
@@ -99,6 +101,8 @@ class ReplicationActor(Actor):
                     node.cluster.wrongs.found(effect)
                 case LeftBehind():
                     self.world.note(self.name, effect)
+                case Forgot(member, acknowledged, has):
+                    require(False, "no storage forgets", node=member, acknowledged=acknowledged, has=has)
                 case Ignored(reason):
                     self.world.note(self.name, f"  ignored: {reason}")
 

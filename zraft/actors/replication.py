@@ -17,6 +17,7 @@ from zraft.actors.snapshot_source import SnapshotSource
 from zraft.actors.sockets import LOCAL_MESSAGES_MAX, Frames, Sockets, drain, poll, send, taken
 from zraft.core.audit import Divergence
 from zraft.core.effects import Ignored, Send, ToStorage
+from zraft.core.progress import Forgot
 from zraft.core.replication import Effect, Message, PublishCommit, Refuse, Replication, ToElection
 from zraft.core.streaming import SendChunk
 from zraft.core.terms import require_near
@@ -198,6 +199,8 @@ class ReplicationActor:
                     self._alarm(effect)
                 case LeftBehind():
                     self._tell_of(effect)
+                case Forgot():
+                    self._tell_of_loss(effect)
                 case Ignored():
                     pass
 
@@ -215,6 +218,12 @@ class ReplicationActor:
         """A member gets no more entries: only an operator can help, and the member's old code can't even say so."""
         name = self._name_of(left.member)
         self._log.every(10, f"{name} is left behind: upgrade zraft on it", knows=left.announced, needs=left.needed)
+
+    def _tell_of_loss(self, lost: Forgot) -> None:
+        """Its copies were counted, and may have made a majority: what it acknowledged may be on too few disks now."""
+        name = self._name_of(lost.member)
+        text = f"{name} lost entries that it had acknowledged: was its disk taken back? Stop it, and replace it"
+        self._log.every(10, text, acknowledged=lost.acknowledged, has=lost.has)
 
     def _name_of(self, member: int) -> str:
         return self._identity.name_of(member) if self._identity else f"{member:016x}"

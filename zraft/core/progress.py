@@ -6,6 +6,8 @@ import enum
 import math
 from collections import deque
 
+import msgspec
+
 from zraft.core.effects import Ignored
 from zraft.core.streaming import SnapshotStream
 from zraft.errors import InvariantViolated
@@ -17,6 +19,20 @@ AWAY_SECONDS = 10.0
 """Whose storage was silent for so long gets no snapshot, for which the leader would have to keep file and log."""
 
 
+DENIALS = 3
+DENIAL_SECONDS = 0.1
+"""A storage that denies what it acknowledged is late, or its disk was taken back: after so many denials, each so long
+behind the one before, it is the latter."""
+
+
+class Forgot(msgspec.Struct, frozen=True):
+    """``member`` acknowledged all entries up to ``acknowledged``, and now says that it has them only up to ``has``."""
+
+    member: int
+    acknowledged: int
+    has: int
+
+
 class Mode(enum.Enum):
     """PROBE: find where the logs meet, one Append at a time. REPLICATE: stream, as far as the window allows.
 
@@ -26,6 +42,9 @@ class Mode(enum.Enum):
     PROBE = "probe"
     REPLICATE = "replicate"
     SNAPSHOT = "snapshot"
+
+
+_LATE = "refusal of an Append behind {}, which is no longer asked"
 
 
 class Inflights:
@@ -84,6 +103,8 @@ class Progress:
         self._commit_due = math.inf
         self._inflights = Inflights(*window)
         self._probing = False
+        self._denials = 0  # in a row
+        self._denied_at = -math.inf
         self._doubted = False  # nothing of what was sent has been taken for a while
         self._quiet_since = 0.0
 
@@ -131,7 +152,7 @@ class Progress:
         self._commit_told = max(self._commit_told, commit)
         self._commit_due = math.inf
 
-    def answered(self, answer: AppendAnswer, last: int, now: float) -> Ignored | None:
+    def answered(self, answer: AppendAnswer, last: int, now: float) -> Ignored | Forgot | None:
         """Take in an answer of the current term; ``last`` is the leader's last index."""
         if answer.success:
             self._accepted(answer, last, now)
@@ -140,8 +161,10 @@ class Progress:
             return Ignored("refusal of an Append of an older term")
         if self.mode is Mode.SNAPSHOT:
             return Ignored("refusal of an Append, but a snapshot is on its way")
-        if answer.probe != self.next - 1 if self.mode is Mode.PROBE else answer.probe <= self.match:
-            return Ignored(f"refusal of an Append behind {answer.probe}, which is no longer asked")
+        if answer.probe <= self.match:
+            return self._denied(answer, now)
+        if self.mode is Mode.PROBE and answer.probe != self.next - 1:
+            return Ignored(_LATE.format(answer.probe))
         # One refusal a conflicting term: skip all of it ([R] 5.3).
         self._probe(max(self.match + 1, min(answer.conflict.index, answer.probe)))
         self._quiet_since = now
@@ -199,10 +222,23 @@ class Progress:
         self._quiet_since = now
         self.reading = False
 
+    def _denied(self, answer: AppendAnswer, now: float) -> Ignored | Forgot:
+        """It lacks what it acknowledged. Nothing follows from that but a word to people: ``match`` never goes back.
+
+        A probe that was refused so is not repeated at once, but when the timer says so.
+        """
+        if now - self._denied_at >= DENIAL_SECONDS:
+            self._denials += 1
+            self._denied_at = now
+        if self._denials < DENIALS:
+            return Ignored(_LATE.format(answer.probe))
+        return Forgot(self.member, self.match, answer.conflict.index - 1)
+
     def _accepted(self, answer: AppendAnswer, last: int, now: float) -> None:
         if answer.match > last:
             raise InvariantViolated("match <= last", member=self.member, match=answer.match, last=last)
         self._doubted = self._doubted and answer.match <= self.match
+        self._denials = 0
         self.match = max(self.match, answer.match)
         self.commit = answer.commit  # may go back: it is not durable there, and a restart forgets it
         self._quiet_since = now

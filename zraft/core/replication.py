@@ -17,7 +17,7 @@ from zraft.core.audit import Divergence
 from zraft.core.effects import Ignored, Send, ToStorage
 from zraft.core.leadership import Leadership
 from zraft.core.membership import promoted, with_addresses
-from zraft.core.progress import Mode, Progress
+from zraft.core.progress import Forgot, Mode, Progress
 from zraft.core.seen import Seen
 from zraft.core.streaming import RATE_BYTES, SendChunk, SnapshotStream
 from zraft.core.versions import PROPOSED_KINDS, SUPPORTED, TOO_NEW, LeftBehind
@@ -85,6 +85,7 @@ Effect = (
     | Refuse
     | Divergence
     | LeftBehind
+    | Forgot
     | Ignored
 )
 
@@ -141,9 +142,7 @@ class Replication:
 
     def next_deadline(self) -> float | None:
         """When ``tick`` must be called next; None while nothing is led."""
-        if self._lead is None:
-            return None
-        return min(self._next_check, self._lead.next_deadline())
+        return min(self._next_check, self._lead.next_deadline()) if self._lead else None
 
     def streamed(self) -> set[int]:
         """The indexes of the snapshots that are on their way to anybody."""
@@ -260,12 +259,12 @@ class Replication:
         if isinstance(message, InstallAnswer):
             ignored = progress.snapshot_answered(message, now)
             return [ignored] if ignored else []
-        ignored = progress.answered(message, lead.tail.last, now)
+        said = progress.answered(message, lead.tail.last, now)
         lead.hear_version(member, message)
         divergence = lead.audit.heard(member, message.checkpoint, lead.quorum)
         verdict = lead.audit.verdict(member)
         told = verdict and self._to(member, Diverged(lead.term, verdict.index, verdict.digest, verdict.majority))
-        return [effect for effect in (ignored, divergence, told) if effect]
+        return [effect for effect in (said, divergence, told) if effect]
 
     def on_damaged(self, member: int, checksum: bytes) -> None:
         """The shell can't read the snapshot that is on its way to ``member``, or found it damaged (trap 30)."""

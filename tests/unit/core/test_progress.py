@@ -4,7 +4,7 @@ import pytest
 
 from tests.unit.core.cast import B
 from zraft.core.effects import Ignored
-from zraft.core.progress import IDLE_SECONDS, Inflights, Mode, Progress
+from zraft.core.progress import DENIAL_SECONDS, DENIALS, IDLE_SECONDS, Forgot, Inflights, Mode, Progress
 from zraft.errors import InvariantViolated
 from zraft.protocol.entries import EntryId
 from zraft.protocol.peer import AppendAnswer
@@ -134,6 +134,30 @@ def test_an_old_refusal_is_ignored(streaming: Progress) -> None:  # traps 14, 15
     ignored = streaming.answered(refusal(probe=5, conflict=1), LAST, 10.0)
     assert ignored == Ignored("refusal of an Append behind 5, which is no longer asked")
     assert where(streaming) == (Mode.REPLICATE, 5, 6)
+
+
+def test_who_denies_what_it_acknowledged_again_and_again_has_lost_it(streaming: Progress) -> None:
+    late = Ignored("refusal of an Append behind 5, which is no longer asked")
+    now = 10.0
+    for _ in range(DENIALS - 1):
+        assert streaming.answered(refusal(probe=5, conflict=4), LAST, now) == late
+        assert streaming.answered(refusal(probe=5, conflict=4), LAST, now) == late  # of the same moment: it counts once
+        now += 2 * DENIAL_SECONDS
+    assert streaming.answered(refusal(probe=5, conflict=4), LAST, now) == Forgot(B, 5, 3)
+    assert where(streaming) == (Mode.REPLICATE, 5, 6)
+    streaming.answered(success(5), LAST, now)  # it has it after all
+    assert streaming.answered(refusal(probe=5, conflict=4), LAST, now + 2 * DENIAL_SECONDS) == late
+
+
+def test_a_probe_of_what_was_acknowledged_is_repeated_by_the_timer_alone(streaming: Progress) -> None:
+    streaming.sent(6, 1, 0, 10.0)
+    streaming.answered(refusal(probe=6, conflict=2), LAST, 10.0)
+    assert (where(streaming), streaming.may_send()) == ((Mode.PROBE, 5, 6), True)
+    streaming.sent(5, 0, 0, 10.0)
+    streaming.answered(refusal(probe=5, conflict=2), LAST, 10.0)
+    assert (where(streaming), streaming.may_send()) == ((Mode.PROBE, 5, 6), False)
+    streaming.retry(10.2, True)
+    assert streaming.may_send()
 
 
 def test_a_late_match_ends_a_needless_probe(streaming: Progress) -> None:
