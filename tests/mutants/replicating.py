@@ -196,6 +196,20 @@ MUTANTS = (
         test="tests/unit/core/test_progress.py",
     ),
     Mutant(
+        "who is to be asked again is passed over",
+        "who lacks something and is silent is asked again (trap 19)",
+        PROGRESS,
+        "        told = self._commit_told >= commit and not self.asking\n",
+        "        told = self._commit_told >= commit\n",
+    ),
+    Mutant(
+        "who was not told the commit index is passed over",
+        "the news of a commit leaves by itself where no Append takes it along",
+        PROGRESS,
+        "        told = self._commit_told >= commit and not self.asking\n",
+        "        told = not self.asking\n",
+    ),
+    Mutant(
         "a refusal skips entries",
         "next goes back at least to the probe, and as far as the conflict ([R] 5.3, trap 19)",
         PROGRESS,
