@@ -57,7 +57,7 @@ class Retention:
         self._swept_bytes = 0  # what the state held when nothing was left to be swept
         self._pace = Pace()
         self._in_flight = 0
-        self._begun_at = 0  # the revision when they were proposed
+        self._begun_at = self._begun_swept = 0  # the revision when they were proposed, and up to where it was swept
         self._is_calm = True
         self._pause_until = 0.0
 
@@ -94,16 +94,16 @@ class Retention:
             return []
         self._is_calm = not (self._pace.is_fast or hurry)
         self._in_flight = 1 if self._is_calm else self._parts(target - self._swept, sweep_records_max(version), hurry)
-        self._begun_at = self._revision
+        self._begun_at, self._begun_swept = self._revision, self._swept
         self._pause_until = now + LOST_SECONDS
         return [Compact(target, resume=True)] * self._in_flight
 
     def done(self, result: CompactResult, now: float) -> None:
         """A command in flight was applied."""
-        swept = min(result.swept - self._swept, RECORDS_MAX)
         self._compacted, self._swept = max(result.compacted, self._compacted), max(result.swept, self._swept)
         self._in_flight -= 1
         if not self._in_flight:
+            swept = min(self._swept - self._begun_swept, RECORDS_MAX)
             self._pause_until = now + (swept / CALM_RECORDS if self._is_calm else 0.0)
 
     def failed(self, now: float) -> None:

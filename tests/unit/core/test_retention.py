@@ -185,6 +185,15 @@ def test_in_a_calm_so_many_are_swept_in_a_second_and_no_more(swept: int) -> None
     assert len(retention.propose(then + 1e-6, SUPPORTED)) == 1
 
 
+def test_the_page_may_tell_of_a_sweep_before_its_answer_does() -> None:
+    retention = Retention(10, 0)
+    retention.note(100_000, 0, 0, 1.0)
+    retention.propose(1.0, SUPPORTED)
+    retention.note(100_000, 99_990, SWEEP_RECORDS_MAX, 1.1)
+    retention.done(done(99_990, SWEEP_RECORDS_MAX), 1.1)
+    assert retention.propose(1.1 + SWEEP_RECORDS_MAX / CALM_RECORDS - 1e-6, SUPPORTED) == []
+
+
 def test_what_is_not_there_takes_no_time_to_sweep() -> None:
     retention = Retention(10, 0)
     retention.note(1 << 40, 0, 0, 1.0)
