@@ -48,13 +48,16 @@ def bytes_of(value: BytesOrText, what: str) -> bytes:
     """The bytes of a value as it is now; text is UTF-8.
 
     Raises:
-        InvalidArgument: it is neither bytes nor str, or text that has no UTF-8 form.
+        InvalidArgument: it is neither bytes nor str, text that has no UTF-8 form, or a memoryview that was released.
     """
+    if type(value) is bytes:
+        return value
     match value:
-        case bytes():
-            return value
-        case bytearray() | memoryview():
-            return bytes(value)
+        case bytes() | bytearray() | memoryview():  # of a class derived from bytes, too
+            try:
+                return bytes(value)
+            except ValueError as error:
+                raise InvalidArgument(f"{what} can't be read: {error}") from None
         case str():
             try:
                 return value.encode()

@@ -70,6 +70,21 @@ def test_bytes_may_come_in_any_form_and_are_taken_as_they_are_now() -> None:
     assert {type(one) for one in taken} == {bytes}
 
 
+def test_what_is_derived_from_bytes_is_taken_as_bytes() -> None:
+    class Name(bytes):
+        pass
+
+    assert type(bytes_of(Name(b"k"), "a key")) is bytes
+    assert body_of(Put(bytes_of(Name(b"k"), "a key"), b"v")) == body_of(Put(b"k", b"v"))
+
+
+def test_a_memoryview_that_was_released_is_an_invalid_argument() -> None:
+    released = memoryview(b"k")
+    released.release()
+    with pytest.raises(InvalidArgument, match="released"):
+        bytes_of(released, "a key")
+
+
 @pytest.mark.parametrize(
     "make",
     [
