@@ -105,7 +105,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     snapshot_log_mib: int = 64
     """The log may grow to so much, or half the state if that is more, before a snapshot is made and the log cut."""
     burst_mib: int = 128
-    """While writes come fast, log and state may each grow by so much more before the log is cut and history swept."""
+    """While writes come fast, the state may grow by so much more before history is swept, and the log, but by
+    ``snapshot_log_mib`` at most, before it is cut."""
 
     def check(self) -> Settings:
         """Return self when every bound holds.

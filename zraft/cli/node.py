@@ -45,7 +45,7 @@ _HELP = {
     "gateway_requests_max": "Requests in flight of one gateway.",
     "gateway_bytes_max": "Bytes in flight of one gateway.",
     "snapshot_log_mib": "Size of the log from which on a snapshot is made, unless half the state is more.",
-    "burst_mib": "By how much log and history may each exceed their bounds while writes come fast; 0: they never may.",
+    "burst_mib": "By how much history, and log (at most by its bound again), may be too long while writes come fast.",
 }
 _METAVARS = {"peers": "NAME=HOST:PORT,...", "join": "HOST:PORT,..."}
 
