@@ -267,7 +267,7 @@ class BatchResult(_Answer, tag=3, frozen=True):
 
     @property
     def outcomes(self) -> list[PutResult | DeleteResult | GetResult | ZraftError]:
-        """Of each operation, in order, its result, or the error that it had."""
+        """Of each operation, in order, its result, or the error that it had. Made anew each time: ask once."""
         return [
             from_code(one.error.code, one.error.message, one.mod_revision) if one.error else one for one in self.results
         ]
