@@ -24,7 +24,7 @@ _expected_revision = click.option(
 )
 _return_previous = click.option("--return-previous", is_flag=True, help="Print what was there before, too.")
 _change_output = output_option(
-    "revision and index; with --return-previous also previous, an object as get prints one, or null",
+    "revision and index; with --return-previous also previous, an object as range prints them, or null",
     table="`revision 7`; with --return-previous also the previous value with its revisions",
     raw="`7`; with --return-previous that value alone",
 )
