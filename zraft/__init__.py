@@ -7,7 +7,7 @@ methods take and return.
 from zraft.client import Client, Delete, Get, Put
 from zraft.client.arguments import BytesOrText, Consistency
 from zraft.client.listing import Listing
-from zraft.client.pipeline import Pipeline
+from zraft.client.pipeline import Outcome, Pipeline
 from zraft.errors import (
     ClientClosed,
     Compacted,
@@ -57,6 +57,7 @@ __all__ = [
     "MembershipRefused",
     "NotExecuted",
     "NotLeader",
+    "Outcome",
     "Pipeline",
     "PreconditionFailed",
     "ProtocolError",

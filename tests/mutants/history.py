@@ -87,7 +87,7 @@ MUTANTS = (
         "a sweep in a calm takes all the time",
         "readers, and writes behind a sweep, hardly notice it",
         RETENTION,
-        "            self._pause_until = now + (swept / CALM_RECORDS if self._is_calm else 0.0)\n",
+        "            self._pause_until = max(now, self._begun + swept / CALM_RECORDS) if self._is_calm else now\n",
         "            self._pause_until = now\n",
         test=RETAINING,
     ),

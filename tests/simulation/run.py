@@ -96,9 +96,9 @@ def play(world: World, lines: int) -> Report:
     away = patch.object(progress, "AWAY_SECONDS", random.Random(f"away {world.seed}").choice((0.5, 10.0)))
     resort = patch.object(vitality, "RESORT_SECONDS_MIN", random.Random(f"resort {world.seed}").choice((0.5, 5.0)))
     slices = patch.object(log_keeping, "SLICE_ENTRIES_MAX", world.random.choice((2, 1_000)))
-    parts = patch.multiple(
-        sweep, SWEEP_RECORDS_MAX=records, FIRST_SWEEP_RECORDS_MAX=records, RECORDS_PER_STEP=min(records, 32)
-    )
+    first = random.Random(f"first sweeps {world.seed}").choice((2, 10, 2_000))  # by the rules of the first version
+    step = min(records, first, 32)
+    parts = patch.multiple(sweep, SWEEP_RECORDS_MAX=records, FIRST_SWEEP_RECORDS_MAX=first, RECORDS_PER_STEP=step)
     try:
         with bounds, chunk, away, resort, slices, parts:
             return _run(world)

@@ -50,7 +50,7 @@ A replicated, linearizable key-value store.
 Keys and values are bytes. In JSON they are text where they are UTF-8, and else an object of one field, such as
 {{"base64": "/4A="}}; tables show other bytes as \\x.., and cut what is long. Errors are one line on stderr.
 
-What prints something takes --output: table is for people (a sentence where there is but one fact), json is one
+What prints what it found takes --output: table is for people (a sentence where there is but one fact), json is one
 document on stdout, and raw, where there is one, bytes as they are. The id of a member, member_id, is 16 hex digits.
 
 \b

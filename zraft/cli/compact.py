@@ -17,7 +17,9 @@ from zraft.errors import Compacted
     ends=(UNAVAILABLE, UNKNOWN, REJECTED),
 )
 @click.argument("revision", type=click.IntRange(min=1))
-@click.option("--physical", is_flag=True, help="Return only when what the history held has been removed.")
+@click.option(
+    "--physical", is_flag=True, help="Return when what the history held has been removed, by 256 records a request."
+)
 @output_option("revision, index, compacted and swept", table="`compacted up to revision 12000`")
 @connection_options
 def compact(revision: int, physical: bool, output: str, endpoints: tuple[str, ...] | None, timeout: float) -> None:

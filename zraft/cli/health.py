@@ -74,7 +74,7 @@ def health(every: bool, output: str, endpoints: tuple[str, ...] | None, timeout:
     if not serves:
         raise Failure("no member serves: a majority of them must be up and reach each other", UNAVAILABLE)
     if every and unwell:
-        raise Failure(f"the cluster serves, but not all of its members are well: {unwell}", UNWELL)
+        raise Failure("the cluster serves, but not all of its members are well", UNWELL)
 
 
 def probe(link: Link, member: Member, timeout: float) -> Health:

@@ -26,7 +26,7 @@ _return_previous = click.option("--return-previous", is_flag=True, help="Print w
 _change_output = output_option(
     "revision and index; with --return-previous also previous, an object as range prints them, or null",
     table="`revision 7`; with --return-previous also the previous value with its revisions",
-    raw="`7`; with --return-previous that value alone",
+    raw="`7`; with --return-previous that value alone, and nothing if there was none",
 )
 _write_ends = (NOT_FOUND, UNAVAILABLE, UNKNOWN, REJECTED)
 

@@ -64,7 +64,7 @@ TOLD_MAX = 20
     metavar="FILE",
     help="Put no load on anything: judge this history.",
 )
-@output_option("operations, unknown and violations: how many there were", table="the same on one line")
+@output_option("operations, unknown and violations: how many there were", table="all of it on one line")
 @connection_options
 def verify(
     seconds: float,

@@ -48,13 +48,16 @@ def bytes_of(value: BytesOrText, what: str) -> bytes:
     """The bytes of a value as it is now; text is UTF-8.
 
     Raises:
-        InvalidArgument: it is neither bytes nor str, text that has no UTF-8 form, or a memoryview that was released.
+        InvalidArgument: it is neither bytes nor str, text that has no UTF-8 form, or a memoryview that was
+            released, or has items of several bytes.
     """
     if type(value) is bytes:
         return value
     match value:
         case bytes() | bytearray() | memoryview():  # of a class derived from bytes, too
             try:
+                if isinstance(value, memoryview) and value.itemsize > 1:
+                    raise InvalidArgument(f"{what} of items of {value.itemsize} bytes depends on the machine")
                 return bytes(value)
             except ValueError as error:
                 raise InvalidArgument(f"{what} can't be read: {error}") from None

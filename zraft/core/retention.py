@@ -30,7 +30,8 @@ PAUSE_SECONDS = 1.0
 BUSY_REVISIONS = 1_000
 """In a second: from so many on, writes come fast."""
 CALM_RECORDS = 5_000
-"""In a second: no more are swept where there is no hurry, which is a small part of the time."""
+"""In a second: no more are swept where there is no hurry, which is a small part of the time. Where a commit takes long,
+several commands leave together."""
 CATCH_UP = 2
 """Times as many records as were written meanwhile are swept, where it goes along with writing; ..."""
 RECORDS_MAX = 2_000
@@ -59,6 +60,8 @@ class Retention:
         self._in_flight = 0
         self._begun_at = self._begun_swept = 0  # the revision when they were proposed, and up to where it was swept
         self._is_calm = True
+        self._begun = 0.0  # when they were proposed, ...
+        self._took = 0.0  # ... and how long it took until all were done, the last time
         self._pause_until = 0.0
 
     def note(self, revision: int, compacted: int, swept: int, now: float, state_bytes: int = 0) -> None:
@@ -93,8 +96,8 @@ class Retention:
         if self._pace.is_fast and not hurry and self._state_bytes - self._swept_bytes < self._burst:
             return []
         self._is_calm = not (self._pace.is_fast or hurry)
-        self._in_flight = 1 if self._is_calm else self._parts(target - self._swept, sweep_records_max(version), hurry)
-        self._begun_at, self._begun_swept = self._revision, self._swept
+        self._in_flight = self._parts(target - self._swept, sweep_records_max(version), hurry)
+        self._begun, self._begun_at, self._begun_swept = now, self._revision, self._swept
         self._pause_until = now + LOST_SECONDS
         return [Compact(target, resume=True)] * self._in_flight
 
@@ -103,8 +106,9 @@ class Retention:
         self._compacted, self._swept = max(result.compacted, self._compacted), max(result.swept, self._swept)
         self._in_flight -= 1
         if not self._in_flight:
+            self._took = now - self._begun
             swept = min(self._swept - self._begun_swept, RECORDS_MAX)
-            self._pause_until = now + (swept / CALM_RECORDS if self._is_calm else 0.0)
+            self._pause_until = max(now, self._begun + swept / CALM_RECORDS) if self._is_calm else now
 
     def failed(self, now: float) -> None:
         """One was refused, or nobody knows: it may be proposed again, it says itself what it wants to come to."""
@@ -113,5 +117,8 @@ class Retention:
 
     def _parts(self, left: int, records: int, hurry: bool) -> int:
         """How many commands sweep what there is to sweep now, if one looks at so many ``records``."""
-        written = RECORDS_MAX if hurry else CATCH_UP * (self._revision - self._begun_at)
-        return max(1, -(-min(left, written, RECORDS_MAX) // records))
+        if self._is_calm:
+            due = int(CALM_RECORDS * self._took)
+        else:
+            due = RECORDS_MAX if hurry else CATCH_UP * (self._revision - self._begun_at)
+        return max(1, -(-min(left, due, RECORDS_MAX) // records))

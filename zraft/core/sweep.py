@@ -27,7 +27,7 @@ from zraft.core.versions import SMALL_SWEEPS
 
 RECORDS_PER_STEP = 32
 """The sweep lets its caller look around after so many records."""
-SWEEP_RECORDS_MAX = 250
+SWEEP_RECORDS_MAX = 256
 FIRST_SWEEP_RECORDS_MAX = 2_000
 """One Compact looks at no more records, nor goes on behind so many bytes of them: apply has other work. The larger
 number is the rule of the first cluster version: a write that came behind it waited for 10 ms."""

@@ -4,7 +4,7 @@
 
     1  what 0.1.0 applies by. It announces nothing, and that counts as 1
     2  entries of the kind CLUSTER_VERSION; a checkpoint covers members and cluster version, not the records alone;
-       a Compact looks at 250 records, where it looked at 2,000
+       a Compact looks at 256 records, where it looked at 2,016
 
 Each storage announces, with its answers to Appends, up to which version its code knows the rules. Once every member of
 the configuration, learners too, has announced a higher version than that of the cluster, the leader appends an entry

@@ -78,6 +78,11 @@ def test_what_is_derived_from_bytes_is_taken_as_bytes() -> None:
     assert body_of(Put(bytes_of(Name(b"k"), "a key"), b"v")) == body_of(Put(b"k", b"v"))
 
 
+def test_a_memoryview_of_larger_items_is_an_invalid_argument() -> None:
+    with pytest.raises(InvalidArgument, match="a key of items of 8 bytes depends on the machine"):
+        bytes_of(memoryview(b"12345678").cast("Q"), "a key")
+
+
 def test_a_memoryview_that_was_released_is_an_invalid_argument() -> None:
     released = memoryview(b"k")
     released.release()

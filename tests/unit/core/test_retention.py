@@ -179,8 +179,8 @@ def test_in_a_calm_so_many_are_swept_in_a_second_and_no_more(swept: int) -> None
     retention = Retention(10, 0)
     retention.note(100_000, 0, 0, 1.0)
     assert len(retention.propose(1.0, SUPPORTED)) == 1
-    retention.done(done(99_990, swept), 1.1)
-    then = 1.1 + swept / CALM_RECORDS
+    retention.done(done(99_990, swept), 1.0)
+    then = 1.0 + swept / CALM_RECORDS
     assert retention.propose(then - 1e-6, SUPPORTED) == []
     assert len(retention.propose(then + 1e-6, SUPPORTED)) == 1
 
@@ -189,9 +189,9 @@ def test_the_page_may_tell_of_a_sweep_before_its_answer_does() -> None:
     retention = Retention(10, 0)
     retention.note(100_000, 0, 0, 1.0)
     retention.propose(1.0, SUPPORTED)
-    retention.note(100_000, 99_990, SWEEP_RECORDS_MAX, 1.1)
-    retention.done(done(99_990, SWEEP_RECORDS_MAX), 1.1)
-    assert retention.propose(1.1 + SWEEP_RECORDS_MAX / CALM_RECORDS - 1e-6, SUPPORTED) == []
+    retention.note(100_000, 99_990, SWEEP_RECORDS_MAX, 1.01)
+    retention.done(done(99_990, SWEEP_RECORDS_MAX), 1.01)
+    assert retention.propose(1.0 + SWEEP_RECORDS_MAX / CALM_RECORDS - 1e-6, SUPPORTED) == []
 
 
 def test_what_is_not_there_takes_no_time_to_sweep() -> None:
@@ -227,3 +227,24 @@ def test_where_one_command_sweeps_much_it_goes_alone() -> None:
     retention = busy(100_000)
     assert RECORDS_MAX == FIRST_SWEEP_RECORDS_MAX
     assert len(retention.propose(1.1, FIRST)) == 1
+
+
+@pytest.mark.parametrize(("writes", "latency"), [(900, 0.01), (900, 0.25), (900, 0.5), (400, 1.0)])
+def test_a_sweep_in_a_calm_keeps_up_with_the_writes_where_a_commit_takes_long(writes: int, latency: float) -> None:
+    retention = Retention(1_000, 0)
+    compacted = swept = at_most = 0
+    flights: list[tuple[float, int]] = []
+    for tick in range(1, 12_000):
+        now = tick * 0.01
+        revision = int(writes * now)
+        retention.note(revision, compacted, swept, now)
+        for _, target in [flight for flight in flights if flight[0] <= now]:
+            compacted = max(compacted, target)
+            swept = min(compacted, swept + SWEEP_RECORDS_MAX)
+            retention.done(CompactResult(1, revision, compacted, swept), now)
+        flights = [flight for flight in flights if flight[0] > now]
+        proposed = retention.propose(now, SUPPORTED)
+        at_most = max(at_most, len(proposed))
+        flights += [(now + latency, one.revision) for one in proposed]
+    assert compacted - swept <= 2 * BATCH_REVISIONS
+    assert at_most == 1 or latency > 0.1
