@@ -61,10 +61,10 @@ def verify_state(tables: Tables, report: Callable[[int], None] = lambda items: N
     state = read_applied(tables.meta(APPLIED))
     records, newest = _scan_records(tables, state, report)
     found = _scan_keys(tables, lambda items: report(records + items))
+    if found.number != newest.number:
+        raise CorruptState(f"the records are of {newest.number} keys, and there are {found.number} index entries")
     if found != newest:
-        raise CorruptState(
-            f"index entries are missing, or out of date: there are {found.number}, and {newest.number} newest records"
-        )
+        raise CorruptState("an index entry is out of date: it does not point to the newest record of its key")
     return StateFacts(state.applied, state.revision, state.compacted, records, found.number, state.digest)
 
 
