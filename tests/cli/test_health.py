@@ -79,6 +79,12 @@ def test_all_of_them_are_well_or_it_ends_with_7(serve: Serve) -> None:
     assert ask(serve(member(UNAVAILABLE)), "health", "--all").exit_code == 3
 
 
+def test_who_could_not_be_asked_is_not_said_not_to_serve(serve: Serve) -> None:
+    result = ask(serve(member(ABSENT, "")), "health", "--all")
+    says = "Not well: could not ask peer-: where its clients connect is not known yet"
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (7, says)
+
+
 def test_each_member_answers_for_itself(serve: Serve) -> None:
     """A member that refuses does not pass for one that serves because it names a leader that does."""
     leader = serve(member(ABSENT))

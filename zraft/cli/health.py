@@ -101,6 +101,8 @@ def _document(one: Health) -> dict[str, object]:
 def _complaint(one: Health) -> str:
     """Who is not well, and why."""
     name = one.member.endpoint if one.member.name == "-" else one.member.name
+    if not one.member.endpoint:  # as of one that has only just started; the reason has its name
+        return f"could not ask {one.reason}"
     return f"{name} {'serves, but complains' if one.serves else 'does not serve'} ({one.reason})"
 
 
