@@ -1,7 +1,7 @@
 """The stores on disks that refuse, fill up, or lose their power."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from tests.chaos import power, strace
 from tests.chaos.power import PowerCutDisk
 from tests.chaos.store_writer import COMMITS, MAP_SIZE, MEMBER, entry
+from tests.conformance.logs import journaled
 from tests.unit.store.stored import written
 from zraft.core.records import record_key
 from zraft.errors import OutOfSpace, StorageFault, SyncFailed
@@ -36,6 +37,16 @@ for key in (b"1", b"2", b"3"):
         print("refused", error.code)
 with env.begin() as txn:
     print(*(key.decode() for key, _ in txn.cursor()))
+"""
+
+
+COMMIT = f"""
+import sys
+from pathlib import Path
+from zraft.store.log import LmdbLog
+log = LmdbLog(Path(sys.argv[1]), {MEMBER}, {MAP_SIZE})
+log.commit()
+print("committed")
 """
 
 
@@ -106,6 +117,62 @@ def test_after_a_failed_sync_the_log_commits_nothing(tmp_path: Path, when: int) 
     assert done.returncode == SyncFailed.exit_code
     assert "--acknowledge-fsync-failure" in done.stderr
     assert stored(tmp_path / "log") == [entry(number) for number in range(1, acknowledged + 1)]
+
+
+@pytest.mark.usefixtures("faults")
+@pytest.mark.parametrize("when", [1, 2, 3, 4, 8])
+def test_after_a_failed_sync_of_its_journal_the_log_commits_nothing(tmp_path: Path, when: int) -> None:  # S13, trap 30a
+    journaled(tmp_path / "log").close()
+    done = strace.run(f"fdatasync:error=EIO:when={when}", "-m", "tests.chaos.store_writer", "log", f"{tmp_path}/log")
+    acknowledged = max(0, when - 3)  # the first two syncs are those at the start, of tables and journal
+    assert done.stdout.split() == [str(number) for number in range(1, acknowledged + 1)]
+    assert done.returncode == SyncFailed.exit_code
+    assert "--acknowledge-fsync-failure" in done.stderr
+    found = stored(tmp_path / "log")
+    assert acknowledged <= len(found) <= acknowledged + 1
+    assert found == [entry(number) for number in range(1, len(found) + 1)]
+
+
+@pytest.mark.usefixtures("faults")
+@pytest.mark.parametrize("fault", ["error=EIO", "error=ENOSPC", "retval=100"])
+@pytest.mark.parametrize("when", range(1, 2 * COMMITS + 1, 3))
+def test_after_a_failed_write_to_its_journal_the_log_commits_nothing(tmp_path: Path, fault: str, when: int) -> None:
+    """S13. Of the two writes of a commit one may have been done: then the entry is there, and nobody was told."""
+    journaled(tmp_path / "log").close()
+    done = strace.run(f"pwrite64:{fault}:when={when}", "-m", "tests.chaos.store_writer", "log", f"{tmp_path}/log")
+    acknowledged = (when - 1) // 2
+    assert done.stdout.split() == [str(number) for number in range(1, acknowledged + 1)]
+    assert (done.returncode, "SyncFailed" in done.stderr) == (SyncFailed.exit_code, True)
+    found = stored(tmp_path / "log")
+    assert acknowledged <= len(found) <= acknowledged + 1
+    assert found == [entry(number) for number in range(1, len(found) + 1)]
+
+
+@pytest.mark.usefixtures("faults")
+@pytest.mark.parametrize("call", ["fdatasync", "pwrite64"])
+@pytest.mark.parametrize("when", [1, 2, 4, 7, 12])
+def test_a_log_whose_writer_is_killed_in_a_commit_loses_nothing(tmp_path: Path, call: str, when: int) -> None:
+    journaled(tmp_path / "log").close()
+    done = strace.run(f"{call}:signal=KILL:when={when}", "-m", "tests.chaos.store_writer", "log", f"{tmp_path}/log")
+    acknowledged = len(done.stdout.split())
+    assert (done.returncode == 0) == (acknowledged == COMMITS)
+    found = stored(tmp_path / "log")
+    assert acknowledged <= len(found) <= min(acknowledged + 1, COMMITS)
+    assert found == [entry(number) for number in range(1, len(found) + 1)]
+
+
+@pytest.mark.usefixtures("faults")
+@pytest.mark.parametrize("when", range(1, 12))
+def test_a_log_whose_writer_is_killed_as_lmdb_takes_the_journal_loses_nothing(tmp_path: Path, when: int) -> None:
+    """The start finds entries in the journal, and its first commit is LMDB's: some ten calls, after the last none."""
+    log = journaled(tmp_path / "log")
+    for number in range(1, COMMITS + 1):
+        log.append(number, [entry(number)])
+        log.commit()
+    log.close()
+    done = strace.run(f"{WRITES},fdatasync:signal=KILL:when={when}", "-c", COMMIT, f"{tmp_path}/log")
+    assert (done.returncode, done.stdout) in {(-9, ""), (0, "committed\n")}
+    assert stored(tmp_path / "log") == [entry(number) for number in range(1, COMMITS + 1)]
 
 
 @pytest.mark.usefixtures("faults")
@@ -208,6 +275,43 @@ def test_a_full_disk_stops_the_log_and_loses_nothing(disk: PowerCutDisk) -> None
     assert stored(disk.path / "log") == [entry(1)]
 
 
+def test_what_the_journal_took_survives_a_power_cut(disk: PowerCutDisk) -> None:  # traps 1, 20, 21
+    log = journaled(disk.path / "log")
+    for number in range(1, COMMITS + 1):
+        log.append(number, [entry(number)])
+        log.commit()
+    log.append(COMMITS + 1, [entry(COMMITS + 1)])
+    log.close()
+    disk.cut()
+    for _ in range(2):
+        assert stored(disk.path / "log") == [entry(number) for number in range(1, COMMITS + 1)]
+    log = LmdbLog(disk.path / "log", MEMBER, MAP_SIZE)
+    log.set_term(5, MEMBER)
+    log.commit()
+    log.append(COMMITS + 1, [entry(COMMITS + 1)])
+    log.commit()
+    log.close()
+    disk.cut()
+    assert stored(disk.path / "log") == [entry(number) for number in range(1, COMMITS + 2)]
+
+
+def test_a_journal_that_was_just_made_survives_a_power_cut(disk: PowerCutDisk) -> None:  # trap 28
+    journaled(disk.path / "log").close()
+    disk.cut()
+    assert stored(disk.path / "log") == []
+
+
+def test_a_full_disk_does_not_stop_what_the_journal_takes(disk: PowerCutDisk) -> None:
+    log = journaled(disk.path / "log")
+    fill(disk.path / "filler")
+    for number in range(1, COMMITS + 1):
+        log.append(number, [entry(number)])
+        log.commit()
+    log.close()
+    disk.cut()
+    assert stored(disk.path / "log") == [entry(number) for number in range(1, COMMITS + 1)]
+
+
 def test_what_the_log_committed_survives_a_power_cut(disk: PowerCutDisk) -> None:  # traps 1, 20, 21
     log = LmdbLog(disk.path / "log", MEMBER, MAP_SIZE)
     for number in range(1, COMMITS + 1):
@@ -224,8 +328,12 @@ def test_what_the_log_committed_survives_a_power_cut(disk: PowerCutDisk) -> None
 
 
 @pytest.mark.usefixtures("faults")
-def test_what_a_dead_process_left_unsynced_is_synced_at_the_start(disk: PowerCutDisk) -> None:  # S13
+@pytest.mark.parametrize("make", [lambda path: None, lambda path: journaled(path).close()], ids=["tables", "journal"])
+def test_what_a_dead_process_left_unsynced_is_synced_at_the_start(
+    disk: PowerCutDisk, make: Callable[[Path], None]
+) -> None:  # S13
     """The first process believes in its syncs, which do nothing. The second one makes durable what it answers from."""
+    make(disk.path / "log")
     done = strace.run("fdatasync:retval=0", "-m", "tests.chaos.store_writer", "log", str(disk.path / "log"))
     assert done.returncode == 0
     entries = stored(disk.path / "log")

@@ -1,4 +1,4 @@
-"""The two kinds of logs, the disks that they lie on, and a model of what one holds."""
+"""The kinds of logs, the disks that they lie on, and a model of what one holds."""
 
 import shutil
 import tempfile
@@ -7,6 +7,8 @@ from typing import NamedTuple, Protocol
 
 from tests.simulation.memory import MemoryLog
 from zraft.core.durable import Log
+from zraft.core.versions import JOURNALS
+from zraft.protocol.codec import encode
 from zraft.protocol.entries import NO_ORIGIN, ClusterRecord, EntryId, EntryKind, Member, encode_entry, entry_term
 from zraft.store.log import LmdbLog
 
@@ -40,6 +42,16 @@ class MemoryDisk:
         pass
 
 
+def journaled(path: Path) -> LmdbLog:
+    """A new log on LMDB that holds nothing and has a journal: that of a cluster of version 2 has."""
+    log = LmdbLog(path, MEMBER, MAP_SIZE)
+    log.append(1, [encode_entry(1, 1, EntryKind.CLUSTER_VERSION, payload=encode(JOURNALS))])
+    log.commit()
+    log.truncate(1)
+    log.commit()
+    return log
+
+
 class LmdbDisk:
     def __init__(self) -> None:
         self._path = Path(tempfile.mkdtemp(prefix="zraft-log-"))
@@ -55,6 +67,13 @@ class LmdbDisk:
     def close(self) -> None:
         self._log.close()
         shutil.rmtree(self._path)
+
+
+class JournaledDisk(LmdbDisk):
+    def open(self) -> Log:
+        if not (self._path / "log").exists():
+            journaled(self._path / "log").close()
+        return super().open()
 
 
 def encoded(first: int, *terms: int, payload: bytes = b"") -> list[bytes]:

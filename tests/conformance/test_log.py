@@ -1,4 +1,4 @@
-"""The contract of ``Log``, which LMDB and the simulator's memory keep alike: every rule below is run on both."""
+"""The contract of ``Log``, which LMDB, with a journal or without, and the simulator's memory keep alike."""
 
 from collections.abc import Iterator
 
@@ -6,13 +6,24 @@ import pytest
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tests.conformance.logs import EVERYTHING, MEMBER, RECORD, Content, Disk, LmdbDisk, MemoryDisk, content, encoded
+from tests.conformance.logs import (
+    EVERYTHING,
+    MEMBER,
+    RECORD,
+    Content,
+    Disk,
+    JournaledDisk,
+    LmdbDisk,
+    MemoryDisk,
+    content,
+    encoded,
+)
 from zraft.core.durable import Log
 from zraft.errors import InvariantViolated
 from zraft.protocol.entries import EntryId
 
 
-@pytest.fixture(params=[LmdbDisk, MemoryDisk])
+@pytest.fixture(params=[LmdbDisk, JournaledDisk, MemoryDisk])
 def disk(request: pytest.FixtureRequest) -> Iterator[Disk]:
     disk: Disk = request.param()
     yield disk
@@ -321,6 +332,11 @@ class LmdbLogRules(LogRules):
         return LmdbDisk()
 
 
+class JournaledLogRules(LogRules):
+    def make(self) -> Disk:
+        return JournaledDisk()
+
+
 class MemoryLogRules(LogRules):
     def make(self) -> Disk:
         return MemoryDisk()
@@ -328,4 +344,6 @@ class MemoryLogRules(LogRules):
 
 TestLmdbLog = LmdbLogRules.TestCase
 TestLmdbLog.settings = settings(max_examples=40, stateful_step_count=30)
+TestJournaledLog = JournaledLogRules.TestCase
+TestJournaledLog.settings = settings(max_examples=40, stateful_step_count=30)
 TestMemoryLog = MemoryLogRules.TestCase

@@ -7,6 +7,7 @@ from tests.mutants import (
     history,
     incarnations,
     installing,
+    journals,
     leases,
     members,
     replicating,
@@ -22,6 +23,7 @@ MUTANTS = (
     + leases.MUTANTS
     + replicating.MUTANTS
     + installing.MUTANTS
+    + journals.MUTANTS
     + shells.MUTANTS
     + snapshots.MUTANTS
     + restoring.MUTANTS

@@ -32,6 +32,8 @@ CHECKPOINTS_OF_ALL = 2
 """From this version on a checkpoint covers all that replicas must agree on."""
 SMALL_SWEEPS = 2
 """From this version on a Compact looks at fewer records."""
+JOURNALS = 2
+"""From this version on a log may keep its newest entries in a journal, where 0.1.0 would not look for them."""
 SUPPORTED = 2
 """The newest version whose rules this code knows."""
 

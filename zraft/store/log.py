@@ -1,10 +1,14 @@
 """The log on LMDB: term, vote, identity and entries, durable with every commit.
 
-What its tables hold, and how that is checked, is in ``store.log_contents``.
+What its tables hold, and how that is checked, is in ``store.log_contents``. A commit of entries alone, and not too many
+of them, goes to the journal (``store.journal``) with one flush of the disk, where LMDB takes two. LMDB's transaction
+stays open meanwhile, and takes them all when it is committed: when the journal is full, or when anything else is
+written, a term and a vote above all.
 """
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -12,7 +16,7 @@ from pathlib import Path
 
 import lmdb
 
-from zraft.core.versions import FIRST, format_needed, storage_format
+from zraft.core.versions import FIRST, JOURNALS, format_needed, storage_format
 from zraft.errors import CorruptLog, InvariantViolated, SyncFailed
 from zraft.protocol import codec
 from zraft.protocol.entries import ClusterRecord, Configuration, EntryId, entry_term
@@ -20,16 +24,20 @@ from zraft.store import log_contents as contents
 from zraft.store.environment import (
     corrupt_log,
     extend_file,
+    lacks_space,
     open_environment,
     sync_failure,
     tables_bytes,
     write_fault,
 )
 from zraft.store.files import sync_directory
+from zraft.store.journal import IDENTITY, Journal
 from zraft.store.log_contents import at
 from zraft.store.meta_pages import fault_of_meta_pages
 from zraft.store.recent import Recent, as_fits
 from zraft.store.sealed import seal
+
+JOURNAL_FILE = "journal"
 
 
 class LmdbLog:
@@ -73,7 +81,11 @@ class LmdbLog:
         self._on_commit = on_commit
         self._failure: str | None = None
         self._txn: lmdb.Transaction[bytes] | None = None
-        self._writing = _Writing(self)
+        self._writing, self._appending = _Writing(self, entries_alone=False), _Writing(self, entries_alone=True)
+        self._pending: list[bytes] = []  # entries that were appended since the last commit
+        self._whole = False  # whether the next commit must be LMDB's
+        self._journal: Journal | None = None
+        self._may_make_journal = True
         self.member, self.term, self.vote = member, 0, 0
         self.record: ClusterRecord | None = None
         self.formed = False
@@ -155,7 +167,7 @@ class LmdbLog:
         if not entries:
             return
         items = [(at(index), data) for index, data in enumerate(entries, first)]
-        with self._writing as txn, txn.cursor(self._entries) as cursor:
+        with self._appending as txn, txn.cursor(self._entries) as cursor:
             consumed, added = cursor.putmulti(items, append=True)
             if (needed := format_needed(entries)) > self._format:
                 self._set_format(txn, needed)
@@ -164,6 +176,7 @@ class LmdbLog:
             raise InvariantViolated("all entries appended", first=first, consumed=consumed, added=added)
         self.last = EntryId(first + len(entries) - 1, entry_term(entries[-1]))
         self._recent.add(first, entries)
+        self._pending += entries
 
     def truncate(self, first: int) -> None:
         """Remove the entry at ``first`` and all behind it.
@@ -223,16 +236,15 @@ class LmdbLog:
             SyncFailed: the disk refused, now or at an earlier commit. The process must end (S13).
         """
         self._refuse_after_failure()
-        if self._txn is None:
+        if not (self._whole or self._pending):
             return
-        with self._writing as txn:
-            base, last = self.base, self.last
-            state = contents.HARD_STATE.pack(self.term, self.vote, base.index, base.term, last.index, last.term)
-            self._put(txn, contents.HARD, state)
-        self._txn = None
+        pending, self._pending = self._pending, []
         started = time.perf_counter()
         try:
-            txn.commit()
+            if not self._whole and self._journal is not None and self._journal.takes(pending):
+                self._journal.write(self.last.index - len(pending) + 1, pending)
+            else:
+                self._commit_all()
         except (lmdb.Error, OSError) as error:
             raise self._sync_failed(error) from error
         self._on_commit(time.perf_counter() - started)
@@ -240,6 +252,9 @@ class LmdbLog:
     def close(self) -> None:
         """Leave the environment; what was not committed is forgotten."""
         self._env.close()
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
 
     # --- at start
 
@@ -255,6 +270,8 @@ class LmdbLog:
                 contents.verify_entries(txn, self._entries, self._path, known)
                 self._take(known)
                 txn.commit()  # nothing was written: it only keeps the tables open
+                if known.journal:
+                    self._replay(known.journal)
         except lmdb.Error as error:
             raise self._corrupt(None, f"can't be read: {error}") from error
         if self.created:
@@ -279,11 +296,55 @@ class LmdbLog:
         except (lmdb.Error, OSError) as error:
             raise self._sync_failed(error) from error
 
+    def _replay(self, identity: int) -> None:
+        """Take what the journal has, and LMDB has not; nothing is written yet, the next commit is LMDB's."""
+        epoch, known = self._env.info()["last_txnid"] + 1, self.last.index
+        try:
+            journal = self._journal = Journal(self._path / JOURNAL_FILE, identity)
+            for record in journal.records(epoch):
+                if record.first != self.last.index + 1:
+                    raise ValueError(f"goes on at entry {record.first}, and the tables end with {self.last.index}")
+                self.append(record.first, record.entries)
+        except ValueError as error:
+            raise self._corrupt(None, f"has a journal that {error}") from error
+        except OSError as error:
+            raise self._sync_failed(error) from error
+        with self._reading() as txn:
+            for _ in self._scan(txn, known + 1):
+                pass  # sound, or it would say so
+        journal.begin(epoch)
+        self._pending, self._whole = [], self._txn is not None
+
     # --- reading and writing
 
     def _reading(self) -> AbstractContextManager[lmdb.Transaction[bytes]]:
         # Within an open write transaction a read sees what was written; any other would not.
         return nullcontext(self._txn) if self._txn is not None else self._env.begin()
+
+    def _commit_all(self) -> None:
+        """LMDB's commit. What the journal holds is void from then on."""
+        with self._writing as txn:
+            if self._journal is None and self._may_make_journal and self._format >= storage_format(JOURNALS):
+                self._make_journal(txn)
+            base, last = self.base, self.last
+            state = contents.HARD_STATE.pack(self.term, self.vote, base.index, base.term, last.index, last.term)
+            self._put(txn, contents.HARD, state)
+        self._txn = None
+        txn.commit()
+        self._whole = False
+        if self._journal is not None:
+            self._journal.begin(self._env.info()["last_txnid"] + 1)
+
+    def _make_journal(self, txn: lmdb.Transaction[bytes]) -> None:
+        identity = secrets.randbits(63) + 1
+        try:
+            self._journal = Journal.make(self._path / JOURNAL_FILE, identity)
+        except OSError as error:
+            if not lacks_space(error, self._path):
+                raise
+            self._may_make_journal = False  # not before the next start: until then LMDB does it alone
+            return
+        self._put(txn, contents.JOURNAL, IDENTITY.pack(identity))
 
     def _refuse_after_failure(self) -> None:
         if self._failure is not None:
@@ -293,6 +354,7 @@ class LmdbLog:
         return contents.scan(txn, self._entries, self._path, first, self.last.index)
 
     def _set_format(self, txn: lmdb.Transaction[bytes], number: int) -> None:
+        self._whole = True
         txn.put(contents.FORMAT, contents.U32.pack(number), db=self._meta)
         self._format = number
 
@@ -314,11 +376,13 @@ class _Writing:
     No generator, which costs three times as many calls: each Append passes here twice.
     """
 
-    def __init__(self, log: LmdbLog) -> None:
-        self._log = log
+    def __init__(self, log: LmdbLog, entries_alone: bool) -> None:
+        self._log, self._entries_alone = log, entries_alone
 
     def __enter__(self) -> lmdb.Transaction[bytes]:
         self._log._refuse_after_failure()
+        if not self._entries_alone:
+            self._log._whole = True
         txn = self._log._txn
         if txn is None:
             try:
@@ -329,4 +393,5 @@ class _Writing:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, lmdb.Error):
+            self._log._whole = True  # which LMDB refuses: a broken transaction
             raise write_fault(error, self._log._path) from error

@@ -1,6 +1,7 @@
 """What the two tables of a log hold, read and checked within one transaction: for whoever opens it, or looks at it.
 
-``meta``     format version; member id, hard state, index-0 record and configurations, each behind a checksum
+``meta``     format version; member id, hard state, index-0 record, configurations and the identity of the journal,
+             each behind a checksum
 ``entries``  index (u64, big endian) -> the encoded entry, exactly as it came
 
 LMDB 0.9 has no checksums of its own. So the hard state tells, beside term and vote, behind which entry the log begins
@@ -27,6 +28,7 @@ from zraft.store.sealed import unseal
 META, ENTRIES = b"meta", b"entries"
 FORMAT, MEMBER, HARD, RECORD = b"format", b"member", b"hard", b"record"
 GENERATION, INITIAL, CONFIGURATIONS = b"generation", b"initial", b"configurations"
+JOURNAL = b"journal"
 
 U32, U64 = struct.Struct(">I"), struct.Struct(">Q")
 HARD_STATE = struct.Struct(">QQQQQQ")
@@ -36,7 +38,10 @@ at = U64.pack
 
 
 class Contents(msgspec.Struct, frozen=True):
-    """What ``meta`` holds; each field as in ``store.log.LmdbLog``. ``format``: the number of the log's format."""
+    """What ``meta`` holds; each field as in ``store.log.LmdbLog``. ``format``: the number of the log's format.
+
+    ``journal``: the identity of the journal (``store.journal``) that stands beside these tables, 0: there is none.
+    """
 
     format: int
     member: int
@@ -49,6 +54,7 @@ class Contents(msgspec.Struct, frozen=True):
     record: ClusterRecord | None
     formed: bool
     configurations: tuple[Configuration, ...]
+    journal: int
 
 
 def read_contents(txn: lmdb.Transaction[bytes], meta: lmdb._Database, log: Path) -> Contents:
@@ -90,6 +96,7 @@ def read_contents(txn: lmdb.Transaction[bytes], meta: lmdb._Database, log: Path)
             record=codec.cluster_record.decode(record[1:]) if record else None,
             formed=bool(record and record[0]),
             configurations=codec.configurations.decode(configurations) if configurations else (),
+            journal=int.from_bytes(get(JOURNAL, optional=True), "big"),
         )
     except ProtocolError as error:
         raise corrupt_log(log, None, f"has an unreadable record of the cluster's members: {error}") from error

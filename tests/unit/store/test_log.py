@@ -342,6 +342,7 @@ def test_the_log_tells_its_size(path: Path) -> None:
 def test_nothing_goes_on_after_a_failed_sync(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # S13, trap 30a
     log = LmdbLog(written, MEMBER, MAP_SIZE)
     monkeypatch.setattr(log, "_txn", FailingTransaction())
+    log.set_term(3, MEMBER)
     with pytest.raises(SyncFailed, match="--acknowledge-fsync-failure") as caught:
         log.commit()
     with pytest.raises(SyncFailed):

@@ -1,0 +1,241 @@
+"""The journal by itself: what it gives back after damage, and after a power cut in the middle of a write."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, strategies as st
+
+from zraft.errors import StorageFault
+from zraft.store import journal as module
+from zraft.store.journal import AREA_BYTES, BLOCK, RECORD_BYTES_MAX, Journal, read_records
+
+IDENTITY, EPOCH = 0xFEDCBA9876543210, 7
+SECTOR = 512
+GROUPS = [[b"a" * 300], [b"b" * 90, b"", b"c" * 5000], [b"d" * 4096], [b"e"]]
+"""What is written, record by record: they take 1, 2, 2 and 1 blocks."""
+BLOCKS = [1, 2, 4, 6, 7]
+"""Where they begin, and where the last one ends."""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal"
+
+
+@pytest.fixture
+def journal(path: Path) -> Iterator[Journal]:
+    journal = Journal.make(path, IDENTITY)
+    journal.begin(EPOCH)
+    yield journal
+    journal.close()
+
+
+def write(journal: Journal, groups: list[list[bytes]], first: int = 1) -> None:
+    for group in groups:
+        assert journal.takes(group)
+        journal.write(first, group)
+        first += len(group)
+
+
+def read(areas: list[bytearray]) -> list[list[bytes]]:
+    records = list(read_records([bytes(area) for area in areas], IDENTITY, EPOCH))
+    assert [record.number for record in records] == list(range(len(records)))
+    first = 1
+    for record in records:
+        assert record.first == first
+        first += len(record.entries)
+    return [list(record.entries) for record in records]
+
+
+def areas_of(path: Path) -> list[bytearray]:
+    data = path.read_bytes()
+    assert len(data) == 2 * AREA_BYTES
+    return [bytearray(data[:AREA_BYTES]), bytearray(data[AREA_BYTES:])]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> list[bytearray]:
+    """The areas of a journal with all the groups; none of the tests changes them."""
+    path = tmp_path_factory.mktemp("whole") / "journal"
+    journal = Journal.make(path, IDENTITY)
+    journal.begin(EPOCH)
+    write(journal, GROUPS)
+    journal.close()
+    return areas_of(path)
+
+
+def copies(whole: list[bytearray]) -> list[bytearray]:
+    return [bytearray(area) for area in whole]
+
+
+def test_what_was_written_is_read(path: Path, journal: Journal) -> None:
+    assert list(journal.records(EPOCH)) == []
+    write(journal, GROUPS)
+    again = Journal(path, IDENTITY)
+    assert [list(record.entries) for record in again.records(EPOCH)] == GROUPS
+    again.close()
+
+
+def test_it_is_for_its_owner_only_and_has_its_blocks_in_advance(path: Path, journal: Journal) -> None:
+    before = path.stat()
+    assert (oct(before.st_mode & 0o777), before.st_size) == ("0o600", 2 * AREA_BYTES)
+    assert before.st_blocks * 512 >= before.st_size
+    write(journal, GROUPS)
+    assert (path.stat().st_size, path.stat().st_blocks) == (before.st_size, before.st_blocks)
+
+
+def test_a_new_epoch_makes_all_records_void(path: Path, journal: Journal) -> None:
+    write(journal, GROUPS)
+    journal.begin(EPOCH + 1)
+    assert list(journal.records(EPOCH + 1)) == []
+    write(journal, GROUPS[3:])
+    assert [list(record.entries) for record in journal.records(EPOCH + 1)] == GROUPS[3:]
+    with pytest.raises(ValueError, match="is newer than its tables"):  # trap 29
+        list(journal.records(EPOCH))
+
+
+def test_what_was_made_durable_is_not_written_again(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that a power cut tears takes whole sectors with it: there is nothing of an earlier record in them."""
+    written: list[range] = []
+    synced: list[range] = []
+
+    def pwrite(file: int, data: bytes, offset: int) -> int:
+        blocks = range(offset // BLOCK, (offset + len(data)) // BLOCK)
+        assert (offset % BLOCK, len(data) % BLOCK) == (0, 0)
+        assert not any(block in earlier for block in blocks for earlier in synced)
+        written.append(blocks)
+        return original(file, data, offset)
+
+    def fdatasync(file: int) -> None:
+        synced.extend(written)
+        written.clear()
+
+    original = os.pwrite
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    write(journal, GROUPS)
+    assert written == []
+    assert len(synced) == 2 * len(GROUPS)
+
+
+def test_a_record_has_bounds(journal: Journal) -> None:
+    assert journal.takes([bytes(RECORD_BYTES_MAX - 100)])
+    assert not journal.takes([bytes(RECORD_BYTES_MAX)])
+    assert not journal.takes([b"x"] * (RECORD_BYTES_MAX // 5))  # a length of four bytes before each
+    number = 0
+    while journal.takes([bytes(RECORD_BYTES_MAX - 100)]):
+        number += 1
+        journal.write(number, [bytes(RECORD_BYTES_MAX - 100)])
+    assert number == AREA_BYTES // RECORD_BYTES_MAX - 1
+    while journal.takes([b"x"]):
+        number += 1
+        journal.write(number, [b"x"])
+    assert [record.first for record in journal.records(EPOCH)] == list(range(1, number + 1))
+
+
+@given(data=st.data(), written=st.integers(0, len(GROUPS) - 1))
+def test_a_torn_write_takes_nothing_else_with_it(whole: list[bytearray], data: st.DataObject, written: int) -> None:
+    """Of a write that a power cut ended, any sectors may be there, in each of the areas others."""
+    torn = range(BLOCKS[written] * BLOCK // SECTOR, BLOCKS[written + 1] * BLOCK // SECTOR)
+    areas = copies(whole)
+    lost = []
+    for area in areas:
+        area[BLOCKS[written + 1] * BLOCK :] = bytes(len(area) - BLOCKS[written + 1] * BLOCK)
+        lost.append(data.draw(st.sets(st.sampled_from(torn))))
+        for sector in lost[-1]:
+            area[sector * SECTOR : (sector + 1) * SECTOR] = bytes(SECTOR)
+    found = read(areas)
+    assert found in (GROUPS[:written], GROUPS[: written + 1])
+    if not all(lost):
+        assert found == GROUPS[: written + 1]
+
+
+@given(
+    area=st.integers(0, 1),
+    at=st.one_of(st.integers(0, BLOCKS[-1] * BLOCK - 1), st.integers(BLOCK, BLOCK + 60), st.integers(0, 30)),
+    bit=st.integers(0, 7),
+    length=st.sampled_from([1, SECTOR, BLOCK, AREA_BYTES]),
+)
+def test_what_happens_to_one_copy_loses_nothing(
+    whole: list[bytearray], area: int, at: int, bit: int, length: int
+) -> None:  # trap 29
+    areas = copies(whole)
+    for place in range(at, min(at + length, AREA_BYTES)):
+        areas[area][place] ^= 1 << bit
+    assert read(areas) == GROUPS
+
+
+def test_an_area_that_can_not_be_read_loses_nothing(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(journal, GROUPS)
+
+    for bad in (0, AREA_BYTES):
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "pread", refusing(bad, errno.EIO))
+            assert [list(record.entries) for record in journal.records(EPOCH)] == GROUPS
+    monkeypatch.setattr(os, "pread", refusing(0, errno.ENOMEM))
+    with pytest.raises(OSError, match="as the disk says"):
+        list(journal.records(EPOCH))
+
+
+def refusing(bad: int, code: int) -> Callable[[int, int, int], bytes]:
+    def pread(file: int, size: int, offset: int) -> bytes:
+        if offset == bad:
+            raise OSError(code, "as the disk says")
+        return original(file, size, offset)
+
+    original = os.pread
+    return pread
+
+
+@pytest.mark.parametrize("number", range(len(GROUPS) - 1))
+def test_the_loss_of_both_copies_is_told_by_a_later_record(whole: list[bytearray], number: int) -> None:  # trap 29
+    areas = copies(whole)
+    for area in areas:
+        area[BLOCKS[number] * BLOCK + 10] ^= 1
+    with pytest.raises(ValueError, match=f"lost both copies of record {number}, and has record {number + 1}"):
+        read(areas)
+
+
+def test_a_journal_of_another_log_is_not_read(path: Path, journal: Journal) -> None:
+    write(journal, GROUPS)
+    other = Journal(path, IDENTITY + 1)
+    with pytest.raises(ValueError, match="is damaged, or belongs to another log"):
+        list(other.records(EPOCH))
+    other.close()
+
+
+@pytest.mark.parametrize("size", [0, BLOCK, AREA_BYTES, 2 * AREA_BYTES - 1])
+def test_a_journal_that_was_cut_short_is_not_read(path: Path, journal: Journal, size: int) -> None:  # trap 29
+    write(journal, GROUPS)
+    os.truncate(path, size)
+    with pytest.raises(ValueError, match="is cut short"):
+        list(journal.records(EPOCH))
+
+
+def test_a_journal_that_is_not_there_is_lost(path: Path) -> None:
+    with pytest.raises(ValueError, match="was lost"):
+        Journal(path, IDENTITY)
+    path.mkdir()
+    with pytest.raises(StorageFault, match="can't be opened"):
+        Journal(path, IDENTITY)
+
+
+def test_a_short_write_is_no_write(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "pwrite", lambda file, data, offset: len(data) - 1)
+    with pytest.raises(OSError, match="cut short"):
+        journal.write(1, [b"x"])
+
+
+def test_what_could_not_be_made_leaves_nothing_behind(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(directory: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module, "sync_directory", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        Journal.make(path, IDENTITY)
+    assert not path.exists()
