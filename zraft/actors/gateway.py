@@ -6,6 +6,7 @@ own storage; reads come straight from the map that storage writes, once it is ce
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections import deque
 from pathlib import Path
@@ -71,11 +72,8 @@ READS_PER_SLICE = 64
 
 def run(launch: Launch, stop: StopSignal, log: Log) -> None:
     """The body of the gateway process."""
-    actor = GatewayActor(launch, log)
-    try:
+    with contextlib.closing(GatewayActor(launch, log)) as actor:
         actor.run(stop)
-    finally:
-        actor.close()
 
 
 class GatewayActor:
@@ -95,8 +93,7 @@ class GatewayActor:
             settings.gateway_requests_max,
             settings.gateway_bytes_max,
         )
-        address = (settings.host, settings.port)
-        timeout = settings.request_timeout_ms / 1000
+        address, timeout = (settings.host, settings.port), settings.request_timeout_ms / 1000
         self._clients = Clients(self._sockets, address, limits, timeout, self._on_ask, log)
         for socket in (self._clients.socket, self._clients.monitor):
             self._poller.register(socket, zmq.POLLIN)
@@ -139,8 +136,13 @@ class GatewayActor:
                 self._on_trio(message, now)
             for sender, peer_message in self._peers.arrived(events, now):
                 self._on_peer(sender, peer_message, now)
+            self._clients.flush(self._header, now)  # results: whoever waits for one does not wait for what is next
             self._work(now)
             kept = self._clients.flush(self._header, now)
+            self._depth.see(taken())
+            self._depth_of_reads.see(self._reads.waiting)
+            metrics.reporter.tick(now, self._measure)
+            self._beat.tick(now)
 
     def close(self) -> None:
         """Close all sockets, and the state."""
@@ -306,10 +308,6 @@ class GatewayActor:
             self._do(self._reads.expire(now), now)
             self._backups.tick(now)
             self._hand_over.tick(self._peers.successor(role, now), now)
-        self._depth.see(taken())
-        self._depth_of_reads.see(self._reads.waiting)
-        metrics.reporter.tick(now, self._measure)
-        self._beat.tick(now)
 
     def _measure(self) -> None:
         self._clients.report()

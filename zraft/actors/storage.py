@@ -319,10 +319,10 @@ class StorageActor:
             return
         except CorruptState as error:
             raise error.within(self._directory.path) from error
+        self._gateways.tell(outcomes, self._acceptor.applied)
         self._lacks_room = False
         metrics.apply_seconds.observe(clock() - now)
         metrics.committed_entries.inc(self._acceptor.applied - before)
-        self._gateways.tell(outcomes, self._acceptor.applied)
 
     # --- what others may know
 
