@@ -4,6 +4,7 @@ from tests.mutants.mutant import Mutant
 
 JOURNAL, LOG = "store/journal.py", "store/log.py"
 BY_ITSELF, WITH_LMDB = "tests/unit/store/test_journal.py", "tests/unit/store/test_journaled_log.py"
+DAMAGED = "tests/unit/store/test_damaged_journal.py"
 
 MUTANTS = (
     Mutant(
@@ -26,8 +27,8 @@ MUTANTS = (
         "the journal is written once",
         "one bad sector does not shorten the log (trap 29)",
         JOURNAL,
-        "        for copy in range(_COPIES):\n            if os.pwrite",
-        "        for copy in range(1):\n            if os.pwrite",
+        "        for copy in range(_COPIES):\n            self._put(copy, self._end",
+        "        for copy in range(1):\n            self._put(copy, self._end",
         test=BY_ITSELF,
     ),
     Mutant(
@@ -42,9 +43,33 @@ MUTANTS = (
         "a log is believed that the journal knows to be older",
         "a node never votes with a log that has forgotten its last commit (trap 29)",
         JOURNAL,
-        "    if any(record.epoch > epoch for record in _copies(areas, end, identity)):\n",
+        "    if any(record.epoch > epoch for record in begun):\n",
         "    if False:\n",
-        test=WITH_LMDB,
+        test=DAMAGED,
+    ),
+    Mutant(
+        "an epoch begins with its first record",
+        "a node never votes with a log that has forgotten its last commit (trap 29)",
+        JOURNAL,
+        "            self._put(copy, BLOCK, mark)\n",
+        "            pass\n",
+        test=DAMAGED,
+    ),
+    Mutant(
+        "the hard state of any commit is that of the last",
+        "a node never votes with a log that has forgotten its last commit (trap 29)",
+        LOG,
+        "                if known.commit not in {0, found := ",
+        "                if False and known.commit not in {0, found := ",
+        test=DAMAGED,
+    ),
+    Mutant(
+        "a log without tables is made anew beside its journal",
+        "a node with a lost log never votes with a shortened one (trap 28)",
+        LOG,
+        "(not create or (path / JOURNAL_FILE).exists())",
+        "not create",
+        test=DAMAGED,
     ),
     Mutant(
         "a journal that was cut short has an end",
@@ -74,7 +99,7 @@ MUTANTS = (
         "a short write to the journal is a write",
         "S13: any error of a commit of the log stops the trio",
         JOURNAL,
-        " != len(padded):\n",
+        " != len(blocks):\n",
         " == 0:\n",
         test=BY_ITSELF,
     ),
@@ -82,8 +107,8 @@ MUTANTS = (
         "the journal begins anew before LMDB has it all",
         "what was acknowledged outlives the next start, too (trap 21)",
         LOG,
-        "        self._pending, self._whole = [], self._txn is not None\n",
-        "        self._pending, self._whole = [], False\n",
+        "        self._pending, self._by_lmdb = [], True\n",
+        "        self._pending, self._by_lmdb = [], False\n",
         test=WITH_LMDB,
     ),
     Mutant(
@@ -108,7 +133,7 @@ MUTANTS = (
         LOG,
         "                if known.journal:\n",
         "                if known.journal and (self._path / JOURNAL_FILE).exists():\n",
-        test=WITH_LMDB,
+        test=DAMAGED,
     ),
     Mutant(
         "a journal goes on anywhere",
@@ -116,7 +141,7 @@ MUTANTS = (
         LOG,
         "                if record.first != self.last.index + 1:\n",
         "                if record.first < self.last.index + 1:\n",
-        test=WITH_LMDB,
+        test=DAMAGED,
     ),
     Mutant(
         "a journal where 0.1.0 would not look",
@@ -125,5 +150,13 @@ MUTANTS = (
         " and self._format >= storage_format(JOURNALS):\n",
         ":\n",
         test=WITH_LMDB,
+    ),
+    Mutant(
+        "a log that begins with a snapshot flushes twice",
+        "a log is of no older format than the state that rests on it",
+        "store/recovery.py",
+        "    log.take_format(state.format)\n",
+        "",
+        test="tests/unit/actors/test_installing.py",
     ),
 )

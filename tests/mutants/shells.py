@@ -260,7 +260,7 @@ MUTANTS = (
         "a lost log is an empty one",
         "a node with a lost log never votes with a shortened one (trap 28)",
         "store/log.py",
-        "            if self.created and not create:\n",
+        "            if self.created and (not create or (path / JOURNAL_FILE).exists()):\n",
         "            if False:\n",
         test="tests/unit/store/test_log.py::test_a_lost_log_is_refused_again_and_again",
     ),

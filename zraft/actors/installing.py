@@ -126,6 +126,7 @@ class Installing:
         state = LmdbState(self._directory.state_path(ready.generation), map_size)
         applied = read_applied(state.meta(APPLIED)).applied
         configuration = read_configuration(state.meta(CONFIGURATION))
+        stores.log.take_format(state.format)
         state.abort()
         if applied != entry:
             raise InvariantViolated("a snapshot holds what it says", snapshot=entry, applied=applied)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from pathlib import Path
 
 import lmdb
@@ -122,7 +123,10 @@ def _open(
 
 
 def _free_bytes(path: Path) -> int:
-    found = os.statvfs(path)
+    try:
+        found = os.statvfs(path)
+    except OSError:
+        return sys.maxsize  # a disk that does not even tell this lacks something else
     return found.f_bavail * found.f_frsize
 
 

@@ -4,21 +4,23 @@ LMDB flushes twice for each commit: the pages, then the page that points to them
 there by itself. It is written here, and stays in LMDB's open transaction until one commit takes all of them
 (``store.log``); a log that is opened takes from here what LMDB does not have yet.
 
-The file has its blocks in advance, and consists of two areas that hold the same: a header of one block, then records.
-Each record begins a block, so that no write touches what an earlier one made durable.
+The file has its blocks in advance, and consists of two areas that hold the same: a header and a mark, a block each, and
+then records. Each record begins a block of 4 KiB, so that no write touches what an earlier one made durable.
 
 ::
 
     header   b"zraft journal 1" | identity u64 | crc32c u32 of both
     record   crc32c u32 of all that follows | bytes of the entries u32 | identity u64 | epoch u64 | number u32 |
              how many entries u32 | index of the first u64 | length u32 of each | the entries, as encoded
+    mark     a record without entries: which epoch has begun
 
 An *epoch* is the LMDB transaction whose commit will take the entries, so that commit makes all records void, and the
 next one begins at the first block again. Within an epoch they are numbered from 0. A power cut may tear the record that
 was being written, which nobody was told of: the journal ends before it. Damage is something else, and must not look
 like that, since the log would be shortened by what was acknowledged (trap 29). So there are two areas: a bad sector
 leaves the other copy, and only a write that was cut off leaves none. Where both copies are damaged and a later record
-stands, that is told.
+stands, that is told. And a mark, or a record, of an epoch that LMDB has not come to shows that its tables were taken
+back; nothing else rests on the mark, so it waits for no flush.
 """
 
 from __future__ import annotations
@@ -35,18 +37,20 @@ import msgspec
 from zraft.errors import StorageFault
 from zraft.store.files import sync_directory
 
+JOURNAL_FILE = "journal"
 BLOCK = 4096
 AREA_BYTES = 1 << 20
 """Of each of the two areas: so much is written before LMDB commits."""
 RECORD_BYTES_MAX = 128 << 10
 """Larger appends go straight to LMDB, whose second flush is nothing beside writing them three times."""
-IDENTITY = struct.Struct(">Q")
 
 _MAGIC = b"zraft journal 1"
-_CRC = struct.Struct(">I")
+_CRC, _IDENTITY = struct.Struct(">I"), struct.Struct(">Q")
 _HEAD = struct.Struct(">IQQIIQ")
 _START = _CRC.size + _HEAD.size
 _COPIES = 2
+_FIRST = 2 * BLOCK
+"""Where the records begin, behind header and mark."""
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -60,7 +64,7 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Journal:
-    """The journal at ``path``, which ``make`` has made with this ``identity``.
+    """The journal at ``path``, which ``make`` has made with this ``identity``: read it, then ``begin`` an epoch.
 
     Raises:
         ValueError: it is not there.
@@ -68,14 +72,15 @@ class Journal:
     """
 
     def __init__(self, path: Path, identity: int) -> None:
-        self._identity = identity
+        self.identity = identity
+        self._epoch, self._number, self._end = 0, 0, _FIRST
+        self._damaged: list[int] = []  # areas whose header is
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
             raise ValueError("was lost") from None
         except OSError as error:
             raise StorageFault(f"the journal {path} can't be opened: {error}") from error
-        self._epoch, self._number, self._end = 0, 0, BLOCK
 
     @classmethod
     def make(cls, path: Path, identity: int) -> Journal:
@@ -83,9 +88,9 @@ class Journal:
 
         Raises:
             OSError: it can't be made. What was made of it is removed again.
+            StorageFault: it can't be opened.
         """
-        header = _MAGIC + IDENTITY.pack(identity)
-        area = (header + _CRC.pack(google_crc32c.value(header))).ljust(AREA_BYTES, b"\0")
+        area = _header(identity).ljust(AREA_BYTES, b"\0")
         try:
             with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
                 # Written, not merely reserved: the first write to a reserved block is a change of the file's metadata.
@@ -99,8 +104,18 @@ class Journal:
             raise
 
     def begin(self, epoch: int) -> None:
-        """All records are void: those to come belong to the LMDB transaction with this id."""
-        self._epoch, self._number, self._end = epoch, 0, BLOCK
+        """All records are void: those to come belong to the LMDB transaction with this id.
+
+        Raises:
+            OSError: nobody knows what the disk has of it.
+        """
+        self._epoch, self._number, self._end = epoch, 0, _FIRST
+        mark = self._record(0, ())
+        for copy in range(_COPIES):
+            self._put(copy, BLOCK, mark)
+        for copy in self._damaged:  # the other one is sound
+            self._put(copy, 0, _header(self.identity).ljust(BLOCK, b"\0"))
+        self._damaged = []
 
     def takes(self, entries: Sequence[bytes]) -> bool:
         """Whether there is room for a record of these entries."""
@@ -113,18 +128,12 @@ class Journal:
         Raises:
             OSError: nobody knows what the disk has of them.
         """
-        lengths = struct.pack(f">{len(entries)}I", *map(len, entries))
-        size = sum(map(len, entries))
-        head = _HEAD.pack(size, self._identity, self._epoch, self._number, len(entries), first)
-        data = b"".join((head, lengths, *entries))
-        record = _CRC.pack(google_crc32c.value(data)) + data
-        padded = record.ljust(_blocks(len(record)), b"\0")
+        record = self._record(first, entries)
         for copy in range(_COPIES):
-            if os.pwrite(self._file, padded, copy * AREA_BYTES + self._end) != len(padded):
-                raise OSError(errno.EIO, "a write was cut short")
+            self._put(copy, self._end, record)
         os.fdatasync(self._file)
         self._number += 1
-        self._end += len(padded)
+        self._end += len(record)
 
     def records(self, epoch: int) -> Iterator[Record]:
         """Those of an epoch, in order; all that a predecessor wrote is synced before (S13).
@@ -136,29 +145,46 @@ class Journal:
         os.fdatasync(self._file)
         if os.fstat(self._file).st_size < _COPIES * AREA_BYTES:
             raise ValueError("is cut short")
-        return read_records([self._area(copy) for copy in range(_COPIES)], self._identity, epoch)
+        areas = [self._area(copy) for copy in range(_COPIES)]
+        self._damaged = [copy for copy, area in enumerate(areas) if not area.startswith(_header(self.identity))]
+        return read_records(areas, self.identity, epoch)
 
     def close(self) -> None:
         """Leave the file."""
         os.close(self._file)
 
+    def _record(self, first: int, entries: Sequence[bytes]) -> bytes:
+        """Whole blocks."""
+        size = sum(map(len, entries))
+        head = _HEAD.pack(size, self.identity, self._epoch, self._number, len(entries), first)
+        data = b"".join((head, struct.pack(f">{len(entries)}I", *map(len, entries)), *entries))
+        record = _CRC.pack(google_crc32c.value(data)) + data
+        return record.ljust(_blocks(len(record)), b"\0")
+
+    def _put(self, copy: int, at: int, blocks: bytes) -> None:
+        if os.pwrite(self._file, blocks, copy * AREA_BYTES + at) != len(blocks):
+            raise OSError(errno.EIO, "a write was cut short")
+
     def _area(self, copy: int) -> bytes:
+        return b"".join(self._block(copy * AREA_BYTES + at) for at in range(0, AREA_BYTES, BLOCK))
+
+    def _block(self, at: int) -> bytes:
         try:
-            return os.pread(self._file, AREA_BYTES, copy * AREA_BYTES)
+            return os.pread(self._file, BLOCK, at)
         except OSError as error:
             if error.errno != errno.EIO:
                 raise
-            return b""  # a bad sector: it is what the other area is there for
+            return bytes(BLOCK)  # a bad sector: it is what the other area is there for
 
 
 def read_records(areas: Sequence[bytes], identity: int, epoch: int) -> Iterator[Record]:
     """As ``Journal.records``, from what the areas hold."""
-    header = _MAGIC + IDENTITY.pack(identity)
-    if not any(area.startswith(header + _CRC.pack(google_crc32c.value(header))) for area in areas):
+    if not any(area.startswith(_header(identity)) for area in areas):
         raise ValueError("is damaged, or belongs to another log")
-    number, end = 0, BLOCK
-    if any(record.epoch > epoch for record in _copies(areas, end, identity)):
+    begun = [*_copies(areas, BLOCK, identity), *_copies(areas, _FIRST, identity)]
+    if any(record.epoch > epoch for record in begun):
         raise ValueError("is newer than its tables: they were taken back to an older state")
+    number, end = 0, _FIRST
     while record := _numbered(areas, end, identity, epoch, number):
         yield record
         number, end = number + 1, end + record.bytes
@@ -193,6 +219,11 @@ def _record(area: bytes, at: int, identity: int) -> Record | None:
         entries.append(area[start : start + length])
         start += length
     return Record(epoch, number, first, tuple(entries), _blocks(start - at))
+
+
+def _header(identity: int) -> bytes:
+    header = _MAGIC + _IDENTITY.pack(identity)
+    return header + _CRC.pack(google_crc32c.value(header))
 
 
 def _size(entries: Sequence[bytes]) -> int:

@@ -2,8 +2,8 @@
 
 What its tables hold, and how that is checked, is in ``store.log_contents``. A commit of entries alone, and not too many
 of them, goes to the journal (``store.journal``) with one flush of the disk, where LMDB takes two. LMDB's transaction
-stays open meanwhile, and takes them all when it is committed: when the journal is full, or when anything else is
-written, a term and a vote above all.
+stays open meanwhile, and takes them all when it is committed: when the journal has no room for what comes, or when
+anything else is written, a term and a vote above all. The first commit of a start is LMDB's.
 """
 
 from __future__ import annotations
@@ -31,13 +31,11 @@ from zraft.store.environment import (
     write_fault,
 )
 from zraft.store.files import sync_directory
-from zraft.store.journal import IDENTITY, Journal
+from zraft.store.journal import JOURNAL_FILE, Journal
 from zraft.store.log_contents import at
 from zraft.store.meta_pages import fault_of_meta_pages
 from zraft.store.recent import Recent, as_fits
 from zraft.store.sealed import seal
-
-JOURNAL_FILE = "journal"
 
 
 class LmdbLog:
@@ -83,7 +81,7 @@ class LmdbLog:
         self._txn: lmdb.Transaction[bytes] | None = None
         self._writing, self._appending = _Writing(self, entries_alone=False), _Writing(self, entries_alone=True)
         self._pending: list[bytes] = []  # entries that were appended since the last commit
-        self._whole = False  # whether the next commit must be LMDB's
+        self._by_lmdb = False  # the next commit must be LMDB's
         self._journal: Journal | None = None
         self._may_make_journal = True
         self.member, self.term, self.vote = member, 0, 0
@@ -100,7 +98,7 @@ class LmdbLog:
         # Not "has no tables": a flipped bit can make a full log look empty.
         self.created = self._env.info()["last_txnid"] == 0
         try:
-            if self.created and not create:
+            if self.created and (not create or (path / JOURNAL_FILE).exists()):
                 raise self._corrupt(None, "was lost")
             self._open()
         except BaseException:
@@ -134,6 +132,12 @@ class LmdbLog:
         with self._writing as txn:
             self._put(txn, contents.CONFIGURATIONS, codec.encode(configurations))
         self.configurations = configurations
+
+    def take_format(self, number: int) -> None:
+        """Be of no older format than the state that rests on this log, which may have come with a snapshot."""
+        if number > self._format:
+            with self._writing as txn:
+                self._set_format(txn, number)
 
     def set_generation(self, generation: int) -> None:
         """Give up the applied state for one of another number."""
@@ -230,23 +234,23 @@ class LmdbLog:
             return as_fits(self._scan(txn, first), bytes_max)
 
     def commit(self) -> None:
-        """Make all writes since the last commit durable, in one transaction, with one fsync; nothing written: no-op.
+        """Make all writes since the last commit durable, all or none of them, before it returns.
 
         Raises:
             SyncFailed: the disk refused, now or at an earlier commit. The process must end (S13).
         """
         self._refuse_after_failure()
-        if not (self._whole or self._pending):
+        if not (self._by_lmdb or self._pending):
             return
-        pending, self._pending = self._pending, []
         started = time.perf_counter()
         try:
-            if not self._whole and self._journal is not None and self._journal.takes(pending):
-                self._journal.write(self.last.index - len(pending) + 1, pending)
+            if not self._by_lmdb and self._journal is not None and self._journal.takes(self._pending):
+                self._journal.write(self.last.index - len(self._pending) + 1, self._pending)
             else:
                 self._commit_all()
         except (lmdb.Error, OSError) as error:
             raise self._sync_failed(error) from error
+        self._pending = []
         self._on_commit(time.perf_counter() - started)
 
     def close(self) -> None:
@@ -267,6 +271,8 @@ class LmdbLog:
             self._entries = self._env.open_db(contents.ENTRIES, txn=txn)
             if not self.created:
                 known = contents.read_contents(txn, self._meta, self._path)
+                if known.commit not in {0, found := self._env.info()["last_txnid"]}:
+                    raise self._corrupt(None, f"is of commit {known.commit}, and LMDB's pages say {found}")
                 contents.verify_entries(txn, self._entries, self._path, known)
                 self._take(known)
                 txn.commit()  # nothing was written: it only keeps the tables open
@@ -300,8 +306,8 @@ class LmdbLog:
         """Take what the journal has, and LMDB has not; nothing is written yet, the next commit is LMDB's."""
         epoch, known = self._env.info()["last_txnid"] + 1, self.last.index
         try:
-            journal = self._journal = Journal(self._path / JOURNAL_FILE, identity)
-            for record in journal.records(epoch):
+            self._journal = Journal(self._path / JOURNAL_FILE, identity)
+            for record in self._journal.records(epoch):
                 if record.first != self.last.index + 1:
                     raise ValueError(f"goes on at entry {record.first}, and the tables end with {self.last.index}")
                 self.append(record.first, record.entries)
@@ -310,10 +316,8 @@ class LmdbLog:
         except OSError as error:
             raise self._sync_failed(error) from error
         with self._reading() as txn:
-            for _ in self._scan(txn, known + 1):
-                pass  # sound, or it would say so
-        journal.begin(epoch)
-        self._pending, self._whole = [], self._txn is not None
+            list(self._scan(txn, known + 1))  # each of them is sound, or it would say so
+        self._pending, self._by_lmdb = [], True
 
     # --- reading and writing
 
@@ -325,26 +329,25 @@ class LmdbLog:
         """LMDB's commit. What the journal holds is void from then on."""
         with self._writing as txn:
             if self._journal is None and self._may_make_journal and self._format >= storage_format(JOURNALS):
-                self._make_journal(txn)
+                self._make_journal()
             base, last = self.base, self.last
             state = contents.HARD_STATE.pack(self.term, self.vote, base.index, base.term, last.index, last.term)
+            if self._format >= storage_format(JOURNALS):
+                state += contents.JOURNALED.pack(self._journal.identity if self._journal else 0, txn.id())
             self._put(txn, contents.HARD, state)
         self._txn = None
         txn.commit()
-        self._whole = False
+        self._by_lmdb = False
         if self._journal is not None:
             self._journal.begin(self._env.info()["last_txnid"] + 1)
 
-    def _make_journal(self, txn: lmdb.Transaction[bytes]) -> None:
-        identity = secrets.randbits(63) + 1
+    def _make_journal(self) -> None:
         try:
-            self._journal = Journal.make(self._path / JOURNAL_FILE, identity)
+            self._journal = Journal.make(self._path / JOURNAL_FILE, secrets.randbits(63) + 1)
         except OSError as error:
             if not lacks_space(error, self._path):
                 raise
             self._may_make_journal = False  # not before the next start: until then LMDB does it alone
-            return
-        self._put(txn, contents.JOURNAL, IDENTITY.pack(identity))
 
     def _refuse_after_failure(self) -> None:
         if self._failure is not None:
@@ -354,7 +357,7 @@ class LmdbLog:
         return contents.scan(txn, self._entries, self._path, first, self.last.index)
 
     def _set_format(self, txn: lmdb.Transaction[bytes], number: int) -> None:
-        self._whole = True
+        self._by_lmdb = True
         txn.put(contents.FORMAT, contents.U32.pack(number), db=self._meta)
         self._format = number
 
@@ -382,7 +385,7 @@ class _Writing:
     def __enter__(self) -> lmdb.Transaction[bytes]:
         self._log._refuse_after_failure()
         if not self._entries_alone:
-            self._log._whole = True
+            self._log._by_lmdb = True
         txn = self._log._txn
         if txn is None:
             try:
@@ -393,5 +396,5 @@ class _Writing:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, lmdb.Error):
-            self._log._whole = True  # which LMDB refuses: a broken transaction
+            self._log._by_lmdb = True  # which LMDB refuses: a broken transaction
             raise write_fault(error, self._log._path) from error

@@ -1,7 +1,6 @@
 """What the two tables of a log hold, read and checked within one transaction: for whoever opens it, or looks at it.
 
-``meta``     format version; member id, hard state, index-0 record, configurations and the identity of the journal,
-             each behind a checksum
+``meta``     format version; member id, hard state, index-0 record and configurations, each behind a checksum
 ``entries``  index (u64, big endian) -> the encoded entry, exactly as it came
 
 LMDB 0.9 has no checksums of its own. So the hard state tells, beside term and vote, behind which entry the log begins
@@ -28,11 +27,15 @@ from zraft.store.sealed import unseal
 META, ENTRIES = b"meta", b"entries"
 FORMAT, MEMBER, HARD, RECORD = b"format", b"member", b"hard", b"record"
 GENERATION, INITIAL, CONFIGURATIONS = b"generation", b"initial", b"configurations"
-JOURNAL = b"journal"
 
 U32, U64 = struct.Struct(">I"), struct.Struct(">Q")
 HARD_STATE = struct.Struct(">QQQQQQ")
 """Term, vote, index and term of the base, index and term of the last entry."""
+JOURNALED = struct.Struct(">QQ")
+"""Behind it, in a log that may have a journal: its identity, 0 for none; the id of the transaction that wrote all this.
+
+They stand with what every log must have, so that no flipped bit makes a log forget that it has a journal.
+"""
 at = U64.pack
 """The key of the entry at an index."""
 
@@ -41,6 +44,7 @@ class Contents(msgspec.Struct, frozen=True):
     """What ``meta`` holds; each field as in ``store.log.LmdbLog``. ``format``: the number of the log's format.
 
     ``journal``: the identity of the journal (``store.journal``) that stands beside these tables, 0: there is none.
+    ``commit``: the id of the LMDB transaction that wrote all this, 0: of a format that does not tell.
     """
 
     format: int
@@ -55,6 +59,7 @@ class Contents(msgspec.Struct, frozen=True):
     formed: bool
     configurations: tuple[Configuration, ...]
     journal: int
+    commit: int
 
 
 def read_contents(txn: lmdb.Transaction[bytes], meta: lmdb._Database, log: Path) -> Contents:
@@ -81,7 +86,9 @@ def read_contents(txn: lmdb.Transaction[bytes], meta: lmdb._Database, log: Path)
     if fault := fault_of_format(number, f"the log in {log}"):
         raise IdentityRefused(fault)
     (member,) = U64.unpack(get(MEMBER))
-    term, vote, *reach = HARD_STATE.unpack(get(HARD))
+    hard = get(HARD)
+    term, vote, *reach = HARD_STATE.unpack_from(hard)
+    journal, commit = JOURNALED.unpack_from(hard, HARD_STATE.size) if len(hard) > HARD_STATE.size else (0, 0)
     record, configurations = get(RECORD, optional=True), get(CONFIGURATIONS, optional=True)
     try:
         return Contents(
@@ -96,7 +103,8 @@ def read_contents(txn: lmdb.Transaction[bytes], meta: lmdb._Database, log: Path)
             record=codec.cluster_record.decode(record[1:]) if record else None,
             formed=bool(record and record[0]),
             configurations=codec.configurations.decode(configurations) if configurations else (),
-            journal=int.from_bytes(get(JOURNAL, optional=True), "big"),
+            journal=journal,
+            commit=commit,
         )
     except ProtocolError as error:
         raise corrupt_log(log, None, f"has an unreadable record of the cluster's members: {error}") from error

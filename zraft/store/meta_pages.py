@@ -2,8 +2,9 @@
 
 A commit of LMDB writes one of the two, in turn: the commit of id N writes page N modulo 2. Opened, the environment is
 what the page with the higher id says. So a page whose id a bad disk changed, or lost, takes the last commit back and
-nobody notices: a log would have forgotten its last vote. But the ids of sound pages follow each other. One bit of the
-file escapes this, in half of all cases: the one that makes the older id, N - 1, look like N + 1.
+nobody notices: a log would have forgotten its last vote. But the ids of sound pages follow each other. Two bits of the
+file escape this, each in half of all cases: the one that makes the older id, N - 1, look like N + 1, and the one that
+makes N look like N - 2. A log that has a journal finds both (``store.log``, ``store.journal``).
 """
 
 from __future__ import annotations

@@ -125,7 +125,9 @@ def open_stores(
     state = LmdbState(path, map_size)
     sync_directory(directory.path)
     applied = read_applied(state.meta(APPLIED)).applied
+    log.take_format(state.format)
     state.abort()
+    log.commit()  # what its journal held is LMDB's before anybody hears of it
     return Stores(log, state, log.generation, applied, doubt, mark)
 
 

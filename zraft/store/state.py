@@ -175,6 +175,11 @@ class LmdbState:
         except lmdb.Error as error:
             raise self._fault(error) from error
 
+    @property
+    def format(self) -> int:
+        """The number of its format, that of the newest cluster version that it has applied."""
+        return int.from_bytes(self.meta(FORMAT) or b"", "big")
+
     def set_key(self, key: bytes, entry: bytes) -> None:
         """Insert or overwrite an index entry."""
         try:

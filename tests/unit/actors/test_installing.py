@@ -24,6 +24,8 @@ from zraft.protocol.codec import encode, pack_commands
 from zraft.protocol.entries import NO_ORIGIN, EntryId, EntryKind, encode_entry
 from zraft.protocol.peer import DAMAGED, InstallAnswer, InstallSnapshot, SnapshotId
 from zraft.store.chunks import SnapshotFile, identify, newest_snapshot
+from zraft.store.journal import JOURNAL_FILE
+from zraft.store.log import LmdbLog
 from zraft.store.recovery import Stores
 from zraft.store.snapshots import list_incoming, list_snapshots, make_snapshot
 from zraft.store.soundness import scan_state
@@ -127,6 +129,26 @@ def test_a_snapshot_takes_the_place_of_log_and_state(machine: Machine, offered: 
     assert (is_installed(stores, offered.snapshot), stores.generation, stores.rebuilt) == (True, 1, "")
     assert machine.states() == ["state.1"]
     kill(stores)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_log_takes_the_format_of_the_state_that_was_installed(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, restarted: bool
+) -> None:
+    """So that it has a journal from then on. One whose log was made by older code takes it at the next start."""
+    journal = machine.directory.log_path / JOURNAL_FILE
+    offered = offer(tmp_path, format=3)
+    with monkeypatch.context() as patched:
+        if restarted:
+            patched.setattr(LmdbLog, "take_format", lambda log, number: None)
+        stores = receive(machine, machine.open(), offered)
+        assert is_installed(stores, offered.snapshot)
+        assert journal.exists() != restarted
+        kill(stores)
+    stores = machine.open()
+    assert journal.exists()
+    kill(stores)
+    offered.close()
 
 
 def test_a_snapshot_of_a_newer_cluster_version_is_refused_in_words(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
+from tests.unit.store.stored import flip
 from zraft.errors import StorageFault
 from zraft.store import journal as module
 from zraft.store.journal import AREA_BYTES, BLOCK, RECORD_BYTES_MAX, Journal, read_records
@@ -18,7 +19,7 @@ IDENTITY, EPOCH = 0xFEDCBA9876543210, 7
 SECTOR = 512
 GROUPS = [[b"a" * 300], [b"b" * 90, b"", b"c" * 5000], [b"d" * 4096], [b"e"]]
 """What is written, record by record: they take 1, 2, 2 and 1 blocks."""
-BLOCKS = [1, 2, 4, 6, 7]
+BLOCKS = [2, 3, 5, 7, 8]
 """Where they begin, and where the last one ends."""
 
 
@@ -99,6 +100,36 @@ def test_a_new_epoch_makes_all_records_void(path: Path, journal: Journal) -> Non
         list(journal.records(EPOCH))
 
 
+@pytest.mark.parametrize("damaged", [(), (0,), (1,)])
+def test_an_epoch_without_records_has_begun(path: Path, journal: Journal, damaged: tuple[int, ...]) -> None:  # trap 29
+    write(journal, GROUPS)
+    journal.begin(EPOCH + 1)
+    for copy in damaged:
+        flip(path, copy * AREA_BYTES + BLOCK + 20)
+    assert list(journal.records(EPOCH + 1)) == []
+    with pytest.raises(ValueError, match="is newer than its tables"):
+        list(journal.records(EPOCH))
+
+
+def test_a_mark_that_was_torn_says_nothing(path: Path, journal: Journal) -> None:
+    """No flush waits for it: a power cut may leave the one of before, or none."""
+    write(journal, GROUPS)
+    for copy in range(2):
+        flip(path, copy * AREA_BYTES + BLOCK + 20)
+    assert [list(record.entries) for record in journal.records(EPOCH)] == GROUPS
+
+
+@pytest.mark.parametrize("copy", [0, 1])
+def test_a_damaged_header_is_written_anew(path: Path, journal: Journal, copy: int) -> None:
+    whole = path.read_bytes()
+    flip(path, copy * AREA_BYTES + 3)
+    again = Journal(path, IDENTITY)
+    assert list(again.records(EPOCH)) == []
+    again.begin(EPOCH)
+    again.close()
+    assert path.read_bytes() == whole
+
+
 def test_what_was_made_durable_is_not_written_again(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     """A write that a power cut tears takes whole sectors with it: there is nothing of an earlier record in them."""
     written: list[range] = []
@@ -170,21 +201,22 @@ def test_what_happens_to_one_copy_loses_nothing(
     assert read(areas) == GROUPS
 
 
-def test_an_area_that_can_not_be_read_loses_nothing(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_that_can_not_be_read_lose_nothing(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each for itself: another one may be bad in the other area."""
     write(journal, GROUPS)
-
-    for bad in (0, AREA_BYTES):
+    here_and_there = {number * BLOCK + number % 2 * AREA_BYTES for number in (0, 1, *BLOCKS[:-1])}
+    for bad in ({0}, {AREA_BYTES + BLOCKS[0] * BLOCK}, here_and_there):
         with monkeypatch.context() as patched:
             patched.setattr(os, "pread", refusing(bad, errno.EIO))
             assert [list(record.entries) for record in journal.records(EPOCH)] == GROUPS
-    monkeypatch.setattr(os, "pread", refusing(0, errno.ENOMEM))
+    monkeypatch.setattr(os, "pread", refusing({0}, errno.ENOMEM))
     with pytest.raises(OSError, match="as the disk says"):
         list(journal.records(EPOCH))
 
 
-def refusing(bad: int, code: int) -> Callable[[int, int, int], bytes]:
+def refusing(bad: set[int], code: int) -> Callable[[int, int, int], bytes]:
     def pread(file: int, size: int, offset: int) -> bytes:
-        if offset == bad:
+        if offset in bad:
             raise OSError(code, "as the disk says")
         return original(file, size, offset)
 

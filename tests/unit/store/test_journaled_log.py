@@ -1,11 +1,10 @@
-"""The log with a journal before LMDB: what goes where, what a start finds, and what it refuses."""
+"""The log with a journal before LMDB: what goes where, what a start finds, and what stops it."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -14,13 +13,11 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from tests.conformance.logs import MAP_SIZE, MEMBER, Content, content, encoded, journaled
-from tests.unit.store.stored import flip
-from zraft.errors import CorruptLog, OutOfSpace, StorageFault, SyncFailed
+from tests.unit.store.journals import commits, put, reopened
+from zraft.errors import OutOfSpace, StorageFault, SyncFailed
 from zraft.protocol.entries import EntryId
-from zraft.store.journal import AREA_BYTES, BLOCK, RECORD_BYTES_MAX, Journal
-from zraft.store.log import JOURNAL_FILE, LmdbLog
-
-SMALL = bytes(100)
+from zraft.store.journal import AREA_BYTES, BLOCK, JOURNAL_FILE, RECORD_BYTES_MAX, Journal
+from zraft.store.log import LmdbLog
 
 
 @pytest.fixture
@@ -33,30 +30,6 @@ def log(path: Path) -> Iterator[LmdbLog]:
     log = journaled(path)
     yield log
     log.close()
-
-
-def put(log: LmdbLog, *terms: int, payload: bytes = SMALL) -> list[bytes]:
-    entries = encoded(log.last.index + 1, *terms, payload=payload)
-    log.append(log.last.index + 1, entries)
-    log.commit()
-    return entries
-
-
-def commits(log: LmdbLog) -> int:
-    """How often LMDB has committed."""
-    return int(log._env.info()["last_txnid"])
-
-
-def reopened(log: LmdbLog, path: Path) -> LmdbLog:
-    log.close()
-    return LmdbLog(path, MEMBER, MAP_SIZE)
-
-
-def refusal(path: Path) -> str:
-    with pytest.raises(CorruptLog) as caught:
-        LmdbLog(path, MEMBER, MAP_SIZE)
-    assert "zraft repair" in str(caught.value)
-    return str(caught.value)
 
 
 def test_a_log_of_before_has_no_journal(path: Path) -> None:
@@ -163,70 +136,22 @@ def test_each_commit_to_the_journal_is_measured(path: Path) -> None:
     log.close()
 
 
-def test_a_log_without_its_journal_is_refused(path: Path, log: LmdbLog) -> None:  # traps 28, 29
-    put(log, 1)
-    log.close()
-    (path / JOURNAL_FILE).unlink()
-    for _ in range(2):
-        assert "has a journal that was lost" in refusal(path)
-
-
-def test_a_log_whose_tables_were_taken_back_is_refused(path: Path, log: LmdbLog) -> None:  # trap 29
-    """By a copy from yesterday, or by the bit of a meta page that nothing else tells: the last vote is forgotten."""
-    put(log, 1)
-    log.set_term(2, MEMBER)
-    log.commit()
-    yesterday = (path / "data.mdb").read_bytes()
-    log.set_term(3, MEMBER)
-    log.commit()
-    put(log, 3)
-    log.close()
-    (path / "data.mdb").write_bytes(yesterday)
-    assert "has a journal that is newer than its tables" in refusal(path)
-
-
-def test_a_log_with_another_ones_journal_is_refused(path: Path, log: LmdbLog, tmp_path: Path) -> None:
-    put(log, 1)
-    log.close()
-    other = journaled(tmp_path / "other")
-    put(other, 1, 1)
-    other.close()
-    shutil.copy(tmp_path / "other" / JOURNAL_FILE, path / JOURNAL_FILE)
-    assert "has a journal that is damaged, or belongs to another log" in refusal(path)
-
-
-def test_a_log_whose_journal_has_a_gap_is_refused(path: Path, log: LmdbLog) -> None:  # trap 29
-    for _ in range(3):
-        put(log, 1)
-    log.close()
-    for copy in range(2):
-        flip(path / JOURNAL_FILE, copy * AREA_BYTES + 2 * BLOCK + 50)
-    assert "has lost both copies of record 1, and has record 2" in refusal(path)
-
-
-@pytest.mark.parametrize("copy", [0, 1])
-def test_one_bad_sector_loses_nothing(path: Path, log: LmdbLog, copy: int) -> None:  # trap 29
-    written = [*put(log, 1), *put(log, 1)]
-    log.close()
-    flip(path / JOURNAL_FILE, copy * AREA_BYTES + 2 * BLOCK + 50)
+def test_a_log_that_begins_with_a_newer_state_has_a_journal(path: Path) -> None:
+    """It came with a snapshot, or was restored: no entry of the log has raised the cluster version."""
     log = LmdbLog(path, MEMBER, MAP_SIZE)
-    assert content(log) == Content(entries=tuple(written))
-    log.close()
-
-
-def test_a_journal_that_does_not_go_on_where_lmdb_ends_is_refused(path: Path, log: LmdbLog) -> None:
+    log.install(EntryId(100, 1), 1)
+    log.take_format(3)
+    log.commit()
+    before = commits(log)
+    written = put(log, 1)
+    assert commits(log) == before
+    log = reopened(log, path)
+    assert content(log) == Content(entries=tuple(written), base=EntryId(100, 1), generation=1)
+    log.take_format(2)
+    log.commit()
     put(log, 1)
-    assert log._journal is not None
-    log._journal.write(7, encoded(7, 1))
+    assert commits(log) == before + 1  # the first of this start
     log.close()
-    assert "has a journal that goes on at entry 7, and the tables end with 1" in refusal(path)
-
-
-def test_an_entry_of_the_journal_is_checked_as_any_other(path: Path, log: LmdbLog) -> None:
-    assert log._journal is not None
-    log._journal.write(1, [encoded(1, 1)[0][:-1] + b"\1"])
-    log.close()
-    assert "entry 1 of the log in" in refusal(path)
 
 
 def test_without_room_for_a_journal_lmdb_does_it_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
