@@ -54,13 +54,13 @@ _FIRST = 2 * BLOCK
 
 
 class Record(msgspec.Struct, frozen=True):
-    """Entries that were appended together. ``bytes``: how far it reaches in its area, whole blocks."""
+    """Entries that were appended together. ``size``: the bytes that it takes of its area, whole blocks."""
 
     epoch: int
     number: int
     first: int
     entries: tuple[bytes, ...]
-    bytes: int
+    size: int
 
 
 class Journal:
@@ -187,7 +187,7 @@ def read_records(areas: Sequence[bytes], identity: int, epoch: int) -> Iterator[
     number, end = 0, _FIRST
     while record := _numbered(areas, end, identity, epoch, number):
         yield record
-        number, end = number + 1, end + record.bytes
+        number, end = number + 1, end + record.size
     for later in range(end, AREA_BYTES, BLOCK):
         for record in _copies(areas, later, identity):
             if record.epoch == epoch and record.number > number:
