@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,18 +15,6 @@ from tests.unit.store.test_log import META_ID
 from zraft.errors import CorruptLog, IdentityRefused
 from zraft.store.journal import AREA_BYTES, BLOCK, JOURNAL_FILE
 from zraft.store.log import LmdbLog
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "log"
-
-
-@pytest.fixture
-def log(path: Path) -> Iterator[LmdbLog]:
-    log = journaled(path)
-    yield log
-    log.close()
 
 
 def test_a_log_without_its_journal_is_refused(path: Path, log: LmdbLog) -> None:  # traps 28, 29

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,18 +17,6 @@ from zraft.errors import OutOfSpace, StorageFault, SyncFailed
 from zraft.protocol.entries import EntryId
 from zraft.store.journal import AREA_BYTES, BLOCK, JOURNAL_FILE, RECORD_BYTES_MAX, Journal
 from zraft.store.log import LmdbLog
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "log"
-
-
-@pytest.fixture
-def log(path: Path) -> Iterator[LmdbLog]:
-    log = journaled(path)
-    yield log
-    log.close()
 
 
 def test_a_log_of_before_has_no_journal(path: Path) -> None:
