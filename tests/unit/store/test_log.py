@@ -357,6 +357,18 @@ def test_nothing_goes_on_after_a_failed_sync(written: Path, monkeypatch: pytest.
     log.close()
 
 
+def test_a_disk_that_tells_nothing_at_all_fails_like_any_other(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said of a failed sync asks how much room there is, and must not fail itself (S13)."""
+
+    def refuse(path: Path) -> os.statvfs_result:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "statvfs", refuse)
+    said = environment.sync_failure(OSError(5, "Input/output error"), path)
+    assert "--acknowledge-fsync-failure" in said
+    assert "is full" not in said
+
+
 class FailingTransaction:
     """As LMDB's, on a disk that refuses; the real refusal is in tests/chaos."""
 
