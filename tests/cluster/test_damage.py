@@ -30,7 +30,7 @@ from zraft.core.records import (
     check_record,
     digest_of,
     pack_applied,
-    pack_record,
+    pack_write,
     read_applied,
     read_record_key,
     unpack_record,
@@ -175,9 +175,9 @@ def make_wrong(cluster: LocalCluster, name: str) -> None:
         at, old = next(iter(txn.cursor(records)))
         revision, sub = read_record_key(at)
         create, version, previous, previous_sub, lease, key, value = unpack_record(revision, sub, old)
-        new, checksum = pack_record(revision, create, version, previous, previous_sub, lease, key, b"not " + value)
+        _, new, added = pack_write(revision, create, version, previous, previous_sub, lease, key, b"not " + value)
         state = read_applied(txn.get(APPLIED, db=meta))
-        change = digest_of(revision, checksum) - digest_of(revision, check_record(revision, sub, old))
+        change = added - digest_of(revision, check_record(revision, sub, old))
         txn.put(at, new, db=records)
         txn.put(APPLIED, pack_applied(state._replace(digest=state.digest + change)), db=meta)
 

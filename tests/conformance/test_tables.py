@@ -127,9 +127,7 @@ def test_a_new_state_holds_nothing(state: WritableTables) -> None:
 
 
 def test_what_is_written_is_read_at_once(state: WritableTables) -> None:
-    state.set_key(b"b", b"1")
-    state.set_key(b"a", b"2")
-    state.set_key(b"b", b"3")
+    state.set_keys([(b"b", b"1"), (b"a", b"2"), (b"b", b"3")])
     state.append_records([(record_key(1, 0), b"r1"), (record_key(2, 0), b"r2")])
     state.append_records([(record_key(2, 1), b"r3")])
     state.set_meta(b"applied", b"7")
@@ -141,12 +139,11 @@ def test_what_is_written_is_read_at_once(state: WritableTables) -> None:
 
 
 def test_a_crash_loses_what_was_not_committed_and_never_a_part(place: Place, state: WritableTables) -> None:  # trap 22
-    state.set_key(b"a", b"1")
+    state.set_keys([(b"a", b"1")])
     state.append_records([(record_key(1, 0), b"r1")])
     state.set_meta(b"applied", b"1")
     state.commit()
-    state.set_key(b"a", b"2")
-    state.set_key(b"b", b"2")
+    state.set_keys([(b"a", b"2"), (b"b", b"2")])
     state.append_records([(record_key(2, 0), b"r2")])
     state.set_meta(b"applied", b"2")
     committed = Content({b"a": b"1"}, {record_key(1, 0): b"r1"}, {b"applied": b"1"})
@@ -155,8 +152,7 @@ def test_a_crash_loses_what_was_not_committed_and_never_a_part(place: Place, sta
 
 
 def test_what_is_deleted_is_gone_and_comes_back_with_an_abort(state: WritableTables) -> None:  # trap 23
-    state.set_key(b"a", b"1")
-    state.set_key(b"b", b"2")
+    state.set_keys([(b"a", b"1"), (b"b", b"2")])
     state.append_records([(record_key(1, 0), b"r1"), (record_key(2, 0), b"r2"), (record_key(3, 0), b"r3")])
     state.commit()
     whole = Content(
@@ -174,10 +170,10 @@ def test_what_is_deleted_is_gone_and_comes_back_with_an_abort(state: WritableTab
 
 
 def test_an_abort_brings_back_what_the_last_commit_left(state: WritableTables) -> None:
-    state.set_key(b"a", b"1")
+    state.set_keys([(b"a", b"1")])
     state.commit()
-    state.set_key(b"a", b"2")
-    state.set_key(b"a", b"3")
+    state.set_keys([(b"a", b"2")])
+    state.set_keys([(b"a", b"3")])
     state.append_records([(record_key(1, 0), b"r1")])
     state.set_meta(b"applied", b"2")
     state.abort()
@@ -220,10 +216,14 @@ class TablesRules(RuleBasedStateMachine):
     def make(self) -> Place:
         raise NotImplementedError
 
-    @rule(key=KEYS, entry=VALUES)
-    def set_key(self, key: bytes, entry: bytes) -> None:
-        self.state.set_key(key, entry)
-        self.model.keys[key] = entry
+    @rule(entries=st.lists(st.tuples(KEYS, VALUES), max_size=4))
+    def set_keys(self, entries: list[tuple[bytes, bytes]]) -> None:
+        self.state.set_keys(entries)
+        self.model.keys.update(entries)
+
+    @rule(keys=st.lists(KEYS, max_size=4))
+    def entries_of(self, keys: list[bytes]) -> None:
+        assert self.state.entries_of(keys) == [self.model.keys.get(key) for key in keys]
 
     @rule(gaps=st.lists(st.integers(1, 3), max_size=4), record=VALUES)
     def append_records(self, gaps: list[int], record: bytes) -> None:

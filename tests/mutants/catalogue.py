@@ -1,6 +1,7 @@
 """All mutants."""
 
 from tests.mutants import (
+    applying,
     auditing,
     connections,
     elections,
@@ -22,6 +23,7 @@ MUTANTS = (
     elections.MUTANTS
     + leases.MUTANTS
     + replicating.MUTANTS
+    + applying.MUTANTS
     + installing.MUTANTS
     + journals.MUTANTS
     + shells.MUTANTS

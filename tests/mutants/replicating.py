@@ -1,4 +1,4 @@
-"""Defects of the log, of replication and of the state machine (S2 to S6, S9 to S11)."""
+"""Defects of the log, and of replication (S2 to S6, S9)."""
 
 from tests.mutants.mutant import Mutant
 
@@ -6,8 +6,6 @@ ACCEPTOR = "core/acceptor.py"
 REPLICATION = "core/replication.py"
 PROGRESS = "core/progress.py"
 PROPOSALS = "core/proposals.py"
-APPLIER = "core/applier.py"
-KEYSPACE = "core/keyspace.py"
 
 MUTANTS = (
     Mutant(
@@ -312,74 +310,6 @@ MUTANTS = (
         REPLICATION,
         "        lead.trim(TAIL_BYTES_MAX)\n        return effects\n",
         "        lead.trim(TAIL_BYTES_MAX)\n        return effects[::-1]\n",
-    ),
-    Mutant(
-        "results before the state is published",
-        "S10: results are told after the state was published",
-        APPLIER,
-        "                if tired():\n                    return []\n",
-        "                if tired():\n                    outcomes, self._outcomes = self._outcomes, []\n"
-        "                    return outcomes\n",
-    ),
-    Mutant(
-        "applies what is not committed",
-        "nothing is applied beyond the commit index",
-        APPLIER,
-        "[: self._acceptor.commit - index + 1])",
-        ")",
-    ),
-    Mutant(
-        "the applied index without its effects",
-        "applied index and effects are one transaction (trap 22)",
-        KEYSPACE,
-        "            self._flush()\n            now = ",
-        "            now = ",
-    ),
-    Mutant(
-        "a state that begins anew",
-        "a restarted state machine goes on where it was (trap 22)",
-        KEYSPACE,
-        "self._digest = read_applied(tables.meta(APPLIED))\n",
-        "self._digest = (read_applied(tables.meta(APPLIED))[0], 0, 0, 0, 0)\n",
-    ),
-    Mutant(
-        "one revision for a batch",
-        "S11: one revision for each command that changed a key",
-        KEYSPACE,
-        "        self.revision += 1\n",
-        "        self.revision += not self._records\n",
-    ),
-    Mutant(
-        "a batch is done backwards",
-        "S11: revisions are taken in the order of the batch",
-        KEYSPACE,
-        "                for operation in () if fault else command.operations:\n",
-        "                for operation in () if fault else command.operations[::-1]:\n",
-        test="tests/unit/core/test_keyspace.py::test_a_batch_is_no_transaction_each_operation_has_its_own_revision",
-    ),
-    Mutant(
-        "an entry is done backwards",
-        "S11: revisions are taken in the order of the entry's commands",
-        KEYSPACE,
-        "        for command in commands:\n            if isinstance(command, Batch)",
-        "        for command in commands[::-1]:\n            if isinstance(command, Batch)",
-        test="tests/unit/core/test_keyspace.py::test_each_command_that_changes_a_key_takes_one_revision_in_order",
-    ),
-    Mutant(
-        "a revision for nothing",
-        "S11: a command that changes nothing takes no revision",
-        KEYSPACE,
-        "            return DeleteResult(True, None, index, self.revision)\n",
-        "            self.revision += 1\n            return DeleteResult(True, None, index, self.revision)\n",
-        test="tests/unit/core/test_keyspace.py",
-    ),
-    Mutant(
-        "apply depends on the process",
-        "apply is a function of state and entry (trap 56)",
-        KEYSPACE,
-        "        previous = self._value_at(mod, sub) if operation.return_previous and version else None\n",
-        "        previous = None\n        if id(self) % 3 == 0 and version:\n"
-        "            return DeleteResult(True, None, index, self.revision)\n",
     ),
     Mutant(
         "clients get each other's results",

@@ -207,6 +207,9 @@ class MemoryState:
     def key(self, key: bytes) -> bytes | None:
         return self._keys.get(key)
 
+    def entries_of(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        return [self._keys.get(key) for key in keys]
+
     def keys_from(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
         order = self._order
         for at in range(bisect_left(order, start), len(order)):
@@ -223,12 +226,13 @@ class MemoryState:
     def meta(self, name: bytes) -> bytes | None:
         return self._meta.get(name)
 
-    def set_key(self, key: bytes, entry: bytes) -> None:
-        before = self._keys.get(key)
-        self._keys_before.setdefault(key, before)
-        if before is None:
-            insort(self._order, key)
-        self._keys[key] = entry
+    def set_keys(self, entries: Sequence[tuple[bytes, bytes]]) -> None:
+        for key, entry in entries:
+            before = self._keys.get(key)
+            self._keys_before.setdefault(key, before)
+            if before is None:
+                insort(self._order, key)
+            self._keys[key] = entry
 
     def append_records(self, records: Sequence[tuple[bytes, bytes]]) -> None:
         for at, record in records:

@@ -51,17 +51,11 @@ def entry_of(data: bytes) -> object:
 def in_memory() -> dict[str, Decoder]:
     members = Configuration(7, (Member(1, "node-1"),))
     applied = records.AppliedState(EntryId(7, 3), 9, 2, 1, 5)
-    record, _ = records.pack_record(7, 1, 2, 3, 0, 0, b"k", b"v")
+    entry, record, _ = records.pack_write(7, 1, 2, 3, 0, 0, b"k", b"v")
     return {
         "record": Decoder(lambda data: records.unpack_record(7, 0, data), record, (CorruptState,)),
-        "links of a record": Decoder(
-            lambda data: records.links_of(7, 0, data),
-            records.pack_record(7, 1, 2, 3, 0, 0, b"k", b"v")[0],
-            (CorruptState,),
-        ),
-        "index entry": Decoder(
-            lambda data: records.unpack_meta(b"k", data), records.pack_meta(b"k", 7, 0, 1, 2, 0), (CorruptState,)
-        ),
+        "links of a record": Decoder(lambda data: records.links_of(7, 0, data), record, (CorruptState,)),
+        "index entry": Decoder(lambda data: records.unpack_meta(b"k", data), entry, (CorruptState,)),
         "applied state": Decoder(records.read_applied, records.pack_applied(applied), (CorruptState,)),
         "configuration": Decoder(records.read_configuration, records.pack_configuration(members), (CorruptState,)),
         "cluster version": Decoder(records.read_cluster_version, records.pack_cluster_version(2), (CorruptState,)),

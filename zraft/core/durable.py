@@ -149,8 +149,11 @@ class WritableTables(Tables, Protocol):
     Records are appended and deleted, but never written again.
     """
 
-    def set_key(self, key: bytes, entry: bytes) -> None:
-        """Insert or overwrite an index entry."""
+    def entries_of(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """What ``key`` says of each of them."""
+
+    def set_keys(self, entries: Sequence[tuple[bytes, bytes]]) -> None:
+        """Insert or overwrite index entries, (key, index entry) each; of a key that comes twice the last one stays."""
 
     def delete_key(self, key: bytes) -> None:
         """Remove an index entry, if there is one."""

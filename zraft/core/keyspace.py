@@ -7,10 +7,10 @@ that changes a key takes one revision, in the order of the batch (S11); a comman
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from zraft.core.durable import WritableTables
-from zraft.core.limits import fault_of, is_write
+from zraft.core.limits import fault_of, is_write, plain_keys
 from zraft.core.records import (
     APPLIED,
     CLUSTER_VERSION,
@@ -18,13 +18,11 @@ from zraft.core.records import (
     FORMAT,
     U64_MASK,
     AppliedState,
-    digest_of,
     key_value,
     pack_applied,
     pack_cluster_version,
     pack_configuration,
-    pack_meta,
-    pack_record,
+    pack_write,
     read_applied,
     read_cluster_version,
     read_configuration,
@@ -52,6 +50,7 @@ from zraft.protocol.client import (
     DeleteResult,
     ErrorInfo,
     ErrorResult,
+    Get,
     KeyValue,
     MemberInfo,
     MembersResult,
@@ -140,25 +139,36 @@ class Keyspace:
         commands = unpack_commands(entry.payload)
         if commands is None:
             answers.append(ErrorResult(InvalidArgument.code, "the entry holds commands of another version"))
-            return
-        steps = 0
-        for command in commands:
-            if isinstance(command, Batch):
-                done: list[PutResult | DeleteResult] = []
-                fault = _fault(command)
-                for operation in () if fault else command.operations:
-                    done.append(self._apply_one(operation, entry.index))  # type: ignore[arg-type]  # all writes
-                    steps += 1
-                    if steps % OPERATIONS_PER_STEP == 0:
-                        yield
-                answers.append(fault or BatchResult(tuple(done), entry.index, self.revision))
-            elif isinstance(command, Compact):
-                yield from self._compact(command, entry.index, answers)
+        else:
+            yield from self._apply_all(commands, entry.index, answers)
+
+    def _apply_all(self, commands: Sequence[Command | Get], index: int, answers: list[Result]) -> Iterator[None]:
+        """Commands of an entry, or operations of a batch, in their order."""
+        for start in range(0, len(commands), OPERATIONS_PER_STEP):
+            step = commands[start : start + OPERATIONS_PER_STEP]
+            keys = plain_keys(step)
+            if keys is not None and len(set(keys)) == len(keys):
+                self._put_all(keys, step, index, answers)  # type: ignore[arg-type]  # or they had no plain keys
             else:
-                answers.append(_fault(command) or self._apply_one(command, entry.index))
-                steps += 1
-                if steps % OPERATIONS_PER_STEP == 0:
-                    yield
+                for command in step:
+                    yield from self._apply_command(command, index, answers)
+            if len(step) == OPERATIONS_PER_STEP:
+                yield
+
+    def _apply_command(self, command: Command | Get, index: int, answers: list[Result]) -> Iterator[None]:
+        fault = _fault(command)
+        if fault:
+            answers.append(fault)
+        elif isinstance(command, Batch):
+            done: list[PutResult | DeleteResult] = []
+            yield from self._apply_all(command.operations, index, done)  # type: ignore[arg-type]  # they are writes
+            answers.append(BatchResult(tuple(done), index, self.revision))
+            if len(command.operations) % OPERATIONS_PER_STEP:
+                yield  # many small batches are no small step
+        elif isinstance(command, Compact):
+            yield from self._compact(command, index, answers)
+        else:
+            answers.append(self._apply_one(command, index))  # type: ignore[arg-type]  # no Get: that is a fault
 
     def _apply_configuration(self, entry: Entry, results: list[bytes] | None) -> None:
         """It has been in force since it was appended; from now on snapshots of the state carry it."""
@@ -177,10 +187,29 @@ class Keyspace:
             self._tables.set_meta(CLUSTER_VERSION, pack_cluster_version(version))
             self._tables.set_meta(FORMAT, bytes([storage_format(version)]))
 
+    def _put_all(self, keys: list[bytes], puts: Sequence[Put], index: int, answers: list[Result]) -> None:
+        """Puts that depend on nothing, of distinct ``keys``: what nearly all writes are, so it is done with few calls.
+
+        Each of them does what ``_apply_one`` would.
+        """
+        revision, digest, records, entries = self.revision, self._digest, self._records, []
+        for key, put, before in zip(keys, puts, self._tables.entries_of(keys), strict=True):
+            revision += 1
+            mod, sub, create, version, _ = unpack_meta(key, before) if before else _ABSENT
+            entry, record, change = pack_write(revision, create or revision, version + 1, mod, sub, 0, key, put.value)
+            entries.append((key, entry))
+            records.append((record_key(revision, 0), record))
+            digest += change
+            answers.append(PutResult(True, None, index, revision, revision))
+        self._tables.set_keys(entries)
+        self.revision, self._digest = revision, digest
+        self._flush(RECORDS_MAX)
+
     def _apply_one(self, operation: Put | Delete, index: int) -> PutResult | DeleteResult:
-        meta = self._tables.key(operation.key)
+        key = operation.key
+        before = self._tables.key(key)
         # Plain tuples: this runs on every node for every write, and a named one costs as much as all else here.
-        mod, sub, create, version, _ = unpack_meta(operation.key, meta) if meta else _ABSENT
+        mod, sub, create, version, _ = unpack_meta(key, before) if before else _ABSENT
         current = mod if version else 0
         expected = operation.expected_revision
         if expected is not None and expected != current:
@@ -191,29 +220,23 @@ class Keyspace:
                 return PutResult(False, error, index, self.revision, current)
             return DeleteResult(False, error, index, self.revision, current, current != 0)
         previous = self._value_at(mod, sub) if operation.return_previous and version else None
-        key = operation.key
         if isinstance(operation, Put):
-            revision = self._next_revision()
-            create, version, lease = create or revision, version + 1, operation.lease
-            record, checksum = pack_record(revision, create, version, mod, sub, lease, key, operation.value)
-            self._write(key, pack_meta(key, revision, 0, create, version, lease), record, checksum)
+            revision = self._write(operation, create or self.revision + 1, version + 1, mod, sub)
             return PutResult(True, None, index, revision, revision, previous)
         if not version:
             return DeleteResult(True, None, index, self.revision)
-        revision = self._next_revision()
-        self._write(key, pack_meta(key, revision, 0, 0, 0, 0), *pack_record(revision, 0, 0, mod, sub, 0, key, b""))
+        revision = self._write(operation, 0, 0, mod, sub)
         return DeleteResult(True, None, index, revision, revision, True, previous)
 
     def _compact(self, command: Compact, index: int, answers: list[Result]) -> Iterator[None]:
         """Take the history up to a revision away from readers at once, and remove a part of what nobody can read."""
-        fault = _fault(command)
-        if not fault and command.revision > self.revision:
+        if command.revision > self.revision:
             text = f"revision {command.revision} is in the future: this store is at {self.revision}"
-            fault = ErrorResult(InvalidArgument.code, text)
-        if not fault and command.revision <= self.compacted and not command.resume:
-            fault = ErrorResult(Compacted.code, f"the history is compacted up to revision {self.compacted} already")
-        if fault:
-            answers.append(fault)
+            answers.append(ErrorResult(InvalidArgument.code, text))
+            return
+        if command.revision <= self.compacted and not command.resume:
+            text = f"the history is compacted up to revision {self.compacted} already"
+            answers.append(ErrorResult(Compacted.code, text))
             return
         self._flush()
         self.compacted = max(self.compacted, command.revision)
@@ -223,17 +246,17 @@ class Keyspace:
         self._digest -= sweep.removed
         answers.append(CompactResult(index, self.revision, self.compacted, self.swept))
 
-    def _next_revision(self) -> int:
-        self.revision += 1
-        return self.revision
-
-    def _write(self, key: bytes, meta: bytes, record: bytes, checksum: int) -> None:
-        """Add the key's record of the newest revision, and point its index entry there."""
-        self._records.append((record_key(self.revision, 0), record))
-        self._digest += digest_of(self.revision, checksum)
-        self._tables.set_key(key, meta)
-        if len(self._records) >= RECORDS_MAX:
-            self._flush()
+    def _write(self, write: Put | Delete, create: int, version: int, mod: int, sub: int) -> int:
+        """Add a record of the key, behind the one at (mod, sub), and point its index entry there; its revision."""
+        self.revision = revision = self.revision + 1
+        key = write.key
+        value, lease = (write.value, write.lease) if isinstance(write, Put) else (b"", 0)
+        entry, record, change = pack_write(revision, create, version, mod, sub, lease, key, value)
+        self._records.append((record_key(revision, 0), record))
+        self._digest += change
+        self._tables.set_keys([(key, entry)])
+        self._flush(RECORDS_MAX)
+        return revision
 
     def _value_at(self, mod: int, sub: int) -> KeyValue:
         self._flush()
@@ -242,8 +265,9 @@ class Keyspace:
             raise CorruptState(f"the record of revision {mod}/{sub} is missing")
         return key_value(mod, unpack_record(mod, sub, data))
 
-    def _flush(self) -> None:
-        if self._records:
+    def _flush(self, least: int = 1) -> None:
+        """Append the records that were gathered, if there are so many."""
+        if len(self._records) >= least:
             self._tables.append_records(self._records)
             self._records = []
 
@@ -254,7 +278,7 @@ def members_result(configuration: Configuration) -> MembersResult:
     return MembersResult(configuration.index, tuple(members))
 
 
-def _fault(command: Command) -> ErrorResult | None:
+def _fault(command: Command | Get) -> ErrorResult | None:
     """The gateways let no such command pass; a log written by another version might hold one all the same."""
     fault = fault_of(command)
     if not fault and not is_write(command):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from zraft.config import NAME, split_address
 from zraft.errors import ConfigurationError
 from zraft.protocol.client import (
@@ -50,6 +52,22 @@ def fault_of(request: Request) -> str:
             return _fault_of_change(request)
         case ClusterStatus() | ListMembers():
             return ""
+
+
+def plain_keys(operations: Sequence[Request]) -> list[bytes] | None:
+    """The keys of operations all of which are valid puts that depend on nothing; None: there is another one.
+
+    Nearly all writes are such, and are looked at by one expression: each node does so for each of them.
+    """
+    keys = [
+        one.key
+        for one in operations
+        if type(one) is Put
+        and 0 < len(one.key) <= KEY_BYTES_MAX
+        and one.expected_revision is None
+        and not (one.return_previous or one.session or one.sequence or one.lease)
+    ]
+    return keys if len(keys) == len(operations) else None
 
 
 def is_write(request: Request) -> bool:
@@ -111,6 +129,8 @@ def _fault_of_batch(batch: Batch) -> str:
     operations = batch.operations
     if not 0 < len(operations) <= BATCH_OPERATIONS_MAX:
         return f"a batch has 1 to {BATCH_OPERATIONS_MAX} operations, this one has {len(operations)}"
+    if plain_keys(operations) is not None:
+        return ""
     reads = sum([isinstance(operation, Get) for operation in operations])
     if reads not in (0, len(operations)):
         return "a batch is all writes or all Gets: split this one"

@@ -46,6 +46,7 @@ _LINKS = struct.Struct(">8xQQI")
 _PREVIOUS = struct.Struct(">QI")
 _PREVIOUS_OFFSET = 16
 _AT = struct.Struct(">QI")
+_CHECKSUM = struct.Struct("<I")
 _SOUND = 0x48674BC7
 """The CRC-32C of any bytes with their own CRC-32C, little-endian, behind them."""
 _U32_MASK = (1 << 32) - 1
@@ -158,13 +159,6 @@ def pack_cluster_version(version: int) -> bytes:
     return data + checksum.to_bytes(4, "little")
 
 
-def pack_meta(key: bytes, mod: int, sub: int, create: int, version: int, lease: int) -> bytes:
-    """The index entry of ``key``."""
-    meta = _META.pack(mod, sub, create, version, lease)
-    checksum: int = _value(key + meta)
-    return meta + checksum.to_bytes(4, "little")
-
-
 def unpack_meta(key: bytes, data: bytes) -> KeyMeta:
     """What the index entry of ``key`` says.
 
@@ -176,16 +170,18 @@ def unpack_meta(key: bytes, data: bytes) -> KeyMeta:
     return _CHECKED_META.unpack(data)
 
 
-def pack_record(
+def pack_write(
     revision: int, create: int, version: int, previous: int, previous_sub: int, lease: int, key: bytes, value: bytes
-) -> tuple[bytes, int]:
-    """The bytes of a ``Record`` that is to stand at (revision, 0), and their checksum.
+) -> tuple[bytes, bytes, int]:
+    """What a write at ``revision`` leaves behind: (index entry, record, what the record adds to the digest).
 
-    No ``Record`` is made of the fields: this is on the hot path of apply.
+    The entry is that of ``key`` from now on, the record is to stand at (revision, 0). No ``Record`` is made of the
+    fields, and both are packed by one call: this is the hot path of apply.
     """
+    meta = _META.pack(revision, 0, create, version, lease)
     data = _RECORD.pack(create, version, previous, previous_sub, lease, len(key)) + key + value
     checksum: int = _extend(revision & _U32_MASK, data)
-    return data + checksum.to_bytes(4, "little"), checksum
+    return meta + _CHECKSUM.pack(_value(key + meta)), data + _CHECKSUM.pack(checksum), digest_of(revision, checksum)
 
 
 def unpack_record(revision: int, sub: int, data: bytes) -> Record:

@@ -96,7 +96,7 @@ class Snapshot:
 class _Writing(Snapshot):
     """The open write transaction, and its methods looked up once: this is the hot path of apply."""
 
-    __slots__ = ("append", "commit", "delete", "get", "pop", "put")
+    __slots__ = ("append", "commit", "delete", "get", "pop", "put", "set_keys")
 
     def __init__(self, txn: lmdb.Transaction[bytes], handles: _Handles) -> None:
         super().__init__(txn, handles)
@@ -105,6 +105,7 @@ class _Writing(Snapshot):
         self.delete = txn.delete
         self.pop = txn.pop
         self.append = txn.cursor(handles.records).putmulti
+        self.set_keys = txn.cursor(handles.keys).putmulti
         self.commit = txn.commit
 
 
@@ -149,7 +150,7 @@ class LmdbState:
     def key(self, key: bytes) -> bytes | None:
         """The index entry of a user's key (see ``core.records.KeyMeta``)."""
         try:
-            return (self._writing or self._begin()).get(key)
+            return self._current().get(key)
         except lmdb.Error as error:
             raise self._fault(error) from error
 
@@ -180,10 +181,17 @@ class LmdbState:
         """The number of its format, that of the newest cluster version that it has applied."""
         return int.from_bytes(self.meta(FORMAT) or b"", "big")
 
-    def set_key(self, key: bytes, entry: bytes) -> None:
-        """Insert or overwrite an index entry."""
+    def entries_of(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """What ``key`` says of each of them."""
         try:
-            (self._writing or self._begin()).put(key, entry)
+            return list(map(self._current().get, keys))
+        except lmdb.Error as error:
+            raise self._fault(error) from error
+
+    def set_keys(self, entries: Sequence[tuple[bytes, bytes]]) -> None:
+        """Insert or overwrite index entries, (key, index entry) each; of a key that comes twice the last one stays."""
+        try:
+            self._current().set_keys(entries)
         except lmdb.Error as error:
             raise self._fault(error) from error
 

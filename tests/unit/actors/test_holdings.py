@@ -20,7 +20,7 @@ def test_stock_is_taken_now_and_then(tmp_path: Path) -> None:
     assert empty == Holdings(log_bytes=log.size_bytes, state_bytes=state.size_bytes)
     log.append(1, [encode_entry(1, 1, EntryKind.COMMANDS, NO_ORIGIN, bytes(1 << 20))])
     log.commit()
-    state.set_key(b"k", b"v")  # counts before it is committed, too
+    state.set_keys([(b"k", b"v")])  # counts before it is committed, too
     snapshot, installing = (4, 50), (6, 70)
     now += TAKE_SECONDS / 2
     assert inventory.taken() is empty

@@ -11,7 +11,7 @@ from tests.simulation.memory import MemoryState
 from tests.unit.store.stored import MAP, TERM, written
 from zraft.core.integrity import verify_state
 from zraft.core.keyspace import Keyspace
-from zraft.core.records import pack_meta, record_key
+from zraft.core.records import pack_write, record_key
 from zraft.errors import CorruptState
 from zraft.protocol import codec
 from zraft.protocol.client import Compact, Delete, Put
@@ -66,7 +66,7 @@ def test_what_is_damaged_missing_or_misplaced_is_found(path: Path, change: Chang
 
 def test_an_index_entry_that_was_never_replaced_is_found(path: Path) -> None:
     # Sound by itself: a page that the disk took, and did not write.
-    stale = pack_meta(b"key 3", 3, 0, 3, 1, 0)
+    stale, _, _ = pack_write(3, 3, 1, 0, 0, 0, b"key 3", b"")
     state = LmdbState(path, MAP)
     assert state.key(b"key 3") == stale
     keyspace = Keyspace(state)
@@ -74,7 +74,7 @@ def test_an_index_entry_that_was_never_replaced_is_found(path: Path) -> None:
     for _ in keyspace.apply(Entry(keyspace.applied.index + 1, TERM, EntryKind.COMMANDS, NO_ORIGIN, payload)):
         pass
     keyspace.commit()
-    state.set_key(b"key 3", stale)
+    state.set_keys([(b"key 3", stale)])
     state.commit()
     state.close()
     with pytest.raises(CorruptState, match="an index entry is out of date"):

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 from hypothesis import given, strategies as st
+from msgspec.structs import replace
 
 from tests.simulation.memory import MemoryState
 from zraft.core.keyspace import OPERATIONS_PER_STEP, Keyspace
@@ -54,6 +55,10 @@ class Machine:
         assert isinstance(result, RangeResult)
         return result.items
 
+    def records(self) -> object:
+        """All of the state that does not tell how the commands came."""
+        return list(self.state.keys_from(b"")), list(self.state.records_from(b""))
+
     def tables(self) -> object:
         """The whole state."""
         return list(self.state.keys_from(b"")), self.state._records, self.state._meta
@@ -66,6 +71,11 @@ def machine() -> Machine:
 
 def put_done(index: int, revision: int, previous: KeyValue | None = None) -> PutResult:
     return PutResult(True, None, index, revision, revision, previous)
+
+
+def without_index(result: Response) -> Response:
+    """A result, wherever its command came."""
+    return result if isinstance(result, ErrorResult) else replace(result, index=0)
 
 
 def not_expected(current: int, expected: int) -> ErrorInfo:
@@ -200,6 +210,11 @@ PUTS = st.builds(Put, KEYS, st.binary(max_size=8), NUMBERS, st.booleans(), st.sa
 DELETES = st.builds(Delete, KEYS, NUMBERS, st.booleans())
 BATCHES = st.builds(Batch, st.lists(st.one_of(PUTS, DELETES, st.builds(Get, KEYS)), max_size=40).map(tuple))
 COMMANDS = st.one_of(PUTS, DELETES, BATCHES)
+PLAIN = st.builds(Put, st.integers(0, 60).map(b"%d".__mod__), st.binary(max_size=8))
+OPERATIONS = st.one_of(
+    st.lists(PLAIN, min_size=1, max_size=2 * OPERATIONS_PER_STEP),
+    st.lists(st.one_of(PLAIN, PUTS, DELETES), min_size=1, max_size=2 * OPERATIONS_PER_STEP),
+)
 PAYLOADS = st.one_of(
     st.binary(max_size=200),
     st.lists(st.one_of(COMMANDS.map(encode), st.binary(max_size=20)), max_size=5).map(pack_commands),
@@ -228,6 +243,22 @@ def test_how_entries_are_grouped_into_commits_changes_nothing(commands: list[Put
             pass
     other.keyspace.commit()
     assert one.tables() == other.tables()
+
+
+@given(OPERATIONS)
+def test_operations_that_come_together_do_what_each_of_them_does(operations: list[Put | Delete]) -> None:
+    apart, entry, batch = Machine(), Machine(), Machine()
+    alone = [without_index(apart.apply(operation)[0]) for operation in operations]
+    assert [without_index(one) for one in entry.apply(*operations)] == alone
+    (done,) = batch.apply(Batch(tuple(operations)))
+    if isinstance(done, BatchResult):
+        assert [without_index(one) for one in done.results] == alone
+    else:  # as a whole, for one of them
+        assert isinstance(done, ErrorResult)
+        batch.apply(*operations)
+    for other in (entry, batch):
+        assert other.records() == apart.records()
+        assert (other.keyspace.revision, other.keyspace.digest) == (apart.keyspace.revision, apart.keyspace.digest)
 
 
 # --- in order, all or nothing

@@ -100,7 +100,7 @@ def test_a_reader_sees_what_was_written_behind_the_end_that_it_knew(path: Path) 
     with Viewer(path, MAP_SIZE) as viewer:
         before = size_bytes(path)
         for number in range(1, 10):
-            state.set_key(b"a", b"%d" % number)
+            state.set_keys([(b"a", b"%d" % number)])
             write(state, number, 400_000)
             viewer.begin()
             assert viewer.key(b"a") == b"%d" % number

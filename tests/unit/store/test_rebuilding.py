@@ -114,7 +114,7 @@ def test_what_an_installation_left_never_passes_for_the_rebuilt_state(machine: M
     """The page cache has lived on, so that nothing but its absence keeps a torn state from being used."""
     newer = state_of_before_the_log(machine)
     torn = LmdbState(newer, MAP_SIZE)
-    torn.set_key(b"3", b"lie")
+    torn.set_keys([(b"3", b"lie")])
     torn.commit()
     torn.close()
     newer.rename(machine.directory.state_path(1))

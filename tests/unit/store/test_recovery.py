@@ -53,7 +53,7 @@ def test_a_clean_stop_keeps_the_state_over_any_power_cut(machine: Machine) -> No
 
 def test_what_was_not_committed_is_no_part_of_a_clean_stop(machine: Machine) -> None:
     stores = machine.open_and_apply()
-    stores.state.set_key(b"half", b"done")
+    stores.state.set_keys([(b"half", b"done")])
     stores.close_cleanly()
     stores = machine.open()
     assert value(stores, b"half") is None
@@ -164,7 +164,7 @@ def test_a_state_of_another_format_is_refused(machine: Machine) -> None:
 def lie(machine: Machine) -> None:
     """A state whose last writes the power cut took, in whatever order: a subset that was never true."""
     stores = machine.open_and_apply()
-    stores.state.set_key(b"lie", b"1")
+    stores.state.set_keys([(b"lie", b"1")])
     stores.state.commit()
     kill(stores)
     machine.boot += 1
@@ -198,7 +198,7 @@ def test_a_second_power_cut_while_a_state_is_given_up_is_as_harmless(machine: Ma
         killed = run_killed_at(line, machine.open)
         for state in machine.directory.path.glob("state.[1-9]*"):  # whatever it had begun is torn as well
             torn = LmdbState(state, MAP_SIZE)
-            torn.set_key(b"lie", b"2")
+            torn.set_keys([(b"lie", b"2")])
             torn.commit()
             torn.close()
         machine.boot += 1

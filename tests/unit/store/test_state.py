@@ -37,9 +37,9 @@ def test_a_build_of_lmdb_for_shorter_keys_is_refused(path: Path, monkeypatch: py
 
 def test_a_full_map_is_told_and_an_abort_makes_room(path: Path) -> None:
     state = LmdbState(path, 1 << 20)
-    state.set_key(b"a", b"1")
+    state.set_keys([(b"a", b"1")])
     state.commit()
-    state.set_key(b"a", b"2")
+    state.set_keys([(b"a", b"2")])
     with pytest.raises(OutOfSpace, match="no space left"):
         state.append_records([(record_key(1, 0), bytes(2 << 20))])
     state.abort()
@@ -49,19 +49,22 @@ def test_a_full_map_is_told_and_an_abort_makes_room(path: Path) -> None:
     state.close()
 
 
-@pytest.mark.parametrize("write", ["set_key", "set_meta"])
-def test_a_full_map_is_told_by_every_write(path: Path, write: str) -> None:
+def test_a_full_map_is_told_by_every_write(path: Path) -> None:
+    large = bytes(2 << 20)
     state = LmdbState(path, 1 << 20)
     with pytest.raises(OutOfSpace):
-        getattr(state, write)(b"a", bytes(2 << 20))
+        state.set_keys([(b"a", b"1"), (b"b", large)])
+    state.abort()
+    with pytest.raises(OutOfSpace):
+        state.set_meta(b"a", large)
     state.close()
 
 
 def test_a_commit_after_a_refused_write_is_refused(path: Path) -> None:
     state = LmdbState(path, 1 << 20)
-    state.set_key(b"a", b"1")
+    state.set_keys([(b"a", b"1")])
     with pytest.raises(OutOfSpace):
-        state.set_key(b"b", bytes(2 << 20))
+        state.set_keys([(b"b", bytes(2 << 20))])
     with pytest.raises(StorageFault):
         state.commit()
     assert state.key(b"a") is None
@@ -80,7 +83,7 @@ def test_the_state_tells_its_size(path: Path) -> None:
 
 def test_a_synced_state_is_found_again(path: Path) -> None:
     state = LmdbState(path, MAP_SIZE)
-    state.set_key(b"a", b"1")
+    state.set_keys([(b"a", b"1")])
     state.commit()
     state.sync()
     state.close()
@@ -95,7 +98,7 @@ def test_another_process_sees_a_commit_at_once_and_without_a_sync(path: Path) ->
         for value in (b"1", b"2"):
             viewer.begin()
             before = viewer.key(b"a")
-            state.set_key(b"a", value)
+            state.set_keys([(b"a", value)])
             viewer.begin()
             assert viewer.key(b"a") == before
             state.commit()
@@ -133,7 +136,7 @@ def test_a_view_of_a_state_without_tables_is_unavailable(path: Path) -> None:
 def test_a_view_is_opened_anew_on_the_next_generation(tmp_path: Path) -> None:
     for generation, value in ((1, b"old"), (2, b"new")):
         state = LmdbState(tmp_path / f"state.{generation}", MAP_SIZE)
-        state.set_key(b"a", value)
+        state.set_keys([(b"a", value)])
         state.commit()
         state.close()
     old = StateView(tmp_path / "state.1", MAP_SIZE)
@@ -150,7 +153,7 @@ def test_a_view_is_opened_anew_on_the_next_generation(tmp_path: Path) -> None:
 
 def test_values_outlive_their_snapshot(path: Path) -> None:
     state = LmdbState(path, MAP_SIZE)
-    state.set_key(b"a", b"1")
+    state.set_keys([(b"a", b"1")])
     state.append_records([(record_key(1, 0), b"r")])
     state.commit()
     state.close()
@@ -181,7 +184,7 @@ def test_damage_that_lmdb_finds_is_damage_whatever_is_read(
         yield b"", b""
 
     state = LmdbState(path, MAP_SIZE)
-    state.set_key(b"a", b"1")
+    state.set_keys([(b"a", b"1")])
     for name in ("get", "record", "meta"):
         monkeypatch.setattr(_Writing, name, lambda *_: next(damaged()), raising=False)
     for name in ("keys_from", "records_from"):
