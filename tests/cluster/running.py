@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -131,3 +132,15 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
                 lines = path.read_text(errors="replace").splitlines()[-LOG_LINES:]
                 report.sections.append((str(path), "\n".join(lines)))
     return report
+
+
+@contextlib.contextmanager
+def standing_still(pids: dict[str, int], actors: tuple[str, ...]) -> Iterator[None]:
+    """These processes of a node, by ``pids``, are stopped within."""
+    for actor in actors:
+        os.kill(pids[actor], signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for actor in actors:
+            os.kill(pids[actor], signal.SIGCONT)

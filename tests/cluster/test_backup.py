@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,16 @@ from msgspec.structs import replace
 
 from tests.cluster.load import Load
 from tests.cluster.nodes import http, started
-from tests.cluster.running import WAIT_S, equal_and_led, free_ports, own_runtime, replicas
+from tests.cluster.running import (
+    WAIT_S,
+    equal_and_led,
+    follower,
+    free_ports,
+    own_runtime,
+    replicas,
+    roster,
+    standing_still,
+)
 from tests.unit.store.stored import flip_all
 from tests.waiting import wait_until
 from zraft import Client, Unavailable
@@ -82,6 +92,21 @@ def test_a_cluster_is_restored_from_a_backup_under_load(own_cluster: LocalCluste
     cluster.up()
     with Client(cluster.endpoints()) as client:
         assert client.get("new").value == b"v"
+
+
+def test_a_backup_has_all_that_was_acknowledged_before(own_cluster: LocalCluster, tmp_path: Path) -> None:
+    cluster, file = own_cluster, tmp_path / "file"
+    equal_and_led(cluster)
+    late = follower(cluster)
+    here, elsewhere = (cluster.settings(name).client_endpoint() for name in (late, cluster.leader()))
+    with Client(elsewhere) as client, Client(here, timeout=20, learn_members=False) as at_late:
+        with ThreadPoolExecutor() as pool, standing_still(roster(cluster, late).actors, ("storage",)):
+            last = client.put("k", "v").revision
+            assert at_late.get("k", consistency="serializable").revision < last
+            asked = pool.submit(at_late.snapshot, file)
+            with pytest.raises(TimeoutError):
+                asked.result(timeout=0.5)
+        assert asked.result().revision == last
 
 
 def test_nodes_restored_from_different_files_form_nothing(own_cluster: LocalCluster, tmp_path: Path) -> None:

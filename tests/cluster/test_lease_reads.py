@@ -1,16 +1,14 @@
 """Reads under the leader's lease, on real processes that stand still at the worst time (S12)."""
 
-import contextlib
 import os
 import signal
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.nodes import started
-from tests.cluster.running import WAIT_S, free_ports, own_runtime, roster
+from tests.cluster.running import WAIT_S, free_ports, own_runtime, roster, standing_still
 from tests.waiting import wait_until
 from zraft import Client, Unavailable, ZraftError
 from zraft.actors.roster import Roster
@@ -23,17 +21,6 @@ pytestmark = pytest.mark.cluster
 
 ALL = (*TRIO, "gateway")
 PATIENCE_S = 1.0
-
-
-@contextlib.contextmanager
-def standing_still(pids: dict[str, int], actors: tuple[str, ...]) -> Iterator[None]:
-    for actor in actors:
-        os.kill(pids[actor], signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for actor in actors:
-            os.kill(pids[actor], signal.SIGCONT)
 
 
 def read(client: Client, key: str) -> bytes | None:

@@ -72,6 +72,14 @@ MUTANTS = (
         test="tests/unit/core/test_integrity.py",
     ),
     Mutant(
+        "a backup of a node that is behind",
+        "a backup has every write that was acknowledged before it was asked for",
+        "client/backup.py",
+        "        while (found := self._revision()) < least:\n",
+        "        while (found := self._revision()) < 0:\n",
+        test="tests/unit/client/test_backup.py",
+    ),
+    Mutant(
         "a backup for two",
         "a node gives one backup at a time",
         "actors/backups.py",

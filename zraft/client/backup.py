@@ -7,10 +7,10 @@ import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, TypeVar
 
 from zraft.errors import NotExecuted, ProtocolError, Unavailable
-from zraft.protocol.client import BACKUP_NAME_BYTES_MAX, BackupChunk, ReadBackup
+from zraft.protocol.client import BACKUP_NAME_BYTES_MAX, BackupChunk, Get, GetResult, ReadBackup
 from zraft.store.files import sync_directory
 from zraft.store.snapshots import Manifest, verify_snapshot
 
@@ -18,21 +18,28 @@ MAKING_S_MAX = 600.0
 """How long a node may take to copy its state before the first byte of it comes."""
 POLL_S_MIN, POLL_S_MAX = 0.02, 0.5
 
+_ANY_KEY = b"zraft"
+"""Read for the revision that is told with it."""
+
 Progress = Callable[[int, int], None]
+R = TypeVar("R", BackupChunk, GetResult)
 
 
 class Ask(Protocol):
-    """Sends a request to one endpoint, once; raises a ``ZraftError``."""
+    """Sends a request; raises a ``ZraftError``."""
 
-    def __call__(self, request: ReadBackup, answer: type[BackupChunk], only: str, /) -> BackupChunk:
-        """The answer."""
+    def __call__(self, request: ReadBackup | Get, answer: type[R], only: str = "", /) -> R:
+        """The answer. ``only``: of this endpoint, which is asked once."""
 
 
 def save(ask: Ask, endpoints: tuple[str, ...], timeout: float, path: Path, progress: Progress) -> Manifest:
     """See ``Client.snapshot``.
 
+    Any node may give it, once a serializable read there tells no lower revision than a linearizable read has told: then
+    its state has what was acknowledged before.
+
     Args:
-        ask: how a node is asked.
+        ask: how the nodes are asked.
         endpoints: nodes, the best first: each is asked to begin until one does.
         timeout: seconds after which a chunk is asked for no more, and that the last attempt may take.
         path: the file.
@@ -45,11 +52,14 @@ def save(ask: Ask, endpoints: tuple[str, ...], timeout: float, path: Path, progr
     try:
         # Only for its owner: it holds all keys and values.
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            reader = _begun(ask, endpoints, timeout)
+            least = ask(Get(_ANY_KEY), GetResult).revision
+            reader = _begun(ask, endpoints, timeout, least)
             reader.read_into(file, progress)
             file.flush()
             os.fsync(file.fileno())
         manifest = verify_snapshot(fresh)
+        if manifest.revision < least:  # it was restarted meanwhile
+            raise Unavailable(f"the backup ends with revision {manifest.revision}, before {least}: try again")
         fresh.rename(path)
         sync_directory(path.parent)
     finally:
@@ -66,8 +76,17 @@ class _Reader:
         self._timeout = timeout
         self._name = secrets.token_bytes(BACKUP_NAME_BYTES_MAX)
 
-    def begin(self) -> None:
-        """Ask for the backup for the first time: once, as there may be other nodes to ask."""
+    def begin(self, least: int) -> None:
+        """Ask for the backup for the first time: once, as there may be other nodes to ask.
+
+        Args:
+            least: a revision; the node may take some time to reach it.
+        """
+        end = time.monotonic() + self._timeout
+        while (found := self._revision()) < least:
+            if time.monotonic() >= end:
+                raise Unavailable(f"{self._endpoint} is at revision {found}, and does not reach {least}")
+            time.sleep(POLL_S_MIN)
         self._ask(ReadBackup(self._name), BackupChunk, self._endpoint)
 
     def read_into(self, file: BinaryIO, progress: Progress) -> None:
@@ -89,6 +108,9 @@ class _Reader:
             if chunk.size != size or not chunk.data:
                 raise ProtocolError(f"{self._endpoint}: the snapshot of {size} bytes ended after {done}")
 
+    def _revision(self) -> int:
+        return self._ask(Get(_ANY_KEY, serializable=True), GetResult, self._endpoint).revision
+
     def _chunk(self, offset: int) -> BackupChunk:
         """A chunk, asked for again while that may help: to read it twice does no harm."""
         end = time.monotonic() + self._timeout
@@ -101,12 +123,12 @@ class _Reader:
                 time.sleep(POLL_S_MAX)
 
 
-def _begun(ask: Ask, endpoints: tuple[str, ...], timeout: float) -> _Reader:
+def _begun(ask: Ask, endpoints: tuple[str, ...], timeout: float, least: int) -> _Reader:
     failures: list[NotExecuted] = []
     for endpoint in endpoints:
         reader = _Reader(ask, endpoint, timeout)
         try:
-            reader.begin()
+            reader.begin(least)
         except NotExecuted as error:
             failures.append(error)
         else:

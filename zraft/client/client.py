@@ -322,9 +322,9 @@ class Client:
     ) -> Manifest:
         """Saves a backup of the whole store: a snapshot of one node, of the moment at which it begins.
 
-        The first endpoint that answers gives it, from its own state, which may lag behind the leader by what a
-        ``serializable`` read lags. It is read chunk by chunk into a temporary file beside ``path``, all checksums are
-        verified, and only then, and durable, it gets its name. ``zraft snapshot restore`` makes a cluster of it.
+        The first endpoint that answers gives it, once its own state has every write that was acknowledged before the
+        call. It is read chunk by chunk into a temporary file beside ``path``, all checksums are verified, and only
+        then, and durable, it gets its name. ``zraft snapshot restore`` makes a cluster of it.
 
         Args:
             path: the file; one that exists is replaced at the end.
@@ -335,6 +335,7 @@ class Client:
             What the snapshot holds: its index, revision, size and checksums.
 
         Raises:
+            Unavailable: there is no leader, or no node gives a backup.
             ResourceExhausted: the nodes are giving a backup to somebody else.
             zraft.errors.CorruptSnapshot: what arrived does not match its checksums.
             OSError: the file can't be written.
