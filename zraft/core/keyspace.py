@@ -88,6 +88,7 @@ class Keyspace:
         self._records: list[tuple[bytes, bytes]] = []
         self.applied, self.revision, self.compacted, self.swept, self._digest = read_applied(tables.meta(APPLIED))
         self._saved = self.applied
+        self._answering = True  # somebody waits for the results of the entry that is being applied
 
     @property
     def digest(self) -> int:
@@ -114,6 +115,7 @@ class Keyspace:
         if entry.index != self.applied.index + 1 or entry.term < self.applied.term:
             raise InvariantViolated("entries are applied in order", entry=entry.index, applied=self.applied)
         if entry.kind == EntryKind.COMMANDS:
+            self._answering = results is not None
             answers: list[Result] = []
             yield from self._apply_commands(entry, answers)
             if results is not None:
@@ -200,8 +202,9 @@ class Keyspace:
             entries.append((key, entry))
             records.append((record_key(revision, 0), record))
             digest += change
-            answers.append(PutResult(True, None, index, revision, revision))
         self._tables.set_keys(entries)
+        if self._answering:
+            answers += [PutResult(True, None, index, at, at) for at in range(self.revision + 1, revision + 1)]
         self.revision, self._digest = revision, digest
         self._flush(RECORDS_MAX)
 
