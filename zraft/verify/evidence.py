@@ -10,8 +10,9 @@ checked that concerns more than one key:
 - a range has each key once, in order, and none that was not asked for;
 - who begins after somebody was told revision r reads at r or later, and writes later (real time);
 - what a range found is not younger than the revision at which it was read;
-- the writes of a batch have revisions that follow one another, and no answer of the present is from one among them but
-  the last: it is seen whole or not at all.
+- the writes of a batch have revisions that follow one another, also where its client was told nothing and somebody saw
+  one of them (``batches``), and no answer of the present is from one among them but the last: it is seen whole or not
+  at all.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from zraft.verify.batches import made_by, spans_of
 from zraft.verify.history import OK, UNKNOWN, Command, HistoryError, Item, Operation, Result
+from zraft.verify.model import Span
 
 NEVER = 1 << 63
 """Later than every completion, in nanoseconds."""
@@ -47,6 +50,8 @@ class Evidence:
 
     Attributes:
         revisions: of each effective write its revision, by operation (its number in the history) and place.
+        spans: by operation, of each batch of unknown outcome that was executed, as somebody saw: the store's revision
+            before each of its writes, and behind the last.
         violations: what was found.
         times: when each revision was made.
 
@@ -58,6 +63,7 @@ class Evidence:
         self.history = history
         self.violations: list[Violation] = []
         self.revisions: dict[tuple[int, int], int] = {}
+        self.spans: dict[int, Sequence[Span]] = {}
         self._puts = _puts_of(history)
         self._owners: dict[int, tuple[int, int]] = {}
         for number, operation in enumerate(history):
@@ -115,37 +121,39 @@ class Evidence:
             self._fail(what, other.operation, write.operation, teller)
 
     def _complete_batches(self) -> None:
-        """Who saw one write of a batch of unconditional puts knows of all of them, whatever its client was told."""
-        for (number, place), revision in list(self.revisions.items()):
+        """Who saw one write of a batch knows that all of them were executed, whatever its client was told."""
+        for number in sorted({number for number, _ in self.revisions}):
             operation = self.history[number]
-            commands = operation.commands
-            if operation.outcome == UNKNOWN and all(
-                one.operation == "put" and one.expected is None for one in commands
-            ):
-                for other in range(len(commands)):
-                    self._give(number, other, revision + other - place, operation)
+            if operation.outcome == UNKNOWN and operation.commands:
+                spans = spans_of(operation.commands, self._given(number))
+                if spans is None:
+                    self._fail_apart(number)
+                    continue
+                self.spans[number] = spans
+                for place, revision in made_by(spans):
+                    self._give(number, place, revision, operation)
+
+    def _given(self, number: int) -> list[int | None]:
+        return [self.revisions.get((number, place)) for place in range(len(self.history[number].commands))]
 
     def _check_batches(self) -> None:
         inner: dict[int, Operation] = {}
         for number, operation in enumerate(self.history):
-            given = [self.revisions.get((number, place)) for place in range(len(operation.commands))]
-            seen = [(place, revision) for place, revision in enumerate(given) if revision is not None]
-            told = [revision for _, revision in seen]
+            told = [revision for revision in self._given(number) if revision is not None]
             if not told:
                 continue
-            is_whole = operation.outcome != UNKNOWN or len(told) == len(given)
-            # Of those that nobody saw, each made one revision, or none.
-            is_torn = any(one[1] - last[1] > one[0] - last[0] for last, one in itertools.pairwise(seen))
-            if told != sorted(told) or is_torn or (is_whole and told[-1] - told[0] != len(told) - 1):
-                self._fail(
-                    f"the writes of a batch have the revisions {told}, which do not follow one another", operation
-                )
+            if operation.outcome != UNKNOWN and told != list(range(told[0], told[0] + len(told))):
+                self._fail_apart(number)
             inner.update(dict.fromkeys(range(told[0], told[-1]), operation))
         for operation in () if not inner else self.history:
             for revision in _views_of(operation):
                 batch = inner.get(revision, operation)
                 if batch is not operation:
                     self._fail(f"an answer at revision {revision} is from the middle of a batch", batch, operation)
+        for (number, _), revision in self.revisions.items() if inner else ():
+            batch, operation = inner.get(revision, self.history[number]), self.history[number]
+            if batch is not operation:
+                self._fail(f"revision {revision} of another write is in the middle of a batch", batch, operation)
 
     def _check_real_time(self) -> None:
         """Sweep: the highest revision that anybody had been told when each operation began."""
@@ -188,6 +196,11 @@ class Evidence:
     def _write(self, owner: tuple[int, int]) -> Write:
         number, place = owner
         return Write(self.history[number], place, self.history[number].writes()[place])
+
+    def _fail_apart(self, number: int) -> None:
+        told = [revision for revision in self._given(number) if revision is not None]
+        what = f"the writes of a batch have the revisions {told}, which do not follow one another"
+        self._fail(what, self.history[number])
 
     def _fail(self, what: str, *operations: Operation) -> None:
         self.violations.append(Violation(what, operations))

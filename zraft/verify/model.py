@@ -21,12 +21,22 @@ class Kind(enum.IntEnum):
     READ = 2
     REFUSED = 3
     """A write whose precondition failed: it tells the key's mod revision, and that it was not the expected one."""
+    TRIED = 4
+    """A write that was executed for sure, though nobody was told whether it had an effect: the key decides."""
+
+
+class Span(NamedTuple):
+    """A revision, or an effect, that is not known exactly: it is one of these."""
+
+    least: int
+    most: int
 
 
 class Step(NamedTuple):
     """What one operation did to one key, or saw of it. ``revision`` 0: not known; only a write of unknown outcome.
 
-    ``value`` None: a read that found nothing. ``mod``, ``create``, ``version``: as a read was told them.
+    ``value`` None: a read that found nothing, or a delete that was tried. ``mod``, ``create``, ``version``: as a read
+    was told them. ``before``, ``after``: the store's revision on both sides of a write that was tried.
     """
 
     kind: Kind
@@ -36,6 +46,8 @@ class Step(NamedTuple):
     mod: int = 0
     create: int = 0
     version: int = 0
+    before: Span = Span(0, 0)
+    after: Span = Span(0, 0)
 
 
 class State(NamedTuple):
@@ -55,8 +67,39 @@ class State(NamedTuple):
 ABSENT = State(None, 0, 0, 0, 0)
 
 
-def apply(state: State, step: Step) -> State | None:
-    """The key after this step; None: the step can't come next."""
+def apply(state: State, step: Step) -> tuple[State, ...]:
+    """The key after this step: mostly one state; two: nobody can tell which; none: the step can't come next."""
+    if step.kind is Kind.TRIED:
+        return _try(state, step)
+    after = _follow(state, step)
+    return () if after is None else (after,)
+
+
+def _try(state: State, step: Step) -> tuple[State, ...]:
+    """As it leaves the key without an effect, if it may have had none, and with it, if it may have had one."""
+    found = []
+    came_to = max(state.at, step.before.least)
+    unchanged = max(came_to, step.after.least)
+    if unchanged <= min(step.before.most, step.after.most) and not _is_effective(state, step):
+        found.append(state._replace(at=unchanged))
+    base, most = max(came_to, step.after.least - 1, step.expected or 0), min(step.before.most, step.after.most - 1)
+    if base <= most:
+        revision = base + 1 if base == most else 0
+        kind = Kind.DELETE if step.value is None else Kind.PUT
+        written = _follow(state._replace(at=base), Step(kind, revision, step.value, step.expected))
+        if written is not None:
+            found.append(written)
+    return tuple(found)
+
+
+def _is_effective(state: State, step: Step) -> bool:
+    """Whether the write has an effect for sure."""
+    if not state.version:
+        return step.value is not None and not step.expected
+    return step.expected is None or state.mod == step.expected
+
+
+def _follow(state: State, step: Step) -> State | None:
     match step.kind:
         case Kind.READ:
             return _read(state, step)

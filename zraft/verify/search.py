@@ -63,14 +63,14 @@ class _Place(NamedTuple, Generic[S]):
 
 
 def search(
-    calls: Sequence[Call[C]], pending: Pending[C], apply: Callable[[S, C], S | None], initial: S
+    calls: Sequence[Call[C]], pending: Pending[C], apply: Callable[[S, C], Sequence[S]], initial: S
 ) -> Stuck[C] | None:
     """None if there is an order in which all calls, and some pending ones, fit.
 
     Args:
         calls: those that took effect, sorted by when they began.
         pending: those that may have taken effect.
-        apply: the object's state after a call; None: the call can't come next.
+        apply: the states in which a call may leave the object, mostly one; none: the call can't come next.
         initial: the object's first state.
     """
     place: _Place[S] = _Place(0, 0, (0,) * len(pending.queues), initial)
@@ -103,7 +103,7 @@ class _Branch(NamedTuple, Generic[C, S]):
 
 
 def _next(
-    calls: Sequence[Call[C]], pending: Pending[C], apply: Callable[[S, C], S | None], place: _Place[S]
+    calls: Sequence[Call[C]], pending: Pending[C], apply: Callable[[S, C], Sequence[S]], place: _Place[S]
 ) -> Iterator[tuple[Call[C], _Place[S]]]:
     """The calls that may come next, each with where that leads; calls that took effect before pending ones."""
     candidates = _open(calls, place)
@@ -111,26 +111,22 @@ def _next(
     rank = min(call.rank for _, call in candidates)
     found = []
     for index, call in candidates:
-        state = apply(place.state, call.what) if call.rank == rank else None
-        if state is not None:
-            following = _with(place, index, state)
-            if state == place.state:  # it changes nothing, so there is no reason to wait with it
-                yield call, following
-                return
-            found.append((call, following))
+        states = apply(place.state, call.what) if call.rank == rank else ()
+        if len(states) == 1 and states[0] == place.state:  # it changes nothing, so there is no reason to wait with it
+            yield call, _with(place, index, place.state)
+            return
+        found += [(call, _with(place, index, state)) for state in states]
     yield from found
     for number, queue in enumerate(pending.queues):
         taken = place.taken[number]
         if taken < len(queue) and queue[taken].begin <= limit:
-            state = apply(place.state, queue[taken].what)
-            if state is not None:
-                more = (*place.taken[:number], taken + 1, *place.taken[number + 1 :])
+            more = (*place.taken[:number], taken + 1, *place.taken[number + 1 :])
+            for state in apply(place.state, queue[taken].what):
                 yield queue[taken], _Place(place.base, place.window, more, state)
     for call in pending.singles:
         if call.begin > limit:
             return
-        state = apply(place.state, call.what)
-        if state is not None:
+        for state in apply(place.state, call.what):
             yield call, _Place(place.base, place.window, place.taken, state)
 
 

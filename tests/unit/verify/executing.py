@@ -70,12 +70,17 @@ class Flight:
 
 
 class Execution:
-    """Clients and a store; ``history`` runs them."""
+    """Clients and a store; ``history`` runs them.
 
-    def __init__(self, rng: random.Random, keys: int, lost: float) -> None:
+    ``lost``: how often a client gives up waiting, at each step; ``batches``: how many more operations are batches, of
+    up to four commands that may be to one key.
+    """
+
+    def __init__(self, rng: random.Random, keys: int, lost: float, batches: float = 0.0) -> None:
         self._rng = rng
         self._keys = [f"{PREFIX}{number}" for number in range(keys)]
         self._lost = lost
+        self._batches = batches
         self._store = Store()
         self._values = map(str, itertools.count(1))
         self._history: list[Operation] = []
@@ -117,6 +122,9 @@ class Execution:
         self._history.append(Operation(**line))  # type: ignore[arg-type]
 
     def _ask(self) -> dict[str, object]:
+        if self._batches and self._rng.random() < self._batches:
+            keys = self._rng.choices(self._keys, k=self._rng.randint(2, 4))
+            return {"operation": "batch", "commands": tuple(self._command(key) for key in keys)}
         kind = self._rng.choice(("put", "put", "delete", "get", "get", "range", "batch"))
         key = self._rng.choice(self._keys)
         match kind:

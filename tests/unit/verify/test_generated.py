@@ -106,6 +106,27 @@ def test_what_brute_force_accepts_is_accepted(seed: int, operations: int, client
     assert is_accepted(history) >= is_linearizable(history)
 
 
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(seed=Seeds, operations=st.integers(2, 6), clients=st.integers(1, 4), keys=st.integers(1, 3))
+def test_batches_that_were_lost_are_accepted_where_brute_force_accepts_them(
+    seed: int, operations: int, clients: int, keys: int
+) -> None:
+    """Most operations are batches, and touch a key more than once: who saw a part of one has much to conclude."""
+    history = Execution(random.Random(seed), keys, 0.4, batches=0.5).history(operations, clients)
+    assert is_accepted(history)
+    history = mutated(history, random.Random(seed))
+    assert is_accepted(history) >= is_linearizable(history)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(seed=Seeds, operations=st.integers(1, 60), clients=st.integers(1, 6), keys=st.integers(1, 4))
+def test_long_histories_with_batches_that_were_lost_are_accepted(
+    seed: int, operations: int, clients: int, keys: int
+) -> None:
+    history = Execution(random.Random(seed), keys, 0.3, batches=0.5).history(operations, clients)
+    assert check(history).violations == ()
+
+
 def test_the_mutations_do_make_histories_wrong() -> None:
     wrong = sum(not is_accepted(mutated(executed(seed, 30, 3, 2, 0.1), random.Random(seed))) for seed in range(200))
     assert wrong > 100

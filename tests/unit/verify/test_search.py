@@ -9,11 +9,13 @@ from zraft.verify.search import Call, Pending, search
 Access = tuple[str, int]
 
 
-def apply(value: int, access: Access) -> int | None:
+def apply(value: int, access: Access) -> tuple[int, ...]:
     kind, other = access
     if kind == "write":
-        return other
-    return value if value == other else None
+        return (other,)
+    if kind == "maybe":  # write, or leave it
+        return value, other
+    return (value,) if value == other else ()
 
 
 def calls(*lines: tuple[float, float, str, int]) -> list[Call[Access]]:
@@ -61,6 +63,12 @@ def test_a_pending_call_takes_effect_once_and_not_before_it_began() -> None:
     pending = calls((4, math.inf, "write", 7))
     assert stuck_at(calls((2, 3, "read", 7)), pending) == ("read", 7)
     assert stuck_at(calls((5, 6, "read", 7), (7, 8, "write", 1), (9, 10, "read", 7)), pending) == ("read", 7)
+
+
+def test_a_call_may_leave_the_object_in_one_of_several_states() -> None:
+    assert stuck_at(calls((1, 2, "maybe", 7), (3, 4, "read", 0), (5, 6, "read", 0))) is None
+    assert stuck_at(calls((1, 2, "maybe", 7), (3, 4, "read", 7), (5, 6, "read", 7))) is None
+    assert stuck_at(calls((1, 2, "maybe", 7), (3, 4, "read", 7), (5, 6, "read", 0))) == ("read", 0)
 
 
 def test_many_calls_that_overlap_need_not_take_for_ever() -> None:
