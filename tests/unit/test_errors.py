@@ -8,6 +8,7 @@ import pytest
 from zraft import errors
 from zraft.errors import Compacted, PreconditionFailed, Unknown, ZraftError, from_code
 from zraft.protocol.client import BatchResult, DeleteResult, ErrorInfo, GetResult, PutResult
+from zraft.protocol.codec import encode
 
 CODES = sorted(kind.code for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ZraftError))
 
@@ -34,9 +35,25 @@ def test_what_failed_in_a_batch_is_an_error_that_can_be_raised() -> None:
     done, absent = PutResult(True, None, 7, 3, 3), GetResult(False, None, None, 3)
     failed = DeleteResult(False, ErrorInfo("PreconditionFailed", "it is 2"), 7, 3, 2, True)
     gone = GetResult(False, None, ErrorInfo("Compacted", "2 is gone"), 3)
-    first, second, third, fourth = BatchResult((done, failed, absent, gone), 7, 3).outcomes
+    batch = BatchResult((done, failed, absent, gone), 7, 3)
+    assert isinstance(batch.outcomes, tuple)
+    first, second, third, fourth = batch.outcomes
     assert (first, third) == (done, absent)
     assert isinstance(second, PreconditionFailed)
     assert (str(second), second.revision) == ("it is 2", 2)
     assert isinstance(fourth, Compacted)
     assert str(fourth) == "2 is gone"
+
+
+def test_what_came_of_a_batch_is_worked_out_once_and_is_no_part_of_its_value() -> None:
+    failed = PutResult(False, ErrorInfo("PreconditionFailed", "it is 2"), 7, 3, 2)
+    asked, other = BatchResult((failed,), 7, 3), BatchResult((failed,), 7, 3)
+    assert asked.outcomes[0] is asked.outcomes[0]
+    assert (asked, hash(asked), encode(asked), repr(asked)) == (other, hash(other), encode(other), repr(other))
+    same = pickle.loads(pickle.dumps(asked))
+    assert same == copy.copy(asked) == asked
+    assert [str(error) for error in same.outcomes] == ["it is 2"]
+    with pytest.raises(AttributeError, match="immutable"):
+        asked.revision = 4  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        asked.outcomes = ()

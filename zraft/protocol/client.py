@@ -14,6 +14,7 @@ Structs are arrays led by an integer tag; fields are only ever appended, with de
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Literal
 
 import msgspec
@@ -258,19 +259,19 @@ class GetResult(_Answer, tag=4, frozen=True):
     lease: int = 0
 
 
-class BatchResult(_Answer, tag=3, frozen=True):
+class BatchResult(_Answer, tag=3, frozen=True, dict=True):
     """One result for each operation, in order. ``index`` is 0 for a batch of Gets."""
 
     results: tuple[PutResult | DeleteResult | GetResult, ...]
     index: int
     revision: int
 
-    @property
-    def outcomes(self) -> list[PutResult | DeleteResult | GetResult | ZraftError]:
-        """Of each operation, in order, its result, or the error that it had. Made anew each time: ask once."""
-        return [
+    @cached_property
+    def outcomes(self) -> tuple[PutResult | DeleteResult | GetResult | ZraftError, ...]:
+        """Of each operation, in order, its result, or the error that it had."""
+        return tuple(
             from_code(one.error.code, one.error.message, one.mod_revision) if one.error else one for one in self.results
-        ]
+        )
 
 
 class RangeResult(_Answer, tag=5, frozen=True):
