@@ -87,7 +87,7 @@ def test_a_table_for_people() -> None:
 def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zraft.cli.bench.LINE_EVERY_S", 0.1)
+    monkeypatch.setattr("zraft.cli.progress.LINE_EVERY_S", 0.1)
     node = serve(answer)
     loud = ask(node, "bench", *ONE, "--seconds", "0.8", "--output", "json")
     quiet = ask(node, "bench", *ONE, "--seconds", "0.8", "--output", "json", "--quiet")

@@ -310,6 +310,7 @@ def test_status_finds_all_members_from_one_endpoint(pair: tuple[ScriptedNode, Sc
         "installing_bytes": 0,
         "cluster_version": 1,
         "supported_version": 2,
+        "swept_revision": 0,
     }
     assert document["members"][1]["node_id"] == "node-2"
     assert document["members"][2] == {"endpoint": "127.0.0.1:1", "error": "127.0.0.1:1: no connection"}

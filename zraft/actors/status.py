@@ -93,6 +93,7 @@ def cluster_status(page: Page, settings: Settings, client_endpoints: Mapping[str
         installing_bytes=storage.holdings.installing_bytes,
         cluster_version=storage.cluster_version,
         supported_version=SUPPORTED,
+        swept_revision=storage.swept,
     )
 
 

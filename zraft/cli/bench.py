@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
-from zraft.bench import Figures, Load, OnProgress, measure
+from zraft.bench import Figures, Load, measure
 from zraft.cli.connection import connection_options, consistency_option, known_endpoints
 from zraft.cli.manual import Manual
 from zraft.cli.outcomes import REJECTED, UNAVAILABLE, Failure
 from zraft.cli.output import output_option, tell
+from zraft.cli.progress import progress_line
 from zraft.cli.tables import table
 from zraft.protocol.client import BATCH_OPERATIONS_MAX, REQUEST_BYTES_MAX
 
 CLIENTS_MAX = 64
 HEAD = ("OPERATIONS/S", "P50 MS", "P99 MS", "P99.9 MS", "MAX MS", "OPERATIONS", "ERRORS", "NOT FOUND", "TERMS")
-
-LINE_EVERY_S = 5.0
-"""How often progress is told where stderr is no terminal."""
-
-_CLEAR_LINE = "\r\x1b[K"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -67,12 +61,12 @@ def bench(quiet: bool, output: str, endpoints: tuple[str, ...] | None, **setting
     them there. As any client does, it sends what needs the leader straight to it, and repeats what was certainly not
     executed; the latency of a request has all of that in it.
     """
-    on_progress: OnProgress | None = None
-    if not quiet:
-        on_progress = _show if sys.stderr.isatty() else _lines()
-    figures = measure(Load(endpoints=known_endpoints(endpoints), **settings), on_progress)
-    if on_progress is _show:
-        click.echo(_CLEAR_LINE, err=True, nl=False)
+    load = Load(endpoints=known_endpoints(endpoints), **settings)
+    if quiet:
+        figures = measure(load, None)
+    else:
+        with progress_line() as progress:
+            figures = measure(load, lambda seconds, *counts: progress(seconds, _so_far(seconds, *counts)))
     tell(output, table([HEAD, row(figures)]), figures.document())
     if not figures.tally.operations:
         raise Failure("not one operation succeeded: see which nodes are up with `zraft status`", UNAVAILABLE)
@@ -87,25 +81,6 @@ def row(figures: Figures) -> tuple[object, ...]:
     terms = str(before) if before == after else f"{before} to {after}"
     rate = f"{figures.operations_per_second:,.0f}"
     return (rate, *latencies, f"{tally.operations:,}", errors or "0", f"{tally.not_found:,}", terms)
-
-
-def _show(seconds: float, operations: int, errors: int) -> None:
-    """On a terminal: one line, written over and over."""
-    click.echo(f"{_CLEAR_LINE}{_so_far(seconds, operations, errors)}", err=True, nl=False)
-
-
-def _lines() -> OnProgress:
-    """Elsewhere, as in a log: a line now and then."""
-    due = LINE_EVERY_S
-
-    def line(seconds: float, operations: int, errors: int) -> None:
-        nonlocal due
-        if seconds >= due:
-            due = seconds + LINE_EVERY_S
-            with contextlib.suppress(OSError):  # the figures are what is wanted
-                click.echo(_so_far(seconds, operations, errors), err=True)
-
-    return line
 
 
 def _so_far(seconds: float, operations: int, errors: int) -> str:

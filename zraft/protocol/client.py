@@ -297,9 +297,9 @@ class StatusResult(_Answer, tag=6, frozen=True):
     """A node's own view. ``node_id`` and ``leader_id`` are names, ``member_id`` and ``cluster_id`` are hex.
 
     ``state`` is follower, candidate or leader; ``notice`` says in words why a node is not ready, if it is not.
-    ``compacted_revision``: older revisions than this one can't be read any more. ``snapshot_index``: the last log index
-    that the newest snapshot contains, 0 when there is none. Bytes are those in use, in files that may be larger. While
-    the node receives a snapshot, it has ``installing_held_bytes`` of ``installing_bytes``; else both are 0.
+    ``compacted_revision``: older revisions than this one can't be read; ``swept_revision``: up to it what they held is
+    removed. ``snapshot_index``: the last log index in the newest snapshot; 0: none. Bytes are those in use, in files
+    that may be larger. While the node receives a snapshot, it has ``installing_held_bytes`` of ``installing_bytes``.
     ``cluster_version``: by whose rules its state is applied; ``supported_version``: the newest one that its code knows.
     """
 
@@ -325,6 +325,7 @@ class StatusResult(_Answer, tag=6, frozen=True):
     installing_bytes: int = 0
     cluster_version: int = 1
     supported_version: int = 1
+    swept_revision: int = 0
 
 
 class ErrorResult(_Answer, tag=7, frozen=True):

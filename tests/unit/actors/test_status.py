@@ -33,7 +33,18 @@ HOLDINGS = Holdings(6, 100, 200, 300, installing_held_bytes=40, installing_bytes
 def storage(term: int = 5, commit: int = 9, applied: int = 8) -> bytes:
     return encode(
         StorageGroup(
-            0, term, 1, 10, commit, applied, revision=7, space=0, compacted=2, holdings=HOLDINGS, cluster_version=2
+            0,
+            term,
+            1,
+            10,
+            commit,
+            applied,
+            revision=7,
+            space=0,
+            compacted=2,
+            swept=1,
+            holdings=HOLDINGS,
+            cluster_version=2,
         )
     )
 
@@ -101,6 +112,7 @@ def test_a_status_is_put_together_from_the_page(page: Page) -> None:
         installing_bytes=50,
         cluster_version=2,
         supported_version=SUPPORTED,
+        swept_revision=1,
     )
 
 

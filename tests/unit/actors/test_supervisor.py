@@ -72,6 +72,7 @@ def test_a_node_starts_and_shows_itself(running: Node) -> None:
             "installing_bytes": 0,
             "cluster_version": 1,
             "supported_version": SUPPORTED,
+            "swept_revision": 0,
         },
     )
     metrics = running.get("/metrics")[1]
