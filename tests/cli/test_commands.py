@@ -273,6 +273,7 @@ def test_status_finds_all_members_from_one_endpoint(pair: tuple[ScriptedNode, Sc
     assert (result.exit_code, result.stderr) == (0, "")
     assert document["leader_id"] == "node-2"  # of the newest term
     assert document["members"][0] == {
+        "name": "node-1",
         "node_id": "node-1",
         "state": "follower",
         "current_term": 4,
@@ -313,7 +314,8 @@ def test_status_finds_all_members_from_one_endpoint(pair: tuple[ScriptedNode, Sc
         "swept_revision": 0,
     }
     assert document["members"][1]["node_id"] == "node-2"
-    assert document["members"][2] == {"endpoint": "127.0.0.1:1", "error": "127.0.0.1:1: no connection"}
+    silent = {"endpoint": "127.0.0.1:1", "error": "127.0.0.1:1: no connection"}
+    assert document["members"][2] == {"name": "node-3"} | silent
 
 
 def test_status_is_a_table_for_people(pair: tuple[ScriptedNode, ScriptedNode]) -> None:
@@ -336,10 +338,12 @@ def test_a_member_that_nobody_can_locate_is_shown(serve: Serve) -> None:
     node = serve(status_of("node-1", "node-1", 1, ("node-2", "")))
     document = json.loads(ask(node, "status", "--output", "json").stdout)
     assert [member.get("node_id") for member in document["members"]] == ["node-1", None]
-    assert document["members"][1] == {"endpoint": "", "error": "node-2: where its clients connect is not known yet"}
+    unlocated = {"endpoint": "", "error": "node-2: where its clients connect is not known yet"}
+    assert document["members"][1] == {"name": "node-2"} | unlocated
     # One of the silent endpoints may be it.
     result = run("status", "--output", "json", "--endpoints", f"{node.endpoint},127.0.0.1:1")
-    assert [member.get("endpoint") for member in json.loads(result.stdout)["members"]] == [None, "127.0.0.1:1"]
+    told = [(member["name"], member.get("endpoint")) for member in json.loads(result.stdout)["members"]]
+    assert told == [("node-1", None), (None, "127.0.0.1:1")]
 
 
 def test_status_of_a_guess_shows_members_only(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,8 +27,8 @@ def test_up_says_where_the_nodes_are() -> None:
         "leader_id": "node-1",
         "directory": ".zraft",
         "nodes": [
-            {"node_id": "node-1", "endpoint": "127.0.0.1:8081", "http": "http://127.0.0.1:9091"},
-            {"node_id": "node-2", "endpoint": "127.0.0.1:8082", "http": "http://127.0.0.1:9092"},
+            {"name": "node-1", "endpoint": "127.0.0.1:8081", "http": "http://127.0.0.1:9091"},
+            {"name": "node-2", "endpoint": "127.0.0.1:8082", "http": "http://127.0.0.1:9092"},
         ],
     }
     lines = run("dev", "up", "--nodes", "2").stdout.splitlines()
@@ -41,7 +41,7 @@ def test_two_clusters_can_live_on_one_machine(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(LocalCluster, "up", lambda cluster: started.append(cluster))
     second = ("--client-port", "8180", "--peer-port", "7280")
     nodes = json.loads(run("dev", "up", *second, "--output", "json").stdout)["nodes"]
-    assert nodes[2] == {"node_id": "node-3", "endpoint": "127.0.0.1:8183", "http": "http://127.0.0.1:9193"}
+    assert nodes[2] == {"name": "node-3", "endpoint": "127.0.0.1:8183", "http": "http://127.0.0.1:9193"}
     run("dev", "up")
     assert [cluster.settings("node-3").peer_port for cluster in started] == [7310, 7110]
     ports = [{*cluster.settings(name).ports().values()} for cluster in started for name in cluster.names]
@@ -68,8 +68,8 @@ def test_status_tells_of_each_node() -> None:
     nodes = json.loads(run("dev", "status", "--output", "json").stdout)["nodes"]
     told = {"state": "leader", "current_term": 4, "leader_id": "node-1", "last_applied": 8}
     assert nodes == [
-        {"node_id": "node-1", "processes": "dead", "endpoint": "127.0.0.1:8081", **told},
-        {"node_id": "node-2", "processes": "dead", "endpoint": "127.0.0.1:8082", **dict.fromkeys(told)},
+        {"name": "node-1", "processes": "dead", "endpoint": "127.0.0.1:8081", **told},
+        {"name": "node-2", "processes": "dead", "endpoint": "127.0.0.1:8082", **dict.fromkeys(told)},
     ]
 
 

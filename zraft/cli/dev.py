@@ -87,7 +87,7 @@ def dev() -> None:
     help="Node node-I has peer port BASE+10*I, and the two after it.",
 )
 @_directory
-@output_option("leader_id, directory, and nodes with node_id, endpoint and http", table="for people, and what to try")
+@output_option("leader_id, directory, and nodes with name, endpoint and http", table="for people, and what to try")
 def up(nodes: int, client_port: int, peer_port: int, directory: Path, output: str) -> None:
     """Start a cluster; returns when a leader is ready to write."""
     ports = Ports(client=client_port, http=client_port + HTTP_OFFSET, peer=peer_port)
@@ -100,7 +100,7 @@ def up(nodes: int, client_port: int, peer_port: int, directory: Path, output: st
     document = {
         "leader_id": leader,
         "directory": str(directory),
-        "nodes": [dict(zip(("node_id", "endpoint", "http"), row, strict=True)) for row in rows],
+        "nodes": [dict(zip(("name", "endpoint", "http"), row, strict=True)) for row in rows],
     }
     text = [table([("NODE", "CLIENTS", "HTTP"), *rows]), "", *_to_try(cluster, leader, directory)]
     tell(output, "\n".join(text), document)
@@ -138,14 +138,14 @@ def down(directory: Path) -> None:
 
 @dev.command(examples=["zraft dev status"], ends=_ENDS)
 @_directory
-@output_option("nodes with node_id, processes, endpoint, state, current_term, leader_id and last_applied")
+@output_option("nodes with name, processes, endpoint, state, current_term, leader_id and last_applied")
 def status(directory: Path, output: str) -> None:
     """Show whether each node runs, and what it tells of itself."""
     cluster = LocalCluster.load(directory)
     nodes: list[dict[str, object]] = []
     for name, answer in cluster.status().items():
         known = {
-            "node_id": name,
+            "name": name,
             "processes": cluster.condition(name),
             "endpoint": cluster.settings(name).client_endpoint(),
         }

@@ -51,7 +51,10 @@ class Health:
     ends=(UNAVAILABLE, UNWELL),
 )
 @click.option("--all", "every", is_flag=True, help="End with 7 unless each member serves and complains of nothing.")
-@output_option("serves, well (all of them), and members with node_id, endpoint, serves, took_ms and reason")
+@output_option(
+    "serves, well (all of them), and members with name (null: not known; node_id, which 0.1.0 told, is the same), "
+    "endpoint, serves, took_ms and reason"
+)
 @connection_options
 def health(every: bool, output: str, endpoints: tuple[str, ...] | None, timeout: float) -> None:
     """Ask each member whether it serves, and say why not.
@@ -94,7 +97,7 @@ def probe(link: Link, member: Member, timeout: float) -> Health:
 
 def _document(one: Health) -> dict[str, object]:
     member = one.member
-    names = {"node_id": member.name, "endpoint": member.endpoint}
+    names = {"name": member.known_name, "node_id": member.name, "endpoint": member.endpoint}
     return {**names, "serves": one.serves, "took_ms": one.took_ms, "reason": one.reason}
 
 

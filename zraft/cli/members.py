@@ -21,6 +21,11 @@ class Member:
     status: StatusResult | None
     error: str = ""
 
+    @property
+    def known_name(self) -> str | None:
+        """The name, if it is known."""
+        return None if self.name == "-" else self.name
+
 
 def members_of(endpoints: tuple[str, ...] | None, timeout: float) -> list[Member]:
     """Asks the endpoints, or those of a local cluster, and the members that they name; sorted by name.

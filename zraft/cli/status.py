@@ -27,7 +27,10 @@ HEAD = (
     ],
     ends=(UNAVAILABLE,),
 )
-@output_option("leader_id, and members, each with all fields of /status; of one that is silent, endpoint and error")
+@output_option(
+    "leader_id, and members, each with its name (as in member list) and all fields of /status; of one that is silent, "
+    "name (null: not known), endpoint and error"
+)
 @connection_options
 def status(output: str, endpoints: tuple[str, ...] | None, timeout: float) -> None:
     """Show what each member of the cluster tells of itself.
@@ -46,7 +49,9 @@ def status(output: str, endpoints: tuple[str, ...] | None, timeout: float) -> No
 def _document(member: Member) -> dict[str, object]:
     from zraft.actors.status import named_fields  # of the node, which runs on Linux only
 
-    return named_fields(member.status) if member.status else {"endpoint": member.endpoint, "error": member.error}
+    if member.status is None:
+        return {"name": member.known_name, "endpoint": member.endpoint, "error": member.error}
+    return {"name": member.known_name, **named_fields(member.status)}
 
 
 def _row(member: Member) -> tuple[object, ...]:
