@@ -32,9 +32,10 @@ def compact(revision: int, physical: bool, output: str, endpoints: tuple[str, ..
     """Drop the history before REVISION.
 
     It can't be read from then on; REVISION itself still can. Nodes do this by themselves (--retain-revisions and
-    --retain-seconds of `zraft node`). The leader's node then removes what the history held, 5,000 records a second if
-    there is no hurry, and the room is used again; no command has to wait for it. One that waits (--physical) may be
-    stopped and repeated at any time. Where the leader puts it off, as writes come fast, that command has it done.
+    --retain-seconds of `zraft node`). The leader's node then removes what the history held, at most 5,000 records a
+    second unless there is a hurry, and the room is used again; no command has to wait for it. One that waits
+    (--physical) may be stopped and repeated at any time. Where the leader puts it off, as writes come fast, that
+    command has it done.
     """
     with connect(endpoints, timeout) as client:
         try:

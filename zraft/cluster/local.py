@@ -152,7 +152,8 @@ class LocalCluster:
             ClusterError: a cluster runs here already, a port is taken, a node ended, or the time is up.
         """
         if any(node.processes.states() for node in self._started().values()):
-            raise ClusterError(f"a local cluster runs in {self.directory} already: stop it with `zraft dev down`")
+            text = f"a local cluster runs in {self.directory} already: stop it with `zraft dev down`"
+            raise ClusterError(f"{text}, or start a node of it that is down with `zraft dev restart NODE`")
         self._record.unlink(missing_ok=True)
         for name in self.names:
             self._require_free_ports(name)
