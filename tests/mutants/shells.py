@@ -178,10 +178,26 @@ MUTANTS = (
     Mutant(
         "goes on after a failed sync",
         "S13: any error of a commit of the log stops the trio (trap 30a)",
-        "store/log.py",
-        "        if self._failure is not None:\n            raise SyncFailed(self._failure)\n",
+        "store/refusal.py",
+        "        if self._why:\n            raise SyncFailed(self._why)\n",
         "        pass\n",
         test="tests/unit/store/test_log.py::test_nothing_goes_on_after_a_failed_sync",
+    ),
+    Mutant(
+        "a commit that broke off is followed by another",
+        "S13: any error of a commit of the log stops the trio (trap 30a)",
+        "store/log.py",
+        "        except BaseException:\n            self._refusal.broke_off()\n            raise\n",
+        "",
+        test="tests/unit/store/test_refusal.py",
+    ),
+    Mutant(
+        "half a write to the log is committed",
+        "S13: any error of a commit of the log stops the trio (trap 30a)",
+        "store/log.py",
+        "        if error is not None:\n            self._log._refusal.broke_off()\n",
+        "",
+        test="tests/unit/store/test_refusal.py",
     ),
     Mutant(
         "a failed sync is a crash like any other",

@@ -35,6 +35,7 @@ import google_crc32c
 import msgspec
 
 from zraft.errors import StorageFault
+from zraft.store.environment import lacks_space
 from zraft.store.files import sync_directory
 
 JOURNAL_FILE = "journal"
@@ -64,44 +65,52 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Journal:
-    """The journal at ``path``, which ``make`` has made with this ``identity``: read it, then ``begin`` an epoch.
+    """The journal in an open file: one that ``make`` has made, or that ``open`` found. Read it, ``begin`` an epoch."""
 
-    Raises:
-        ValueError: it is not there.
-        StorageFault: it can't be opened.
-    """
-
-    def __init__(self, path: Path, identity: int) -> None:
+    def __init__(self, file: int, identity: int) -> None:
         self.identity = identity
+        self._file = file
         self._epoch, self._number, self._end = 0, 0, _FIRST
         self._damaged: list[int] = []  # areas whose header is
+
+    @classmethod
+    def open(cls, path: Path, identity: int) -> Journal:
+        """The one at ``path``, which was made with this identity.
+
+        Raises:
+            ValueError: it is not there.
+            StorageFault: it can't be opened.
+        """
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            return cls(os.open(path, os.O_RDWR | os.O_CLOEXEC), identity)
         except FileNotFoundError:
             raise ValueError("was lost") from None
         except OSError as error:
             raise StorageFault(f"the journal {path} can't be opened: {error}") from error
 
     @classmethod
-    def make(cls, path: Path, identity: int) -> Journal:
-        """A new one, durable, its name too; what stood at ``path`` is gone.
+    def make(cls, path: Path, identity: int) -> Journal | None:
+        """A new one, durable, its name too; what stood at ``path`` is gone. None: there is no room for it.
 
         Raises:
-            OSError: it can't be made. What was made of it is removed again.
-            StorageFault: it can't be opened.
+            OSError: it can't be made. What was made of it is removed again, as it is where there is no room.
         """
-        area = _header(identity).ljust(AREA_BYTES, b"\0")
+        file = -1
         try:
-            with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-                # Written, not merely reserved: the first write to a reserved block is a change of the file's metadata.
-                file.write(area * _COPIES)
-                file.flush()
-                os.fdatasync(file.fileno())
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            # Written, not merely reserved: the first write to a reserved block is a change of the file's metadata.
+            with open(file, "wb", closefd=False) as stream:
+                stream.write(_header(identity).ljust(AREA_BYTES, b"\0") * _COPIES)
+            os.fdatasync(file)
             sync_directory(path.parent)
-            return cls(path, identity)
-        except OSError:
+        except BaseException as error:
+            if file >= 0:
+                os.close(file)
             path.unlink(missing_ok=True)
+            if isinstance(error, OSError) and lacks_space(error, path.parent):
+                return None
             raise
+        return cls(file, identity)
 
     def begin(self, epoch: int) -> None:
         """All records are void: those to come belong to the LMDB transaction with this id.

@@ -17,16 +17,14 @@ from pathlib import Path
 import lmdb
 
 from zraft.core.versions import FIRST, JOURNALS, format_needed, storage_format
-from zraft.errors import CorruptLog, InvariantViolated, SyncFailed
+from zraft.errors import CorruptLog, InvariantViolated
 from zraft.protocol import codec
 from zraft.protocol.entries import ClusterRecord, Configuration, EntryId, entry_term
 from zraft.store import log_contents as contents
 from zraft.store.environment import (
     corrupt_log,
     extend_file,
-    lacks_space,
     open_environment,
-    sync_failure,
     tables_bytes,
     write_fault,
 )
@@ -35,6 +33,7 @@ from zraft.store.journal import JOURNAL_FILE, Journal
 from zraft.store.log_contents import at
 from zraft.store.meta_pages import fault_of_meta_pages
 from zraft.store.recent import Recent, as_fits
+from zraft.store.refusal import Refusal
 from zraft.store.sealed import seal
 
 
@@ -77,7 +76,7 @@ class LmdbLog:
             raise InvariantViolated("0 < member < 2^64", member=member)
         self._path = path
         self._on_commit = on_commit
-        self._failure: str | None = None
+        self._refusal = Refusal(path)
         self._txn: lmdb.Transaction[bytes] | None = None
         self._writing, self._appending = _Writing(self, entries_alone=False), _Writing(self, entries_alone=True)
         self._pending: list[bytes] = []  # entries that were appended since the last commit
@@ -125,13 +124,13 @@ class LmdbLog:
         """Store the index-0 record, or mark it as formed."""
         with self._writing as txn:
             self._put(txn, contents.RECORD, bytes([formed]) + codec.encode(record))
-        self.record, self.formed = record, formed
+            self.record, self.formed = record, formed
 
     def keep_configurations(self, configurations: tuple[Configuration, ...]) -> None:
         """Store which configurations entries brought."""
         with self._writing as txn:
             self._put(txn, contents.CONFIGURATIONS, codec.encode(configurations))
-        self.configurations = configurations
+            self.configurations = configurations
 
     def take_format(self, number: int) -> None:
         """Be of no older format than the state that rests on this log, which may have come with a snapshot."""
@@ -143,7 +142,7 @@ class LmdbLog:
         """Give up the applied state for one of another number."""
         with self._writing as txn:
             self._put(txn, contents.GENERATION, contents.U64.pack(generation))
-        self.generation = generation
+            self.generation = generation
 
     def term_at(self, index: int) -> int | None:
         """The term of the entry at ``index``, also at ``base``; None when the log does not know that entry."""
@@ -175,12 +174,12 @@ class LmdbLog:
             consumed, added = cursor.putmulti(items, append=True)
             if (needed := format_needed(entries)) > self._format:
                 self._set_format(txn, needed)
-        # LMDB skips what is out of order, and says so only here.
-        if not consumed == added == len(entries):
-            raise InvariantViolated("all entries appended", first=first, consumed=consumed, added=added)
-        self.last = EntryId(first + len(entries) - 1, entry_term(entries[-1]))
-        self._recent.add(first, entries)
-        self._pending += entries
+            # LMDB skips what is out of order, and says so only here.
+            if not consumed == added == len(entries):
+                raise InvariantViolated("all entries appended", first=first, consumed=consumed, added=added)
+            self.last = EntryId(first + len(entries) - 1, entry_term(entries[-1]))
+            self._recent.add(first, entries)
+            self._pending += entries
 
     def truncate(self, first: int) -> None:
         """Remove the entry at ``first`` and all behind it.
@@ -194,8 +193,8 @@ class LmdbLog:
         with self._writing as txn, txn.cursor(self._entries) as cursor:
             while cursor.last() and contents.U64.unpack(cursor.key())[0] >= first:
                 cursor.delete()
-        self._recent.truncate(first)
-        self.last = EntryId(first - 1, previous)
+            self._recent.truncate(first)
+            self.last = EntryId(first - 1, previous)
 
     def cut(self, to: int) -> None:
         """Forget the entries up to ``to``, which the log must reach; none when it begins behind it already."""
@@ -207,7 +206,7 @@ class LmdbLog:
         with self._writing as txn, txn.cursor(self._entries) as cursor:
             while cursor.first() and contents.U64.unpack(cursor.key())[0] <= to:
                 cursor.delete()
-        self.base = EntryId(to, term)
+            self.base = EntryId(to, term)
 
     def install(self, snapshot: EntryId, generation: int) -> None:
         """Begin behind ``snapshot``, unless its entry is here ([R] section 7), with the state of that generation."""
@@ -216,8 +215,8 @@ class LmdbLog:
         if self.term_at(snapshot.index) != snapshot.term:
             with self._writing as txn:
                 txn.drop(self._entries, delete=False)
-            self._recent.truncate(0)
-            self.base = self.last = snapshot
+                self._recent.truncate(0)
+                self.base = self.last = snapshot
         self.set_generation(generation)
 
     def entries(self, first: int, bytes_max: int) -> list[bytes]:
@@ -238,8 +237,10 @@ class LmdbLog:
 
         Raises:
             SyncFailed: the disk refused, now or at an earlier commit. The process must end (S13).
+            StorageFault: LMDB refused what was to be written. After this, or any other error, the process must end,
+                too: nothing is written any more. The next start finds what is durable, as after a kill.
         """
-        self._refuse_after_failure()
+        self._refusal.check()
         if not (self._by_lmdb or self._pending):
             return
         started = time.perf_counter()
@@ -249,7 +250,10 @@ class LmdbLog:
             else:
                 self._commit_all()
         except (lmdb.Error, OSError) as error:
-            raise self._sync_failed(error) from error
+            raise self._refusal.sync_failed(error) from error
+        except BaseException:
+            self._refusal.broke_off()
+            raise
         self._pending = []
         self._on_commit(time.perf_counter() - started)
 
@@ -300,13 +304,13 @@ class LmdbLog:
             self._env.sync(True)
             sync_directory(self._path)
         except (lmdb.Error, OSError) as error:
-            raise self._sync_failed(error) from error
+            raise self._refusal.sync_failed(error) from error
 
     def _replay(self, identity: int) -> None:
         """Take what the journal has, and LMDB has not; nothing is written yet, the next commit is LMDB's."""
         epoch, known = self._env.info()["last_txnid"] + 1, self.last.index
         try:
-            self._journal = Journal(self._path / JOURNAL_FILE, identity)
+            self._journal = Journal.open(self._path / JOURNAL_FILE, identity)
             for record in self._journal.records(epoch):
                 if record.first != self.last.index + 1:
                     raise ValueError(f"goes on at entry {record.first}, and the tables end with {self.last.index}")
@@ -314,7 +318,7 @@ class LmdbLog:
         except ValueError as error:
             raise self._corrupt(None, f"has a journal that {error}") from error
         except OSError as error:
-            raise self._sync_failed(error) from error
+            raise self._refusal.sync_failed(error) from error
         with self._reading() as txn:
             list(self._scan(txn, known + 1))  # each of them is sound, or it would say so
         self._pending, self._by_lmdb = [], True
@@ -329,7 +333,8 @@ class LmdbLog:
         """LMDB's commit. What the journal holds is void from then on."""
         with self._writing as txn:
             if self._journal is None and self._may_make_journal and self._format >= storage_format(JOURNALS):
-                self._make_journal()
+                self._journal = Journal.make(self._path / JOURNAL_FILE, secrets.randbits(63) + 1)
+                self._may_make_journal = self._journal is not None  # until the next start LMDB does it alone
             base, last = self.base, self.last
             state = contents.HARD_STATE.pack(self.term, self.vote, base.index, base.term, last.index, last.term)
             if self._format >= storage_format(JOURNALS):
@@ -340,18 +345,6 @@ class LmdbLog:
         self._by_lmdb = False
         if self._journal is not None:
             self._journal.begin(self._env.info()["last_txnid"] + 1)
-
-    def _make_journal(self) -> None:
-        try:
-            self._journal = Journal.make(self._path / JOURNAL_FILE, secrets.randbits(63) + 1)
-        except OSError as error:
-            if not lacks_space(error, self._path):
-                raise
-            self._may_make_journal = False  # not before the next start: until then LMDB does it alone
-
-    def _refuse_after_failure(self) -> None:
-        if self._failure is not None:
-            raise SyncFailed(self._failure)
 
     def _scan(self, txn: lmdb.Transaction[bytes], first: int) -> Iterator[bytes]:
         return contents.scan(txn, self._entries, self._path, first, self.last.index)
@@ -364,17 +357,12 @@ class LmdbLog:
     def _put(self, txn: lmdb.Transaction[bytes], name: bytes, value: bytes) -> None:
         txn.put(name, seal(name, value), db=self._meta)
 
-    def _sync_failed(self, error: lmdb.Error | OSError) -> SyncFailed:
-        """S13: LMDB's next commit would succeed, with this one lost (trap 30a). So there is no next one."""
-        self._failure = sync_failure(error, self._path)
-        return SyncFailed(self._failure)
-
     def _corrupt(self, index: int | None, what: str) -> CorruptLog:
         return corrupt_log(self._path, index, what)
 
 
 class _Writing:
-    """The write transaction of a log, begun if there is none yet; what goes wrong in it is told as ours.
+    """The write transaction of a log, begun if there is none yet. What goes wrong in it is told as ours, and ends all.
 
     No generator, which costs three times as many calls: each Append passes here twice.
     """
@@ -383,7 +371,7 @@ class _Writing:
         self._log, self._entries_alone = log, entries_alone
 
     def __enter__(self) -> lmdb.Transaction[bytes]:
-        self._log._refuse_after_failure()
+        self._log._refusal.check()
         if not self._entries_alone:
             self._log._by_lmdb = True
         txn = self._log._txn
@@ -395,6 +383,7 @@ class _Writing:
         return txn
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            self._log._refusal.broke_off()
         if isinstance(error, lmdb.Error):
-            self._log._by_lmdb = True  # which LMDB refuses: a broken transaction
             raise write_fault(error, self._log._path) from error

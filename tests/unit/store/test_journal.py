@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
@@ -28,10 +29,16 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "journal"
 
 
+def made(path: Path) -> Journal:
+    journal = Journal.make(path, IDENTITY)
+    assert journal is not None
+    journal.begin(EPOCH)
+    return journal
+
+
 @pytest.fixture
 def journal(path: Path) -> Iterator[Journal]:
-    journal = Journal.make(path, IDENTITY)
-    journal.begin(EPOCH)
+    journal = made(path)
     yield journal
     journal.close()
 
@@ -63,8 +70,7 @@ def areas_of(path: Path) -> list[bytearray]:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> list[bytearray]:
     """The areas of a journal with all the groups; none of the tests changes them."""
     path = tmp_path_factory.mktemp("whole") / "journal"
-    journal = Journal.make(path, IDENTITY)
-    journal.begin(EPOCH)
+    journal = made(path)
     write(journal, GROUPS)
     journal.close()
     return areas_of(path)
@@ -77,7 +83,7 @@ def copies(whole: list[bytearray]) -> list[bytearray]:
 def test_what_was_written_is_read(path: Path, journal: Journal) -> None:
     assert list(journal.records(EPOCH)) == []
     write(journal, GROUPS)
-    again = Journal(path, IDENTITY)
+    again = Journal.open(path, IDENTITY)
     assert [list(record.entries) for record in again.records(EPOCH)] == GROUPS
     again.close()
 
@@ -123,7 +129,7 @@ def test_a_mark_that_was_torn_says_nothing(path: Path, journal: Journal) -> None
 def test_a_damaged_header_is_written_anew(path: Path, journal: Journal, copy: int) -> None:
     whole = path.read_bytes()
     flip(path, copy * AREA_BYTES + 3)
-    again = Journal(path, IDENTITY)
+    again = Journal.open(path, IDENTITY)
     assert list(again.records(EPOCH)) == []
     again.begin(EPOCH)
     again.close()
@@ -235,7 +241,7 @@ def test_the_loss_of_both_copies_is_told_by_a_later_record(whole: list[bytearray
 
 def test_a_journal_of_another_log_is_not_read(path: Path, journal: Journal) -> None:
     write(journal, GROUPS)
-    other = Journal(path, IDENTITY + 1)
+    other = Journal.open(path, IDENTITY + 1)
     with pytest.raises(ValueError, match="is damaged, or belongs to another log"):
         list(other.records(EPOCH))
     other.close()
@@ -251,10 +257,10 @@ def test_a_journal_that_was_cut_short_is_not_read(path: Path, journal: Journal, 
 
 def test_a_journal_that_is_not_there_is_lost(path: Path) -> None:
     with pytest.raises(ValueError, match="was lost"):
-        Journal(path, IDENTITY)
+        Journal.open(path, IDENTITY)
     path.mkdir()
     with pytest.raises(StorageFault, match="can't be opened"):
-        Journal(path, IDENTITY)
+        Journal.open(path, IDENTITY)
 
 
 def test_a_short_write_is_no_write(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,11 +269,51 @@ def test_a_short_write_is_no_write(journal: Journal, monkeypatch: pytest.MonkeyP
         journal.write(1, [b"x"])
 
 
-def test_what_could_not_be_made_leaves_nothing_behind(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(directory: Path) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+@pytest.mark.parametrize("call", ["write", "fdatasync", "sync_directory"])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+def test_what_could_not_be_made_leaves_nothing_behind(
+    path: Path, monkeypatch: pytest.MonkeyPatch, code: int, call: str
+) -> None:
+    """No file, and no descriptor. That there is no room is no fault; what else the disk says is (S13)."""
 
-    monkeypatch.setattr(module, "sync_directory", refuse)
-    with pytest.raises(OSError, match="No space left"):
-        Journal.make(path, IDENTITY)
+    def refuse(*_: object, **__: object) -> Any:
+        raise OSError(code, "as the disk says")
+
+    before = os.listdir("/proc/self/fd")
+    match call:
+        case "write":
+            monkeypatch.setattr(module, "open", refuse, raising=False)
+        case "fdatasync":
+            monkeypatch.setattr(os, "fdatasync", refuse)
+        case _:
+            monkeypatch.setattr(module, "sync_directory", refuse)
+    if code == errno.ENOSPC:
+        assert Journal.make(path, IDENTITY) is None
+    else:
+        with pytest.raises(OSError, match="as the disk says"):
+            Journal.make(path, IDENTITY)
     assert not path.exists()
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_one_descriptor_is_enough_to_make_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To open once more what is made and durable might fail, for want of another one."""
+    opened: list[object] = []
+
+    def note(name: str | Path, flags: int, mode: int = 0o777) -> int:
+        opened.append(name)
+        return original(name, flags, mode)
+
+    original = os.open
+    monkeypatch.setattr(os, "open", note)
+    made(path).close()
+    assert opened == [path, path.parent]
+
+
+def test_a_journal_for_which_no_descriptor_is_left_is_not_made(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(OSError, match="Too many open files"):
+        Journal.make(path, IDENTITY)
