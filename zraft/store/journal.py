@@ -5,11 +5,13 @@ there by itself. It is written here, and stays in LMDB's open transaction until 
 (``store.log``); a log that is opened takes from here what LMDB does not have yet.
 
 The file has its blocks in advance, and consists of two areas that hold the same: a header and a mark, a block each, and
-then records. Each record begins a block of 4 KiB, so that no write touches what an earlier one made durable.
+then records. Each record begins a block, so that no write touches what an earlier one made durable. A block has 4 KiB,
+or as many as the file system says that its own have, if that is more: it writes them whole, and no sector of its disk
+is larger. (What a disk writes at once beneath its sectors no file system tells.)
 
 ::
 
-    header   b"zraft journal 1" | identity u64 | crc32c u32 of both
+    header   b"zraft journal 1" | identity u64 | bytes of a block u32 | crc32c u32 of all before
     record   crc32c u32 of all that follows | bytes of the entries u32 | identity u64 | epoch u64 | number u32 |
              how many entries u32 | index of the first u64 | length u32 of each | the entries, as encoded
     mark     a record without entries: which epoch has begun
@@ -40,22 +42,25 @@ from zraft.store.files import sync_directory
 
 JOURNAL_FILE = "journal"
 BLOCK = 4096
+"""Bytes, at the least."""
+BLOCK_MAX = 64 << 10
+"""Bytes, at the most: a file system that names more, as NFS may, means what it likes to be asked for."""
 AREA_BYTES = 1 << 20
 """Of each of the two areas: so much is written before LMDB commits."""
 RECORD_BYTES_MAX = 128 << 10
 """Larger appends go straight to LMDB, whose second flush is nothing beside writing them three times."""
 
 _MAGIC = b"zraft journal 1"
-_CRC, _IDENTITY = struct.Struct(">I"), struct.Struct(">Q")
+_CRC, _MADE = struct.Struct(">I"), struct.Struct(">QI")
 _HEAD = struct.Struct(">IQQIIQ")
 _START = _CRC.size + _HEAD.size
 _COPIES = 2
-_FIRST = 2 * BLOCK
-"""Where the records begin, behind header and mark."""
+_AHEAD = 2
+"""The blocks before the first record: header and mark."""
 
 
 class Record(msgspec.Struct, frozen=True):
-    """Entries that were appended together. ``size``: the bytes that it takes of its area, whole blocks."""
+    """Entries that were appended together. ``size``: its bytes, the blank ones up to the end of its block left out."""
 
     epoch: int
     number: int
@@ -67,10 +72,10 @@ class Record(msgspec.Struct, frozen=True):
 class Journal:
     """The journal in an open file: one that ``make`` has made, or that ``open`` found. Read it, ``begin`` an epoch."""
 
-    def __init__(self, file: int, identity: int) -> None:
+    def __init__(self, file: int, identity: int, block: int = BLOCK) -> None:
         self.identity = identity
-        self._file = file
-        self._epoch, self._number, self._end = 0, 0, _FIRST
+        self._file, self._block = file, block
+        self._epoch, self._number, self._end = 0, 0, _AHEAD * block
         self._damaged: list[int] = []  # areas whose header is
 
     @classmethod
@@ -98,9 +103,10 @@ class Journal:
         file = -1
         try:
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            block = _block_bytes(file)
             # Written, not merely reserved: the first write to a reserved block is a change of the file's metadata.
             with open(file, "wb", closefd=False) as stream:
-                stream.write(_header(identity).ljust(AREA_BYTES, b"\0") * _COPIES)
+                stream.write(_header(identity, block).ljust(AREA_BYTES, b"\0") * _COPIES)
             os.fdatasync(file)
             sync_directory(path.parent)
         except BaseException as error:
@@ -110,7 +116,7 @@ class Journal:
             if isinstance(error, OSError) and lacks_space(error, path.parent):
                 return None
             raise
-        return cls(file, identity)
+        return cls(file, identity, block)
 
     def begin(self, epoch: int) -> None:
         """All records are void: those to come belong to the LMDB transaction with this id.
@@ -118,17 +124,17 @@ class Journal:
         Raises:
             OSError: nobody knows what the disk has of it.
         """
-        self._epoch, self._number, self._end = epoch, 0, _FIRST
+        self._epoch, self._number, self._end = epoch, 0, _AHEAD * self._block
         mark = self._record(0, ())
         for copy in range(_COPIES):
-            self._put(copy, BLOCK, mark)
+            self._put(copy, self._block, mark)
         for copy in self._damaged:  # the other one is sound
-            self._put(copy, 0, _header(self.identity).ljust(BLOCK, b"\0"))
+            self._put(copy, 0, _header(self.identity, self._block).ljust(self._block, b"\0"))
         self._damaged = []
 
     def takes(self, entries: Sequence[bytes]) -> bool:
         """Whether there is room for a record of these entries."""
-        size = _blocks(_size(entries))
+        size = _whole(_size(entries), self._block)
         return size <= min(RECORD_BYTES_MAX, AREA_BYTES - self._end)
 
     def write(self, first: int, entries: Sequence[bytes]) -> None:
@@ -155,7 +161,8 @@ class Journal:
         if os.fstat(self._file).st_size < _COPIES * AREA_BYTES:
             raise ValueError("is cut short")
         areas = [self._area(copy) for copy in range(_COPIES)]
-        self._damaged = [copy for copy, area in enumerate(areas) if not area.startswith(_header(self.identity))]
+        self._block = _block_of(areas, self.identity)
+        self._damaged = [copy for copy, area in enumerate(areas) if not _block_in(area, self.identity)]
         return read_records(areas, self.identity, epoch)
 
     def close(self) -> None:
@@ -168,16 +175,16 @@ class Journal:
         head = _HEAD.pack(size, self.identity, self._epoch, self._number, len(entries), first)
         data = b"".join((head, struct.pack(f">{len(entries)}I", *map(len, entries)), *entries))
         record = _CRC.pack(google_crc32c.value(data)) + data
-        return record.ljust(_blocks(len(record)), b"\0")
+        return record.ljust(_whole(len(record), self._block), b"\0")
 
     def _put(self, copy: int, at: int, blocks: bytes) -> None:
         if os.pwrite(self._file, blocks, copy * AREA_BYTES + at) != len(blocks):
             raise OSError(errno.EIO, "a write was cut short")
 
     def _area(self, copy: int) -> bytes:
-        return b"".join(self._block(copy * AREA_BYTES + at) for at in range(0, AREA_BYTES, BLOCK))
+        return b"".join(self._read(copy * AREA_BYTES + at) for at in range(0, AREA_BYTES, BLOCK))
 
-    def _block(self, at: int) -> bytes:
+    def _read(self, at: int) -> bytes:
         try:
             return os.pread(self._file, BLOCK, at)
         except OSError as error:
@@ -188,16 +195,15 @@ class Journal:
 
 def read_records(areas: Sequence[bytes], identity: int, epoch: int) -> Iterator[Record]:
     """As ``Journal.records``, from what the areas hold."""
-    if not any(area.startswith(_header(identity)) for area in areas):
-        raise ValueError("is damaged, or belongs to another log")
-    begun = [*_copies(areas, BLOCK, identity), *_copies(areas, _FIRST, identity)]
+    block = _block_of(areas, identity)
+    begun = [*_copies(areas, block, identity), *_copies(areas, _AHEAD * block, identity)]
     if any(record.epoch > epoch for record in begun):
         raise ValueError("is newer than its tables: they were taken back to an older state")
-    number, end = 0, _FIRST
+    number, end = 0, _AHEAD * block
     while record := _numbered(areas, end, identity, epoch, number):
         yield record
-        number, end = number + 1, end + record.size
-    for later in range(end, AREA_BYTES, BLOCK):
+        number, end = number + 1, end + _whole(record.size, block)
+    for later in range(end, AREA_BYTES, block):
         for record in _copies(areas, later, identity):
             if record.epoch == epoch and record.number > number:
                 raise ValueError(f"has lost both copies of record {number}, and has record {record.number}")
@@ -227,17 +233,37 @@ def _record(area: bytes, at: int, identity: int) -> Record | None:
     for length in struct.unpack_from(f">{count}I", area, at + _START):
         entries.append(area[start : start + length])
         start += length
-    return Record(epoch, number, first, tuple(entries), _blocks(start - at))
+    return Record(epoch, number, first, tuple(entries), start - at)
 
 
-def _header(identity: int) -> bytes:
-    header = _MAGIC + _IDENTITY.pack(identity)
+def _header(identity: int, block: int) -> bytes:
+    header = _MAGIC + _MADE.pack(identity, block)
     return header + _CRC.pack(google_crc32c.value(header))
+
+
+def _block_of(areas: Sequence[bytes], identity: int) -> int:
+    """The bytes of a block, as a header says that is sound."""
+    if found := max(_block_in(area, identity) for area in areas):
+        return found
+    raise ValueError("is damaged, or belongs to another log")
+
+
+def _block_in(area: bytes, identity: int) -> int:
+    """As the header of this area says; 0: it is damaged, or that of another log."""
+    _, block = _MADE.unpack_from(area, len(_MAGIC))
+    return block if area.startswith(_header(identity, block)) else 0
+
+
+def _block_bytes(file: int) -> int:
+    """What a block is to have on the file system of an open file."""
+    found = os.fstatvfs(file).f_frsize
+    return found if BLOCK < found <= BLOCK_MAX and not AREA_BYTES % found else BLOCK
 
 
 def _size(entries: Sequence[bytes]) -> int:
     return _START + _CRC.size * len(entries) + sum(map(len, entries))
 
 
-def _blocks(size: int) -> int:
-    return -(-size // BLOCK) * BLOCK
+def _whole(size: int, block: int) -> int:
+    """In whole blocks."""
+    return -(-size // block) * block

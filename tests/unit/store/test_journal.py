@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import given, strategies as st
 from tests.unit.store.stored import flip
 from zraft.errors import StorageFault
 from zraft.store import journal as module
-from zraft.store.journal import AREA_BYTES, BLOCK, RECORD_BYTES_MAX, Journal, read_records
+from zraft.store.journal import AREA_BYTES, BLOCK, BLOCK_MAX, RECORD_BYTES_MAX, Journal, read_records
 
 IDENTITY, EPOCH = 0xFEDCBA9876543210, 7
 SECTOR = 512
@@ -136,14 +137,22 @@ def test_a_damaged_header_is_written_anew(path: Path, journal: Journal, copy: in
     assert path.read_bytes() == whole
 
 
-def test_what_was_made_durable_is_not_written_again(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+def on_a_file_system(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    """Whose blocks have so many bytes."""
+    monkeypatch.setattr(os, "fstatvfs", lambda file: SimpleNamespace(f_frsize=block))
+
+
+@pytest.mark.parametrize("block", [BLOCK, 4 * BLOCK, BLOCK_MAX])
+def test_what_was_made_durable_is_not_written_again(path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
     """A write that a power cut tears takes whole sectors with it: there is nothing of an earlier record in them."""
+    on_a_file_system(monkeypatch, block)
+    journal = made(path)
     written: list[range] = []
     synced: list[range] = []
 
     def pwrite(file: int, data: bytes, offset: int) -> int:
-        blocks = range(offset // BLOCK, (offset + len(data)) // BLOCK)
-        assert (offset % BLOCK, len(data) % BLOCK) == (0, 0)
+        blocks = range(offset // block, (offset + len(data)) // block)
+        assert (offset % block, len(data) % block) == (0, 0)
         assert not any(block in earlier for block in blocks for earlier in synced)
         written.append(blocks)
         return original(file, data, offset)
@@ -158,6 +167,50 @@ def test_what_was_made_durable_is_not_written_again(journal: Journal, monkeypatc
     write(journal, GROUPS)
     assert written == []
     assert len(synced) == 2 * len(GROUPS)
+    monkeypatch.undo()
+    assert [list(record.entries) for record in journal.records(EPOCH)] == GROUPS
+    journal.close()
+
+
+@pytest.mark.parametrize(
+    ("told", "block"),
+    [(512, BLOCK), (BLOCK, BLOCK), (2 * BLOCK, 2 * BLOCK), (BLOCK_MAX, BLOCK_MAX), (1 << 20, BLOCK), (5000, BLOCK)],
+)
+def test_a_record_takes_the_blocks_of_the_file_system_that_it_was_made_on(
+    path: Path, monkeypatch: pytest.MonkeyPatch, told: int, block: int
+) -> None:
+    """Also when the file has been copied to another one, and when one of the two headers was lost."""
+    with monkeypatch.context() as patched:
+        on_a_file_system(patched, told)
+        made(path).close()
+    again = Journal.open(path, IDENTITY)
+    assert list(again.records(EPOCH)) == []
+    again.begin(EPOCH)
+    write(again, [[b"a"], [b"b"]])
+    again.close()
+    for area in areas_of(path):
+        assert [at // block for at in range(0, AREA_BYTES, BLOCK) if area[at]] == [0, 1, 2, 3]
+    whole = path.read_bytes()
+    flip(path, AREA_BYTES + len(b"zraft journal 1") + 9)  # what the second header says of the blocks
+    again = Journal.open(path, IDENTITY)
+    assert [list(record.entries) for record in again.records(EPOCH)] == [[b"a"], [b"b"]]
+    again.begin(EPOCH)
+    again.close()
+    assert path.read_bytes() == whole
+
+
+def test_a_large_sector_that_is_torn_takes_nothing_else_with_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sector in which the last write of each area begins can't be read any more."""
+    on_a_file_system(monkeypatch, sector := 4 * BLOCK)
+    journal = made(path)
+    write(journal, GROUPS)
+    last = (2 + len(GROUPS) - 1) * sector
+    areas = areas_of(path)
+    for area in areas:
+        assert any(area[last : last + sector])
+        area[last : last + sector] = bytes(sector)
+    assert read(areas) == GROUPS[:-1]
+    journal.close()
 
 
 def test_a_record_has_bounds(journal: Journal) -> None:
