@@ -9,17 +9,42 @@ makes N look like N - 2. A log that has a journal finds both (``store.log``, ``s
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
+from typing import NamedTuple
 
 from zraft.errors import StorageFault
 
 _PAGE = struct.Struct("=16xII")  # the header of the page, the magic number, the version of the format
 _PAGE_SIZE = struct.Struct("=16x24xI")
 _ID = struct.Struct("=16x24x96x8xQ")  # address and size of the map, two tables of 48 bytes, the last page; the id
+_ROOTS = struct.Struct("=16x24x40xQ40xQQQ")  # the same, with what stands before the id: a table ends with its root
 _MAGIC, _VERSION = 0xBEEFC0DE, 1
 _SIZES = {1 << power for power in range(9, 17)}
 """Bytes that a page may have (LMDB's ``MAX_PAGESIZE`` is 64 KiB)."""
+
+
+class Roots(NamedTuple):
+    """Where the newest commit's trees begin: of the free pages, and of all tables; and the last page given out."""
+
+    page_bytes: int
+    free: int
+    tables: int
+    last: int
+    commit: int
+
+
+def newest_roots(file: int) -> Roots:
+    """As LMDB has them that opens this file, whose meta pages are sound.
+
+    Raises:
+        struct.error: the file has no two of them.
+        OSError: the file can't be read.
+    """
+    (size,) = _PAGE_SIZE.unpack(os.pread(file, _PAGE_SIZE.size, 0))
+    found = (Roots(size, *_ROOTS.unpack(os.pread(file, _ROOTS.size, at))) for at in (0, size))
+    return max(found, key=lambda roots: roots.commit)
 
 
 def fault_of_meta_pages(path: Path) -> str:

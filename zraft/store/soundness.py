@@ -25,6 +25,7 @@ from zraft.protocol.entries import EntryId
 from zraft.store.environment import corrupt_log, open_read_only
 from zraft.store.log_contents import ENTRIES, META, read_contents, verify_entries
 from zraft.store.meta_pages import fault_of_meta_pages
+from zraft.store.page_use import fault_of_page_use
 from zraft.store.probed import Probed, is_elsewhere, verdict
 from zraft.store.python import module_process
 from zraft.store.snapshots import Manifest, verify_snapshot
@@ -175,7 +176,10 @@ def scan_state(path: Path, map_size: int, progress: Progress = lambda done, whol
                 raise CorruptState("it does not say of which format it is")
             check_format(found, path)
             items, size = tables.sizes()
-            return verify_tables(tables, lambda done: progress(size * min(done, items) // max(items, 1), size))
+            facts = verify_tables(tables, lambda done: progress(size * min(done, items) // max(items, 1), size))
+        if damage := fault_of_page_use(_file(path)):
+            raise CorruptState(f"it {damage}")
+        return facts
     except (lmdb.Error, struct.error) as error:
         raise verdict(error) from error
     finally:
@@ -195,6 +199,8 @@ def scan_log(path: Path, map_size: int) -> None:
         with env.begin() as txn:
             meta, entries = (env.open_db(name, txn=txn, create=False) for name in (META, ENTRIES))
             verify_entries(txn, entries, path, read_contents(txn, meta, path))
+        if fault := fault_of_page_use(_file(path)):
+            raise corrupt_log(path, None, fault)
     except lmdb.Error as error:
         if is_elsewhere(error):
             raise StorageFault(str(error)) from error
@@ -203,8 +209,12 @@ def scan_log(path: Path, map_size: int) -> None:
         env.close()
 
 
+def _file(path: Path) -> Path:
+    return path if path.is_file() else path / "data.mdb"
+
+
 def _holds_anything(path: Path) -> bool:
-    file = path if path.is_file() else path / "data.mdb"
+    file = _file(path)
     return file.exists() and file.stat().st_size > 0
 
 
