@@ -166,9 +166,17 @@ MUTANTS = (
     Mutant(
         "a leader takes members from its log",
         "S14: while leading T, election takes configurations only from messages of T",
+        "core/belonging.py",
+        "[] if leads else self.catch_up()",
+        "self.catch_up()",
+        test=LEADING,
+    ),
+    Mutant(
+        "who has led knows nothing of its removal",
+        "who does not vote any more is no candidate, and says that it was removed (trap 39)",
         ELECTION,
-        "        if self._office is None:  # a leader counts what its replication says (S14)\n",
-        "        if True:\n",
+        "            stopped += self._belonging.catch_up()\n",
+        "",
         test=LEADING,
     ),
     Mutant(

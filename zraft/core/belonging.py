@@ -15,13 +15,20 @@ class Belonging:
 
     def __init__(self, me: int, status: StorageStatus) -> None:
         self._me = me
+        self._status = status  # what storage told last
         self.configuration = status.configuration
         self.may_campaign = status.may_campaign
         self._committed = 0  # index of the configuration if it is known to be committed
         self._out = 0  # index of the committed configuration that this node was seen not to be in
 
-    def learn(self, status: StorageStatus) -> list[Notice]:
-        """Take over what storage has; tells people when a committed configuration goes on without this node."""
+    def learn(self, status: StorageStatus, leads: bool) -> list[Notice]:
+        """Storage told what it has. While this node ``leads``, that counts only once it leads no more."""
+        self._status = status
+        return [] if leads else self.catch_up()  # a leader counts what its replication says (S14)
+
+    def catch_up(self) -> list[Notice]:
+        """Take over what storage told last; tells people when a committed configuration goes on without this node."""
+        status = self._status
         self.may_campaign = status.may_campaign
         configuration = self.configuration = status.configuration
         is_committed = configuration.index <= status.commit

@@ -103,8 +103,8 @@ class Election:
             ping = self._pulse.ping(now)
             effects += [ToStorage(ping), ToReplication(ping)]
         if now >= self._transfer.deadline():
-            told, leaves = self._transfer.give_up(self._office.term if self._office else 0, self.configuration)
-            effects += [*told, *(self._leave_office("it can't work, and nobody takes over", now) if leaves else [])]
+            told, why = self._transfer.give_up(self._office.term if self._office else 0, self.configuration)
+            effects += [*told, *(self._leave_office(f"{why}, and nobody takes over", now) if why else [])]
         if self._office is not None:
             return effects + self._tick_leader(self._office, now)
         if now >= self._timeout:
@@ -222,9 +222,7 @@ class Election:
     def on_storage_status(self, message: StorageStatus, now: float) -> list[Effect]:
         """Storage told what it holds: ask the others whether a campaign has a chance."""
         self._promise.learn(message.term)
-        told: list[Effect] = []
-        if self._office is None:  # a leader counts what its replication says (S14)
-            told += self._belonging.learn(message)
+        told: list[Effect] = [*self._belonging.learn(message, leads=self._office is not None)]
         ballot = self._ballot
         if ballot is None or ballot.phase is not Phase.ASKING_STORAGE:
             return told or [Ignored("no ballot waits for storage's status")]
@@ -318,8 +316,9 @@ class Election:
         """The configuration without us is committed: somebody in it takes over ([D] 4.2.2), now if that can be."""
         if self._office is None or message.term != self._office.term:
             return [Ignored(f"removed in term {message.term}, which is not led")]
-        handed = self._transfer.leave(message.term, self.configuration, now)
-        return self._follow(0, self.term, now, "removed from the cluster") if handed is None else handed
+        why = "removed from the cluster"
+        handed = self._transfer.leave(message.term, self.configuration, now, why)
+        return self._follow(0, self.term, now, why) if handed is None else handed
 
     def on_heartbeat_answer(self, message: HeartbeatAnswer, member: int, now: float) -> list[Effect]:
         """A member acknowledged a round of ours, or knows a higher term."""
@@ -345,10 +344,10 @@ class Election:
     def _tick_leader(self, office: Office, now: float) -> list[Effect]:
         effects: list[Effect] = []
         for name in self._pulse.stalled(now) if office.rounds.confirmed else ():  # before, nobody could take over
-            # A stuck replication can hand nothing over.
-            handed = self._transfer.leave(office.term, self.configuration, now) if name != REPLICATION else None
+            why, can_hand_over = f"{name} makes no progress", name != REPLICATION
+            handed = self._transfer.leave(office.term, self.configuration, now, why) if can_hand_over else None
             if handed is None:
-                return self._leave_office(f"{name} makes no progress", now)
+                return self._leave_office(why, now)
             effects += handed
         if now - office.rounds.confirmed_sent > self._timing.election_max:
             return self._follow(0, self.term, now, "no majority answers")  # check-quorum ([D] 6.2)
@@ -381,6 +380,7 @@ class Election:
             stopped.append(ToReplication(Stop(self._office.term)))
             stopped += self._office.drop()
             self._office = None
+            stopped += self._belonging.catch_up()
             self._reset_timeout(now)
         self._promise.learn(term)
         self._seen_term = max(self._seen_term, term)

@@ -26,7 +26,7 @@ from zraft.protocol.local import HandOver, Ready, Resume, TransferAnswer, Transf
 
 
 class _Order(msgspec.Struct):
-    """One hand-over. ``target``: who was told to campaign, 0 before. ``leaves``: the leader can't work."""
+    """One hand-over. ``target``: who was told to campaign, 0 before. ``leaves``: why the leader goes in any case."""
 
     term: int
     number: int
@@ -34,7 +34,7 @@ class _Order(msgspec.Struct):
     deadline: float
     askers: list[TransferRequest]
     target: int = 0
-    leaves: bool = False
+    leaves: str = ""
 
 
 class Transfer:
@@ -72,8 +72,8 @@ class Transfer:
         wanted = [member.id for member in members.members if request.to in ("", member.name)]
         return self._begin(term, self._candidates(wanted, members, now), [request], now)
 
-    def leave(self, term: int, members: Configuration, now: float) -> list[Effect] | None:
-        """This leader can't work, and goes for good; None: there is nobody to hand over to.
+    def leave(self, term: int, members: Configuration, now: float, why: str) -> list[Effect] | None:
+        """This leader can't work or was removed (``why``), and goes for good; None: there is nobody to hand over to.
 
         Whoever takes over is ready now or soon: an order that is under way goes on, and is this one's from now on.
         """
@@ -84,7 +84,7 @@ class Transfer:
                 return None
             effects = self._begin(term, candidates, [], now)
         if self._order is not None:
-            self._order.leaves = True
+            self._order.leaves = self._order.leaves or why
         return effects
 
     def ready(self, message: Ready, term: int, now: float) -> bool:
@@ -111,14 +111,14 @@ class Transfer:
                 answers.append(_failed(asker, NotLeader(f"{leader} leads now, not {asker.to}: ask it")))
         return answers
 
-    def give_up(self, term: int, members: Configuration) -> tuple[list[Effect], bool]:
-        """The time is up; returns also whether the leader must step down, since it can't work.
+    def give_up(self, term: int, members: Configuration) -> tuple[list[Effect], str]:
+        """The time is up; returns also why the leader must step down all the same, empty if it need not.
 
         ``term`` is the one that this node leads now, 0 if it leads none.
         """
         order = self._order
         if order is None:
-            return [], False
+            return [], ""
         self._order = None
         leads = term == order.term
         seconds = f"within {self._patience:g} s"
@@ -130,7 +130,7 @@ class Transfer:
             names = ", ".join(members.name_of(one) for one in order.candidates)
             why = f"nobody of {names} had every entry {seconds}; try again when less is written"
         resume: list[Effect] = [ToReplication(Resume(order.term))] if leads else []
-        return [*resume, *(_failed(asker, Unknown(why)) for asker in order.askers)], order.leaves and leads
+        return [*resume, *(_failed(asker, Unknown(why)) for asker in order.askers)], order.leaves if leads else ""
 
     def takes_over(self, term: int) -> bool:
         """Whether the leader of ``term``, which asks for a campaign, is followed: once in its term (S8)."""

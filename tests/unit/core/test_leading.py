@@ -244,7 +244,7 @@ def test_a_leader_with_a_stuck_storage_steps_down_when_nobody_takes_over() -> No
     effects = keep_leading(election, 20.0, (REPLICATION,))
     assert effects[-3:] == [
         ToReplication(Resume(4)),
-        role(4, FOLLOWER, 0, "it can't work, and nobody takes over"),
+        role(4, FOLLOWER, 0, "storage makes no progress, and nobody takes over"),
         ToReplication(Stop(4)),
     ]
 

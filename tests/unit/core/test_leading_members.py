@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tests.unit.core.cast import A, B, C, D, record_of
-from tests.unit.core.electing import TIMING, leading, new, status
+from tests.unit.core.electing import TIMING, leading, new, role, status
 from tests.unit.core.replicating import LAST, TERM, accepted, lead, leader, propose, published
 from zraft.core.effects import Ignored, Notice, Send, ToReplication, ToStorage
 from zraft.core.election import Election
@@ -14,7 +14,18 @@ from zraft.core.roles import FOLLOWER
 from zraft.protocol.client import ChangeMember
 from zraft.protocol.codec import encode
 from zraft.protocol.entries import Configuration, EntryId, EntryKind, Member, Origin, encode_entry
-from zraft.protocol.local import Counted, HandOver, Members, Propose, Ready, Removed, Stop, StorageStatus
+from zraft.protocol.local import (
+    Counted,
+    HandOver,
+    Members,
+    Propose,
+    Ready,
+    Removed,
+    StatusQuery,
+    Stop,
+    StorageStatus,
+    VoteQueryAnswer,
+)
 from zraft.protocol.peer import (
     Append,
     Heartbeat,
@@ -23,6 +34,7 @@ from zraft.protocol.peer import (
     PreVote,
     PreVoteAnswer,
     TimeoutNow,
+    Vote,
 )
 
 ORIGIN = Origin(B, 0, 77, 1)
@@ -266,9 +278,29 @@ def test_a_removed_leader_hands_over_to_somebody_who_answers() -> None:
     assert election.step(Removed(4), 11.03) == [ToReplication(HandOver(4, 1, (B,)))]
     assert election.step(Removed(4), 11.04) == []  # each commit says so again
     assert election.step(Ready(4, 1, B), 11.05) == [Send(B, TimeoutNow(4))]
-    assert election.tick(11.05 + TIMING.election_max * 1.1)[-1] == ToReplication(
-        Stop(4)
-    )  # nobody took over: go all the same
+    assert election.tick(11.05 + TIMING.election_max * 1.1)[-2:] == [
+        role(4, FOLLOWER, 0, "removed from the cluster, and nobody takes over"),
+        ToReplication(Stop(4)),
+    ]  # go all the same
+
+
+def test_who_has_led_when_it_was_removed_is_no_candidate_and_says_so() -> None:
+    # Its storage tells of the removal while it still leads, and hands over: that counts once it leads no more.
+    election = leading()
+    without = Configuration(9, record_of(B, C).members)
+    election.step(HeartbeatAnswer(4, 1, True, 4), 11.01, B)
+    election.step(Members(4, without), 11.02)
+    election.step(Removed(4), 11.03)
+    told = StorageStatus(A, 4, A, EntryId(9, 4), record_of(A, B, C), True, without, commit=9, may_campaign=False)
+    assert election.step(told, 11.04) == [Ignored("no ballot waits for storage's status")]
+    election.step(Ready(4, 1, B), 11.05)
+    effects = election.step(Vote(5, 1, EntryId(9, 4), True), 11.06, B)
+    assert effects[:2] == [role(4, FOLLOWER, 0, "hands over"), ToReplication(Stop(4))]
+    assert isinstance(effects[2], Notice)
+    assert "not in the configuration of log index 9: it was removed" in effects[2].text
+    election.step(VoteQueryAnswer(5, B, 1, True, True, 5), 11.07)
+    assert election.tick(11.5)[-1] == ToStorage(StatusQuery())
+    assert election.role == FOLLOWER
 
 
 def following(configuration: Configuration, commit: int, may_campaign: bool = True) -> tuple[Election, list[object]]:

@@ -149,7 +149,7 @@ def test_the_answer_says_so_when_no_new_leader_is_heard() -> None:
 
 def test_who_leads_again_by_then_goes_on() -> None:
     election = answered()
-    election._transfer.leave(4, CONFIGURATION, 11.02)  # it could not work in that term
+    election._transfer.leave(4, CONFIGURATION, 11.02, "storage makes no progress")  # it could not work in that term
     election.step(HeartbeatAnswer(4, 1, False, 5), 11.03, B)
     election.tick(11.25)
     election.step(status(5), 11.25)
