@@ -10,6 +10,7 @@ import google_crc32c
 from tests.simulation.describe import describe
 from tests.simulation.memory import MemoryLog
 from zraft.core.acceptor import Acceptor
+from zraft.core.belonging import Told
 from zraft.core.effects import Answer, Ignored, Send, ToGateway, ToReplication, ToStorage
 from zraft.core.election import Election
 from zraft.core.installation import (
@@ -54,8 +55,7 @@ class Player:
         timing = Timing(HEARTBEAT, SHORTEST, LONGEST, stall_limit=1e9, lease=stage.lease)
         self.acceptor = Acceptor(self.log, applied)
         self._durable = applied  # what a crash leaves of what was applied: an install counts only when it is synced
-        configuration = self.acceptor.configuration()
-        self._members = configuration, configuration.index <= self.acceptor.commit
+        self._told = Told(self.acceptor)
         self.installation = Installation()
         self.replication = Replication(self.id, (stage.window, 32 << 20), supported=FIRST)  # no script tells of it
         self.election = Election(self.id, self.acceptor.status(), timing, started, stage.now, lambda: 0.5)
@@ -91,7 +91,7 @@ class Player:
                     self.staged.append((answer, sender))
 
     def _take_piece(self, message: InstallSnapshot, sender: int) -> None:
-        refused = self.acceptor.admit(message, sender)
+        refused = self.acceptor.admit(message, sender, exhausted=False)
         if refused is not None:
             self.staged.append((refused.message, sender))
             return
@@ -138,15 +138,13 @@ class Player:
         self._durable = self.acceptor.applied
 
     def _follow_members(self) -> None:
-        """As the actor does: election hears of members that are appended, committed or truncated."""
-        configuration = self.acceptor.configuration()
-        members = configuration, configuration.index <= self.acceptor.commit
-        if members != self._members:
-            self._members = members
-            known = "committed" if members[1] else "stored"
+        status = self._told.news()
+        if status is not None:
+            configuration = status.configuration
+            known = "committed" if configuration.index <= status.commit else "stored"
             named = (f"{member.id}{'' if member.voter else ' (learner)'}" for member in configuration.members)
             self._stage.say(f"{self.id}.storage->election members {', '.join(named)}: {known}")
-            effects = self.election.step(self.acceptor.status(), self._stage.now)
+            effects = self.election.step(status, self._stage.now)
             self.elect([effect for effect in effects if not isinstance(effect, Ignored)])  # no ballot waits for it
 
     # --- what comes from other nodes, and what the cores want

@@ -84,6 +84,22 @@ MUTANTS = (
         test=RECEIVING,
     ),
     Mutant(
+        "a question that came to nothing is not answered",
+        "who is silent is taken for dead, and gets no snapshot",
+        ACCEPTOR,
+        "        return [*answers] if answers or message.data else [self.alive()]\n",
+        "        return [*answers]\n",
+        test=RECEIVING,
+    ),
+    Mutant(
+        "pieces are taken without room",
+        "when the reserve is used up nothing grows but terms and votes",
+        ACCEPTOR,
+        "        if message.data and exhausted:\n",
+        "        if False:\n",
+        test=RECEIVING,
+    ),
+    Mutant(
         "pieces are taken in any order",
         "only the piece at exactly the held offset is taken",
         INSTALLATION,

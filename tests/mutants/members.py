@@ -172,6 +172,14 @@ MUTANTS = (
         test=LEADING,
     ),
     Mutant(
+        "nobody is told that a change is committed",
+        "election hears of each change of what is in force, and when it is committed: then who was removed says so",
+        "core/belonging.py",
+        "        return configuration, configuration.index <= self._acceptor.commit\n",
+        "        return configuration, configuration.index <= configuration.index\n",
+        test="tests/unit/core/test_belonging.py",
+    ),
+    Mutant(
         "who has led knows nothing of its removal",
         "who does not vote any more is no candidate, and says that it was removed (trap 39)",
         ELECTION,

@@ -10,13 +10,14 @@ from tests.simulation.keeping import Keeper
 from tests.simulation.network import Plane
 from tests.simulation.snapshots import entry_of, version_of
 from zraft.core.acceptor import Acceptor, Reply
+from zraft.core.answers import Answers
 from zraft.core.applier import Applier, Outcome
-from zraft.core.effects import Answer, Ignored, merged
+from zraft.core.belonging import Told
+from zraft.core.effects import Answer, Ignored
 from zraft.core.installation import Discard, Effect, Install, Installation, Stage, Verify, WriteChunk
 from zraft.core.records import CONFIGURATION, read_configuration
 from zraft.core.room import EXHAUSTED, Room
 from zraft.errors import OutOfSpace, StateDiverged
-from zraft.protocol.entries import Configuration
 from zraft.protocol.local import (
     Applied,
     AppliedTerm,
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from tests.simulation.trio import Trio
 
 
+Destination = tuple[int, int]
+"""(sender, incarnation) of what is answered; sender 0: an actor of this node."""
 OUT_OF_SPACE_SECONDS = 1.0
 FORGETTING = 0.000_5
 """So often the gateway's queue is full, and what is told to it gets lost until it registers again."""
@@ -65,7 +68,7 @@ class StorageActor(Actor):
         self._trio = trio
         self._urgent: deque[object] = deque()
         self._inbox: deque[tuple[object, int, int]] = deque()
-        self._staged: list[tuple[int, int, Reply | Pong]] = []
+        self._staged = Answers[Destination]()
         self._gateway = 0  # the nonce of the one that registered
         self._waits: list[int] = []
         self.syncing = False
@@ -79,7 +82,7 @@ class StorageActor(Actor):
         self._acceptor = _Acceptor(node, node.applied().index)
         self._acceptor.offer = node.snapshots.newest()
         self._applier = Applier(node.log, node.state, self._acceptor, CHECKPOINT_ENTRIES)
-        self._members = self._in_force()
+        self._told = Told(self._acceptor)
 
     def receive(self, message: object, sender: int, incarnation: int = 0) -> None:
         """From replication (sender 0) or, for another incarnation of its own, from a peer's."""
@@ -125,7 +128,7 @@ class StorageActor(Actor):
         while self._urgent:
             message = self._urgent.popleft()
             if isinstance(message, Ping):
-                self._staged.append((0, 0, self._applier.pong(message, self._room.starved)))
+                self._staged.add((0, 0), self._applier.pong(message, self._room.starved))
             else:
                 self._step(message, 0, 0)
         for _ in range(min(len(self._inbox), self.world.random.randint(1, 8))):
@@ -153,7 +156,7 @@ class StorageActor(Actor):
             admitted = self._room.admit(message, node.space == EXHAUSTED, node.log)
             if admitted is None:
                 self.world.note(self.name, "  refused: no room")
-                self._staged.append((sender, incarnation, self._acceptor.alive()))
+                self._staged.add((sender, incarnation), self._acceptor.alive())
                 return
             message = admitted
         before = self._acceptor.commit
@@ -168,15 +171,7 @@ class StorageActor(Actor):
             self.world.note(self.name, f"  ignored: {effect.reason}")
         elif effect is not None:
             node.cluster.invariants.decided(node.id, effect.message)
-            self._stage(sender, incarnation, effect.message)
-
-    def _stage(self, sender: int, incarnation: int, answer: Reply) -> None:
-        if self._staged and self._staged[-1][:2] == (sender, incarnation):
-            both = merged(self._staged[-1][2], answer)
-            if both is not None:
-                self._staged[-1] = (sender, incarnation, both)
-                return
-        self._staged.append((sender, incarnation, answer))
+            self._staged.add((sender, incarnation), effect.message)
 
     def _answer(self) -> None:
         """Everything that was staged is durable: it may be told."""
@@ -189,12 +184,12 @@ class StorageActor(Actor):
         node.log.commit()
         if self._installing is not None:
             self._swap(self._installing)
-        staged, self._staged = self._staged, []
-        for sender, incarnation, answer in staged:
+        staged = self._staged.take()
+        for (sender, incarnation), answer in staged:
             self.survive()
             self._send(sender, incarnation, answer)
             self._note_grant(answer)
-        matches = [answer for _, _, answer in staged if isinstance(answer, AppendAnswer) and answer.success]
+        matches = [answer for _, answer in staged if isinstance(answer, AppendAnswer) and answer.success]
         if matches and matches[-1].match > node.cluster.invariants.commit:
             old = node.log.term_at(matches[-1].match) != matches[-1].term
             node.cluster.happened("caught up" if old else "stored", node)
@@ -224,35 +219,33 @@ class StorageActor(Actor):
 
     def _on_chunk(self, message: InstallSnapshot, sender: int, incarnation: int) -> None:
         self.world.note(self.name, message)
-        if message.data and self._node.space == EXHAUSTED:
-            self.world.note(self.name, "  refused: no room")
-            self._staged.append((sender, incarnation, self._acceptor.alive()))
-            return
-        refused = self._acceptor.admit(message, sender)
+        to = sender, incarnation
+        refused = self._acceptor.admit(message, sender, self._node.space == EXHAUSTED)
         self._acceptor.check_invariants()
         if refused is not None:
-            self._staged.append((sender, incarnation, refused.message))
+            self._staged.add(to, refused.message)
             return
-        self._sender = sender, incarnation
-        staged = len(self._staged)
-        self._install_effects(self._installation.on_chunk(message, self._acceptor.term))
-        if len(self._staged) == staged and not message.data:
-            self._staged.append((sender, incarnation, self._acceptor.alive()))
+        self._sender = to
+        answers = self._install_effects(self._installation.on_chunk(message, self._acceptor.term))
+        for answer in self._acceptor.answers_to(message, answers):
+            self._staged.add(to, answer)
 
-    def _install_effects(self, effects: list[Effect]) -> None:
-        node, term = self._node, self._acceptor.term
+    def _install_effects(self, effects: list[Effect]) -> list[InstallAnswer]:
+        """Carry them out; returns what they answer."""
+        node, term, answers = self._node, self._acceptor.term, list[InstallAnswer]()
         for effect in effects:
             self.survive()
             match effect:
                 case Answer(answer):
-                    self._staged.append((*self._sender, answer))
+                    answers.append(answer)
                 case Ignored(reason):
                     self.world.note(self.name, f"  ignored: {reason}")
                 case Stage() if node.space == EXHAUSTED:
                     self._installation = Installation()  # asked again, it tries again
-                    return
+                    break
                 case Stage(snapshot):
-                    self._install_effects(self._installation.staged(node.snapshots.stage(snapshot), term))
+                    held = node.snapshots.stage(snapshot)
+                    answers += self._install_effects(self._installation.staged(held, term))
                 case WriteChunk(offset, data):
                     node.snapshots.write(offset, data)
                     node.cluster.happened("staging", node)
@@ -262,6 +255,8 @@ class StorageActor(Actor):
                     node.snapshots.discard()
                 case Install(snapshot):
                     self._install(snapshot)
+                    answers.append(InstallAnswer(self._acceptor.term, snapshot, snapshot.size, installed=True))
+        return answers
 
     def _verify(self, snapshot: SnapshotId) -> None:
         """The thread, at its end."""
@@ -279,7 +274,8 @@ class StorageActor(Actor):
     def _on_verdict(self) -> None:
         sound, self._verdict = bool(self._verdict), None
         self.world.note(self.name, f"the snapshot is {'sound' if sound else 'damaged'}")
-        self._install_effects(self._installation.verified(sound, self._acceptor.term))
+        for answer in self._install_effects(self._installation.verified(sound, self._acceptor.term)):
+            self._staged.add(self._sender, answer)
 
     def _install(self, snapshot: SnapshotId) -> None:
         node = self._node
@@ -294,9 +290,6 @@ class StorageActor(Actor):
             configuration = read_configuration(state.meta(CONFIGURATION)) if state else None
             self._acceptor.install(entry_of(snapshot), node.generation + 1, configuration)
             self._installing = snapshot
-        self._staged.append(
-            (*self._sender, InstallAnswer(self._acceptor.term, snapshot, snapshot.size, installed=True))
-        )
 
     def _swap(self, snapshot: SnapshotId) -> None:
         """The log begins behind the snapshot, durably."""
@@ -319,16 +312,10 @@ class StorageActor(Actor):
             self._trio.storage_to_gateway.send(Registered(True))
         self._tell_applied()
 
-    def _in_force(self) -> tuple[Configuration, bool]:
-        """The configuration, and whether it is committed."""
-        configuration = self._acceptor.configuration()
-        return configuration, configuration.index <= self._acceptor.commit
-
     def _follow_members(self) -> None:
-        """Election hears of each change, once it is durable."""
-        if self._in_force() != self._members:
-            self._members = self._in_force()
-            self._trio.storage_to_election.send(self._acceptor.status())
+        news = self._told.news()
+        if news is not None:
+            self._trio.storage_to_election.send(news)
 
     def _apply(self) -> None:
         newest = self._acceptor.offer

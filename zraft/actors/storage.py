@@ -23,15 +23,16 @@ from zraft.actors.opening import open_for
 from zraft.actors.results import ResultLinks
 from zraft.actors.snapshots import Snapshots
 from zraft.actors.sockets import LOCAL_MESSAGES_MAX, PEER_MESSAGES_MAX, Frames, Sockets, drain, poll, send, taken, tcp
-from zraft.core.acceptor import Acceptor, Question, Reply
+from zraft.core.acceptor import Acceptor, Question
+from zraft.core.answers import Answers
 from zraft.core.applier import Applier
-from zraft.core.effects import Ignored, merged
+from zraft.core.belonging import Told
+from zraft.core.effects import Ignored
 from zraft.core.room import ENOUGH, EXHAUSTED, LACKS, Room
 from zraft.core.terms import require_near
 from zraft.errors import CorruptState, OutOfSpace, ProtocolError, StateDiverged
 from zraft.protocol import codec
-from zraft.protocol.entries import Configuration
-from zraft.protocol.local import IdentityGroup, Keep, Ping, Pong, Read, StorageGroup
+from zraft.protocol.local import IdentityGroup, Keep, Ping, Read, StorageGroup
 from zraft.protocol.peer import Append, AppendAnswer, InstallAnswer, InstallSnapshot
 from zraft.store.directory import DataDirectory, ipc_endpoint
 from zraft.store.fault import record_divergence
@@ -97,7 +98,7 @@ class StorageActor:
         self._snapshots = Snapshots(launch, self._log, log, self._poller)
         self._inventory = Inventory(self._log, self._state, self._snapshots.held, self._installing.progress)
         self._identity: Identity | None = None
-        self._members: tuple[Configuration, bool] | None = None  # in force, and whether it is committed
+        self._told: Told | None = None  # none while there is nothing to tell
         self._published: tuple[object, ...] = ()
         self._room = Room()
         self._level = ENOUGH
@@ -145,7 +146,7 @@ class StorageActor:
 
     def _answer_all(self, events: dict[object, int]) -> None:
         """Step the acceptor through what has come, commit once, and only then answer (group commit)."""
-        answers: list[tuple[Destination, Reply | Pong]] = []
+        answers = Answers[Destination]()
         if self._election in events:
             for incarnation, frame in drain(self._election, DRAIN_MESSAGES):
                 if incarnation == self._local:  # another incarnation's message is dropped (S1)
@@ -171,20 +172,19 @@ class StorageActor:
                 if room < 0:
                     break
         if answers:
-            self._log.commit()
-            self._send(answers)
+            self._commit_and_send(answers)
 
-    def _on_election(self, frame: bytes, answers: list[tuple[Destination, Reply | Pong]]) -> None:
+    def _on_election(self, frame: bytes, answers: Answers[Destination]) -> None:
         message = codec.election_to_storage.decode(frame)
         destination = ("election", b"", b"")
         if isinstance(message, Ping):
-            answers.append((destination, self._applier.pong(message, self._room.starved)))
+            answers.add(destination, self._applier.pong(message, self._room.starved))
             return
         self._step(message, self._log.member, destination, answers)
         if self._identity is None:
             self._meet_members()
 
-    def _on_peer(self, route: bytes, frames: Frames, answers: list[tuple[Destination, Reply | Pong]]) -> None:
+    def _on_peer(self, route: bytes, frames: Frames, answers: Answers[Destination]) -> None:
         try:
             head, frame = frames
             message = codec.data.decode(frame)
@@ -203,15 +203,13 @@ class StorageActor:
         else:
             self._step(message, header.sender, to, answers)
 
-    def _step(
-        self, message: Question, sender: int, to: Destination, answers: list[tuple[Destination, Reply | Pong]]
-    ) -> None:
+    def _step(self, message: Question, sender: int, to: Destination, answers: Answers[Destination]) -> None:
         if isinstance(message, Append) and message.entries:
             admitted = self._room.admit(message, self._space.exhausted(), self._log)
             if admitted is not message:
                 self._logger.every(10, "append refused", reason=LACKS[EXHAUSTED])
             if admitted is None:
-                answers.append((to, self._acceptor.alive()))
+                answers.add(to, self._acceptor.alive())
                 return
             message = admitted
         try:
@@ -224,13 +222,7 @@ class StorageActor:
             if isinstance(message, Append):
                 self._logger.every(10, "append ignored", reason=effect.reason)
             return
-        answer = effect.message
-        if answers and answers[-1][0] == to:
-            both = merged(answers[-1][1], answer)
-            if both is not None:
-                answers[-1] = (to, both)
-                return
-        answers.append((to, answer))
+        answers.add(to, effect.message)
 
     def _condemned(self, error: StateDiverged) -> StateDiverged:
         """The node is to stay down with this state: put it on record, since each checksum of it is right."""
@@ -240,8 +232,9 @@ class StorageActor:
             self._logger.error("the divergence can't be put on record", why=str(failure))
         return error.within(self._directory.path)
 
-    def _send(self, answers: list[tuple[Destination, Reply | Pong]]) -> None:
-        for (link, route, header), answer in answers:
+    def _commit_and_send(self, answers: Answers[Destination]) -> None:
+        self._log.commit()
+        for (link, route, header), answer in answers.take():
             frame = codec.encode(answer)
             if link == "data":
                 send(self._data, [route, header, frame])
@@ -250,32 +243,29 @@ class StorageActor:
 
     # --- a snapshot from the leader
 
-    def _on_chunk(
-        self, message: InstallSnapshot, sender: int, to: Destination, answers: list[tuple[Destination, Reply | Pong]]
-    ) -> None:
-        if message.data and self._space.exhausted():
-            self._logger.every(10, "snapshot refused", reason="the disk's reserve is used up: make room")
-            answers.append((to, self._acceptor.alive()))
-            return
-        refused = self._acceptor.admit(message, sender)
+    def _on_chunk(self, message: InstallSnapshot, sender: int, to: Destination, answers: Answers[Destination]) -> None:
+        refused = self._acceptor.admit(message, sender, self._space.exhausted())
         if refused is not None:
-            answers.append((to, refused.message))
+            if isinstance(refused.message, AppendAnswer):  # it says no more than that this storage lives
+                self._logger.every(10, "snapshot refused", reason="the disk's reserve is used up: make room")
+            answers.add(to, refused.message)
             return
         self._sender = to
         outcome = self._installing.on_chunk(message, self._acceptor.term, self._stores.generation, self._log.record)
-        answers += [(to, answer) for answer in outcome.answers]
-        if not (outcome.answers or message.data):  # a question that nothing can be said to, for want of room perhaps
-            answers.append((to, self._acceptor.alive()))
+        for answer in self._acceptor.answers_to(message, outcome.answers):
+            answers.add(to, answer)
 
     def _on_prepared(self, outcome: Outcome) -> None:
         """The thread is done with a snapshot: install it, if it was sound."""
-        answers = [*outcome.answers]
+        answers = Answers[Destination]()
+        for answer in outcome.answers:
+            answers.add(self._sender, answer)
         if outcome.ready is not None:
             self._install(outcome.ready)
             snapshot = outcome.ready.snapshot
-            answers.append(InstallAnswer(self._acceptor.term, snapshot, snapshot.size, installed=True))
-        self._log.commit()
-        self._send([(self._sender, answer) for answer in answers])
+            done = InstallAnswer(self._acceptor.term, snapshot, snapshot.size, installed=True)
+            answers.add(self._sender, done)
+        self._commit_and_send(answers)
 
     def _install(self, prepared: Prepared) -> None:
         """Go on from the snapshot; all that rests on the old state goes.
@@ -331,18 +321,17 @@ class StorageActor:
         if record is None:
             return
         configuration = self._acceptor.configuration()
-        self._members = configuration, configuration.index <= self._acceptor.commit
+        self._told = Told(self._acceptor)
         self._identity = Identity(self._log.member, record.cluster_id(), configuration, self._incarnation)
         group = IdentityGroup(self._log.member, record.cluster_id(), configuration, record)
         self._page.publish(Group.IDENTITY, codec.encode(group))
 
     def _follow_members(self) -> None:
         """A configuration was appended, committed or truncated: the other actors must hear of it."""
-        acceptor, before = self._acceptor, self._members
-        configuration = acceptor.configuration()
-        if before is not None and (configuration, configuration.index <= acceptor.commit) != before:
+        news = self._told.news() if self._told else None
+        if news is not None:
             self._meet_members()
-            send(self._election, [self._local, codec.encode(acceptor.status())])
+            send(self._election, [self._local, codec.encode(news)])
 
     def _publish(self) -> None:
         log, acceptor = self._log, self._acceptor

@@ -223,19 +223,25 @@ class Acceptor:
         entries = tuple(log.entries(message.first, message.bytes_max))
         return Answer(ReadAnswer(log.term, message.peer, EntryId(message.first - 1, previous_term), entries))
 
-    def admit(self, message: InstallSnapshot, sender: int) -> Answer[Reply] | None:
+    def admit(self, message: InstallSnapshot, sender: int, exhausted: bool) -> Answer[Reply] | None:
         """The guards of InstallSnapshot ([R] section 7); None: the piece may be staged, nothing else has changed.
 
         A candidate follows the leader that sends it (trap 9). What the snapshot covers and is committed here anyway
-        is answered as installed: an old snapshot never takes log or state back.
+        is answered as installed: an old snapshot never takes log or state back. ``exhausted``: no piece is taken.
         """
         log = self._log
+        if message.data and exhausted:
+            return Answer(self.alive())
         if message.term < log.term:
             return Answer(InstallAnswer(log.term, message.snapshot, 0))
         self._follow(message.term, sender)
         if message.snapshot.index <= self.commit:
             return Answer(InstallAnswer(log.term, message.snapshot, message.snapshot.size, installed=True))
         return None
+
+    def answers_to(self, message: InstallSnapshot, answers: list[InstallAnswer]) -> list[Reply]:
+        """What is answered to a piece that was admitted: to a question always something, even if it came to nothing."""
+        return [*answers] if answers or message.data else [self.alive()]
 
     def install(self, snapshot: EntryId, generation: int, configuration: Configuration | None) -> None:
         """Let a whole and sound snapshot stand for all entries up to ``snapshot``, with the state of ``generation``.

@@ -1,13 +1,35 @@
 """What an election actor knows of the members, and of its own place among them, while it does not lead.
 
-It comes from storage, which says so whenever the configuration in its log changes, or is committed. A leader counts
-what its replication tells it (S14).
+It comes from storage, which says so whenever the configuration in its log changes, or is committed (``Told``). A leader
+counts what its replication tells it (S14).
 """
 
 from __future__ import annotations
 
+from zraft.core.acceptor import Acceptor
 from zraft.core.effects import Notice
+from zraft.protocol.entries import Configuration
 from zraft.protocol.local import StorageStatus
+
+
+class Told:
+    """What storage has told of the members: all that its acceptor knows when this is made, and the ``news`` since."""
+
+    def __init__(self, acceptor: Acceptor) -> None:
+        self._acceptor = acceptor
+        self._told = self._in_force()
+
+    def news(self) -> StorageStatus | None:
+        """What election must hear: a configuration was appended, committed or truncated. The log is durable."""
+        now = self._in_force()
+        if now == self._told:
+            return None
+        self._told = now
+        return self._acceptor.status()
+
+    def _in_force(self) -> tuple[Configuration, bool]:
+        configuration = self._acceptor.configuration()
+        return configuration, configuration.index <= self._acceptor.commit
 
 
 class Belonging:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from typing import Generic, TypeVar
 
 import msgspec
-from msgspec.structs import replace
-
-from zraft.protocol.peer import AppendAnswer
 
 M = TypeVar("M")
 
@@ -28,18 +25,6 @@ class Answer(msgspec.Struct, Generic[M], frozen=True):
     """Send ``message`` to whoever asked, once the log has been committed."""
 
     message: M
-
-
-def merged(last: object, answer: object) -> AppendAnswer | None:
-    """One answer for two that say the same of a longer log: a stream of Appends is acknowledged once a turn.
-
-    Only for answers to the same leader, of which ``last`` was given just before ``answer``.
-    """
-    if not (isinstance(last, AppendAnswer) and isinstance(answer, AppendAnswer)):
-        return None
-    if not (last.success and answer.success and last.term == answer.term):
-        return None
-    return replace(answer, match=max(last.match, answer.match), commit=max(last.commit, answer.commit))
 
 
 class Send(msgspec.Struct, Generic[M], frozen=True):

@@ -46,19 +46,19 @@ def staging(held: int = 0) -> Installation:
 
 def test_a_snapshot_of_an_old_term_is_refused_and_changes_nothing() -> None:
     acceptor = Acceptor(log_of(1, 1, term=5))
-    assert acceptor.admit(question(term=4), B) == Answer(InstallAnswer(5, SNAPSHOT, 0))
+    assert acceptor.admit(question(term=4), B, exhausted=False) == Answer(InstallAnswer(5, SNAPSHOT, 0))
 
 
 @pytest.mark.parametrize("commit", [9, 10])
 def test_what_is_committed_here_is_answered_as_installed(commit: int) -> None:  # an old snapshot takes nothing back
     acceptor = Acceptor(log_of(*[3] * 10), applied=commit)
-    assert acceptor.admit(question(), B) == Answer(InstallAnswer(TERM, SNAPSHOT, 6, installed=True))
+    assert acceptor.admit(question(), B, exhausted=False) == Answer(InstallAnswer(TERM, SNAPSHOT, 6, installed=True))
 
 
 def test_a_candidate_follows_the_leader_that_sends_a_snapshot() -> None:  # trap 9
     acceptor = Acceptor(log_of(1, 1, term=TERM - 1))
     acceptor.step(Campaign(TERM, 1), A)
-    assert acceptor.admit(question(), B) is None
+    assert acceptor.admit(question(), B, exhausted=False) is None
     assert acceptor.term == TERM
     with pytest.raises(InvariantViolated, match="election safety"):
         acceptor.step(Append(TERM, EntryId(2, 1), (), 0), A + B)
@@ -67,9 +67,24 @@ def test_a_candidate_follows_the_leader_that_sends_a_snapshot() -> None:  # trap
 def test_a_snapshot_raises_the_term_to_its_senders_and_no_further() -> None:  # trap 26
     log = log_of(1, 1)
     acceptor = Acceptor(log)
-    assert acceptor.admit(question(SnapshotId(9, 2, 6, b""), term=7), B) is None
+    assert acceptor.admit(question(SnapshotId(9, 2, 6, b""), term=7), B, exhausted=False) is None
     acceptor.install(EntryId(9, 2), 1, None)
     assert (log.term, log.last) == (7, EntryId(9, 2))
+
+
+def test_without_room_no_piece_is_taken_and_who_sent_it_hears_that_this_storage_lives() -> None:
+    acceptor = Acceptor(log_of(1, 1, term=TERM))
+    assert acceptor.admit(piece(0, b"abc"), B, exhausted=True) == Answer(acceptor.alive())
+    assert acceptor.admit(question(), B, exhausted=True) is None
+
+
+def test_a_question_is_answered_even_if_it_came_to_nothing() -> None:  # who is silent is taken for dead
+    acceptor = Acceptor(log_of(1, 1, term=TERM))
+    held = InstallAnswer(TERM, SNAPSHOT, 3)
+    assert acceptor.answers_to(question(), []) == [acceptor.alive()]
+    assert acceptor.answers_to(piece(0, b"abc"), []) == []
+    assert acceptor.answers_to(question(), [held]) == [held]
+    assert acceptor.answers_to(piece(0, b"abc"), [held]) == [held]
 
 
 # --- pieces

@@ -3,11 +3,10 @@
 import pytest
 
 from tests.unit.core.cast import log_of
-from zraft.core.effects import merged
 from zraft.core.room import ENOUGH, EXHAUSTED, LACKS, RESERVE, Room, lack_of_room
 from zraft.errors import ResourceExhausted, Unavailable, ZraftError
 from zraft.protocol.entries import NO_ORIGIN, EntryId, EntryKind, encode_entry
-from zraft.protocol.peer import Append, AppendAnswer
+from zraft.protocol.peer import Append
 
 EMPTY = encode_entry(6, 3, EntryKind.EMPTY)
 COMMANDS = encode_entry(7, 3, EntryKind.COMMANDS, NO_ORIGIN, b"commands")
@@ -78,18 +77,3 @@ def test_who_refuses_what_the_others_have_committed_is_starved_until_it_takes_so
     assert room.starved
     room.admit(append(COMMANDS, commit=6), False, LOG)
     assert not room.starved
-
-
-def test_two_answers_that_say_the_same_of_a_longer_log_are_one() -> None:
-    first, second = AppendAnswer(3, True, 6, 5), AppendAnswer(3, True, 9, 4)
-    assert merged(first, second) == AppendAnswer(3, True, 9, 5)
-    assert merged(second, first) == AppendAnswer(3, True, 9, 5)
-
-
-@pytest.mark.parametrize(
-    "other", [AppendAnswer(4, True, 9, 5), AppendAnswer(3, False, 0, 5, 9, EntryId(7, 2)), "of another kind"]
-)
-def test_answers_that_say_something_else_stay_apart(other: object) -> None:
-    answer = AppendAnswer(3, True, 6, 5)
-    assert merged(answer, other) is None
-    assert merged(other, answer) is None
