@@ -12,10 +12,10 @@ from zraft.core.proposals import Proposals, SendProposal, Tell, Waiting
 from zraft.core.reads import AnswerPeer, AskElection, AskLeader, PeerRead, Read, Reads, Serve
 from zraft.core.records import CLUSTER_VERSION, read_cluster_version
 from zraft.core.retention import Retention
-from zraft.core.room import ENOUGH, EXHAUSTED, lack_of_room
+from zraft.core.room import lack_of_room
 from zraft.core.views import View
 from zraft.errors import ResourceExhausted, ZraftError
-from zraft.protocol.client import CompactResult, ErrorResult, Get, Range
+from zraft.protocol.client import ErrorResult, Get, Range
 from zraft.protocol.codec import encode, response, split_results
 from zraft.protocol.entries import Origin
 from zraft.protocol.local import (
@@ -193,18 +193,9 @@ class GatewayActor(Actor):
         version = read_cluster_version(node.state.meta(CLUSTER_VERSION))
         self._retention.note(revision, compacted, swept, now)
         leads = node.page.role is not None and node.page.role.leader == node.id
-        if not leads or node.space == EXHAUSTED:
-            return
-        for command in self._retention.propose(now, version, hurry=node.space != ENOUGH):
+        for command in self._retention.propose(now, version, node.space) if leads else ():
             self.world.note(self.name, command)
             self._proposals.submit(Waiting(OWN, encode(command), False, now + COMPACT_SECONDS))
-
-    def _compacted(self, body: bytes) -> None:
-        answer, now = response.decode(body), self.clock.now()
-        if isinstance(answer, CompactResult):
-            self._retention.done(answer, now)
-        else:
-            self._retention.failed(now)
 
     def _propose(self, send: SendProposal, now: float) -> None:
         proposal = send.proposal
@@ -263,7 +254,7 @@ class GatewayActor(Actor):
 
     def _tell(self, client: Caller, body: bytes, applied: int) -> None:
         if client is OWN:
-            self._compacted(body)
+            self._retention.answered(response.decode(body), self.clock.now())
             return
         number = int(client.request)
         require((0, number) in self._open, "a request is answered once", request=number)

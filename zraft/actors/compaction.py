@@ -7,9 +7,7 @@ from zraft.config import Settings
 from zraft.core.admission import Caller
 from zraft.core.proposals import Proposals, Waiting
 from zraft.core.retention import Retention
-from zraft.core.room import ENOUGH, EXHAUSTED
 from zraft.protocol import codec
-from zraft.protocol.client import CompactResult
 
 TICK_SECONDS = 0.010
 DEADLINE_SECONDS = 5.0
@@ -31,18 +29,14 @@ class Compaction:
         held = storage.holdings.state_bytes
         self._retention.note(storage.revision, storage.compacted, storage.swept, now, held)
         role = hints.role()
-        if role is None or role.leader != me or storage.space == EXHAUSTED:
+        if role is None or role.leader != me:
             return
-        for command in self._retention.propose(now, storage.cluster_version, hurry=storage.space != ENOUGH):
+        for command in self._retention.propose(now, storage.cluster_version, storage.space):
             body = codec.encode(command)
             caller = Caller(b"", b"", len(body), arrived=now)
             proposals.submit(Waiting(caller, body, False, now + DEADLINE_SECONDS))
 
     def told(self, body: bytes, now: float) -> None:
         """The answer to the command that was handed in."""
-        answer = codec.response.decode(body)
-        if isinstance(answer, CompactResult):
-            self._retention.done(answer, now)
-            self._next = now
-        else:
-            self._retention.failed(now)
+        self._retention.answered(codec.response.decode(body), now)
+        self._next = now

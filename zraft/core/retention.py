@@ -16,8 +16,9 @@ from __future__ import annotations
 from collections import deque
 
 from zraft.core.pace import Pace
+from zraft.core.room import ENOUGH, EXHAUSTED
 from zraft.core.sweep import sweep_records_max
-from zraft.protocol.client import Compact, CompactResult
+from zraft.protocol.client import Compact, CompactResult, Response
 
 NOTES_MAX = 60
 """So often within ``seconds`` a revision is noted: history is kept for up to a sixtieth longer than asked for."""
@@ -78,14 +79,15 @@ class Retention:
         while notes and now - notes[0][0] >= self._seconds:
             self._old = notes.popleft()[1]
 
-    def propose(self, now: float, version: int, hurry: bool = False) -> list[Compact]:
-        """What to propose now, if this node leads; then wait until each of them is ``done``, or one ``failed``.
+    def propose(self, now: float, version: int, space: int = ENOUGH) -> list[Compact]:
+        """What to propose now, if this node leads; then wait until each of them is ``answered``, or one refused.
 
-        ``version``: of the cluster, whose rules say how much one command sweeps. ``hurry``: space is short, so nothing
-        is put off.
+        ``version``: of the cluster, whose rules say how much one command sweeps. ``space``: how much room there is
+        (``core.room``); where it is short nothing is put off, and where it is used up no write is taken.
         """
-        if now < self._pause_until:
+        if now < self._pause_until or space == EXHAUSTED:
             return []
+        hurry = space != ENOUGH
         target = max(self._compacted, self._old)
         batch = min(BATCH_REVISIONS, self._revisions // 10 or 1)
         if self._revisions and self._revision - self._revisions - target >= batch:
@@ -101,19 +103,21 @@ class Retention:
         self._pause_until = now + LOST_SECONDS
         return [Compact(target, resume=True)] * self._in_flight
 
-    def done(self, result: CompactResult, now: float) -> None:
-        """A command in flight was applied."""
+    def answered(self, result: Response, now: float) -> None:
+        """A command in flight was applied; or refused, or nobody knows: then it is proposed again after a pause.
+
+        It says itself what it wants to come to, so it may be applied twice.
+        """
+        if not isinstance(result, CompactResult):
+            self._in_flight = 0
+            self._pause_until = now + PAUSE_SECONDS
+            return
         self._compacted, self._swept = max(result.compacted, self._compacted), max(result.swept, self._swept)
         self._in_flight -= 1
         if not self._in_flight:
             self._took = now - self._begun
             swept = min(self._swept - self._begun_swept, RECORDS_MAX)
             self._pause_until = max(now, self._begun + swept / CALM_RECORDS) if self._is_calm else now
-
-    def failed(self, now: float) -> None:
-        """One was refused, or nobody knows: it may be proposed again, it says itself what it wants to come to."""
-        self._in_flight = 0
-        self._pause_until = now + PAUSE_SECONDS
 
     def _parts(self, left: int, records: int, hurry: bool) -> int:
         """How many commands sweep what there is to sweep now, if one looks at so many ``records``."""

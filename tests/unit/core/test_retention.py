@@ -13,9 +13,12 @@ from zraft.core.retention import (
     RECORDS_MAX,
     Retention,
 )
+from zraft.core.room import EXHAUSTED, RESERVE
 from zraft.core.sweep import FIRST_SWEEP_RECORDS_MAX, SWEEP_RECORDS_MAX
 from zraft.core.versions import FIRST, SUPPORTED
-from zraft.protocol.client import Compact, CompactResult
+from zraft.protocol.client import Compact, CompactResult, ErrorResult
+
+REFUSED = ErrorResult("Unavailable", "the leadership is being handed over")
 
 
 def done(compacted: int, swept: int) -> CompactResult:
@@ -46,7 +49,7 @@ def test_what_is_too_old_is_compacted() -> None:
         assert retention.propose(float(second), SUPPORTED) == []
     retention.note(61, 0, 0, 60.0)
     assert retention.propose(60.0, SUPPORTED) == [Compact(1, resume=True)]  # written a minute ago
-    retention.done(done(1, 1), 60.0)
+    retention.answered(done(1, 1), 60.0)
     retention.note(61, 1, 1, 75.5)
     assert retention.propose(75.5, SUPPORTED) == [Compact(16, resume=True)]
 
@@ -56,7 +59,7 @@ def test_of_a_store_that_rests_nothing_but_the_present_is_kept_in_the_end() -> N
     retention.note(7, 0, 0, 0.0)
     retention.note(7, 0, 0, 61.0)
     assert retention.propose(61.0, SUPPORTED) == [Compact(7, resume=True)]
-    retention.done(done(7, 7), 61.0)
+    retention.answered(done(7, 7), 61.0)
     retention.note(7, 7, 7, 200.0)
     assert retention.propose(200.0, SUPPORTED) == []
 
@@ -89,9 +92,9 @@ def test_a_sweep_goes_on_until_it_is_done() -> None:
     retention = Retention(0, 0)
     retention.note(50, 40, 10, 1.0)
     assert retention.propose(1.0, SUPPORTED) == [Compact(40, resume=True)]
-    retention.done(done(40, 30), 1.1)
+    retention.answered(done(40, 30), 1.1)
     assert retention.propose(1.2, SUPPORTED) == [Compact(40, resume=True)]
-    retention.done(done(40, 40), 4.0)
+    retention.answered(done(40, 40), 4.0)
     assert retention.propose(100.0, SUPPORTED) == []
 
 
@@ -99,7 +102,7 @@ def test_an_answer_counts_though_the_page_is_behind_it() -> None:
     retention = Retention(0, 0)
     retention.note(50, 40, 10, 1.0)
     retention.propose(1.0, SUPPORTED)
-    retention.done(done(40, 40), 1.1)
+    retention.answered(done(40, 40), 1.1)
     retention.note(50, 40, 10, 9.0)
     assert retention.propose(9.0, SUPPORTED) == []
 
@@ -117,7 +120,7 @@ def test_a_refused_command_is_repeated_after_a_pause() -> None:
     retention = Retention(10, 0)
     retention.note(100, 0, 0, 1.0)
     retention.propose(1.0, SUPPORTED)
-    retention.failed(1.5)
+    retention.answered(REFUSED, 1.5)
     assert retention.propose(1.5, SUPPORTED) == []
     assert retention.propose(1.5 + PAUSE_SECONDS, SUPPORTED) == [Compact(90, resume=True)]
 
@@ -143,7 +146,14 @@ def test_nothing_is_put_off_when_space_is_short() -> None:
     retention.note(0, 0, 0, 0.0)
     retention.note(100_000, 0, 0, 10.0)
     assert retention.propose(10.0, SUPPORTED) == []
-    assert retention.propose(10.0, SUPPORTED, hurry=True)[0] == Compact(99_990, resume=True)
+    assert retention.propose(10.0, SUPPORTED, RESERVE)[0] == Compact(99_990, resume=True)
+
+
+def test_nothing_is_proposed_where_space_is_used_up() -> None:  # no write would be taken
+    retention = Retention(10, 0)
+    retention.note(100, 0, 0, 1.0)
+    assert retention.propose(1.0, SUPPORTED, EXHAUSTED) == []
+    assert retention.propose(1.0, SUPPORTED, RESERVE) != []
 
 
 def test_nor_where_no_burst_is_allowed() -> None:
@@ -169,7 +179,7 @@ def busy(written: int) -> Retention:
     for second in (0, 1):
         retention.note(100_000 + second * BUSY_REVISIONS * 2, 0, 0, float(second))
     for _ in retention.propose(1.0, SUPPORTED):
-        retention.done(done(90_000, 10_000), 1.0)
+        retention.answered(done(90_000, 10_000), 1.0)
     retention.note(100_000 + BUSY_REVISIONS * 2 + written, 90_000, 10_000, 1.1)
     return retention
 
@@ -179,7 +189,7 @@ def test_in_a_calm_so_many_are_swept_in_a_second_and_no_more(swept: int) -> None
     retention = Retention(10, 0)
     retention.note(100_000, 0, 0, 1.0)
     assert len(retention.propose(1.0, SUPPORTED)) == 1
-    retention.done(done(99_990, swept), 1.0)
+    retention.answered(done(99_990, swept), 1.0)
     then = 1.0 + swept / CALM_RECORDS
     assert retention.propose(then - 1e-6, SUPPORTED) == []
     assert len(retention.propose(then + 1e-6, SUPPORTED)) == 1
@@ -190,7 +200,7 @@ def test_the_page_may_tell_of_a_sweep_before_its_answer_does() -> None:
     retention.note(100_000, 0, 0, 1.0)
     retention.propose(1.0, SUPPORTED)
     retention.note(100_000, 99_990, SWEEP_RECORDS_MAX, 1.01)
-    retention.done(done(99_990, SWEEP_RECORDS_MAX), 1.01)
+    retention.answered(done(99_990, SWEEP_RECORDS_MAX), 1.01)
     assert retention.propose(1.0 + SWEEP_RECORDS_MAX / CALM_RECORDS - 1e-6, SUPPORTED) == []
 
 
@@ -198,7 +208,7 @@ def test_what_is_not_there_takes_no_time_to_sweep() -> None:
     retention = Retention(10, 0)
     retention.note(1 << 40, 0, 0, 1.0)
     retention.propose(1.0, SUPPORTED)
-    retention.done(done((1 << 40) - 10, (1 << 40) - 20), 1.1)
+    retention.answered(done((1 << 40) - 10, (1 << 40) - 20), 1.1)
     assert len(retention.propose(1.1 + RECORDS_MAX / CALM_RECORDS, SUPPORTED)) == 1
 
 
@@ -211,15 +221,15 @@ def test_a_sweep_that_goes_along_is_faster_than_the_writes(written: int, command
     assert len(retention.propose(1.1, SUPPORTED)) == commands
     for number in range(commands):
         assert retention.propose(1.2, SUPPORTED) == []  # all of them first
-        retention.done(done(90_000, 10_000 + number), 1.2)
+        retention.answered(done(90_000, 10_000 + number), 1.2)
     assert retention.propose(1.2, SUPPORTED) != []  # without a rest
 
 
 def test_no_more_is_proposed_than_there_is_to_sweep() -> None:
     retention = Retention(10, 0)
     retention.note(700, 690, 100, 1.0)
-    assert len(retention.propose(1.0, SUPPORTED, hurry=True)) == 3
-    retention.failed(1.0)
+    assert len(retention.propose(1.0, SUPPORTED, RESERVE)) == 3
+    retention.answered(REFUSED, 1.0)
     assert len(retention.propose(1.0 + PAUSE_SECONDS, SUPPORTED)) == 1
 
 
@@ -241,7 +251,7 @@ def test_a_sweep_in_a_calm_keeps_up_with_the_writes_where_a_commit_takes_long(wr
         for _, target in [flight for flight in flights if flight[0] <= now]:
             compacted = max(compacted, target)
             swept = min(compacted, swept + SWEEP_RECORDS_MAX)
-            retention.done(CompactResult(1, revision, compacted, swept), now)
+            retention.answered(CompactResult(1, revision, compacted, swept), now)
         flights = [flight for flight in flights if flight[0] > now]
         proposed = retention.propose(now, SUPPORTED)
         at_most = max(at_most, len(proposed))
