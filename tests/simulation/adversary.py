@@ -9,7 +9,7 @@ from tests.simulation.network import Plane
 from tests.simulation.node import Node
 from tests.simulation.plots import Plots
 from tests.simulation.schemes import Schemes
-from tests.simulation.sick import SICKNESSES, Sick
+from tests.simulation.sick import SICKNESSES, SLUGGISH, Sick, sluggish_pair
 
 EVENTS = (
     "campaigning",
@@ -211,6 +211,19 @@ class Adversary:
         self.heal()
         self._faults.noted(node.id, "stays sick")
         return Sick(self._cluster, node, self._world.random.choice(SICKNESSES))
+
+    def spare_two(self) -> list[Sick]:
+        """The storm is over for all nodes but two, whose disks are slow, or of which something stands still."""
+        pair = sluggish_pair(self._cluster)
+        if pair is None:
+            return []
+        self.heal()
+        sick = []
+        for node in pair:
+            sickness = self._world.random.choice(SLUGGISH)
+            self._faults.noted(node.id, f"stays sick, as does another: {sickness}")
+            sick.append(Sick(self._cluster, node, sickness))
+        return sick
 
     def behead(self) -> Sick | None:
         """The storm is over; a new leader dies at once, and one that was cut off has the longest log (trap 4)."""

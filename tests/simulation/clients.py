@@ -64,8 +64,8 @@ class Clients:
         self.acknowledged: dict[int, Put] = {}
         """Puts that a client was told of, by the revision that it was told."""
         self.writes = self.reads = self.unknown = self.refused = 0
-        self.avoided: Node | None = None
-        """Nobody asks this one from now on."""
+        self.avoided: list[Node] = []
+        """Nobody asks these from now on."""
         self._rest = cluster.world.random.choice((0.01, 0.03, 0.1))
         for client in range(count):
             cluster.world.after(cluster.world.between(0, 0.5), self._begin, client)
@@ -112,7 +112,7 @@ class Clients:
         request = self._choose(number)
         values = tuple(put.value for put in _operations_of(request) if isinstance(put, Put))
         self._operations[number] = operation = Operation(request, client, self._floor, values)
-        node = world.random.choice([node for node in cluster.serving() if node is not self.avoided])
+        node = world.random.choice([node for node in cluster.serving() if node not in self.avoided])
         deadline = node.clock.now() + REQUEST_SECONDS
         caller = Caller(b"%d" % client, b"%d" % number, 0)
         world.note(f"client {client}", f"#{number} asks {node.id}: {request}")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from tests.simulation.clients import Clients
 from tests.simulation.invariants import Invariants, require
+from tests.simulation.links import begin_late
 from tests.simulation.network import Network, Parcel, Plane
 from tests.simulation.node import Node
 from tests.simulation.operators import Operators
@@ -33,6 +34,7 @@ class Cluster:
         self.wrongs = Wrongs(self)
         self.upgrades = Upgrades(self)
         self.nodes = {id: Node(self, id) for id in (*ids, *self.operators.spares)}
+        begin_late(self.network, list(self.nodes), world.seed)
         self.clients = Clients(self, CLIENTS)
         self.leaders_elected = 0
         self.installs = 0

@@ -5,9 +5,18 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tests.simulation.world import World
-from zraft.protocol.peer import PeerHeader, VoteAnswer
+from zraft.protocol.peer import (
+    AppendAnswer,
+    HeartbeatAnswer,
+    InstallAnswer,
+    PeerHeader,
+    PreVoteAnswer,
+    VoteAnswer,
+)
 
 HOARD_MAX = 300
+ANSWERS = (HeartbeatAnswer, PreVoteAnswer, VoteAnswer, AppendAnswer, InstallAnswer)
+"""What takes the way of its question. Gateways answer each other over links of their own."""
 
 
 class Plane(enum.Enum):
@@ -56,8 +65,10 @@ class Network:
         self._votes_kept_from: set[int] = set()
         self._copied = 0, 0
         self._copies: list[tuple[Plane, int, Parcel]] = []
+        self._begins: dict[tuple[Plane, int, int], float] = {}
         self.weather = dict.fromkeys(Plane, CALM)
         self.lost = 0
+        self.late = 0
 
     def send(self, plane: Plane, sender: int, target: int, parcel: Parcel, kind: Kind = Kind.USUAL) -> None:
         world, weather = self._world, self.weather[plane]
@@ -65,6 +76,9 @@ class Network:
             self._copies.append((plane, target, parcel))
         if (plane, sender) in self._holding or (target in self._votes_kept_from and isinstance(parcel[1], VoteAnswer)):
             self._held.append((plane, target, parcel))
+            return
+        if world.now < self._begins.get((plane, sender, target), 0.0) and not isinstance(parcel[1], ANSWERS):
+            self.late += 1
             return
         if (plane, sender, target) in self._cut or world.chance(weather.loss):
             self.lost += 1
@@ -76,6 +90,13 @@ class Network:
             if len(self._hoard) >= HOARD_MAX:
                 self._hoard.pop(world.random.randrange(HOARD_MAX))
             self._hoard.append((plane, target, parcel))
+
+    def begin_later(self, plane: Plane, sender: int, target: int, seconds: float) -> None:
+        """What ``sender`` asks of ``target`` in that time is lost: no connection is made before.
+
+        An answer takes the connection of its question, so each of two nodes may ask while the other can't.
+        """
+        self._begins[plane, sender, target] = self._world.now + seconds
 
     def cut(self, senders: set[int], targets: set[int], planes: tuple[Plane, ...] = tuple(Plane)) -> None:
         """Nothing from ``senders`` reaches ``targets`` any more on these planes, nor what is under way."""
@@ -141,6 +162,7 @@ class Network:
         self._copied = 0, 0
         self._copies.clear()
         self._stalled.clear()
+        self._begins.clear()
         self.weather = dict.fromkeys(Plane, CALM)
 
     def _arrive(self, plane: Plane, sender: int, target: int, parcel: Parcel) -> None:

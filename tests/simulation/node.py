@@ -49,6 +49,8 @@ CHANNELS: dict[Plane, codec.Channel[Any]] = {
     Plane.GATEWAYS: codec.gateways,
 }
 
+SYNC_SECONDS = 0.001
+"""How long a sync of a good disk takes."""
 TIMING = Timing(election_min=0.150, lease=lease_seconds(0.150))
 
 
@@ -62,7 +64,7 @@ class Node:
         self.clock = Clock(world)
         self.timing = TIMING
         self.window = (world.random.choice((1, 4, 64)), 32 << 20)
-        self.sync_seconds = 0.001
+        self.sync_seconds = SYNC_SECONDS
         self.disk_fails = False
         self.space = ENOUGH
         self.room = 0
@@ -157,7 +159,7 @@ class Node:
 
     def repair(self) -> None:
         """The operator has acted, and every disk works."""
-        self.sync_seconds = 0.001
+        self.sync_seconds = SYNC_SECONDS
         self.disk_fails = self.halted = False
         self.space = ENOUGH
         for actor in (*(self.trio.actors() if self.trio else ()), self.gateway):

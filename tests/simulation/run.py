@@ -55,7 +55,11 @@ class Report(msgspec.Struct, frozen=True):
     changes: int = 0
     stopped: int = 0
     progress_without_one: str = DEMANDED
-    """Whether all but one had to make progress without it; why not, if they had not to."""
+    """Whether all but one, or but two, had to make progress without it; why not, if they had not to."""
+    sick: int = 0
+    """How many nodes stayed sick then."""
+    late: int = 0
+    """Messages that were lost since a link had not begun."""
 
 
 class Failure(Exception):
@@ -133,7 +137,7 @@ def _run(world: World) -> Report:
         adversary.heal()
         _require_verdicts(cluster)
         cluster.wrongs.end()
-    without_one = _go_on_without_one(cluster, adversary)
+    without_one, sick = _go_on_without_some(cluster, adversary)
     adversary.heal()
     _require_service(cluster, "all are well")
     clients = cluster.clients
@@ -159,25 +163,34 @@ def _run(world: World) -> Report:
         changes=cluster.operators.changes,
         stopped=cluster.wrongs.stopped,
         progress_without_one=without_one,
+        sick=sick,
+        late=cluster.network.late,
     )
 
 
-def _go_on_without_one(cluster: Cluster, adversary: Adversary) -> str:
-    """All but one are well, and must make progress with or against it; returns why not, where that is not demanded."""
+def _go_on_without_some(cluster: Cluster, adversary: Adversary) -> tuple[str, int]:
+    """All but one or two are well, and must make progress with or against them.
+
+    Returns why not, where that is not demanded, and how many were sick.
+    """
     world = cluster.world
     if not _majority_without_one(cluster):
-        return "not demanded: no majority without it"
+        return "not demanded: no majority without it", 0
     if not world.chance(0.5):
-        return "not demanded: left out by the seed"
-    sick = (adversary.behead() if world.chance(0.2) else None) or adversary.spare_one()
-    cluster.clients.avoided = sick.node
-    _require_service(cluster, "all but one are well", sick.patience + NOTICED_SECONDS)
-    world.run_until(world.now + sick.patience)
+        return "not demanded: left out by the seed", 0
+    sick = adversary.spare_two()
+    if not sick:
+        sick = [(adversary.behead() if world.chance(0.2) else None) or adversary.spare_one()]
+    cluster.clients.avoided = [one.node for one in sick]
+    patience = max(one.patience for one in sick)
+    _require_service(cluster, f"all but {len(sick)} are well", patience + NOTICED_SECONDS)
+    world.run_until(world.now + patience)
     leader = cluster.leader()
-    require(sick.can_lead or leader is not sick.node, "a leader must be able to work", leader=sick.node.id)
-    sick.recover()
-    cluster.clients.avoided = None
-    return DEMANDED
+    for one in sick:
+        require(one.can_lead or leader is not one.node, "a leader must be able to work", leader=one.node.id)
+        one.recover()
+    cluster.clients.avoided = []
+    return DEMANDED, len(sick)
 
 
 def _calm_down(cluster: Cluster, seconds: float) -> None:

@@ -1,13 +1,20 @@
-"""A node that stays sick after the storm."""
+"""Nodes that stay sick after the storm: one of any sickness, or two that are slow or stand still."""
 
 import math
+import random
 
 from tests.simulation.cluster import Cluster
 from tests.simulation.network import Plane
-from tests.simulation.node import Node
+from tests.simulation.node import SYNC_SECONDS, Node
 
 STUCK = ("no storage", "no replication", "no gateway")
 SICKNESSES = ("deaf", "mute", "deaf to data", *STUCK, "down")
+SLUGGISH = ("slow disk", "slow disk", *STUCK)
+"""What two nodes may have at once: neither makes a link bad, so no third one is the worse for it."""
+SLOW_SYNC_SECONDS = (0.05, 0.2, 0.8)
+"""How long each sync of a slow disk takes: the slowest not so long that its node would count as stalled."""
+PAIR_SHARE = 0.5
+"""Of the runs that demand progress without one node, and have a majority without two."""
 PATIENCE_SECONDS = 3.2
 """After which a leader that can't work has noticed, and has handed over or stepped down."""
 GATEWAY_PATIENCE_SECONDS = 5.2
@@ -36,6 +43,8 @@ class Sick:
                 node.trio.replication.pause(math.inf)
             case "no gateway":
                 node.gateway.pause(math.inf)
+            case "slow disk":
+                node.sync_seconds = cluster.world.random.choice(SLOW_SYNC_SECONDS)
             case _:
                 node.crash(gateway_too=True, lose_state=False)
 
@@ -47,6 +56,22 @@ class Sick:
     def recover(self) -> None:
         """Whatever stands still is killed by its supervisor in the end."""
         self._network.heal()
+        self.node.sync_seconds = SYNC_SECONDS
         self.node.gateway.recover()
         self.node.crash(gateway_too=False, lose_state=False)
         self.node.start()
+
+
+def sluggish_pair(cluster: Cluster) -> tuple[Node, Node] | None:
+    """Two voters for a run in which two are to be sick; None: one is enough.
+
+    Drawn from a generator of its own: a run without two is the same run as ever.
+    """
+    chance = random.Random(f"two sick {cluster.world.seed}")
+    voters = [cluster.nodes[voter] for voter in sorted(cluster.invariants.configuration.voters())]
+    able = [node for node in voters if node.newcomer is None]
+    if 2 * (len(able) - 2) <= len(voters) or chance.random() >= PAIR_SHARE:
+        return None
+    leader = cluster.leader()
+    first = leader if leader in able and chance.random() < 0.7 else chance.choice(able)
+    return first, chance.choice([node for node in able if node is not first])

@@ -13,7 +13,9 @@ from tests.simulation.__main__ import replay
 from tests.simulation.campaign import Campaign, Totals, fresh_seed
 from tests.simulation.cluster import Cluster
 from tests.simulation.network import Plane
+from tests.simulation.node import SYNC_SECONDS
 from tests.simulation.run import DEMANDED, Failure, Report, run
+from tests.simulation.sick import PATIENCE_SECONDS, SLOW_SYNC_SECONDS, Sick
 from tests.simulation.world import World
 from zraft.core.election import Election
 from zraft.core.quorum import Quorum
@@ -74,6 +76,46 @@ def test_a_leader_that_can_send_heartbeats_but_no_entries_gives_way() -> None:
     assert cluster.clients.writes > writes
 
 
+def test_a_majority_goes_on_beside_two_nodes_that_are_slow_or_stand_still() -> None:
+    world = World(5)
+    cluster = Cluster(world, 5)
+    cluster.operators.stop()
+    world.run_until(3)
+    first = cluster.leader()
+    assert first is not None
+    other = next(node for node in cluster.members() if node is not first)
+    sick = [Sick(cluster, first, "no storage"), Sick(cluster, other, "slow disk")]
+    assert other.sync_seconds in SLOW_SYNC_SECONDS
+    cluster.clients.avoided = [first, other]
+    world.run_until(3 + PATIENCE_SECONDS)
+    second, writes = cluster.leader(), cluster.clients.writes
+    assert second not in (None, first)
+    world.run_until(8)
+    assert cluster.clients.writes > writes
+    for one in sick:
+        one.recover()
+    assert other.sync_seconds == SYNC_SECONDS
+
+
+def test_who_can_ask_nobody_yet_leads_nobody_and_is_fed_all_the_same() -> None:
+    world = World(5)
+    cluster = Cluster(world, 3)
+    cluster.operators.stop()
+    for plane in Plane:
+        for target in (2, 3):
+            cluster.network.begin_later(plane, 1, target, 6.0)
+    world.run_until(5)
+    leader, late = cluster.leader(), cluster.network.late
+    assert leader is not None
+    assert leader.id != 1
+    assert late > 0
+    assert cluster.nodes[1].applied().index > 1  # its answers take the connections of what it is sent
+    world.run_until(7)
+    late = cluster.network.late
+    world.run_until(8)
+    assert cluster.network.late == late
+
+
 def run_all(seeds: range) -> None:
     for seed in seeds:
         run(seed)
@@ -126,10 +168,17 @@ def test_a_campaign_records_an_exception_of_any_kind_and_goes_on(
 
 def test_a_report_says_why_progress_without_one_was_not_demanded(capsys: pytest.CaptureFixture[str]) -> None:
     seeds: dict[str, int] = {}
-    for seed in SEEDS:
-        seeds.setdefault(run(seed).progress_without_one, seed)
+    reports = [run(seed) for seed in SEEDS]
+    for report in reports:
+        seeds.setdefault(report.progress_without_one, report.seed)
     reasons = {"not demanded: no majority without it", "not demanded: left out by the seed"}
     assert seeds.keys() == {DEMANDED, *reasons}
+    assert {(report.progress_without_one == DEMANDED, report.sick) for report in reports} == {
+        (False, 0),
+        (True, 1),
+        (True, 2),
+    }
+    assert {report.late > 0 for report in reports} == {False, True}
     for reason in reasons:
         assert replay(seeds[reason]) == 0
         assert reason in capsys.readouterr().out.splitlines()[-1]
