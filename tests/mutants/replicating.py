@@ -260,10 +260,10 @@ MUTANTS = (
     Mutant(
         "a copy of what the gateway refused goes on to replication",
         "S9: an origin seen in this term is dropped, also when it was refused (trap 55)",
-        "actors/gateway.py",
-        "        if self._forwarded.is_copy(message.term, message.origin):\n",
+        "core/forwarded.py",
+        "        if self._seen.is_copy(message.term, message.origin):\n",
         "        if False:\n",
-        test="tests/unit/actors/test_gateway.py",
+        test="tests/unit/core/test_forwarded.py",
     ),
     Mutant(
         "a proposal without an answer is made again",

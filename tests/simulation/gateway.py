@@ -8,13 +8,14 @@ from tests.simulation.invariants import require
 from tests.simulation.page import SlowLook
 from zraft.core import reads
 from zraft.core.admission import Caller
+from zraft.core.forwarded import Forwarded
 from zraft.core.proposals import Proposals, SendProposal, Tell, Waiting
 from zraft.core.reads import AnswerPeer, AskElection, AskLeader, PeerRead, Read, Reads, Serve
 from zraft.core.records import CLUSTER_VERSION, read_cluster_version
 from zraft.core.retention import Retention
 from zraft.core.room import lack_of_room
 from zraft.core.views import View
-from zraft.errors import ResourceExhausted, ZraftError
+from zraft.errors import ZraftError
 from zraft.protocol.client import ErrorResult, Get, Range
 from zraft.protocol.codec import encode, response, split_results
 from zraft.protocol.entries import Origin
@@ -54,6 +55,7 @@ class GatewayActor(Actor):
         self._inbox: deque[tuple[object, int, int]] = deque()
         self._proposals = Proposals(node.id, GATEWAY, self._nonce)
         self._reads = Reads(node.id, GATEWAY, self._nonce * 1_000_000)
+        self._forwarded = Forwarded()
         self._retention = Retention(*node.cluster.retain)
         self._rounds: dict[int, int] = {}
         self._routes: dict[int, int] = {}  # member -> the start of its gateway that asked last
@@ -164,13 +166,8 @@ class GatewayActor(Actor):
 
     def _on_peer(self, message: object, sender: int, incarnation: int, now: float) -> None:
         match message:
-            case Forward(term, origin, grows, payload, kind):
-                trio, fault = self._node.trio, self._lack_of_room(grows)
-                if isinstance(fault, ResourceExhausted):
-                    refusal = NotProposed(origin, fault.code, fault.message)
-                    self._node.send_of_gateway(sender, refusal, 0)
-                elif trio is not None:
-                    trio.gateway_to_replication.send(Propose(term, origin, grows, payload, kind))
+            case Forward():
+                self._on_forward(message, sender)
             case ReadIndex(request):
                 self._reads.submit(PeerRead(sender, request))
                 self._open.add((sender, request))
@@ -179,6 +176,17 @@ class GatewayActor(Actor):
                 self._do(self._reads.on_read_index(message, now), now)
             case NotProposed(origin):
                 self._refused(message, origin, now)
+
+    def _on_forward(self, message: Forward, sender: int) -> None:
+        trio = self._node.trio
+        made = self._forwarded.take(message, self._lack_of_room(message.grows))
+        if isinstance(made, Propose):
+            if trio is not None:
+                trio.gateway_to_replication.send(made)
+                return
+            made = self._forwarded.unsent(made)
+        if made is not None:
+            self._node.send_of_gateway(sender, made, 0)
 
     # --- what the cores want
 

@@ -29,12 +29,12 @@ from zraft.actors.state_reads import SLICE_SECONDS, StateReads
 from zraft.actors.status import from_page
 from zraft.actors.trio import Message, Trio
 from zraft.core.admission import Limits
+from zraft.core.forwarded import Forwarded
 from zraft.core.limits import grows, is_serializable, is_write
 from zraft.core.proposals import Proposals, SendProposal, Tell, Waiting
 from zraft.core.reads import AnswerPeer, AskElection, AskLeader, Effect, PeerRead, Read, Reads, Serve
 from zraft.core.room import lack_of_room
-from zraft.core.seen import Seen
-from zraft.errors import CorruptState, InvariantViolated, NotLeader, ResourceExhausted, Unavailable, ZraftError
+from zraft.errors import CorruptState, InvariantViolated, ResourceExhausted, Unavailable, ZraftError
 from zraft.protocol import codec
 from zraft.protocol.client import (
     PROTOCOL_VERSION,
@@ -110,7 +110,7 @@ class GatewayActor:
         self._configuration: Configuration | None = None
         self._is_member = False  # of the newest configuration
         self._proposals = Proposals(0, GATEWAY, self._nonce)
-        self._forwarded = Seen()
+        self._forwarded = Forwarded()
         self._reads = Reads(0, GATEWAY, self._nonce)
         self._compaction = Compaction(settings)
         self._hand_over = HandOver(self._clients, self._trio, GATEWAY, self._nonce)
@@ -250,15 +250,11 @@ class GatewayActor:
 
     def _on_forward(self, sender: int, message: Forward) -> None:
         """Another node's proposal, for our replication to take or to refuse; a second copy is neither (S9)."""
-        if self._forwarded.is_copy(message.term, message.origin):
-            return
-        fault = self._lack_of_space(message.grows)
-        if isinstance(fault, ResourceExhausted):
-            self._peers.send(sender, NotProposed(message.origin, fault.code, fault.message))
-        elif not self._trio.propose(
-            Propose(message.term, message.origin, message.grows, message.payload, message.kind)
-        ):
-            self._peers.send(sender, NotProposed(message.origin, NotLeader.code, "the leader's node is restarting"))
+        made = self._forwarded.take(message, self._lack_of_space(message.grows))
+        if isinstance(made, Propose) and not self._trio.propose(made):
+            made = self._forwarded.unsent(made)
+        if isinstance(made, NotProposed):
+            self._peers.send(sender, made)
 
     def _on_not_proposed(self, message: NotProposed, now: float) -> None:
         if message.origin.member != self._me:
