@@ -99,6 +99,17 @@ def test_an_append_answer_short_of_the_snapshot_does_not_end_it() -> None:
     assert mode(core) is Mode.SNAPSHOT
 
 
+def test_a_newer_snapshot_does_not_take_the_place_of_one_that_is_on_its_way() -> None:
+    # All that the older one brings would be sent for nothing, and again with each newer one.
+    core = streaming()
+    core.step(answer(0), 10.0, B)
+    core.flush(10.0)
+    assert core.step(ReadAnswer(TERM, B, CUT, (), NEWER), 10.1, A) == [Ignored("entries that nobody waits for")]
+    core.step(answer(CHUNK_BYTES), 10.1, B)
+    assert core.flush(10.1) == [chunk(1)]
+    assert core.streamed() == {SNAPSHOT.index}
+
+
 @pytest.mark.parametrize("found_by", [A, B])
 def test_a_damaged_snapshot_is_sent_no_further_and_another_one_asked_for(found_by: int) -> None:  # trap 30
     core = streaming()
