@@ -5,13 +5,14 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.cli.asking import Serve, run
 from tests.unit.store.stored import MAP, RECORD, copy_unprobed, find, flip, lead_astray, written
-from zraft.protocol.client import BackupChunk, ErrorResult, ReadBackup, Request, Response
+from zraft.protocol.client import BackupChunk, ErrorResult, GetResult, ReadBackup, Request, Response
 from zraft.store.snapshots import make_snapshot, verify_snapshot
 
 CHUNK = 10_000
@@ -35,8 +36,7 @@ class Giver:
         self._asked = 0
         self.names: set[bytes] = set()
 
-    def __call__(self, request: Request) -> Response:
-        assert isinstance(request, ReadBackup)
+    def __call__(self, request: ReadBackup) -> Response:
         self.names.add(request.backup)
         self._asked += 1
         if self._asked < 3:
@@ -44,9 +44,18 @@ class Giver:
         return BackupChunk(request.offset, len(self._data), self._data[request.offset : request.offset + CHUNK])
 
 
+def asked(give: Callable[[ReadBackup], Response], revision: int = 5) -> Callable[[Request], Response]:
+    """A node that is asked for its revision before."""
+
+    def answer(request: Request) -> Response:
+        return give(request) if isinstance(request, ReadBackup) else GetResult(False, None, None, revision)
+
+    return answer
+
+
 def test_save_writes_what_the_node_gives(serve: Serve, file: Path, tmp_path: Path) -> None:
     giver = Giver(file)
-    node = serve(giver)
+    node = serve(asked(giver))
     result = run("snapshot", "save", "b", "--endpoints", node.endpoint, "--output", "json")
     assert (result.exit_code, result.stderr) == (0, "")
     assert (tmp_path / "b").read_bytes() == file.read_bytes()
@@ -59,8 +68,8 @@ def test_save_writes_what_the_node_gives(serve: Serve, file: Path, tmp_path: Pat
 
 
 def test_save_goes_on_to_a_node_that_has_time(serve: Serve, file: Path, tmp_path: Path) -> None:
-    busy = serve(ErrorResult("ResourceExhausted", "another backup of this node is being read"))
-    free = serve(Giver(file))
+    refusal = ErrorResult("ResourceExhausted", "another backup of this node is being read")
+    busy, free = serve(asked(lambda request: refusal)), serve(asked(Giver(file)))
     result = run("snapshot", "save", "b", "--endpoints", f"{busy.endpoint},{free.endpoint}")
     assert result.exit_code == 0
     assert (tmp_path / "b").exists()
@@ -68,7 +77,7 @@ def test_save_goes_on_to_a_node_that_has_time(serve: Serve, file: Path, tmp_path
 
 def test_save_ends_with_5_on_damage_and_leaves_the_old_file(serve: Serve, file: Path, tmp_path: Path) -> None:
     (tmp_path / "b").write_text("old")
-    node = serve(Giver(file, wrong=find(file, b"value")))
+    node = serve(asked(Giver(file, wrong=find(file, b"value"))))
     result = run("snapshot", "save", "b", "--endpoints", node.endpoint)
     assert (result.exit_code, "damaged" in result.stderr) == (5, True)
     assert (tmp_path / "b").read_text() == "old"
@@ -78,7 +87,7 @@ def test_save_ends_with_5_on_damage_and_leaves_the_old_file(serve: Serve, file: 
 def test_save_replaces_no_device_and_what_a_link_leads_to_not_the_link(
     serve: Serve, file: Path, tmp_path: Path
 ) -> None:
-    node = serve(Giver(file))
+    node = serve(asked(Giver(file)))
     os.mkfifo(tmp_path / "pipe")
     result = run("snapshot", "save", "pipe", "--endpoints", node.endpoint)
     assert (result.exit_code, "is no regular file" in result.stderr) == (71, True)
@@ -96,8 +105,15 @@ def test_save_from_nobody_is_unavailable(serve: Serve, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_backup_that_lacks_what_was_acknowledged_gets_no_name(serve: Serve, file: Path, tmp_path: Path) -> None:
+    node = serve(asked(Giver(file), revision=6))
+    result = run("snapshot", "save", "b", "--endpoints", node.endpoint)
+    assert (result.exit_code, "ends with revision 5, before 6: try again" in result.stderr) == (3, True)
+    assert not (tmp_path / "b").exists()
+
+
 def test_a_node_that_ends_too_early_is_found_out(serve: Serve, tmp_path: Path) -> None:
-    node = serve(lambda request: BackupChunk(0, 100, b"" if getattr(request, "offset", 0) else b"x"))
+    node = serve(asked(lambda request: BackupChunk(0, 100, b"" if request.offset else b"x")))
     result = run("snapshot", "save", "b", "--endpoints", node.endpoint)
     assert (result.exit_code, "ended after 1" in result.stderr) == (5, True)
     assert list(tmp_path.iterdir()) == []
