@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.simulation import campaign as campaigns
+from tests.simulation import campaign as campaigns, links, run as runs, sick
 from tests.simulation.__main__ import replay
 from tests.simulation.campaign import Campaign, Totals, fresh_seed
 from tests.simulation.cluster import Cluster
@@ -84,7 +84,7 @@ def test_a_majority_goes_on_beside_two_nodes_that_are_slow_or_stand_still() -> N
     first = cluster.leader()
     assert first is not None
     other = next(node for node in cluster.members() if node is not first)
-    sick = [Sick(cluster, first, "no storage"), Sick(cluster, other, "slow disk")]
+    both = [Sick(cluster, first, "no storage"), Sick(cluster, other, "slow disk")]
     assert other.sync_seconds in SLOW_SYNC_SECONDS
     cluster.clients.avoided = [first, other]
     world.run_until(3 + PATIENCE_SECONDS)
@@ -92,7 +92,7 @@ def test_a_majority_goes_on_beside_two_nodes_that_are_slow_or_stand_still() -> N
     assert second not in (None, first)
     world.run_until(8)
     assert cluster.clients.writes > writes
-    for one in sick:
+    for one in both:
         one.recover()
     assert other.sync_seconds == SYNC_SECONDS
 
@@ -173,15 +173,18 @@ def test_a_report_says_why_progress_without_one_was_not_demanded(capsys: pytest.
         seeds.setdefault(report.progress_without_one, report.seed)
     reasons = {"not demanded: no majority without it", "not demanded: left out by the seed"}
     assert seeds.keys() == {DEMANDED, *reasons}
-    assert {(report.progress_without_one == DEMANDED, report.sick) for report in reports} == {
-        (False, 0),
-        (True, 1),
-        (True, 2),
-    }
-    assert {report.late > 0 for report in reports} == {False, True}
+    assert all((report.sick > 0) is (report.progress_without_one == DEMANDED) for report in reports)
     for reason in reasons:
         assert replay(seeds[reason]) == 0
         assert reason in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_in_some_runs_two_nodes_are_sick_and_links_begin_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "SIZES", (5,))
+    monkeypatch.setattr(sick, "PAIR_SHARE", 1.0)
+    monkeypatch.setattr(links, "SHARE", 1.0)
+    reports = map(run, range(1, 101))  # a few are enough
+    assert any(report.sick == 2 and report.late > 0 for report in reports)
 
 
 @pytest.mark.timeout(300)
