@@ -35,6 +35,7 @@ from zraft.core.records import (
     read_record_key,
     unpack_record,
 )
+from zraft.store.journal import RECORD_BYTES_MAX
 
 pytestmark = pytest.mark.cluster
 
@@ -140,6 +141,7 @@ def test_a_damaged_log_neither_votes_nor_serves_and_never_comes_back_as_the_same
 ) -> None:
     with Client(cluster.endpoints(), timeout=10) as client:
         client.put("k", VALUE)
+        client.put("large", bytes(RECORD_BYTES_MAX))  # LMDB commits it, and takes along what is in the journal
         equal_and_led(cluster)
         name = follower(cluster)
         data = cluster.settings(name).data_path()
