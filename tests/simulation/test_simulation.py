@@ -13,7 +13,7 @@ from tests.simulation.__main__ import replay
 from tests.simulation.campaign import Campaign, Totals, fresh_seed
 from tests.simulation.cluster import Cluster
 from tests.simulation.network import Plane
-from tests.simulation.node import SYNC_SECONDS
+from tests.simulation.node import SYNC_SECONDS, Node
 from tests.simulation.run import DEMANDED, Failure, Report, run
 from tests.simulation.sick import PATIENCE_SECONDS, SLOW_SYNC_SECONDS, Sick
 from tests.simulation.world import World
@@ -58,14 +58,20 @@ def test_the_same_seed_gives_the_same_run() -> None:
     assert run(7) == run(7)
 
 
-def test_a_leader_that_can_send_heartbeats_but_no_entries_gives_way() -> None:
-    # "A leader must be able to work": else a cluster whose majority is well would stand still.
+def led(nodes: int) -> tuple[World, Cluster, Node]:
+    """A cluster that nobody operates, three seconds old, and its leader."""
     world = World(5)
-    cluster = Cluster(world, 3)
+    cluster = Cluster(world, nodes)
     cluster.operators.stop()
     world.run_until(3)
-    first = cluster.leader()
-    assert first is not None
+    leader = cluster.leader()
+    assert leader is not None
+    return world, cluster, leader
+
+
+def test_a_leader_that_can_send_heartbeats_but_no_entries_gives_way() -> None:
+    # "A leader must be able to work": else a cluster whose majority is well would stand still.
+    world, cluster, first = led(3)
     others = set(cluster.nodes) - {first.id}
     cluster.network.cut({first.id}, others, (Plane.DATA,))
     cluster.network.cut(others, {first.id}, (Plane.DATA,))
@@ -77,12 +83,7 @@ def test_a_leader_that_can_send_heartbeats_but_no_entries_gives_way() -> None:
 
 
 def test_a_majority_goes_on_beside_two_nodes_that_are_slow_or_stand_still() -> None:
-    world = World(5)
-    cluster = Cluster(world, 5)
-    cluster.operators.stop()
-    world.run_until(3)
-    first = cluster.leader()
-    assert first is not None
+    world, cluster, first = led(5)
     other = next(node for node in cluster.members() if node is not first)
     both = [Sick(cluster, first, "no storage"), Sick(cluster, other, "slow disk")]
     assert other.sync_seconds in SLOW_SYNC_SECONDS

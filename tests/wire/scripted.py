@@ -75,10 +75,12 @@ class ScriptedNode:
         stop = self._context.socket(zmq.PAIR)
         stop.connect("inproc://stop")
         sockets: list[tuple[zmq.Socket[bytes], int]] = [(self._router, zmq.POLLIN), (stop, zmq.POLLIN)]
-        while stop not in dict(zmq.zmq_poll(sockets)):
-            self._answer(*self._router.recv_multipart())
-        stop.close(0)
-        self._router.close(0)
+        try:
+            while stop not in dict(zmq.zmq_poll(sockets)):
+                self._answer(*self._router.recv_multipart())
+        finally:  # of a script that raised, too: an open socket would keep ``kill`` waiting for ever
+            stop.close(0)
+            self._router.close(0)
 
     def _answer(self, client: bytes, empty: bytes, header: bytes, *pairs: bytes) -> None:
         requests = [codec.decode_request(body) for body in pairs[1::2]]

@@ -48,11 +48,11 @@ def save(ask: Ask, endpoints: tuple[str, ...], timeout: float, path: Path, progr
     if path.exists() and not path.is_file():
         raise FileExistsError(f"{path} is no regular file: name one that may be replaced, or that is not there yet")
     path = path.resolve()  # where a link leads to is replaced, not the link
+    least = ask(Get(_ANY_KEY), GetResult).revision
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         # Only for its owner: it holds all keys and values.
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            least = ask(Get(_ANY_KEY), GetResult).revision
             reader = _begun(ask, endpoints, timeout, least)
             reader.read_into(file, progress)
             file.flush()
@@ -80,7 +80,10 @@ class _Reader:
         """Ask for the backup for the first time: once, as there may be other nodes to ask.
 
         Args:
-            least: a revision; the node may take some time to reach it.
+            least: the node must have come to this revision; it may take ``timeout`` seconds for that.
+
+        Raises:
+            NotExecuted: it did not, or gives no backup now.
         """
         end = time.monotonic() + self._timeout
         while (found := self._revision()) < least:
