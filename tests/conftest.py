@@ -1,5 +1,6 @@
 """What all tests share: the order in which they run, which are left out, hypothesis's settings, room on the disk."""
 
+import gc
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -43,6 +44,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if item.get_closest_marker("long")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not item.get_closest_marker("long")]
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage elsewhere: thousands of tests, and what they import, are a million objects that live to the end.
+
+    To look through them takes a quarter of a second, and tests that kill something at each line of a module collect
+    garbage behind each kill: they take a third of the time so.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="module")

@@ -343,8 +343,9 @@ class LocalCluster:
     def _wait_for_nodes(self, names: list[str], is_done: Callable[[], bool], timeout: float, what: str) -> None:
         deadline = time.monotonic() + timeout
         while not is_done():
+            started = self._started()
             for name in names:
-                if not self._states(name):
+                if name not in started or not started[name].processes.has_supervisor():
                     self._fail(f"{name} ended before there was {what}", [name])
             if time.monotonic() >= deadline:
                 self._fail(f"there was not {what} within {timeout:g} s", names)

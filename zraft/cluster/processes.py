@@ -71,6 +71,13 @@ class NodeProcesses(msgspec.Struct, frozen=True):
                 found[pid] = fields[_STATE]
         return found
 
+    def has_supervisor(self) -> bool:
+        """Whether the supervisor lives: a look at one process, where ``states`` looks at all of the machine."""
+        self._reap()
+        fields = _stat(self.pid)
+        lives = fields is not None and not _is_over(fields) and int(fields[_START_TICKS]) == self.started
+        return lives and self.boot == _boot_id()
+
     def signal(self, number: signal.Signals) -> None:
         """Sends a signal to each of them, the supervisor first: stopped or killed, it restarts no other."""
         for pid in self.states():
@@ -125,7 +132,8 @@ def wait_for(condition: Callable[[], T], timeout: float, what: str) -> T:
 
 def _stat(pid: int) -> list[str] | None:
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:  # no Path: there are many of them
+            text = file.read()
     except (FileNotFoundError, ProcessLookupError):
         return None
     # The name stands in parentheses and may itself hold spaces and parentheses.

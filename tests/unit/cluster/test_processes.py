@@ -52,8 +52,10 @@ def test_a_kill_ends_all_processes_and_is_no_error_twice(family: NodeProcesses) 
 
 
 def test_children_are_found_when_their_supervisor_is_gone(family: NodeProcesses) -> None:
+    assert family.has_supervisor()
     os.kill(family.pid, signal.SIGKILL)
     wait_until(lambda: family.pid not in family.states(), WAIT_S, "the supervisor to be gone")
+    assert not family.has_supervisor()
     assert len(family.states()) == 2
     family.kill()
     assert family.states() == {}
@@ -82,6 +84,7 @@ def test_a_stranger_with_the_number_of_a_node_is_never_touched(family: NodeProce
         msgspec.structs.replace(family, started=family.started - 1),
         msgspec.structs.replace(family, boot="another one"),
     ):
+        assert not stale.has_supervisor()
         stale.kill()
         stale.stop()
     assert len(family.states()) == 3
