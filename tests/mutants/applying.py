@@ -2,7 +2,8 @@
 
 from tests.mutants.mutant import Mutant
 
-APPLIER, KEYSPACE, LIMITS = "core/applier.py", "core/keyspace.py", "core/limits.py"
+APPLIER, AUDIENCE, KEYSPACE, LIMITS = "core/applier.py", "core/audience.py", "core/keyspace.py", "core/limits.py"
+TOLD = "tests/unit/core/test_audience.py"
 
 MUTANTS = (
     Mutant(
@@ -104,5 +105,37 @@ MUTANTS = (
         "        previous = self._value_at(mod, sub) if operation.return_previous and version else None\n",
         "        previous = None\n        if id(self) % 3 == 0 and version:\n"
         "            return DeleteResult(True, None, index, self.revision)\n",
+    ),
+    Mutant(
+        "nobody hears what a snapshot skipped",
+        "what a snapshot skipped is told before anything behind it (trap 55)",
+        AUDIENCE,
+        "        return [(number, Registered(True)) for number in self._gateways]\n",
+        "        return []\n",
+        test=TOLD,
+    ),
+    Mutant(
+        "a gateway that missed results hears of none",
+        "a gateway is told that results may be missing (trap 55)",
+        AUDIENCE,
+        "known is None or known.nonce != message.nonce or known.to != to",
+        "known is None",
+        test=TOLD,
+    ),
+    Mutant(
+        "told to another start",
+        "results are told to the start of the gateway that asked (trap 55)",
+        AUDIENCE,
+        "gateway is not None and gateway.nonce == outcome.origin.nonce",
+        "gateway is not None",
+        test=TOLD,
+    ),
+    Mutant(
+        "a gateway whose queue is full hears what comes behind",
+        "whoever could not be told something hears nothing behind it (trap 55)",
+        AUDIENCE,
+        "        self._gateways.pop(gateway, None)\n",
+        "        self._gateways.get(gateway, None)\n",
+        test=TOLD,
     ),
 )

@@ -5,6 +5,7 @@ from collections import deque
 from typing import TYPE_CHECKING, cast
 
 from tests.simulation.actors import Actor, Died
+from tests.simulation.gateway import GATEWAY
 from tests.simulation.invariants import require
 from tests.simulation.keeping import Keeper
 from tests.simulation.network import Plane
@@ -12,6 +13,7 @@ from tests.simulation.snapshots import entry_of, version_of
 from zraft.core.acceptor import Acceptor, Reply
 from zraft.core.answers import Answers
 from zraft.core.applier import Applier, Outcome
+from zraft.core.audience import Audience
 from zraft.core.belonging import Told
 from zraft.core.effects import Answer, Ignored
 from zraft.core.installation import Discard, Effect, Install, Installation, Stage, Verify, WriteChunk
@@ -19,8 +21,6 @@ from zraft.core.records import CONFIGURATION, read_configuration
 from zraft.core.room import EXHAUSTED, Room
 from zraft.errors import OutOfSpace, StateDiverged
 from zraft.protocol.local import (
-    Applied,
-    AppliedTerm,
     CampaignAnswer,
     Keep,
     Ping,
@@ -28,7 +28,8 @@ from zraft.protocol.local import (
     Read,
     ReadAnswer,
     Register,
-    Registered,
+    Results,
+    StorageToGateway,
     VoteQueryAnswer,
     WaitApplied,
 )
@@ -69,8 +70,7 @@ class StorageActor(Actor):
         self._urgent: deque[object] = deque()
         self._inbox: deque[tuple[object, int, int]] = deque()
         self._staged = Answers[Destination]()
-        self._gateway = 0  # the nonce of the one that registered
-        self._waits: list[int] = []
+        self._audience = Audience[str]()
         self.syncing = False
         self._installation = Installation()
         self._sender = (0, 0)  # of the snapshot that is on its way in
@@ -308,9 +308,8 @@ class StorageActor(Actor):
         node.cluster.installs += 1
         node.cluster.happened("installed", node)
         self.survive()
-        if self._gateway:
-            self._trio.storage_to_gateway.send(Registered(True))
-        self._tell_applied()
+        self._tell_gateway(self._audience.skipped())
+        self._tell_gateway(self._audience.tell([], self._acceptor.applied))
 
     def _follow_members(self) -> None:
         news = self._told.news()
@@ -342,34 +341,24 @@ class StorageActor(Actor):
         self._tell(outcomes)
 
     def _tell(self, outcomes: list[Outcome]) -> None:
-        pipe = self._trio.storage_to_gateway
         if self.world.chance(FORGETTING):
-            self._gateway, self._waits = 0, []
+            self._audience.forget(GATEWAY)
             self.world.note(self.name, "forgets the gateway, whose queue is full")
+        applied = self._acceptor.applied
         for outcome in outcomes:
             self.world.note(self.name, outcome)
-            if isinstance(outcome, AppliedTerm):
-                if self._gateway:
-                    pipe.send(outcome)
-                continue
-            applied = self._node.applied().index
-            require(outcome.index <= applied, "S10: results of what is published", index=outcome.index, applied=applied)
-            self._node.cluster.invariants.answered(outcome.index, outcome.results)
-            if outcome.origin.nonce == self._gateway:
-                pipe.send(outcome)
-        self._tell_applied()
+            if isinstance(outcome, Results):
+                index, published = outcome.index, self._node.applied().index
+                require(index <= published, "S10: results of what is published", index=index, applied=published)
+                self._node.cluster.invariants.answered(index, outcome.results)
+        self._tell_gateway(self._audience.tell(outcomes, applied))
 
     def _meet_gateway(self, message: Register | WaitApplied) -> None:
-        if isinstance(message, WaitApplied):
-            self._waits.append(message.index)
-            self._tell_applied()
+        if isinstance(message, Register):
+            self._tell_gateway(self._audience.register(self.name, message))
         else:
-            fresh = self._gateway != message.nonce
-            self._gateway = message.nonce
-            self._trio.storage_to_gateway.send(Registered(fresh))
+            self._tell_gateway(self._audience.wait(self.name, message, self._acceptor.applied))
 
-    def _tell_applied(self) -> None:
-        applied = self._acceptor.applied
-        if any(index <= applied for index in self._waits):
-            self._waits = [index for index in self._waits if index > applied]
-            self._trio.storage_to_gateway.send(Applied(applied))
+    def _tell_gateway(self, told: list[tuple[int, StorageToGateway]]) -> None:
+        for _, message in told:
+            self._trio.storage_to_gateway.send(message)

@@ -1,4 +1,4 @@
-"""Storage's links to its gateways: who is told what, and what becomes of a gateway that does not listen."""
+"""Storage's links to its gateways: in order, within an incarnation, and what becomes of one that does not listen."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ import zmq
 
 from tests.unit.actors.kept import KeptSockets
 from tests.waiting import wait_until
-from zraft.actors.results import GATEWAYS_MAX, ResultLinks
+from zraft.actors.results import ResultLinks
 from zraft.actors.sockets import poll
 from zraft.protocol import codec
 from zraft.protocol.entries import Origin
@@ -92,70 +92,10 @@ def results(number: int, gateway: int = 0, nonce: int = NONCE) -> Results:
     return Results(Origin(1, gateway, nonce, number), number, b"\x90")
 
 
-# --- registration
-
-
-def test_a_first_registration_is_fresh_and_the_same_again_is_not(gateway: Gateway) -> None:
-    gateway.register()
-    assert gateway.next() == Registered(False)
-
-
-def test_another_start_of_the_gateway_is_fresh(gateway: Gateway) -> None:
-    gateway.register(nonce=NONCE + 1)
-    assert gateway.next() == Registered(True)
-
-
-def test_another_connection_is_fresh_since_messages_to_the_one_before_may_be_lost(
-    storage: Storage, gateway: Gateway
-) -> None:
-    again = Gateway(storage)
-    again.register()
-    assert again.next() == Registered(True)
-    storage.links.tell([results(1)], 1)
-    assert again.next() == results(1)
-
-
 def test_another_incarnations_message_is_dropped(storage: Storage, gateway: Gateway) -> None:  # S1
     gateway.say(Register(0, NONCE + 1), incarnation=THEIRS)
     gateway.say(WaitApplied(1), applied=5, incarnation=THEIRS)
     assert gateway.is_told_nothing_else()
-
-
-def test_the_number_of_gateways_is_bounded(storage: Storage, gateway: Gateway) -> None:
-    other = Gateway(storage)
-    for number in range(1, GATEWAYS_MAX + 1):
-        other.number = number
-        other.register()
-        assert other.next() == Registered(True)
-    gateway.register()
-    assert gateway.next() == Registered(True)
-
-
-# --- results
-
-
-def test_results_go_to_the_gateway_that_proposed(storage: Storage, gateway: Gateway) -> None:
-    other = Gateway(storage, number=1, nonce=88)
-    other.register()
-    assert other.next() == Registered(True)
-    storage.links.tell([results(1), results(2, gateway=1, nonce=88), results(3)], 3)
-    assert [gateway.next(), gateway.next()] == [results(1), results(3)]
-    assert other.next() == results(2, gateway=1, nonce=88)
-
-
-@pytest.mark.parametrize("unknown", [results(1, gateway=5), results(1, nonce=NONCE - 1)], ids=["gateway", "start"])
-def test_results_for_unknown_origins_are_dropped(storage: Storage, gateway: Gateway, unknown: Results) -> None:
-    storage.links.tell([unknown], 1)
-    assert gateway.is_told_nothing_else()
-
-
-def test_a_new_term_is_told_to_all_in_its_place_among_the_results(storage: Storage, gateway: Gateway) -> None:
-    other = Gateway(storage, number=1)
-    other.register()
-    assert other.next() == Registered(True)
-    storage.links.tell([results(1), AppliedTerm(4), results(2)], 3)
-    assert [gateway.next() for _ in range(3)] == [results(1), AppliedTerm(4), results(2)]
-    assert other.next() == AppliedTerm(4)
 
 
 def test_what_a_snapshot_skipped_is_told_before_anything_that_comes_behind_it(
@@ -171,43 +111,12 @@ def test_what_a_snapshot_skipped_is_told_before_anything_that_comes_behind_it(
     assert [other.next(), other.next()] == [Registered(True), AppliedTerm(4)]
 
 
-# --- waits
-
-
-def test_a_wait_is_answered_when_its_index_is_applied(storage: Storage, gateway: Gateway) -> None:
-    gateway.say(WaitApplied(7), applied=5)
-    gateway.say(WaitApplied(9), applied=5)
-    storage.links.tell([], 6)
-    assert gateway.is_told_nothing_else()
-    storage.links.tell([], 8)
-    assert gateway.next() == Applied(8)
-    storage.links.tell([results(9)], 20)
-    assert [gateway.next(), gateway.next()] == [results(9), Applied(20)]
-    storage.links.tell([], 21)
-    assert gateway.is_told_nothing_else()
-
-
-def test_a_wait_for_what_has_been_applied_is_answered_at_once(gateway: Gateway) -> None:
-    gateway.say(WaitApplied(7), applied=7)
-    assert gateway.next() == Applied(7)
-
-
-def test_a_wait_of_a_gateway_that_is_not_registered_is_dropped(storage: Storage) -> None:
-    stranger = Gateway(storage)
-    stranger.say(WaitApplied(1), applied=1)
-    stranger.register()
-    assert stranger.next() == Registered(True)
-
-
-# --- a gateway that does not read
-
-
 def test_a_slow_gateway_is_forgotten_and_told_so_when_it_registers_again(storage: Storage, gateway: Gateway) -> None:
     """It may conclude nothing from a term that it is told: results before it may have been dropped."""
     gateway.say(WaitApplied(10**9), applied=0)
     large = Results(Origin(1, 0, NONCE, 1), 1, bytes(1 << 20))
     told = 0
-    while storage.links._gateways:
+    while storage.links._audience.place(0):
         storage.links.tell([large], 1)
         told += 1
         assert told < 1_000
