@@ -19,6 +19,9 @@ VERSION = $(shell sed -n 's/^version = //p' setup.cfg)
 IMAGE_PYTHON := 3.11
 IMAGE_PLATFORMS = $(foreach tag,_2_34 _2_31 _2_28 _2_27 _2_26 _2_24 _2_17 2014,--platform manylinux$(tag)_$(shell uname -m))
 
+# A cluster of three is eighteen processes: each would compile all of zraft again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
