@@ -50,6 +50,7 @@ from zraft.protocol.entries import Configuration, EntryKind
 from zraft.protocol.local import (
     Applied,
     AppliedTerm,
+    Committed,
     Propose,
     Register,
     Registered,
@@ -216,6 +217,8 @@ class GatewayActor:
         match message:
             case Results():
                 self._tell(self._proposals.on_results(message.origin, codec.split_results(message.results)), now)
+            case Committed():
+                self._on_committed(message, now)
             case AppliedTerm():
                 self._proposals.on_applied_term(message.term, now)
             case Applied():
@@ -229,6 +232,11 @@ class GatewayActor:
                 self._hand_over.on_answer(message, now)
             case NotProposed():
                 self._on_not_proposed(message, now)
+
+    def _on_committed(self, message: Committed, now: float) -> None:
+        with contextlib.suppress(Unavailable):  # no state to look at: storage will tell
+            state = self._state.applied(self._hints.generation())
+            self._tell(self._proposals.on_committed(message, state, now), now)
 
     def _on_forgotten(self, now: float) -> None:
         """Storage does not know, or did not for a while, what this gateway waits for."""
@@ -293,7 +301,7 @@ class GatewayActor:
             self._do(self._reads.by_lease(self._hints), now)
             self._do(self._reads.flush(role, self._hints.commit(), now), now)
         if self._serializable:
-            self._enqueue(Serve(0, tuple(self._serializable)))
+            self._ready.extend(Serve(self._proposals.ahead(now), tuple(self._serializable)).by_client())
             self._serializable = []
         end = clock() + SLICE_SECONDS
         while self._ready and clock() < end:
@@ -326,7 +334,7 @@ class GatewayActor:
         for effect in effects:
             match effect:
                 case Serve():
-                    self._enqueue(effect)
+                    self._ready.extend(effect.by_client())
                 case AskElection():
                     if not self._trio.ask_round(effect.message):
                         self._reads.failed(effect.message.request, now)
@@ -344,13 +352,6 @@ class GatewayActor:
                 self._clients.tell(tell.client, tell.body, now)
             else:
                 self._compaction.told(tell.body, now)
-
-    def _enqueue(self, serve: Serve) -> None:
-        """Each client's reads are served by themselves: one that asks much at once is not in front of the others."""
-        by_client: dict[bytes, list[Read]] = {}
-        for read in serve.reads:
-            by_client.setdefault(read.client.route, []).append(read)
-        self._ready.extend(Serve(serve.index, tuple(reads)) for reads in by_client.values())
 
     def _serve(self, serve: Serve, now: float) -> None:
         """Answer some of these reads from a view that has applied ``serve.index``; wait for it if there is none yet."""

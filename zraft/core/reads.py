@@ -10,6 +10,8 @@ round (``core.lease``).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
 from zraft.core.admission import Caller
@@ -68,6 +70,13 @@ class Serve(msgspec.Struct, frozen=True):
 
     index: int
     reads: tuple[Read, ...]
+
+    def by_client(self) -> Iterator[Serve]:
+        """Each client's reads by themselves: one that asks much at once is not in front of the others."""
+        reads: dict[bytes, list[Read]] = {}
+        for read in self.reads:
+            reads.setdefault(read.client.route, []).append(read)
+        return (Serve(self.index, tuple(one)) for one in reads.values())
 
 
 Effect = AskElection | AskLeader | AnswerPeer | Serve | Tell

@@ -25,6 +25,7 @@ from zraft.protocol.local import (
     Applied,
     AppliedTerm,
     CommitGroup,
+    Committed,
     LeaseGroup,
     NodeGroup,
     Propose,
@@ -74,6 +75,33 @@ def test_a_write_is_proposed_once_and_answered_by_the_own_storage(node: Node) ->
     assert codec.response_header.decode(node.header) == ResponseHeader(
         PROTOCOL_VERSION, CLUSTER, "node-1", "node-1", f"127.0.0.1:{node.settings.port}", 5
     )
+
+
+def test_a_lone_put_is_answered_when_it_is_committed_and_seen_at_once(node: Node) -> None:
+    trio = node.start_trio()
+    node.ask(Put(b"k", b"v"))
+    proposal = trio.hear_proposal()
+    trio.say("replication", Committed(proposal.origin, 4))  # the state has applied 3, and stands at revision 2
+    assert node.answer() == (b"1", PutResult(True, None, 4, 3, 3))
+    node.ask(Get(b"k", serializable=True))
+    assert trio.hear("storage") == WaitApplied(4)
+    trio.say("storage", Results(proposal.origin, 4, codec.encode([PutResult(True, None, 4, 3, 3)])))
+    state = LmdbState(DataDirectory(node.home / "data").state_path(1), node.settings.map_size_gib << 30)
+    set_applied(state, 4)
+    state.close()
+    node.page.publish(Group.STORAGE, codec.encode(StorageGroup(1, 5, 1, 4, 4, 4, 3, 0)))
+    trio.say("storage", Applied(4))
+    assert node.answer() == (b"1", GetResult(False, None, None, 3))
+
+
+def test_without_a_state_to_look_at_storage_tells(node: Node) -> None:
+    trio = node.start_trio()
+    node.ask(Put(b"k", b"v"))
+    proposal = trio.hear_proposal()
+    node.page.clear(Group.STORAGE)
+    trio.say("replication", Committed(proposal.origin, 4))
+    trio.say("storage", results(proposal, DONE))
+    assert node.answer() == (b"1", DONE)
 
 
 def test_another_incarnations_message_is_dropped(node: Node) -> None:  # S1
