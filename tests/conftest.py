@@ -46,8 +46,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if not item.get_closest_marker("long")]
 
 
-def pytest_collection_finish() -> None:
-    """Look for garbage elsewhere: thousands of tests, and what they import, are a million objects that live to the end.
+@pytest.fixture(scope="module", autouse=True)
+def _garbage_is_new() -> None:
+    """Look for garbage among what this module makes: thousands of tests, and what they import, are a million objects.
 
     To look through them takes a quarter of a second, and tests that kill something at each line of a module collect
     garbage behind each kill: they take a third of the time so.
