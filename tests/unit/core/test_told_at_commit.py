@@ -90,7 +90,7 @@ def test_of_any_other_state_nothing_follows(applied: int) -> None:
     assert bodies(proposals.on_results(ORIGIN, [b"applied"])) == [b"applied"]
 
 
-def test_everybody_is_told_once() -> None:
+def test_everybody_is_told_once() -> None:  # trap 55
     proposals = proposing(Put(b"a", b"1"))
     assert len(proposals.on_committed(Committed(ORIGIN, 6), AT_5, 0.0)) == 1
     assert proposals.on_committed(Committed(ORIGIN, 6), AT_5, 0.0) == []
