@@ -28,6 +28,8 @@ EVENTS = (
 )
 FILLING = 0.3
 """In so many runs disks fill up."""
+LEVEL_SECONDS = 5.0
+"""How long those that were cut off may take to catch up, before two others become sick."""
 REACTIONS = (0.0, 0.0, 0.01, 0.01, 0.1, 0.5)
 """How likely an adversary strikes when it hears of an event."""
 
@@ -213,17 +215,30 @@ class Adversary:
         return Sick(self._cluster, node, self._world.random.choice(SICKNESSES))
 
     def spare_two(self) -> list[Sick]:
-        """The storm is over for all nodes but two, whose disks are slow, or of which something stands still."""
+        """The storm is over for all nodes but two, whose disks are slow, or of which something stands still.
+
+        First the others get what they lack: a leader whose disk is slow reads it for them at the pace of its disk.
+        """
+        if sluggish_pair(self._cluster) is None:
+            return []
+        self.heal()
+        self._level_out()
         pair = sluggish_pair(self._cluster)
         if pair is None:
             return []
-        self.heal()
         sick = []
         for node in pair:
             sickness = self._world.random.choice(SLUGGISH)
             self._faults.noted(node.id, f"stays sick, as does another: {sickness}")
             sick.append(Sick(self._cluster, node, sickness))
         return sick
+
+    def _level_out(self) -> None:
+        """Until all have what is committed now; who can't get it in time is no worse off than before."""
+        world, commit = self._world, self._cluster.invariants.commit
+        end = world.now + LEVEL_SECONDS
+        while world.now < end and any(node.log.last.index < commit for node in self._cluster.members()):
+            world.run_until(world.now + 0.1)
 
     def behead(self) -> Sick | None:
         """The storm is over; a new leader dies at once, and one that was cut off has the longest log (trap 4)."""

@@ -39,6 +39,7 @@ ONCE_FAILED: dict[int, str] = {
     21182: "of the simulator: a node that is fed by tiny Appends was not awaited",
     24359: "of the simulator: the last of its own compaction's commands was not awaited",
     12823: "a copy of a proposal that was refused during a hand-over came when that was over, and was made (S9)",
+    1779: "of the simulator: when two disks became slow, others lacked what one of the two was to feed them",
     39: "of the simulator: a cluster version was looked at before its state was published",
 }
 """Seeds that found a bug, and which."""
