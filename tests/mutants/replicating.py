@@ -321,8 +321,8 @@ MUTANTS = (
         "serializable reads miss what was told at commit",
         "a serializable read sees what its node told before",
         PROPOSALS,
-        "        return index if now < until else 0\n",
-        "        return 0\n",
+        "        return self._ahead if now < self._ahead[1] else (0, 0.0)\n",
+        "        return 0, 0.0\n",
         test="tests/unit/core/test_told_at_commit.py",
     ),
     Mutant(

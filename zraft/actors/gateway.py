@@ -158,8 +158,7 @@ class GatewayActor:
     def _on_ask(self, ask: Ask) -> None:
         """A request that passed all checks: it is answered exactly once from here on."""
         request, now = ask.request, ask.caller.arrived
-        known = from_page(request, self._page, self._settings, self._peers.endpoints)
-        if known is not None:
+        if (known := from_page(request, self._page, self._settings, self._peers.endpoints)) is not None:
             self._clients.tell(ask.caller, codec.encode(known), now)
         elif self._hand_over.refuses():
             self._clients.fail(ask.caller, Unavailable(f"{self._settings.id}: the node is stopping"), now)
@@ -234,9 +233,14 @@ class GatewayActor:
                 self._on_not_proposed(message, now)
 
     def _on_committed(self, message: Committed, now: float) -> None:
-        with contextlib.suppress(Unavailable):  # no state to look at: storage will tell
+        try:
             state = self._state.applied(self._hints.generation())
-            self._tell(self._proposals.on_committed(message, state, now), now)
+        except Unavailable:
+            return  # storage will tell
+        except CorruptState:
+            self._clients.flush(self._header, now)  # what others were told in this turn
+            raise
+        self._tell(self._proposals.on_committed(message, state, now), now)
 
     def _on_forgotten(self, now: float) -> None:
         """Storage does not know, or did not for a while, what this gateway waits for."""
@@ -301,7 +305,8 @@ class GatewayActor:
             self._do(self._reads.by_lease(self._hints), now)
             self._do(self._reads.flush(role, self._hints.commit(), now), now)
         if self._serializable:
-            self._ready.extend(Serve(self._proposals.ahead(now), tuple(self._serializable)).by_client())
+            index, until = self._proposals.ahead(now)
+            self._ready.extend(Serve(index, tuple(self._serializable), until).by_client())
             self._serializable = []
         end = clock() + SLICE_SECONDS
         while self._ready and clock() < end:
@@ -376,12 +381,12 @@ class GatewayActor:
         else:
             left = unanswered + left
             if reads and not answers:
-                self._trio.wait_applied(self._reads.behind(Serve(serve.index, left)))
+                self._trio.wait_applied(self._reads.behind(serve.only(left)))
                 return
             for read, body in answers:
                 self._clients.tell(read.client, body, now)
         if left:
-            self._ready.append(Serve(serve.index, left))  # behind those of others
+            self._ready.append(serve.only(left))  # behind those of others
 
     def _header(self) -> bytes:
         """The header of every answer: it carries the leader hint."""

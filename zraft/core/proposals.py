@@ -36,6 +36,8 @@ RETURNED_BYTES = 64 << 10
 """What a command that returns the previous value counts beside its own size: every storage holds those values at once
 while it applies the proposal, at worst 24 MiB."""
 RETRY_SECONDS = 0.010
+TOLD_BYTES_MAX = 64 << 10
+"""A proposal that is larger is not looked through once more, to tell its results at its commit."""
 AHEAD_SECONDS = 0.1
 """So long after clients were told before their writes were applied here, serializable reads wait for that."""
 SLOT_SECONDS = 1.0
@@ -167,6 +169,8 @@ class Proposals:
         missing = message.index - state.applied.index
         if proposal is None or None in proposal.commands or missing not in (0, 1):
             return []
+        if sum(len(command.body) for command in proposal.waiting()) > TOLD_BYTES_MAX:
+            return []
         requests = [decode_request(command.body) for command in proposal.waiting()]
         if plain_keys(requests) is None:
             return []
@@ -176,10 +180,9 @@ class Proposals:
         puts = [PutResult(True, None, message.index, at, at) for at in range(first, first + len(requests))]
         return self.on_results(message.origin, [encode(put) for put in puts])
 
-    def ahead(self, now: float) -> int:
-        """What a serializable read must see, so that clients see what they wrote: 0, or an index told of lately."""
-        index, until = self._ahead
-        return index if now < until else 0
+    def ahead(self, now: float) -> tuple[int, float]:
+        """(an index, until when): serializable reads wait for it so long, so that clients see what they wrote."""
+        return self._ahead if now < self._ahead[1] else (0, 0.0)
 
     def on_not_proposed(self, origin: Origin, code: str, message: str, now: float) -> list[Tell]:
         """It was refused before it was appended: try again if only the leader changed, else say why."""

@@ -10,6 +10,7 @@ round (``core.lease``).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import msgspec
@@ -66,17 +67,25 @@ class AnswerPeer(msgspec.Struct, frozen=True):
 
 
 class Serve(msgspec.Struct, frozen=True):
-    """Answer these reads from a view that has applied ``index``; if there is none yet, call ``behind``."""
+    """Answer these reads from a view that has applied ``index``; if there is none yet, call ``behind``.
+
+    ``until`` is of serializable ones alone: then they see what there is.
+    """
 
     index: int
     reads: tuple[Read, ...]
+    until: float = math.inf
+
+    def only(self, reads: tuple[Read, ...]) -> Serve:
+        """These of them."""
+        return Serve(self.index, reads, self.until)
 
     def by_client(self) -> Iterator[Serve]:
         """Each client's reads by themselves: one that asks much at once is not in front of the others."""
         reads: dict[bytes, list[Read]] = {}
         for read in self.reads:
             reads.setdefault(read.client.route, []).append(read)
-        return (Serve(self.index, tuple(one)) for one in reads.values())
+        return (self.only(tuple(one)) for one in reads.values())
 
 
 Effect = AskElection | AskLeader | AnswerPeer | Serve | Tell
@@ -218,8 +227,9 @@ class Reads:
         for number in list(self._asked):
             self._again(number, now)
         for serve in self._behind:
-            self._reads += serve.reads
-        self._behind = []
+            if serve.until == math.inf:
+                self._reads += serve.reads
+        self._behind = [serve for serve in self._behind if serve.until < math.inf]
 
     def expire(self, now: float) -> list[Effect]:
         """Answer everybody whose time is up."""
@@ -231,14 +241,16 @@ class Reads:
             group.reads = [read for read in group.reads if read.deadline > now]
             if not group.reads and not group.peers:
                 del self._asked[number]
-        waiting: list[Serve] = []
+        due = [Serve(0, serve.reads) for serve in self._behind if serve.until <= now]
+        waiting = [serve for serve in self._behind if now < serve.until < math.inf]
         for serve in self._behind:
-            late += [read for read in serve.reads if read.deadline <= now]
-            left = tuple(read for read in serve.reads if read.deadline > now)
-            if left:
-                waiting.append(Serve(serve.index, left))
+            if serve.until == math.inf:
+                late += [read for read in serve.reads if read.deadline <= now]
+                left = tuple(read for read in serve.reads if read.deadline > now)
+                if left:
+                    waiting.append(serve.only(left))
         self._behind = waiting
-        return [Tell(read.client, body) for read in late]
+        return [*due, *(Tell(read.client, body) for read in late)]
 
     def _finish(self, number: int, commit: CommitGroup, now: float) -> list[Effect]:
         group = self._asked.pop(number)

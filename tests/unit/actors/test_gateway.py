@@ -94,6 +94,16 @@ def test_a_lone_put_is_answered_when_it_is_committed_and_seen_at_once(node: Node
     assert node.answer() == (b"1", GetResult(False, None, None, 3))
 
 
+def test_a_serializable_read_shows_what_there_is_where_storage_stands_still(node: Node) -> None:
+    trio = node.start_trio()
+    node.ask(Put(b"k", b"v"))
+    trio.say("replication", Committed(trio.hear_proposal().origin, 4))
+    assert node.answer() == (b"1", PutResult(True, None, 4, 3, 3))
+    node.ask(Get(b"k", serializable=True))
+    assert trio.hear("storage") == WaitApplied(4)
+    assert node.answer() == (b"1", GetResult(False, None, None, 2))
+
+
 def test_without_a_state_to_look_at_storage_tells(node: Node) -> None:
     trio = node.start_trio()
     node.ask(Put(b"k", b"v"))

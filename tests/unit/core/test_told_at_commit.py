@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 from tests.simulation.memory import MemoryState
 from zraft.core.admission import Caller
 from zraft.core.keyspace import Keyspace
-from zraft.core.proposals import AHEAD_SECONDS, Proposals, Tell, Waiting
+from zraft.core.proposals import AHEAD_SECONDS, TOLD_BYTES_MAX, Proposals, Tell, Waiting
 from zraft.core.records import APPLIED, AppliedState, read_applied
 from zraft.protocol.client import Batch, Command, Delete, Put, PutResult
 from zraft.protocol.codec import encode, pack_commands, split_results
@@ -113,13 +113,18 @@ def test_a_proposal_of_another_start_is_nobodys() -> None:
 
 def test_for_a_while_serializable_reads_wait_for_what_clients_were_told() -> None:
     proposals = proposing(Put(b"a", b"1"))
-    assert proposals.ahead(1.0) == 0
+    assert proposals.ahead(1.0) == (0, 0.0)
     proposals.on_committed(Committed(ORIGIN, 6), AT_5, 1.0)
-    assert proposals.ahead(1.0) == 6
-    assert proposals.ahead(1.0 + AHEAD_SECONDS) == 0
+    assert proposals.ahead(1.0) == (6, 1.0 + AHEAD_SECONDS)
+    assert proposals.ahead(1.0 + AHEAD_SECONDS) == (0, 0.0)
 
 
 def test_they_wait_for_nothing_that_is_there() -> None:
     proposals = proposing(Put(b"a", b"1"))
     proposals.on_committed(Committed(ORIGIN, 6), AT_5._replace(applied=EntryId(6, 2)), 1.0)
-    assert proposals.ahead(1.0) == 0
+    assert proposals.ahead(1.0) == (0, 0.0)
+
+
+def test_what_is_large_is_not_looked_through_again() -> None:
+    proposals = proposing(*(Put(b"a", bytes(TOLD_BYTES_MAX // 4)) for _ in range(4)))
+    assert proposals.on_committed(Committed(ORIGIN, 6), AT_5, 0.0) == []
