@@ -4,7 +4,8 @@
 
 How fast a machine is changes by a factor of two within minutes, with its neighbours. So both versions have a cluster
 that is up all the time, each load runs for a second on one and then on the other, the order changes from round to
-round, and what counts is the ratio within a round: its median and quartiles.
+round, and what counts is the ratio within a round: its median and quartiles. What stays for a whole run, such as the
+cores on which a leader's processes lie, is in all of its rounds: for a few per cent of a latency compare several runs.
 
 The other version is a checkout. Nodes and clients of both run on this Python, with the libraries that are installed.
 """
