@@ -18,6 +18,8 @@ from zraft.protocol.local import IdentityGroup, RoleGroup
 from zraft.protocol.peer import GatewayMessage, Greeting
 
 GREET_SECONDS = 1.0
+UNHEARD_SECONDS = 0.05
+"""A greeting that did not leave, as there is no link yet, is tried again after this."""
 
 
 class GatewayPeers:
@@ -36,7 +38,7 @@ class GatewayPeers:
         self._identity: Identity | None = None
         self._others: tuple[int, ...] = ()
         self._voters: tuple[str, ...] = ()
-        self._next_greeting = 0.0
+        self._greet_at: dict[int, float] = {}
         self._preference = Preference()
         self.endpoints: dict[str, str] = {settings.id: settings.client_endpoint()}
         """Where clients of a member connect, by its name."""
@@ -49,17 +51,19 @@ class GatewayPeers:
         self._identity.meet(configuration)
         self._others = tuple(member.id for member in configuration.members if member.id != group.member)
         self._voters = tuple(member.name for member in configuration.members if member.voter)
+        self._greet_at = {member: at for member, at in self._greet_at.items() if member in self._others}
         self._links.follow(peers_of(self._settings, configuration))
 
     def tick(self, now: float, level: int) -> None:
         """Follow addresses; greet, since a gateway that was restarted has forgotten us. ``level``: of room here."""
         self._links.refresh(now)
         self._priority = priority_of(self._settings.priority, level)
-        if self._identity is not None and now >= self._next_greeting:
-            self._next_greeting = now + GREET_SECONDS
+        due = [member for member in self._others if now >= self._greet_at.get(member, now)]
+        if due:
             greeting = Greeting(self._settings.id, self._settings.client_endpoint(), self._priority)
-            for member in self._others:
-                self.send(member, greeting)
+            for member in due:
+                left = self.send(member, greeting)
+                self._greet_at[member] = now + (GREET_SECONDS if left else UNHEARD_SECONDS)
 
     def send(self, member: int, message: GatewayMessage) -> bool:
         """Send to a member's gateway; False: it certainly did not leave."""

@@ -8,7 +8,7 @@ import zmq
 from tests.ports import free_port
 from tests.unit.actors.kept import KeptSockets
 from tests.waiting import wait_until
-from zraft.actors.gateway_peers import GREET_SECONDS, GatewayPeers
+from zraft.actors.gateway_peers import GREET_SECONDS, UNHEARD_SECONDS, GatewayPeers
 from zraft.actors.identity import Identity
 from zraft.actors.logs import Log
 from zraft.actors.sockets import poll, tcp
@@ -17,7 +17,7 @@ from zraft.core.room import ENOUGH, RESERVE
 from zraft.protocol.codec import encode
 from zraft.protocol.entries import Configuration, Member, Origin
 from zraft.protocol.local import IdentityGroup, RoleGroup
-from zraft.protocol.peer import Forward, GatewayMessage, NotProposed, ReadIndex
+from zraft.protocol.peer import Forward, GatewayMessage, Greeting, NotProposed, ReadIndex
 
 WAIT_S = 10.0
 A, B, STRANGER = 0xA, 0xB, 0xC
@@ -117,6 +117,23 @@ def test_a_leader_without_room_on_its_disk_hands_over_to_any_other(pair: Pair) -
         return second.successor(B) == "node-1"
 
     wait_until(hands_over, WAIT_S, "a calm while")
+
+
+def test_a_greeting_that_did_not_leave_is_tried_again_soon(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, _, _ = pair
+    first.meet(A)
+    greeted: list[float] = []
+    now = 0.0
+
+    def has_link(member: int, message: GatewayMessage) -> bool:
+        assert (member, isinstance(message, Greeting)) == (B, True)
+        greeted.append(now)
+        return now >= 2 * UNHEARD_SECONDS
+
+    monkeypatch.setattr(first.peers, "send", has_link)
+    for now in (0.0, UNHEARD_SECONDS / 2, UNHEARD_SECONDS, 2 * UNHEARD_SECONDS, GREET_SECONDS, 2 * GREET_SECONDS):
+        first.peers.tick(now, ENOUGH)
+    assert greeted == [0.0, UNHEARD_SECONDS, 2 * UNHEARD_SECONDS, 2 * GREET_SECONDS]
 
 
 def test_gateways_tell_each_other_where_their_clients_connect(pair: Pair) -> None:
