@@ -152,6 +152,14 @@ class Node:
         assert isinstance(answer, ErrorResult)
         return answer.code
 
+    def replace_state(self, applied: int) -> None:
+        """The state is another one now, that has applied so far; the page says so."""
+        state = LmdbState(DataDirectory(self.home / "data").state_path(1), self.settings.map_size_gib << 30)
+        set_applied(state, applied)
+        state.close()
+        group = StorageGroup(1, 5, 1, applied, applied, applied, applied - 1, 0)
+        self.page.publish(Group.STORAGE, codec.encode(group))
+
     def finish(self) -> None:
         self.stop.request()
         self._thread.join()

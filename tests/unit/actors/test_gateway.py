@@ -4,11 +4,12 @@ from collections import deque
 
 import pytest
 
-from tests.unit.actors.gateway_stage import CLUSTER, ME, Node, set_applied
+from tests.unit.actors.gateway_stage import CLUSTER, ME, Node
 from tests.waiting import wait_until
 from zraft.actors.clock import clock
+from zraft.core.records import AppliedState
 from zraft.core.room import ENOUGH, RESERVE
-from zraft.errors import NotLeader, Unavailable, Unknown
+from zraft.errors import CorruptState, NotLeader, Unavailable, Unknown
 from zraft.protocol import codec
 from zraft.protocol.client import (
     PROTOCOL_VERSION,
@@ -35,9 +36,7 @@ from zraft.protocol.local import (
     WaitApplied,
 )
 from zraft.protocol.peer import Forward, GatewayMessage, NotProposed
-from zraft.store.directory import DataDirectory
 from zraft.store.page import Group
-from zraft.store.state import LmdbState
 
 OTHER = ME + 1
 DONE = PutResult(True, None, 9, 4, 4)
@@ -86,10 +85,7 @@ def test_a_lone_put_is_answered_when_it_is_committed_and_seen_at_once(node: Node
     node.ask(Get(b"k", serializable=True))
     assert trio.hear("storage") == WaitApplied(4)
     trio.say("storage", Results(proposal.origin, 4, codec.encode([PutResult(True, None, 4, 3, 3)])))
-    state = LmdbState(DataDirectory(node.home / "data").state_path(1), node.settings.map_size_gib << 30)
-    set_applied(state, 4)
-    state.close()
-    node.page.publish(Group.STORAGE, codec.encode(StorageGroup(1, 5, 1, 4, 4, 4, 3, 0)))
+    node.replace_state(4)
     trio.say("storage", Applied(4))
     assert node.answer() == (b"1", GetResult(False, None, None, 3))
 
@@ -102,6 +98,22 @@ def test_a_serializable_read_shows_what_there_is_where_storage_stands_still(node
     node.ask(Get(b"k", serializable=True))
     assert trio.hear("storage") == WaitApplied(4)
     assert node.answer() == (b"1", GetResult(False, None, None, 2))
+
+
+def test_a_damaged_state_ends_the_gateway_behind_the_answers_of_others(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.finish()
+    flushed: list[float] = []
+
+    def damaged(generation: int | None) -> AppliedState:
+        raise CorruptState("damaged")
+
+    monkeypatch.setattr(node.actor._state, "applied", damaged)
+    monkeypatch.setattr(node.actor._clients, "flush", lambda header, now: flushed.append(now))
+    with pytest.raises(CorruptState, match="damaged"):
+        node.actor._on_committed(Committed(Origin(ME, 0, 1, 1), 4), 1.0)
+    assert flushed == [1.0]
 
 
 def test_without_a_state_to_look_at_storage_tells(node: Node) -> None:
@@ -252,10 +264,7 @@ def test_a_read_is_served_when_storage_has_applied_its_index(node: Node) -> None
     node.page.publish(Group.COMMIT, codec.encode(CommitGroup(5, 7)))
     trio.confirm_round(trio.hear_round_request())
     assert trio.hear("storage") == WaitApplied(7)
-    state = LmdbState(DataDirectory(node.home / "data").state_path(1), node.settings.map_size_gib << 30)
-    set_applied(state, 7)
-    state.close()
-    node.page.publish(Group.STORAGE, codec.encode(StorageGroup(1, 5, 1, 7, 7, 7, 6, 0)))
+    node.replace_state(7)
     trio.say("storage", Applied(7))
     assert node.answer() == (b"1", GetResult(False, None, None, 6))
 
