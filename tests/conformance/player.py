@@ -27,7 +27,7 @@ from zraft.core.roles import Effect as ElectionEffect, PublishRole, Timing
 from zraft.core.streaming import SendChunk
 from zraft.core.versions import FIRST
 from zraft.protocol.entries import ClusterRecord, EntryId, EntryKind, encode_entry
-from zraft.protocol.local import Committed, Keep, LeaseGroup, Ping, ReadAnswer
+from zraft.protocol.local import Keep, LeaseGroup, Ping, ReadAnswer
 from zraft.protocol.peer import Append, AppendAnswer, Commit, InstallAnswer, InstallSnapshot
 
 if TYPE_CHECKING:
@@ -177,8 +177,6 @@ class Player:
                     self.elect(self.election.step(message, self._stage.now))
                 case Refuse(message):
                     self._stage.say(f"{self.id} refuses #{message.origin.number}: {message.code}")
-                case ToGateway(_, Committed(origin, index)):
-                    self._stage.say(f"{self.id} tells its gateway: #{origin.number} is committed at {index}")
                 case Ignored(reason):
                     self._stage.say(f"{self.id} ignores: {reason}")
 

@@ -3,8 +3,6 @@
 from collections import deque
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from tests.simulation.actors import Actor
 from tests.simulation.invariants import require
 from tests.simulation.page import SlowLook
@@ -24,7 +22,6 @@ from zraft.protocol.entries import Origin
 from zraft.protocol.local import (
     Applied,
     AppliedTerm,
-    Committed,
     Propose,
     Register,
     Registered,
@@ -155,8 +152,6 @@ class GatewayActor(Actor):
                     self._on_forgotten(now)
             case Results(origin, _, results):
                 self._do(self._proposals.on_results(origin, split_results(results)), now)
-            case Committed():
-                self._on_committed(message, now)
             case AppliedTerm(term):
                 self._proposals.on_applied_term(term, now)
             case Applied(index):
@@ -168,16 +163,6 @@ class GatewayActor(Actor):
                 self._do(self._reads.on_round(message, commit, now), now)
             case NotProposed(origin):
                 self._refused(message, origin, now)
-
-    def _on_committed(self, message: Committed, now: float) -> None:
-        if self._node.state.open:  # LMDB's readers see the one before it
-            return
-        told = self._proposals.on_committed(message, self._node.applied_state(), now)
-        if told:
-            self.world.note(self.name, message)
-            results = encode([msgspec.Raw(tell.body) for tell in told])
-            self._node.cluster.invariants.answered(message.index, results)
-        self._do(told, now)
 
     def _on_peer(self, message: object, sender: int, incarnation: int, now: float) -> None:
         match message:

@@ -9,7 +9,7 @@ from tests.simulation.actors import Actor
 from tests.simulation.invariants import require
 from tests.simulation.network import Plane
 from zraft.core.audit import Divergence
-from zraft.core.effects import Ignored, Send, ToGateway, ToStorage
+from zraft.core.effects import Ignored, Send, ToStorage
 from zraft.core.progress import Forgot
 from zraft.core.replication import Effect, PublishCommit, Refuse, Replication, ToElection
 from zraft.core.streaming import SendChunk
@@ -95,7 +95,7 @@ class ReplicationActor(Actor):
                     if isinstance(message, Members):
                         node.cluster.invariants.in_force(message.configuration)
                         node.cluster.happened("configured", node)
-                case Refuse(message) | ToGateway(_, message):
+                case Refuse(message):
                     trio.replication_to_gateway.send(message)
                 case Divergence():
                     node.cluster.wrongs.found(effect)

@@ -50,7 +50,6 @@ from zraft.protocol.entries import Configuration, EntryKind
 from zraft.protocol.local import (
     Applied,
     AppliedTerm,
-    Committed,
     Propose,
     Register,
     Registered,
@@ -158,7 +157,8 @@ class GatewayActor:
     def _on_ask(self, ask: Ask) -> None:
         """A request that passed all checks: it is answered exactly once from here on."""
         request, now = ask.request, ask.caller.arrived
-        if (known := from_page(request, self._page, self._settings, self._peers.endpoints)) is not None:
+        known = from_page(request, self._page, self._settings, self._peers.endpoints)
+        if known is not None:
             self._clients.tell(ask.caller, codec.encode(known), now)
         elif self._hand_over.refuses():
             self._clients.fail(ask.caller, Unavailable(f"{self._settings.id}: the node is stopping"), now)
@@ -216,8 +216,6 @@ class GatewayActor:
         match message:
             case Results():
                 self._tell(self._proposals.on_results(message.origin, codec.split_results(message.results)), now)
-            case Committed():
-                self._on_committed(message, now)
             case AppliedTerm():
                 self._proposals.on_applied_term(message.term, now)
             case Applied():
@@ -231,16 +229,6 @@ class GatewayActor:
                 self._hand_over.on_answer(message, now)
             case NotProposed():
                 self._on_not_proposed(message, now)
-
-    def _on_committed(self, message: Committed, now: float) -> None:
-        try:
-            state = self._state.applied(self._hints.generation())
-        except Unavailable:
-            return  # storage will tell
-        except CorruptState:
-            self._clients.flush(self._header, now)  # what others were told in this turn
-            raise
-        self._tell(self._proposals.on_committed(message, state, now), now)
 
     def _on_forgotten(self, now: float) -> None:
         """Storage does not know, or did not for a while, what this gateway waits for."""
@@ -305,8 +293,7 @@ class GatewayActor:
             self._do(self._reads.by_lease(self._hints), now)
             self._do(self._reads.flush(role, self._hints.commit(), now), now)
         if self._serializable:
-            index, until = self._proposals.ahead(now)
-            self._ready.extend(Serve(index, tuple(self._serializable), until).by_client())
+            self._enqueue(Serve(0, tuple(self._serializable)))
             self._serializable = []
         end = clock() + SLICE_SECONDS
         while self._ready and clock() < end:
@@ -339,7 +326,7 @@ class GatewayActor:
         for effect in effects:
             match effect:
                 case Serve():
-                    self._ready.extend(effect.by_client())
+                    self._enqueue(effect)
                 case AskElection():
                     if not self._trio.ask_round(effect.message):
                         self._reads.failed(effect.message.request, now)
@@ -357,6 +344,13 @@ class GatewayActor:
                 self._clients.tell(tell.client, tell.body, now)
             else:
                 self._compaction.told(tell.body, now)
+
+    def _enqueue(self, serve: Serve) -> None:
+        """Each client's reads are served by themselves: one that asks much at once is not in front of the others."""
+        by_client: dict[bytes, list[Read]] = {}
+        for read in serve.reads:
+            by_client.setdefault(read.client.route, []).append(read)
+        self._ready.extend(Serve(serve.index, tuple(reads)) for reads in by_client.values())
 
     def _serve(self, serve: Serve, now: float) -> None:
         """Answer some of these reads from a view that has applied ``serve.index``; wait for it if there is none yet."""
@@ -381,12 +375,12 @@ class GatewayActor:
         else:
             left = unanswered + left
             if reads and not answers:
-                self._trio.wait_applied(self._reads.behind(serve.only(left)))
+                self._trio.wait_applied(self._reads.behind(Serve(serve.index, left)))
                 return
             for read, body in answers:
                 self._clients.tell(read.client, body, now)
         if left:
-            self._ready.append(serve.only(left))  # behind those of others
+            self._ready.append(Serve(serve.index, left))  # behind those of others
 
     def _header(self) -> bytes:
         """The header of every answer: it carries the leader hint."""

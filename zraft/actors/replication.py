@@ -16,7 +16,7 @@ from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, Resolver, peers_of
 from zraft.actors.snapshot_source import SnapshotSource
 from zraft.actors.sockets import LOCAL_MESSAGES_MAX, Frames, Sockets, drain, poll, send, taken
 from zraft.core.audit import Divergence
-from zraft.core.effects import Ignored, Send, ToGateway, ToStorage
+from zraft.core.effects import Ignored, Send, ToStorage
 from zraft.core.progress import Forgot
 from zraft.core.replication import Effect, Message, PublishCommit, Refuse, Replication, ToElection
 from zraft.core.streaming import SendChunk
@@ -189,7 +189,7 @@ class ReplicationActor:
                     send(self._storage, [self._local, codec.encode(effect.message)])
                 case PublishCommit():
                     self._page.publish(Group.COMMIT, codec.encode(effect.group))
-                case Refuse() | ToGateway():
+                case Refuse():
                     send(self._gateways, [self._proposer, self._local, codec.encode(effect.message)])
                 case ToElection():
                     if isinstance(effect.message, Members):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import lmdb
 
-from zraft.core.durable import Tables
 from zraft.core.reads import Read
-from zraft.core.records import APPLIED, AppliedState, read_applied
 from zraft.core.views import View
 from zraft.errors import CorruptState, InvariantViolated, Unavailable
 from zraft.protocol import codec
@@ -41,34 +38,20 @@ class StateReads:
             CorruptState: what is to be read is damaged. None of these reads may be answered from it.
             Unavailable: the state is not there at the moment.
         """
-        with self._snapshot(generation) as snapshot:
-            return _answer(View(snapshot), index, reads)
-
-    def applied(self, generation: int | None) -> AppliedState:
-        """What the state says of itself now.
-
-        Raises:
-            CorruptState: that is damaged.
-            Unavailable: the state is not there at the moment.
-        """
-        with self._snapshot(generation) as snapshot:
-            return read_applied(snapshot.meta(APPLIED))
+        view = self._at(generation)
+        try:
+            with view.begin() as snapshot:
+                return _answer(View(snapshot), index, reads)
+        except CorruptState as error:
+            raise error.within(self._directory.path) from error
+        except (lmdb.CorruptedError, lmdb.PageNotFoundError) as error:
+            raise CorruptState(f"LMDB can't read it ({error})").within(self._directory.path) from error
 
     def close(self) -> None:
         """Leave the state."""
         if self._view is not None:
             self._view.close()
             self._view = None
-
-    @contextlib.contextmanager
-    def _snapshot(self, generation: int | None) -> Iterator[Tables]:
-        try:
-            with self._at(generation).begin() as snapshot:
-                yield snapshot
-        except CorruptState as error:
-            raise error.within(self._directory.path) from error
-        except (lmdb.CorruptedError, lmdb.PageNotFoundError) as error:
-            raise CorruptState(f"LMDB can't read it ({error})").within(self._directory.path) from error
 
     def _at(self, generation: int | None) -> StateView:
         """The view of ``generation``: one environment a process, so the old one is left before the new is opened."""

@@ -14,19 +14,19 @@ from zraft.protocol.local import (
     Propose,
     Register,
     Registered,
-    ReplicationToGateway,
     RoundRequest,
     StorageToGateway,
     TransferRequest,
     WaitApplied,
 )
+from zraft.protocol.peer import NotProposed
 from zraft.store.directory import ipc_endpoint
 
 DRAIN_MESSAGES = 1024
 REGISTER_SECONDS = 1.0
 _PARTS = ("election", "replication", "storage")
 
-Message = StorageToGateway | ReplicationToGateway | ElectionToGateway
+Message = StorageToGateway | NotProposed | ElectionToGateway
 
 
 class Trio:

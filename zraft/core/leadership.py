@@ -41,7 +41,7 @@ class Leadership:
         self.versions = Versions(supported)
         self.commit = 0
         self.uncommitted_bytes = 0
-        self.uncommitted: dict[int, tuple[int, Origin]] = {}  # by index: bytes, and whose proposal it is
+        self.uncommitted: dict[int, tuple[int, int]] = {}  # by index: bytes, and the member whose gateway proposed it
         self._keep_due = 0.0
         self._committed = lead.last.index, -math.inf  # a commit index of a while ago, and since when it is one
         self.hand_over: HandOver | None = None
@@ -56,18 +56,8 @@ class Leadership:
         index = self.tail.last + 1
         data = encode_entry(index, self.term, kind, origin, payload)
         self.tail.append(data)
-        self.uncommitted[index] = len(data), origin
+        self.uncommitted[index] = len(data), origin.member
         self.uncommitted_bytes += len(data)
-
-    def committed_to(self, index: int) -> list[Origin]:
-        """All up to ``index`` is committed; whose proposals those entries of the term are, in order."""
-        origins = []
-        for at in range(max(self.commit, self.before) + 1, index + 1):
-            size, origin = self.uncommitted.pop(at)
-            self.uncommitted_bytes -= size
-            origins.append(origin)
-        self.commit = index
-        return origins
 
     def configure(self, members: tuple[Member, ...], now: float, origin: Origin = NO_ORIGIN) -> Configuration:
         """Append a configuration; it is in force from now on ([D] 4.1)."""

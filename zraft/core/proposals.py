@@ -4,8 +4,7 @@ Commands gather while a few proposals are in flight, and leave together as one p
 idle system answers at once. (One that is not answered for long counts no more: it may be lost.) A proposal names the
 leader's term and is sent at most once (S9). It ends in one of three ways, never mixed:
 
-- its results come from the own storage's apply; or, for plain puts with which nothing else was under way, from the
-  state before them as soon as they are committed;
+- its results come from the own storage's apply;
 - it certainly was not and never will be executed: it was refused, it could not be sent, or an entry of a later term
   has been applied without it (terms in a log never go back, so an entry of an older term can't follow). Its commands
   are proposed again, up to their deadline;
@@ -20,13 +19,11 @@ from itertools import islice
 import msgspec
 
 from zraft.core.admission import Caller
-from zraft.core.limits import plain_keys
-from zraft.core.records import AppliedState
 from zraft.errors import NotLeader, ResourceExhausted, Unavailable, Unknown
-from zraft.protocol.client import ErrorResult, PutResult
-from zraft.protocol.codec import decode_request, encode, pack_commands
+from zraft.protocol.client import ErrorResult
+from zraft.protocol.codec import encode, pack_commands
 from zraft.protocol.entries import EntryKind, Origin
-from zraft.protocol.local import Committed, Propose, RoleGroup
+from zraft.protocol.local import Propose, RoleGroup
 
 IN_FLIGHT_MAX = 4
 PROPOSAL_BYTES_MAX = 1 << 20
@@ -36,10 +33,6 @@ RETURNED_BYTES = 64 << 10
 """What a command that returns the previous value counts beside its own size: every storage holds those values at once
 while it applies the proposal, at worst 24 MiB."""
 RETRY_SECONDS = 0.010
-TOLD_BYTES_MAX = 64 << 10
-"""A proposal that is larger is not looked through once more, to tell its results at its commit."""
-AHEAD_SECONDS = 0.1
-"""So long after clients were told before their writes were applied here, serializable reads wait for that."""
 SLOT_SECONDS = 1.0
 """So long does a proposal without an answer keep others waiting: it may have been lost on its way to the leader, whose
 term goes on without it. Its own clients wait on."""
@@ -107,7 +100,6 @@ class Proposals:
         self._applied_term = 0
         self._refused_term = 0
         self._retry_at = 0.0
-        self._ahead = (0, 0.0)
 
     @property
     def in_flight(self) -> int:
@@ -157,32 +149,6 @@ class Proposals:
             results = [encode(ErrorResult(Unknown.code, "the results do not fit"))] * len(proposal.commands)
         told = zip(proposal.commands, results, strict=True)
         return [Tell(command.client, body) for command, body in told if command is not None]
-
-    def on_committed(self, message: Committed, state: AppliedState, now: float) -> list[Tell]:
-        """Our proposal is committed, and nothing else is under way: told is what follows from it already.
-
-        Each of its commands, if all are plain puts, takes the next revision (S11): so where ``state``, as it is
-        published, has applied all before it, or it as the last, storage's results are known. They come all the same,
-        for all else. On the way of a lone put that is one process less that must wake, and no apply.
-        """
-        proposal = self._in_flight.get(message.origin.number) if self._is_ours(message.origin) else None
-        missing = message.index - state.applied.index
-        if proposal is None or None in proposal.commands or missing not in (0, 1):
-            return []
-        if sum(len(command.body) for command in proposal.waiting()) > TOLD_BYTES_MAX:
-            return []
-        requests = [decode_request(command.body) for command in proposal.waiting()]
-        if plain_keys(requests) is None:
-            return []
-        if missing:
-            self._ahead = message.index, now + AHEAD_SECONDS
-        first = state.revision + 1 if missing else state.revision + 1 - len(requests)
-        puts = [PutResult(True, None, message.index, at, at) for at in range(first, first + len(requests))]
-        return self.on_results(message.origin, [encode(put) for put in puts])
-
-    def ahead(self, now: float) -> tuple[int, float]:
-        """(an index, until when): serializable reads wait for it so long, so that clients see what they wrote."""
-        return self._ahead if now < self._ahead[1] else (0, 0.0)
 
     def on_not_proposed(self, origin: Origin, code: str, message: str, now: float) -> list[Tell]:
         """It was refused before it was appended: try again if only the leader changed, else say why."""

@@ -10,9 +10,6 @@ round (``core.lease``).
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-
 import msgspec
 
 from zraft.core.admission import Caller
@@ -67,25 +64,10 @@ class AnswerPeer(msgspec.Struct, frozen=True):
 
 
 class Serve(msgspec.Struct, frozen=True):
-    """Answer these reads from a view that has applied ``index``; if there is none yet, call ``behind``.
-
-    ``until`` is of serializable ones alone: then they see what there is.
-    """
+    """Answer these reads from a view that has applied ``index``; if there is none yet, call ``behind``."""
 
     index: int
     reads: tuple[Read, ...]
-    until: float = math.inf
-
-    def only(self, reads: tuple[Read, ...]) -> Serve:
-        """These of them."""
-        return Serve(self.index, reads, self.until)
-
-    def by_client(self) -> Iterator[Serve]:
-        """Each client's reads by themselves: one that asks much at once is not in front of the others."""
-        reads: dict[bytes, list[Read]] = {}
-        for read in self.reads:
-            reads.setdefault(read.client.route, []).append(read)
-        return (self.only(tuple(one)) for one in reads.values())
 
 
 Effect = AskElection | AskLeader | AnswerPeer | Serve | Tell
@@ -227,9 +209,8 @@ class Reads:
         for number in list(self._asked):
             self._again(number, now)
         for serve in self._behind:
-            if serve.until == math.inf:
-                self._reads += serve.reads
-        self._behind = [serve for serve in self._behind if serve.until < math.inf]
+            self._reads += serve.reads
+        self._behind = []
 
     def expire(self, now: float) -> list[Effect]:
         """Answer everybody whose time is up."""
@@ -241,16 +222,14 @@ class Reads:
             group.reads = [read for read in group.reads if read.deadline > now]
             if not group.reads and not group.peers:
                 del self._asked[number]
-        due = [Serve(0, serve.reads) for serve in self._behind if serve.until <= now]
-        waiting = [serve for serve in self._behind if now < serve.until < math.inf]
+        waiting: list[Serve] = []
         for serve in self._behind:
-            if serve.until == math.inf:
-                late += [read for read in serve.reads if read.deadline <= now]
-                left = tuple(read for read in serve.reads if read.deadline > now)
-                if left:
-                    waiting.append(serve.only(left))
+            late += [read for read in serve.reads if read.deadline <= now]
+            left = tuple(read for read in serve.reads if read.deadline > now)
+            if left:
+                waiting.append(Serve(serve.index, left))
         self._behind = waiting
-        return [*due, *(Tell(read.client, body) for read in late)]
+        return [Tell(read.client, body) for read in late]
 
     def _finish(self, number: int, commit: CommitGroup, now: float) -> list[Effect]:
         group = self._asked.pop(number)

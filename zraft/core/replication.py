@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import msgspec
 
 from zraft.core.audit import Divergence
-from zraft.core.effects import Ignored, Send, ToGateway, ToStorage
+from zraft.core.effects import Ignored, Send, ToStorage
 from zraft.core.leadership import Leadership
 from zraft.core.membership import promoted, with_addresses
 from zraft.core.progress import Forgot, Mode, Progress
@@ -27,7 +27,6 @@ from zraft.protocol.codec import decode_request
 from zraft.protocol.entries import NO_ORIGIN, EntryId, EntryKind, Member, Origin
 from zraft.protocol.local import (
     CommitGroup,
-    Committed,
     Counted,
     Deposed,
     HandOver,
@@ -84,7 +83,6 @@ Effect = (
     | PublishCommit
     | ToElection
     | Refuse
-    | ToGateway[Committed]
     | Divergence
     | LeftBehind
     | Forgot
@@ -348,15 +346,16 @@ class Replication:
         reached = lead.quorum.reached_by({member: p.match for member, p in lead.progress.items()}, 0)
         if reached <= lead.commit or reached <= lead.before:
             return []
-        origins = lead.committed_to(reached)
-        waiting = {self.me, *(origin.member for origin in origins)}
+        waiting = {self.me}
+        for index in range(max(lead.commit, lead.before) + 1, reached + 1):
+            size, proposer = lead.uncommitted.pop(index)
+            lead.uncommitted_bytes -= size
+            waiting.add(proposer)
+        lead.commit = reached
         for member, progress in lead.progress.items():
             progress.tell_by(now if member in waiting else now + COMMIT_SECONDS)
         left = [ToElection(Removed(lead.term))] if lead.is_left() else []
-        # With more under way results come by hundreds, and a message for each entry would cost more than it spares.
-        alone = origins[0].member == self.me and len(origins) == 1 and reached == lead.tail.last
-        told = [ToGateway(origins[0].gateway, Committed(origins[0], reached))] if alone else []
-        return [PublishCommit(CommitGroup(lead.term, reached)), *told, *left]
+        return [PublishCommit(CommitGroup(lead.term, reached)), *left]
 
     def _feed(self, lead: Leadership, progress: Progress, now: float) -> list[Effect]:
         """Appends as far as the window allows, else the bare commit index if it is news, and due."""

@@ -224,13 +224,6 @@ class Propose(_Message, tag=40, frozen=True):
     kind: int = EntryKind.COMMANDS
 
 
-class Committed(_Message, tag=43, frozen=True):
-    """Our proposal ``origin`` became the entry at ``index``, which is committed, and no other is under way."""
-
-    origin: Origin
-    index: int
-
-
 class RoundRequest(_Message, tag=41, frozen=True):
     """Confirm leadership with a round whose first message leaves after this arrived."""
 
@@ -309,7 +302,7 @@ ReplicationToElection = Deposed | Ready | Members | Removed | Pong
 ReplicationToStorage = Append | Commit | Read | Keep | Diverged
 StorageToReplication = AppendAnswer | ReadAnswer
 GatewayToReplication = Propose
-ReplicationToGateway = NotProposed | Committed
+ReplicationToGateway = NotProposed
 GatewayToElection = RoundRequest | TransferRequest
 ElectionToGateway = RoundAnswer | TransferAnswer
 GatewayToStorage = Register | WaitApplied

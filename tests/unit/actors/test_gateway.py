@@ -7,9 +7,8 @@ import pytest
 from tests.unit.actors.gateway_stage import CLUSTER, ME, Node
 from tests.waiting import wait_until
 from zraft.actors.clock import clock
-from zraft.core.records import AppliedState
 from zraft.core.room import ENOUGH, RESERVE
-from zraft.errors import CorruptState, NotLeader, Unavailable, Unknown
+from zraft.errors import NotLeader, Unavailable, Unknown
 from zraft.protocol import codec
 from zraft.protocol.client import (
     PROTOCOL_VERSION,
@@ -26,7 +25,6 @@ from zraft.protocol.local import (
     Applied,
     AppliedTerm,
     CommitGroup,
-    Committed,
     LeaseGroup,
     NodeGroup,
     Propose,
@@ -74,56 +72,6 @@ def test_a_write_is_proposed_once_and_answered_by_the_own_storage(node: Node) ->
     assert codec.response_header.decode(node.header) == ResponseHeader(
         PROTOCOL_VERSION, CLUSTER, "node-1", "node-1", f"127.0.0.1:{node.settings.port}", 5
     )
-
-
-def test_a_lone_put_is_answered_when_it_is_committed_and_seen_at_once(node: Node) -> None:
-    trio = node.start_trio()
-    node.ask(Put(b"k", b"v"))
-    proposal = trio.hear_proposal()
-    trio.say("replication", Committed(proposal.origin, 4))  # the state has applied 3, and stands at revision 2
-    assert node.answer() == (b"1", PutResult(True, None, 4, 3, 3))
-    node.ask(Get(b"k", serializable=True))
-    assert trio.hear("storage") == WaitApplied(4)
-    trio.say("storage", Results(proposal.origin, 4, codec.encode([PutResult(True, None, 4, 3, 3)])))
-    node.replace_state(4)
-    trio.say("storage", Applied(4))
-    assert node.answer() == (b"1", GetResult(False, None, None, 3))
-
-
-def test_a_serializable_read_shows_what_there_is_where_storage_stands_still(node: Node) -> None:
-    trio = node.start_trio()
-    node.ask(Put(b"k", b"v"))
-    trio.say("replication", Committed(trio.hear_proposal().origin, 4))
-    assert node.answer() == (b"1", PutResult(True, None, 4, 3, 3))
-    node.ask(Get(b"k", serializable=True))
-    assert trio.hear("storage") == WaitApplied(4)
-    assert node.answer() == (b"1", GetResult(False, None, None, 2))
-
-
-def test_a_damaged_state_ends_the_gateway_behind_the_answers_of_others(
-    node: Node, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    node.finish()
-    flushed: list[float] = []
-
-    def damaged(generation: int | None) -> AppliedState:
-        raise CorruptState("damaged")
-
-    monkeypatch.setattr(node.actor._state, "applied", damaged)
-    monkeypatch.setattr(node.actor._clients, "flush", lambda header, now: flushed.append(now))
-    with pytest.raises(CorruptState, match="damaged"):
-        node.actor._on_committed(Committed(Origin(ME, 0, 1, 1), 4), 1.0)
-    assert flushed == [1.0]
-
-
-def test_without_a_state_to_look_at_storage_tells(node: Node) -> None:
-    trio = node.start_trio()
-    node.ask(Put(b"k", b"v"))
-    proposal = trio.hear_proposal()
-    node.page.clear(Group.STORAGE)
-    trio.say("replication", Committed(proposal.origin, 4))
-    trio.say("storage", results(proposal, DONE))
-    assert node.answer() == (b"1", DONE)
 
 
 def test_another_incarnations_message_is_dropped(node: Node) -> None:  # S1

@@ -7,12 +7,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from zraft.core.admission import Caller
 from zraft.core.proposals import Proposals, Tell, Waiting
-from zraft.core.records import AppliedState
 from zraft.errors import NotLeader, ResourceExhausted, Unknown
-from zraft.protocol.client import ErrorResult, Put, PutResult
+from zraft.protocol.client import ErrorResult, Put
 from zraft.protocol.codec import encode, response, unpack_commands
-from zraft.protocol.entries import EntryId, Origin
-from zraft.protocol.local import Committed, RoleGroup
+from zraft.protocol.entries import Origin
+from zraft.protocol.local import RoleGroup
 
 A, B = 1, 2
 FAR = 1_000_000.0
@@ -34,21 +33,8 @@ class Log:
     """What all nodes agree on: terms never go back, and only the newest applied term's proposals can be executed."""
 
     term: int = 0
-    index: int = 0
     open: list[Proposed] = field(default_factory=list)
-    committed: list[Proposed] = field(default_factory=list)  # and not applied yet: the last ones up to ``index``
-    executed: list[bytes] = field(default_factory=list)  # or certain to be
-
-    def commit(self, proposed: Proposed) -> None:
-        self.open.remove(proposed)
-        self.index += 1
-        self.committed.append(proposed)
-        self.executed += proposed.names
-
-    def state(self) -> AppliedState:
-        """As it is published: each put took a revision."""
-        applied = EntryId(self.index - len(self.committed), self.term)
-        return AppliedState(applied, len(self.executed) - sum(len(one.names) for one in self.committed), 0, 0, 0)
+    executed: list[bytes] = field(default_factory=list)
 
     def can_execute(self, name: bytes) -> bool:
         return any(name in proposed.names and proposed.term >= self.term for proposed in self.open)
@@ -116,28 +102,10 @@ class ProposalsMachine(RuleBasedStateMachine):
     def executed(self, position: int) -> None:
         if position >= len(self.log.open) or self.log.open[position].term != self.log.term:
             return
-        self.log.commit(self.log.open[position])
-        self.applied()
-
-    @rule(position=positions, behind=rarely)
-    def committed(self, position: int, behind: bool) -> None:
-        """Replication says so; the state has applied what is before it, or not yet that."""
-        if position >= len(self.log.open) or self.log.open[position].term != self.log.term:
-            return
-        if not behind:
-            self.applied()
-        proposed = self.log.open[position]
-        self.log.commit(proposed)
-        message = Committed(proposed.origin, self.log.index)
-        self.tell(self.proposals.on_committed(message, self.log.state(), self.now))
-
-    @rule()
-    def applied(self) -> None:
-        """All that is committed is applied, and storage says so."""
-        for proposed in self.log.committed:
-            if self.registered:
-                self.tell(self.proposals.on_results(proposed.origin, [b"did %s" % name for name in proposed.names]))
-        self.log.committed = []
+        proposed = self.log.open.pop(position)
+        self.log.executed += proposed.names
+        if self.registered:
+            self.tell(self.proposals.on_results(proposed.origin, [b"did %s" % name for name in proposed.names]))
 
     # --- what happens around it
 
@@ -148,9 +116,7 @@ class ProposalsMachine(RuleBasedStateMachine):
     @rule()
     def leaders_first_entry_is_applied(self) -> None:
         if self.log.term < self.elected:
-            self.applied()
             self.log.term = self.elected
-            self.log.index += 1
             if self.registered:
                 self.proposals.on_applied_term(self.log.term, self.now)
 
@@ -172,10 +138,6 @@ class ProposalsMachine(RuleBasedStateMachine):
                 self.answers[name] = "result"
                 continue
             error = response.decode(tell.body)
-            if isinstance(error, PutResult):  # at its commit
-                assert self.log.executed[error.mod_revision - 1] == name
-                self.answers[name] = "result"
-                continue
             assert isinstance(error, ErrorResult)
             self.answers[name] = error.code
             if error.code == Unknown.code:

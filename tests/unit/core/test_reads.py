@@ -339,30 +339,3 @@ def test_a_read_whose_state_is_behind_ends_at_its_deadline(reads: Reads) -> None
     assert names_told_unavailable(reads.expire(1.0)) == ["a"]
     assert reads.on_applied(9) == [Serve(9, (read("b", deadline=2.0),))]
     assert reads.expire(5.0) == []
-
-
-# --- serializable reads that wait for what their gateway told
-
-
-def test_they_see_what_there_is_when_it_takes_long(reads: Reads) -> None:
-    waiting = Serve(9, (read("a"),), until=0.1)
-    reads.behind(waiting)
-    assert reads.expire(0.0) == []
-    assert reads.expire(0.1) == [Serve(0, waiting.reads)]
-    assert reads.expire(0.2) == []
-    assert reads.on_applied(9) == []
-
-
-def test_a_restart_of_the_trio_makes_them_no_linearizable_ones(reads: Reads) -> None:
-    reads.behind(Serve(9, (read("a"),), until=0.1))
-    reads.on_trio_restarted(0.0)
-    assert reads.flush(LEADING, COMMIT, 0.0) == []
-    assert reads.expire(0.1) == [Serve(0, (read("a"),))]
-
-
-def test_what_is_taken_apart_waits_as_long(reads: Reads) -> None:
-    one, two = read("a"), read("b")
-    (serve,) = Serve(9, (one, two), until=0.1).by_client()
-    assert serve == Serve(9, (one, two), 0.1)
-    reads.behind(serve)
-    assert reads.on_applied(9) == [serve]

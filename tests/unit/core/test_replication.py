@@ -5,7 +5,6 @@ import pytest
 from tests.unit.core.cast import NOBODY, A, B, C, D, E, record_of
 from tests.unit.core.replicating import (
     LAST,
-    PAYLOAD,
     PROBE,
     TERM,
     accepted,
@@ -20,7 +19,7 @@ from tests.unit.core.replicating import (
     streaming,
 )
 from zraft.core import replication
-from zraft.core.effects import Ignored, Send, ToGateway, ToStorage
+from zraft.core.effects import Ignored, Send, ToStorage
 from zraft.core.replication import (
     COMMIT_SECONDS,
     RETRANSMIT_SECONDS,
@@ -32,7 +31,7 @@ from zraft.core.replication import (
 )
 from zraft.core.seen import GATEWAYS_MAX, TERMS_MAX, Seen
 from zraft.protocol.entries import EntryId, Origin
-from zraft.protocol.local import Committed, Deposed, Lead, Ping, Pong, Propose, Stop
+from zraft.protocol.local import Deposed, Lead, Ping, Pong, Stop
 from zraft.protocol.peer import Append, Commit, NotProposed
 
 PING = Ping(1)
@@ -196,40 +195,6 @@ def test_an_append_carries_the_commit_index_behind_its_publication() -> None:  #
     core.step(propose(), 10.0, A)
     carried = Append(TERM, EntryId(6, TERM), (proposed(7),), 6)
     assert core.flush(10.0) == [published(6), ToStorage(carried), Send(B, carried), Send(C, carried)]
-
-
-def test_the_gateway_hears_that_its_lone_proposal_is_committed_behind_the_page() -> None:  # S10
-    core = streaming(A)
-    core.step(accepted(6), 10.0, A)
-    core.flush(10.0)
-    mine = Propose(TERM, Origin(A, 2, 77, 1), True, PAYLOAD)
-    core.step(mine, 10.0, A)
-    core.flush(10.0)
-    core.step(accepted(7), 10.0, A)
-    told = ToGateway(2, Committed(mine.origin, 7))
-    assert core.flush(10.0) == [published(7), told, ToStorage(Commit(TERM, 7))]
-
-
-@pytest.mark.parametrize("number", [1, 2], ids=["behind it", "before it"])
-def test_the_gateway_hears_nothing_where_more_is_under_way(number: int) -> None:
-    core = streaming(A)
-    core.step(accepted(6), 10.0, A)
-    core.flush(10.0)
-    for one in (1, 2):
-        core.step(Propose(TERM, Origin(A, 0, 77, one), True, PAYLOAD), 10.0, A)
-    core.flush(10.0)
-    core.step(accepted(6 + number), 10.0, A)
-    assert core.flush(10.0) == [published(6 + number), ToStorage(Commit(TERM, 6 + number))]
-
-
-def test_another_nodes_gateway_hears_of_its_proposal_by_its_own_storage() -> None:
-    core = streaming(A)
-    core.step(accepted(6), 10.0, A)
-    core.flush(10.0)
-    core.step(propose(), 10.0, A)  # of B
-    core.flush(10.0)
-    core.step(accepted(7), 10.0, A)
-    assert core.flush(10.0) == [published(7), ToStorage(Commit(TERM, 7))]
 
 
 def test_entries_of_older_terms_are_not_counted() -> None:  # S5, trap 12, [R] figure 8
