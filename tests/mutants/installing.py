@@ -211,8 +211,8 @@ MUTANTS = (
         "what was prepared in vain keeps its name until it is gone",
         "the next installation uses the name of the one before, which was not needed",
         "actors/installing.py",
-        '                state.rename(state.with_name(f"{state.name}.gone")),\n',
-        "                state,\n",
+        'remove_behind(state.rename(state.with_name(f"{state.name}.gone")), ',
+        "remove_behind(state, ",
         test=FILES,
     ),
     Mutant(

@@ -74,8 +74,8 @@ MUTANTS = (
         "older snapshots stay",
         "one snapshot stays, the newest (trap 25)",
         SNAPSHOTS,
-        "            if path < newest:\n",
-        "            if False:\n",
+        "snapshots_path) if path < newest]\n",
+        "snapshots_path) if False]\n",
         test=f"{NODE}::test_the_log_stays_short_and_one_snapshot_stays",
     ),
     Mutant(

@@ -36,13 +36,14 @@ from zraft.protocol.entries import ClusterRecord, EntryId
 from zraft.protocol.peer import InstallAnswer, InstallSnapshot, SnapshotId
 from zraft.store.check import MAP_BYTES
 from zraft.store.directory import DataDirectory
-from zraft.store.files import forget_cached, make_directory, sync_directory, sync_file
+from zraft.store.files import forget_cached, make_directory, remove_behind, sync_directory, sync_file
 from zraft.store.recovery import Stores
 from zraft.store.snapshots import (
     DATA_FILE,
     incoming_path,
     list_incoming,
     list_snapshots,
+    set_aside,
     snapshot_path,
     verify_snapshot,
 )
@@ -145,7 +146,7 @@ class Installing:
         self._core = Installation()
         for path in list_incoming(self._directory.snapshots_path):
             with contextlib.suppress(OSError):  # then it goes another time
-                _remove_behind(path.rename(path.with_name(f"making.{path.name}")))
+                remove_behind(set_aside(path))
 
     def close(self) -> None:
         """Wait for the thread: it must not touch the directory when the lock on it is gone."""
@@ -172,7 +173,7 @@ class Installing:
                     case Verify(snapshot):
                         self._verify(snapshot)
                     case Discard():
-                        self._path.unlink(missing_ok=True)
+                        remove_behind(set_aside(self._path))
                     case Install(snapshot):
                         ready = Prepared(snapshot, self._generation)
         except OSError as error:
@@ -184,10 +185,7 @@ class Installing:
         """Free the names of what was prepared in vain at once: the next installation uses them again."""
         state = self._directory.state_path(ready.generation)
         try:
-            _remove_behind(
-                state.rename(state.with_name(f"{state.name}.gone")),
-                self._path.rename(self._path.with_name(f"making.{self._path.name}")),
-            )
+            remove_behind(state.rename(state.with_name(f"{state.name}.gone")), set_aside(self._path))
         except OSError as error:
             raise StorageFault(f"{state} could not be given up: {error}") from error
 
@@ -207,7 +205,7 @@ class Installing:
         self._path = incoming_path(directory, snapshot.checksum)
         for other in list_incoming(directory):
             if other != self._path:
-                other.unlink()
+                remove_behind(set_aside(other))
         held = self._path.stat().st_size if self._path.exists() else 0
         if not has_room(self._directory.path, 2 * snapshot.size - held):
             raise OSError(errno.ENOSPC, "no room for it and for the state that is made of it")
@@ -254,20 +252,7 @@ def remove_replaced(directory: DataDirectory, generation: int, snapshot: Snapsho
     """Remove the state and the snapshots from before an installation."""
     newest = snapshot_path(directory.snapshots_path, snapshot.index)
     older = [path for path in list_snapshots(directory.snapshots_path) if path < newest]
-    _remove_behind(directory.state_path(generation), *older)
-
-
-def _remove_behind(*paths: Path) -> None:
-    """In the background: a large file takes its time. What is left when the process dies, the next start removes."""
-
-    def remove() -> None:
-        for path in paths:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
-
-    threading.Thread(target=remove, name="removing", daemon=True).start()
+    remove_behind(directory.state_path(generation), *older)
 
 
 def _check_state(path: Path) -> None:

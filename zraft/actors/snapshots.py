@@ -22,10 +22,10 @@ from zraft.protocol.local import Read
 from zraft.protocol.peer import SnapshotId
 from zraft.store.chunks import identify, newest_snapshot
 from zraft.store.directory import DataDirectory
-from zraft.store.files import sync_directory
+from zraft.store.files import remove_behind, sync_directory
 from zraft.store.log import LmdbLog
 from zraft.store.python import module_process
-from zraft.store.snapshots import list_snapshots, read_manifest
+from zraft.store.snapshots import list_snapshots, read_manifest, set_aside
 from zraft.store.soundness import CRASHES
 from zraft.store.space import has_room
 from zraft.store.state import LmdbState
@@ -175,10 +175,10 @@ class Snapshots:
         return is_made
 
     def _remove_older(self, newest: Path) -> None:
-        for path in list_snapshots(self._directory.snapshots_path):
-            if path < newest:
-                path.unlink(missing_ok=True)
+        """Their names are gone when this returns, so before the log is cut."""
+        older = [set_aside(path) for path in list_snapshots(self._directory.snapshots_path) if path < newest]
         sync_directory(newest.parent)
+        remove_behind(*older)
 
     def _forget_child(self) -> int:
         child, self._child = self._child, None
@@ -186,5 +186,7 @@ class Snapshots:
             return 0
         self._poller.unregister(self._child_exit)
         os.close(self._child_exit)
-        (self._directory.snapshots_path / f"making.{child.pid}").unlink(missing_ok=True)
+        left = self._directory.snapshots_path / f"making.{child.pid}"
+        if left.exists():
+            remove_behind(left)
         return child.returncode

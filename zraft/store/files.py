@@ -1,8 +1,10 @@
-"""Small files and directory entries that must survive a power cut."""
+"""Small files and directory entries that must survive a power cut, and large ones that are to go."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import threading
 from pathlib import Path
 
 
@@ -72,3 +74,19 @@ def remove_durably(path: Path) -> None:
     """
     path.unlink(missing_ok=True)
     sync_directory(path.parent)
+
+
+def remove_behind(*paths: Path) -> None:
+    """Removes files and directories in the background: what has many blocks takes its time, and others are served.
+
+    Whatever is left when the process dies must have a name that the next start removes.
+    """
+
+    def remove() -> None:
+        for path in paths:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+    threading.Thread(target=remove, name="removing", daemon=True).start()

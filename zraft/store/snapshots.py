@@ -86,8 +86,16 @@ def list_snapshots(directory: Path) -> list[Path]:
     return sorted(directory.glob(f"{'[0-9]' * 20}{SUFFIX}"), reverse=True)
 
 
+def set_aside(path: Path) -> Path:
+    """Take its name from a snapshot, whole or not, that is to be removed; returns the one that it has now."""
+    return path.rename(path.with_name(f"making.{path.name}"))
+
+
 def remove_leftovers(directory: Path) -> None:
-    """Remove what a killed process was making; what a peer was sending (``incoming.*``) is gone on with."""
+    """Remove what a killed process was making, and what it had set aside.
+
+    What a peer was sending (``incoming.*``) is gone on with.
+    """
     for path in directory.glob("making.*"):
         path.unlink(missing_ok=True)
 

@@ -23,6 +23,7 @@ from zraft.protocol.client import Put
 from zraft.protocol.codec import encode, pack_commands
 from zraft.protocol.entries import NO_ORIGIN, EntryId, EntryKind, encode_entry
 from zraft.protocol.peer import DAMAGED, InstallAnswer, InstallSnapshot, SnapshotId
+from zraft.store import files
 from zraft.store.chunks import SnapshotFile, identify, newest_snapshot
 from zraft.store.journal import JOURNAL_FILE
 from zraft.store.log import LmdbLog
@@ -265,13 +266,14 @@ def test_a_node_that_caught_up_meanwhile_keeps_its_state(
     acceptor.commit = ENTRIES
     later: list[Callable[[], None]] = []
     thread = SimpleNamespace(Thread=lambda target, **_: SimpleNamespace(start=lambda: later.append(target)))
-    monkeypatch.setattr(installing, "threading", thread)
+    monkeypatch.setattr(files, "threading", thread)
     assert receiver.take_over(stores, acceptor, ready, MAP_SIZE) is None
     assert isinstance(stores.state, LmdbState)
     assert stores.log.last == LAST
     # The next installation has the same names: they are free before the bytes are gone.
     assert not machine.directory.state_path(ready.generation).exists()
     assert list_incoming(machine.directory.snapshots_path) == []
+    assert later
     for remove in later:
         remove()
     assert machine.states() == ["state.0"]

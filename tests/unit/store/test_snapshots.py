@@ -21,6 +21,8 @@ from zraft.store.snapshots import (
     list_snapshots,
     make_snapshot,
     read_manifest,
+    remove_leftovers,
+    set_aside,
     snapshot_path,
     verify_snapshot,
 )
@@ -117,6 +119,15 @@ def test_a_state_that_lmdb_finds_damaged_is_no_failure_of_the_disk(
     with pytest.raises(CorruptState, match="LMDB can't read it"):
         made(state)
     assert list_snapshots(state.parent / "snapshots") == []
+
+
+def test_what_is_set_aside_is_no_snapshot_any_more_and_goes_at_the_next_start(state: Path) -> None:
+    path = made(state)
+    aside = set_aside(path)
+    assert aside.exists()
+    assert list_snapshots(path.parent) == []
+    remove_leftovers(path.parent)
+    assert list(path.parent.iterdir()) == []
 
 
 @pytest.mark.parametrize("damage", [lead_astray, hide_a_page, empty_a_key])
