@@ -2,14 +2,19 @@
 
 The log's order is a linearization by construction; so it is enough that it agrees with real time and that every answer
 is the one that this order gives. ``floor`` is the newest index that anybody had seen when an operation began.
+
+A serializable read may be behind that, but not behind what the same node had shown to anybody, unless its state was
+lost in the meantime.
 """
 
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tests.simulation.invariants import Violation, require
 from zraft.core.admission import Caller
+from zraft.core.limits import is_serializable
 from zraft.core.proposals import Waiting
 from zraft.core.reads import Read
 from zraft.errors import Compacted, NotExecuted, Rejected, Unknown, from_code
@@ -41,11 +46,17 @@ REQUEST_SECONDS = 1.0
 
 
 class Operation(msgspec.Struct):
-    """One request of one client; ``floor`` is the newest index that was known when it began."""
+    """One request of one client.
+
+    ``floor`` is the newest index that was known when it began: to anybody or, for a serializable read, by the ``node``
+    that it asks, which had lost its state ``restored`` times.
+    """
 
     request: Command | Get | Range
     client: int
     floor: int
+    node: "Node"
+    restored: int
     values: tuple[bytes, ...] = ()
     done: bool = False
 
@@ -67,6 +78,7 @@ class Clients:
         self.avoided: list[Node] = []
         """Nobody asks these from now on."""
         self._rest = cluster.world.random.choice((0.01, 0.03, 0.1))
+        self._serializable = Random(f"serializable {cluster.world.seed}").choice((0.0, 0.1, 0.5))  # of the reads
         for client in range(count):
             cluster.world.after(cluster.world.between(0, 0.5), self._begin, client)
 
@@ -111,8 +123,9 @@ class Clients:
         self._number = number = self._number + 1
         request = self._choose(number)
         values = tuple(put.value for put in _operations_of(request) if isinstance(put, Put))
-        self._operations[number] = operation = Operation(request, client, self._floor, values)
         node = world.random.choice([node for node in cluster.serving() if node not in self.avoided])
+        floor = node.shown if is_serializable(request) else self._floor
+        self._operations[number] = operation = Operation(request, client, floor, node, node.restored, values)
         deadline = node.clock.now() + REQUEST_SECONDS
         caller = Caller(b"%d" % client, b"%d" % number, 0)
         world.note(f"client {client}", f"#{number} asks {node.id}: {request}")
@@ -150,9 +163,11 @@ class Clients:
         if kind < 0.62 and self._newest:
             return Compact(self._past(), resume=random.random() < 0.5)
         revision = self._past() if random.random() < 0.3 else 0
+        serializable = not revision and self._serializable > 0 and random.random() < self._serializable
         if kind < 0.95:
-            return Get(key, revision=revision)
-        return Range(prefix=random.choice((b"", b"b")), limit=random.choice((0, 2)), revision=revision)
+            return Get(key, serializable, revision)
+        limit = random.choice((0, 2))
+        return Range(prefix=random.choice((b"", b"b")), limit=limit, revision=revision, serializable=serializable)
 
     def _past(self) -> int:
         """A revision that was told, rather a young one."""
@@ -179,7 +194,7 @@ class Clients:
         require(index > asked.floor, "a write takes effect after it began", index=index, floor=asked.floor)
         expected = self._cluster.invariants.answers_of(index, encode(asked.request))
         require(encode(answer) in expected, "a write is answered by its own result", answer=answer, expected=expected)
-        self._floor = max(self._floor, index)
+        self._saw(asked, index)
         self.writes += 1
         for operation, result in zip(_operations_of(asked.request), results, strict=True):
             if isinstance(operation, Put) and isinstance(result, PutResult) and result.success:
@@ -190,8 +205,9 @@ class Clients:
                 self._revisions[operation.key] = result.mod_revision
 
     def _on_read(self, asked: Operation, answer: "GetResult | RangeResult | Compacted", applied: int) -> None:
-        require(applied >= asked.floor, "a read sees what was known before it", applied=applied, floor=asked.floor)
-        self._floor = max(self._floor, applied)
+        if asked.node.restored == asked.restored or not is_serializable(asked.request):
+            require(applied >= asked.floor, "a read sees what was known before it", applied=applied, floor=asked.floor)
+        self._saw(asked, applied)
         self.reads += 1
         request, invariants = asked.request, self._cluster.invariants
         state = invariants.state_at(applied)
@@ -208,6 +224,12 @@ class Clients:
         else:
             found = answer.error.code if isinstance(answer, GetResult) and answer.error else answer
         require(found == expected, "a read gives what was written", request=request, answer=answer, expected=expected)
+
+    def _saw(self, asked: Operation, index: int) -> None:
+        """Whoever reads from now on sees this, and so does a serializable read at the same node."""
+        self._floor = max(self._floor, index)
+        if asked.node.restored == asked.restored:
+            asked.node.shown = max(asked.node.shown, index)
 
 
 def _operations_of(request: Command | Get | Range) -> tuple[object, ...]:

@@ -9,6 +9,7 @@ from tests.simulation.page import SlowLook
 from zraft.core import reads
 from zraft.core.admission import Caller
 from zraft.core.forwarded import Forwarded
+from zraft.core.limits import is_serializable
 from zraft.core.proposals import Proposals, SendProposal, Tell, Waiting
 from zraft.core.reads import AnswerPeer, AskElection, AskLeader, PeerRead, Read, Reads, Serve
 from zraft.core.records import CLUSTER_VERSION, read_cluster_version
@@ -144,8 +145,11 @@ class GatewayActor(Actor):
                     self._proposals.submit(message)
                 else:
                     self._do([Tell(client, encode(ErrorResult(fault.code, fault.message)))], now)
-            case Read():
-                self._reads.submit(message)
+            case Read(request=request):
+                if is_serializable(request):
+                    self._serve(Serve(0, (message,)))
+                else:
+                    self._reads.submit(message)
             case Registered(fresh):
                 self._registered = True
                 if fresh:

@@ -86,6 +86,10 @@ class Node:
         self.generation = 0
         self.next_state: WatchedState | None = None
         """Made from a snapshot, and not in use before the log names the next generation."""
+        self.shown = 0
+        """The newest index up to which clients were shown by this node what was done; while its state lasts."""
+        self.restored = 0
+        """How often its state was lost, and made anew."""
         self.snapshots = Snapshots()
         self.log_bytes = world.random.choice((1, 400, 4_000))
         self.snapshot_chance = world.random.choice((0.0, 0.002, 0.02, 0.1))
@@ -194,6 +198,8 @@ class Node:
     def _restore(self) -> None:
         """The derived state is gone: begin with the newest snapshot."""
         self.state.lose()
+        self.shown = 0
+        self.restored += 1
         snapshot = self.snapshots.newest()
         if snapshot is not None:
             unpack(self.snapshots.finished[snapshot], self.state)

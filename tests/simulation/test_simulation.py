@@ -1,6 +1,7 @@
 """A fixed corpus of seeds, and that the simulator is worth something: it strikes, and it finds what is broken."""
 
 import functools
+import itertools
 import os
 import re
 from collections.abc import Collection
@@ -9,17 +10,22 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.simulation import campaign as campaigns, links, run as runs, sick
+from tests.simulation import campaign as campaigns, gateway, links, run as runs, sick
 from tests.simulation.__main__ import replay
 from tests.simulation.campaign import Campaign, Totals, fresh_seed
 from tests.simulation.cluster import Cluster
+from tests.simulation.gateway import GatewayActor
+from tests.simulation.memory import MemoryState
 from tests.simulation.network import Plane
 from tests.simulation.node import SYNC_SECONDS, Node
 from tests.simulation.run import DEMANDED, Failure, Report, run
 from tests.simulation.sick import PATIENCE_SECONDS, SLOW_SYNC_SECONDS, Sick
 from tests.simulation.world import World
 from zraft.core.election import Election
+from zraft.core.limits import is_serializable
 from zraft.core.quorum import Quorum
+from zraft.core.reads import Serve
+from zraft.core.views import View
 
 pytestmark = pytest.mark.simulation
 
@@ -139,6 +145,30 @@ def test_what_is_broken_is_found_and_its_story_told(monkeypatch: pytest.MonkeyPa
     with pytest.raises(Failure, match=r"(?s)(storage|election).*seed (\d+) at .*make simulate SEED=\2") as failure:
         run_all(range(1, 101))  # only clusters of an even number can show it
     assert failure.value.rule in ("election safety", "S7", "leader completeness")
+
+
+def test_a_gateway_that_shows_what_was_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A serializable read may be behind other nodes, but not behind what its own has shown."""
+    asked = itertools.count()
+    copies: dict[MemoryState, MemoryState] = {}
+
+    def old_view(state: MemoryState) -> View:
+        if next(asked) % 50 == 0 or state not in copies:
+            copies[state] = MemoryState()
+            copies[state].fill(state.tables())
+        return View(copies[state])
+
+    def serve(self: GatewayActor, one: Serve) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            if all(is_serializable(read.request) for read in one.reads):
+                patch.setattr(gateway, "View", old_view)
+            serve_as_ever(self, one)
+
+    serve_as_ever = GatewayActor._serve
+    monkeypatch.setattr(GatewayActor, "_serve", serve)
+    with pytest.raises(Failure) as failure:
+        run_all(SEEDS)
+    assert failure.value.rule == "a read sees what was known before it"
 
 
 def run_with_a_bug(seed: int) -> Report:
