@@ -235,9 +235,9 @@ class Adversary:
 
     def _level_out(self) -> None:
         """Until all have what is committed now; who can't get it in time is no worse off than before."""
-        world, commit = self._world, self._cluster.invariants.commit
-        end = world.now + LEVEL_SECONDS
-        while world.now < end and any(node.log.last.index < commit for node in self._cluster.members()):
+        world, invariants = self._world, self._cluster.invariants
+        commit, end = invariants.commit, world.now + LEVEL_SECONDS
+        while world.now < end and not all(invariants.has_all(node.id, commit) for node in self._cluster.members()):
             world.run_until(world.now + 0.1)
 
     def behead(self) -> Sick | None:

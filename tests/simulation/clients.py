@@ -205,10 +205,11 @@ class Clients:
                 self._revisions[operation.key] = result.mod_revision
 
     def _on_read(self, asked: Operation, answer: "GetResult | RangeResult | Compacted", applied: int) -> None:
-        if asked.node.restored == asked.restored or not is_serializable(asked.request):
+        linearizable = not is_serializable(asked.request)
+        if linearizable or asked.node.restored == asked.restored:
             require(applied >= asked.floor, "a read sees what was known before it", applied=applied, floor=asked.floor)
         self._saw(asked, applied)
-        self.reads += 1
+        self.reads += linearizable  # the others are no progress
         request, invariants = asked.request, self._cluster.invariants
         state = invariants.state_at(applied)
         self._newest = max(self._newest, state.revision)

@@ -92,6 +92,10 @@ class Invariants:
         """What replicas are compared by once they have applied the entry at ``index``."""
         return self._committed[index - 1].checkpoint
 
+    def has_all(self, node: int, index: int) -> bool:
+        """Whether its log has what is committed up to ``index``, and no other entries there."""
+        return not index or self._term_in(node, index) == self._committed[index - 1].term
+
     def executed_at(self, value: bytes) -> int:
         """Index of the entry that put ``value``; 0: none did."""
         return self._values.get(value, 0)
