@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +13,11 @@ from zraft.errors import CorruptLog
 from zraft.store.log import LmdbLog
 
 SMALL = bytes(100)
+
+
+def on_a_file_system(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    """Whose blocks have so many bytes, wherever the files of a test lie."""
+    monkeypatch.setattr(os, "fstatvfs", lambda file: SimpleNamespace(f_frsize=block))
 
 
 def put(log: LmdbLog, *terms: int, payload: bytes = SMALL) -> list[bytes]:

@@ -6,12 +6,12 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
 
+from tests.unit.store.journals import on_a_file_system
 from tests.unit.store.stored import flip
 from zraft.errors import StorageFault
 from zraft.store import journal as module
@@ -71,7 +71,9 @@ def areas_of(path: Path) -> list[bytearray]:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> list[bytearray]:
     """The areas of a journal with all the groups; none of the tests changes them."""
     path = tmp_path_factory.mktemp("whole") / "journal"
-    journal = made(path)
+    with pytest.MonkeyPatch.context() as patch:
+        on_a_file_system(patch, BLOCK)
+        journal = made(path)
     write(journal, GROUPS)
     journal.close()
     return areas_of(path)
@@ -135,11 +137,6 @@ def test_a_damaged_header_is_written_anew(path: Path, journal: Journal, copy: in
     again.begin(EPOCH)
     again.close()
     assert path.read_bytes() == whole
-
-
-def on_a_file_system(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
-    """Whose blocks have so many bytes."""
-    monkeypatch.setattr(os, "fstatvfs", lambda file: SimpleNamespace(f_frsize=block))
 
 
 @pytest.mark.parametrize("block", [BLOCK, 4 * BLOCK, BLOCK_MAX])
