@@ -244,6 +244,14 @@ MUTANTS = (
         "        for name in () if office",
     ),
     Mutant(
+        "who is silent gets its time anew with the office",
+        "a leader must be able to work: who did not answer before does not answer now",
+        "core/vitality.py",
+        "        self._progressed = now\n        self._done = -1\n",
+        "        self._progressed = self._answered = now\n        self._done = -1\n",
+        test="tests/unit/core/test_vitality.py",
+    ),
+    Mutant(
         "a leader without a gateway goes on leading",
         "a leader must be able to work: all writes go through its gateway",
         "core/vitality.py",

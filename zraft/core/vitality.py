@@ -40,6 +40,11 @@ class Vitality:
         self._progressed = self._answered = now
         self._done = -1
 
+    def begin(self, now: float) -> None:
+        """The actor gets work of a new kind: what it did before says nothing. If it was silent, it still is."""
+        self._progressed = now
+        self._done = -1
+
     def pong(self, done: int, pending: bool, now: float) -> None:
         """The actor answered."""
         if not pending or done > self._done:
@@ -48,8 +53,8 @@ class Vitality:
         self._answered = now
 
     def stalled(self, now: float) -> bool:
-        """Whether the actor has made no progress for longer than the limit."""
-        return now - self._progressed > self._limit
+        """Whether the actor has made no progress, or has not answered, for longer than the limit."""
+        return now - min(self._progressed, self._answered) > self._limit
 
     def silent(self, now: float) -> bool:
         """Whether it has not even answered for longer than the limit, as one whose disk hangs."""
@@ -79,8 +84,8 @@ class Pulse:
         self._vitality[actor].pong(message.done, message.pending, now)
 
     def begin(self, actor: str, now: float) -> None:
-        """The actor gets work of a new kind: what it did before says nothing."""
-        self._vitality[actor] = Vitality(now, self._limit)
+        """The actor gets work of a new kind."""
+        self._vitality[actor].begin(now)
 
     def stalled(self, now: float) -> list[str]:
         """Which of the actors make no progress."""

@@ -4,12 +4,9 @@ from tests.unit.core.cast import THREE, A, B, C
 from zraft.core.effects import Send
 from zraft.core.election import Election
 from zraft.core.roles import LEADER, PublishRole, Timing
+from zraft.core.vitality import REPLICATION
 from zraft.protocol.entries import ClusterRecord, EntryId
-from zraft.protocol.local import (
-    CampaignAnswer,
-    RoleGroup,
-    StorageStatus,
-)
+from zraft.protocol.local import CampaignAnswer, Pong, RoleGroup, StorageStatus
 from zraft.protocol.peer import PreVoteAnswer, VoteAnswer
 
 TIMING = Timing(heartbeat=0.05, election_min=0.15, election_max=0.25, stall_limit=1000.0)
@@ -31,8 +28,9 @@ def new(term: int = 3, record: ClusterRecord = THREE, timing: Timing = TIMING) -
 
 
 def leading(record: ClusterRecord = THREE, timing: Timing = TIMING) -> Election:
-    """A leads term 4 since 11.0 s; it was elected by its first ballot."""
+    """A leads term 4 since 11.0 s, when its replication answered; it was elected by its first ballot."""
     election = new(record=record, timing=timing)
+    election.pong(REPLICATION, Pong(1, 0, False, 3), 11.0)
     election.tick(11.0)
     election.step(status(record=record), 11.0)
     others = [member.id for member in record.members[1:]][: len(record.members) // 2]

@@ -62,6 +62,15 @@ def test_work_done_at_last_ends_a_stall(vitality: Vitality) -> None:
     assert not vitality.stalled(22.0)
 
 
+def test_work_of_a_new_kind_ends_a_stall_but_no_silence(vitality: Vitality) -> None:
+    for second in (11, 12, 13):
+        vitality.pong(done=5, pending=True, now=float(second))
+    vitality.begin(now=13.5)
+    assert [vitality.stalled(now) for now in (13.5, 15.0, 15.01)] == [False, False, True]
+    vitality.pong(done=0, pending=True, now=16.0)  # whatever it had done before
+    assert not vitality.stalled(18.0)
+
+
 def test_silence_is_counted_from_the_last_sign_of_life() -> None:
     beats = Beats()
     assert beats.look({"gateway": (7, 1)}, 100.0) == {"gateway": 0.0}
