@@ -6,7 +6,6 @@ import random
 from tests.simulation.cluster import Cluster
 from tests.simulation.network import Plane
 from tests.simulation.node import SYNC_SECONDS, Node
-from zraft.core import replication
 
 STUCK = ("no storage", "no replication", "no gateway")
 SICKNESSES = ("deaf", "mute", "deaf to data", *STUCK, "down")
@@ -14,10 +13,6 @@ SLUGGISH = ("slow disk", "slow disk", *STUCK)
 """What two nodes may have at once: neither makes a link bad, so no third one is the worse for it."""
 SLOW_SYNC_SECONDS = (0.05, 0.2, 0.8)
 """How long each sync of a slow disk takes: the slowest not so long that its node would count as stalled."""
-READ_SYNC_SECONDS = 0.2
-"""No longer in a run whose leaders keep next to nothing in memory: one that reads all for the others from such a disk,
-entry by entry, comes on by too little to demand it."""
-SMALL_TAIL_BYTES = 2_000
 PAIR_SHARE = 0.5
 """Of the runs that demand progress without one node, and have a majority without two."""
 PATIENCE_SECONDS = 3.2
@@ -49,8 +44,7 @@ class Sick:
             case "no gateway":
                 node.gateway.pause(math.inf)
             case "slow disk":
-                longest = READ_SYNC_SECONDS if replication.TAIL_BYTES_MAX <= SMALL_TAIL_BYTES else math.inf
-                node.sync_seconds = min(longest, cluster.world.random.choice(SLOW_SYNC_SECONDS))
+                node.sync_seconds = cluster.world.random.choice(SLOW_SYNC_SECONDS)
             case _:
                 node.crash(gateway_too=True, lose_state=False)
 

@@ -47,7 +47,7 @@ ONCE_FAILED: dict[int, str] = {
     12823: "a copy of a proposal that was refused during a hand-over came when that was over, and was made (S9)",
     1779: "of the simulator: when two disks became slow, others lacked what one of the two was to feed them",
     1006: "of the simulator: likewise, though their logs were as long",
-    5685: "of the simulator: a leader that keeps nothing in memory fed all others from a disk of 0.8 s a sync",
+    5685: "a leader whose disk was slow threw away what it had read for others, and read it once more",
     4523: "a leader that could not work handed over to another, which had time to notice once more",
     39: "of the simulator: a cluster version was looked at before its state was published",
 }

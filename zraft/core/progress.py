@@ -13,6 +13,9 @@ from zraft.core.streaming import SnapshotStream
 from zraft.errors import InvariantViolated
 from zraft.protocol.peer import DAMAGED, AppendAnswer, InstallAnswer
 
+READ_SECONDS = 2.0
+"""A disk that is slow, or busy, may take so long to read entries. What it reads must not be thrown away, and be asked
+for again entry by entry."""
 IDLE_SECONDS = 1.0
 """A storage that lacks nothing is asked again after this silence: a restart makes it forget the commit index."""
 AWAY_SECONDS = 10.0
@@ -91,6 +94,8 @@ class Progress:
         """The commit index that this storage knew when it answered last."""
         self.reading = False
         """Entries for it were asked of the own storage and have not come yet."""
+        self.cut_off = False
+        """They were cut from the log, and what stands for them is asked for again when the timer says so."""
         self.asking = False
         """It is to be asked whether what was sent has arrived."""
         self.heard = -math.inf
@@ -198,9 +203,12 @@ class Progress:
             self._probe(self.match + 1)
 
     def overdue(self, last: int, commit: int, now: float, patience: float) -> bool:
-        """Whether this storage lacks something and has been silent about it for too long, or silent for very long."""
+        """Whether this storage lacks something and has been silent about it for too long, or silent for very long.
+
+        While the own storage reads what it lacks, it is not this one that keeps us waiting.
+        """
         done = self.match >= last and self.commit >= commit
-        return now - self._quiet_since >= (IDLE_SECONDS if done else patience)
+        return now - self._quiet_since >= (READ_SECONDS if self.reading else IDLE_SECONDS if done else patience)
 
     def is_away(self, now: float) -> bool:
         """Whether this storage has answered nothing at all for long."""
@@ -220,7 +228,7 @@ class Progress:
         else:
             self._probe(self.match + 1 if self.mode is Mode.REPLICATE else self.next)
         self._quiet_since = now
-        self.reading = False
+        self.reading = self.cut_off = False
 
     def _denied(self, answer: AppendAnswer, now: float) -> Ignored | Forgot:
         """It lacks what it acknowledged. Nothing follows from that but a word to people: ``match`` never goes back.
@@ -255,6 +263,6 @@ class Progress:
     def _probe(self, following: int) -> None:
         self.mode = Mode.PROBE
         self.stream = None
-        self._probing = self.asking = False
+        self._probing = self.asking = self.cut_off = False
         self._inflights.clear()
         self.next = following

@@ -323,15 +323,16 @@ class Replication:
     def _on_cut(self, lead: Leadership, message: ReadAnswer, progress: Progress, now: float) -> list[Effect]:
         """What a peer lacks was cut from the log ([R] section 7): a snapshot takes its place, once there is one.
 
-        Until then nothing is asked again before the timer says so: ``reading`` stays.
+        Until then nothing is asked again before the timer says so.
         """
+        progress.reading, progress.cut_off = False, True
         snapshot = message.snapshot
         if snapshot is None:
             return [Ignored("the entries are cut, and there is no snapshot yet")]
         left_behind = lead.versions.fault_of_snapshot(progress.member)
         if left_behind or progress.is_away(now):  # asked, it tells that its code is another one, or that it is back
             return [*([left_behind] if left_behind else []), *self._append_to(lead, progress, lead.tail.base, (), now)]
-        progress.reading = False
+        progress.cut_off = False
         if progress.stream is not None or snapshot.index < progress.next:
             return [Ignored(f"a snapshot of {snapshot.index}, but {progress.next} is next")]
         progress.send_snapshot(SnapshotStream(progress.member, snapshot, self._rate), now)
@@ -377,7 +378,7 @@ class Replication:
         return effects
 
     def _read_for(self, lead: Leadership, progress: Progress) -> list[Effect]:
-        if progress.reading:
+        if progress.reading or progress.cut_off:
             return []
         progress.reading = True
         size = APPEND_BYTES_MAX if progress.mode is Mode.REPLICATE else 0  # one entry goes with a probe

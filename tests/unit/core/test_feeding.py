@@ -21,8 +21,9 @@ from tests.unit.core.replicating import (
 )
 from zraft.core import replication
 from zraft.core.effects import Ignored, Send, ToStorage
-from zraft.core.progress import IDLE_SECONDS
+from zraft.core.progress import IDLE_SECONDS, READ_SECONDS
 from zraft.core.replication import (
+    APPEND_BYTES_MAX,
     RETRANSMIT_SECONDS,
     Effect,
     PublishCommit,
@@ -74,6 +75,22 @@ def test_a_refused_probe_goes_back_by_the_hint_and_reads_what_is_missing() -> No
     assert core.step(read, 10.0, A) == [Send(B, Append(TERM, EntryId(2, 1), entries(3, 2, 2, 2), 0))]
     core.step(accepted(5), 10.0, B)
     assert core.flush(10.0) == [Send(B, Append(TERM, LAST, (empty(6),), 0))]
+
+
+def test_what_is_read_slowly_is_waited_for() -> None:
+    # Else all that comes would be thrown away, and one entry be asked for by a probe, again and again.
+    core = streaming(A, B, C)
+    for member in (A, C):
+        core.step(accepted(6), 10.0, member)
+    core._lead.progress[B].next = 3  # type: ignore[union-attr]  # entries that are in the log alone
+    read = ToStorage(Read(TERM, B, 3, APPEND_BYTES_MAX))
+    assert read in core.flush(10.0)
+    for now in (10.0 + LATE, 9.9 + READ_SECONDS):
+        core.tick(now)
+        told = [effect.message for effect in core.flush(now) if isinstance(effect, ToStorage)]
+        assert not any(isinstance(message, Read) for message in told)
+    found = ReadAnswer(TERM, B, EntryId(2, 1), entries(3, 2, 2, 2))
+    assert core.step(found, 12.0, A) == [Send(B, Append(TERM, EntryId(2, 1), entries(3, 2, 2, 2), 6))]
 
 
 def test_the_commit_index_is_told_while_entries_are_read_back() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from tests.unit.core.cast import B
 from zraft.core.effects import Ignored
-from zraft.core.progress import DENIAL_SECONDS, DENIALS, IDLE_SECONDS, Forgot, Inflights, Mode, Progress
+from zraft.core.progress import DENIAL_SECONDS, DENIALS, IDLE_SECONDS, READ_SECONDS, Forgot, Inflights, Mode, Progress
 from zraft.errors import InvariantViolated
 from zraft.protocol.entries import EntryId
 from zraft.protocol.peer import AppendAnswer
@@ -220,6 +220,13 @@ def test_a_stream_whose_end_is_not_at_hand_begins_again_from_what_is_certain(str
     streaming.retry(10.25, known=False)
     assert (where(streaming), streaming.may_send(), streaming.reading) == ((Mode.PROBE, 5, 6), True, False)
     assert not streaming.overdue(8, 0, 10.375, PATIENCE)
+
+
+def test_a_storage_is_not_silent_while_its_entries_are_read(streaming: Progress) -> None:
+    streaming.sent(6, 1, 0, 10.0)
+    streaming.reading = True
+    overdue = [streaming.overdue(8, 0, now, PATIENCE) for now in (10.0 + PATIENCE, 9.9 + READ_SECONDS)]
+    assert (overdue, streaming.overdue(8, 0, 10.0 + READ_SECONDS, PATIENCE)) == ([False, False], True)
 
 
 def test_a_probe_that_was_lost_is_repeated_where_it_was(progress: Progress) -> None:
