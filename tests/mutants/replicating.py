@@ -234,6 +234,7 @@ MUTANTS = (
         PROGRESS,
         "        self._quiet_since = now\n        self.reading = self.cut_off = False\n",
         "        self._quiet_since = now\n",
+        test="tests/unit/core/test_progress.py",
     ),
     Mutant(
         "what is read slowly is thrown away",
