@@ -208,6 +208,14 @@ MUTANTS = (
         test="tests/unit/store/test_rebuilding.py",
     ),
     Mutant(
+        "what was replaced keeps its name until it is gone",
+        "whoever lists snapshots comes upon none that is just going",
+        "actors/installing.py",
+        "    older = [set_aside(path) for path in list_snapshots(",
+        "    older = [path for path in list_snapshots(",
+        test=FILES,
+    ),
+    Mutant(
         "what was prepared in vain keeps its name until it is gone",
         "the next installation uses the name of the one before, which was not needed",
         "actors/installing.py",

@@ -53,7 +53,7 @@ ONCE_FAILED: dict[int, str] = {
 }
 """Seeds that found a bug, and which."""
 FRESH_SECONDS = 60.0
-"""All of this module takes two minutes."""
+"""All of this module takes two to three minutes on two processes."""
 
 
 @functools.cache

@@ -249,9 +249,12 @@ class Installing:
 
 
 def remove_replaced(directory: DataDirectory, generation: int, snapshot: SnapshotId) -> None:
-    """Remove the state and the snapshots from before an installation."""
+    """Remove the state and the snapshots from before an installation.
+
+    The snapshots lose their names at once: whoever lists them must not come upon one that is just going.
+    """
     newest = snapshot_path(directory.snapshots_path, snapshot.index)
-    older = [path for path in list_snapshots(directory.snapshots_path) if path < newest]
+    older = [set_aside(path) for path in list_snapshots(directory.snapshots_path) if path < newest]
     remove_behind(directory.state_path(generation), *older)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.unit.store.machine import LAST, MAP_SIZE, Machine, kill, moments, run_killed_at, value
 from zraft.actors import installing
-from zraft.actors.installing import Installing
+from zraft.actors.installing import Installing, remove_replaced
 from zraft.actors.logs import Log
 from zraft.core.acceptor import Acceptor
 from zraft.core.applier import Applier
@@ -28,7 +28,7 @@ from zraft.store.chunks import SnapshotFile, identify, newest_snapshot
 from zraft.store.journal import JOURNAL_FILE
 from zraft.store.log import LmdbLog
 from zraft.store.recovery import Stores
-from zraft.store.snapshots import list_incoming, list_snapshots, make_snapshot
+from zraft.store.snapshots import list_incoming, list_snapshots, make_snapshot, snapshot_path
 from zraft.store.soundness import scan_state
 from zraft.store.state import LmdbState
 
@@ -252,6 +252,32 @@ def test_a_sender_never_hands_a_damaged_piece_on(tmp_path: Path, offered: Snapsh
         SnapshotFile(path, SnapshotId(ENTRIES, TERM, 5, b""))
 
 
+def postponed(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
+    """What is to be removed in the background, and stays until this is called."""
+    later: list[Callable[[], None]] = []
+    thread = SimpleNamespace(Thread=lambda target, **_: SimpleNamespace(start=lambda: later.append(target)))
+    monkeypatch.setattr(files, "threading", thread)
+    return later
+
+
+def test_what_an_installation_replaces_has_no_name_while_it_goes(
+    machine: Machine, offered: SnapshotFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A snapshot that is made meanwhile takes their names from all older ones, and would not find one that is just gone.
+    directory = machine.directory.snapshots_path
+    directory.mkdir()
+    newest = snapshot_path(directory, offered.snapshot.index)
+    for path in (snapshot_path(directory, 3), newest):
+        path.write_bytes(b"a snapshot")
+    later = postponed(monkeypatch)
+    remove_replaced(machine.directory, 0, offered.snapshot)
+    assert list_snapshots(directory) == [newest]
+    assert later
+    for remove in later:
+        remove()
+    assert (list(directory.iterdir()), machine.states()) == ([newest], [])
+
+
 def test_a_node_that_caught_up_meanwhile_keeps_its_state(
     machine: Machine, offered: SnapshotFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,9 +290,7 @@ def test_a_node_that_caught_up_meanwhile_keeps_its_state(
     assert ready is not None
     acceptor = Acceptor(stores.log, stores.applied.index)
     acceptor.commit = ENTRIES
-    later: list[Callable[[], None]] = []
-    thread = SimpleNamespace(Thread=lambda target, **_: SimpleNamespace(start=lambda: later.append(target)))
-    monkeypatch.setattr(files, "threading", thread)
+    later = postponed(monkeypatch)
     assert receiver.take_over(stores, acceptor, ready, MAP_SIZE) is None
     assert isinstance(stores.state, LmdbState)
     assert stores.log.last == LAST
