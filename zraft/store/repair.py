@@ -4,8 +4,9 @@ A damaged state or snapshot is derived: it is set aside, and made anew from what
 what a majority has, with all snapshots made of it: it is made anew if the log reaches back to its beginning. If it does
 not, nothing here leads to the right state, and the node comes back as a new member. A damaged log can't be
 repaired: what this node acknowledged counts in elections and commits, so it may never come back as the same member
-(trap 36). Its whole data is set aside. And when a majority of a cluster is lost for ever, one member's data may be made
-the beginning of a new cluster.
+(trap 36). Its whole data is set aside, also if all that is wrong is that a page is in use and free: a table that leads
+to an old page, with the vote or the entries of back then, each with its checksum, looks just so. And when a majority of
+a cluster is lost for ever, one member's data may be made the beginning of a new cluster.
 """
 
 from __future__ import annotations
