@@ -368,7 +368,7 @@ class GatewayActor:
                 self._clients.fail(read.client, error, now)
         except CorruptState as error:
             # Whoever asked is told; then this process ends with the error, and the supervisor stops the node.
-            for read in serve.reads:
+            for read in (*reads, *left):
                 self._clients.fail(read.client, Unavailable(f"{self._settings.id}: {error}"), now)
             self._clients.flush(self._header, now)
             raise
