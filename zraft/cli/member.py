@@ -10,6 +10,7 @@ import click
 from zraft.cli.connection import connect, connection_options
 from zraft.cli.manual import ManualGroup
 from zraft.cli.members import Member, leader_of, members_of
+from zraft.cli.numbers import NumberRange
 from zraft.cli.outcomes import REJECTED, UNAVAILABLE, UNKNOWN, Failure
 from zraft.cli.output import output_option, tell
 from zraft.cli.tables import table
@@ -25,7 +26,7 @@ _ends = (UNAVAILABLE, UNKNOWN, REJECTED)
 _force = click.option("--force", is_flag=True, help="Even if no majority of the voters answers afterwards.")
 _within = click.option(
     "--within",
-    type=click.FloatRange(min=0, max=86_400),
+    type=NumberRange(min=0, max=86_400),
     default=60.0,
     show_default=True,
     metavar="SECONDS",

@@ -13,6 +13,7 @@ import click
 from zraft.cli.connection import connect, endpoints_option, timeout_option
 from zraft.cli.manual import ManualGroup
 from zraft.cli.node import settings_of
+from zraft.cli.numbers import WholeRange
 from zraft.cli.offline import progress_bar
 from zraft.cli.outcomes import MACHINE, REJECTED, UNAVAILABLE
 from zraft.cli.output import output_option, tell
@@ -94,14 +95,14 @@ def status(file: Path, output: str) -> None:
 )
 @click.option(
     "--bump-revision",
-    type=click.IntRange(0, BUMP_MAX),
+    type=WholeRange(0, BUMP_MAX),
     default=0,
     show_default=True,
     metavar="N",
     help="Add so much to the store's revision, so that caches made from the lost cluster notice.",
 )
 @click.option(
-    "--map-size-gib", type=click.IntRange(1, 16_384), default=1_024, show_default=True, help="As for `zraft node`."
+    "--map-size-gib", type=WholeRange(1, 16_384), default=1_024, show_default=True, help="As for `zraft node`."
 )
 @output_option("revision, and command: how to start the node", table="the same in words")
 def restore(

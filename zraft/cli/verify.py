@@ -10,6 +10,7 @@ import click
 
 from zraft.cli.connection import connection_options, known_endpoints
 from zraft.cli.manual import Manual
+from zraft.cli.numbers import NumberRange, WholeRange
 from zraft.cli.outcomes import UNAVAILABLE, VIOLATED, Failure
 from zraft.cli.output import output_option, tell
 from zraft.errors import ZraftError
@@ -34,7 +35,7 @@ TOLD_MAX = 20
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(0.1, 86_400),
+    type=NumberRange(0.1, 86_400),
     default=30.0,
     show_default=True,
     metavar="N",
@@ -42,7 +43,7 @@ TOLD_MAX = 20
 )
 @click.option(
     "--clients",
-    type=click.IntRange(1, CLIENTS_MAX),
+    type=WholeRange(1, CLIENTS_MAX),
     default=8,
     show_default=True,
     metavar="N",
