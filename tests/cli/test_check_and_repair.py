@@ -7,6 +7,7 @@ import pytest
 
 from tests.cli.asking import run
 from tests.unit.store.stored import find, flip, written
+from zraft.cli import zraft
 from zraft.store.directory import DataDirectory, runtime_directory
 from zraft.store.fault import pending_sync_failure, record_sync_failure
 
@@ -65,6 +66,24 @@ def test_without_a_yes_nothing_is_done(directory: DataDirectory, option: tuple[s
     result = run("repair", str(directory.path), *option, stdin=b"n\n")
     assert (result.exit_code, "lost" in result.stderr) == (3, True)
     assert sorted({*before, "lock"}) == sorted(path.name for path in directory.path.iterdir())
+
+
+def test_nobody_to_answer_is_told_how_to_agree(directory: DataDirectory) -> None:
+    before = sorted(path.name for path in directory.path.iterdir())
+    result = run("repair", str(directory.path), "--force-new-cluster", stdin=b"")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert result.stderr.endswith("\nzraft: nothing was done: answer y, or give --yes\n")
+    assert sorted({*before, "lock"}) == sorted(path.name for path in directory.path.iterdir())
+
+
+def test_an_interrupt_is_no_end_of_input(directory: DataDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: str) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("click.termui.visible_prompt_func", interrupt)
+    with pytest.raises(SystemExit) as end:
+        zraft(["repair", str(directory.path), "--force-new-cluster"])
+    assert end.value.code == 130
 
 
 def test_a_damaged_log_is_set_aside_with_all_else(directory: DataDirectory) -> None:

@@ -108,5 +108,14 @@ def _force(directory: DataDirectory, yes: bool) -> None:
 
 
 def _ask(question: str, yes: bool) -> None:
-    if not yes and not click.confirm(question, err=True):
+    if yes:
+        return
+    try:
+        agreed = click.confirm(question, err=True)
+    except click.Abort as abort:
+        if not isinstance(abort.__context__, EOFError):
+            raise  # Ctrl-C
+        click.echo(err=True)  # behind the question
+        raise Failure("nothing was done: answer y, or give --yes", UNAVAILABLE) from None
+    if not agreed:
         raise Failure("nothing was done", UNAVAILABLE)
