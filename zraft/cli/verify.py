@@ -11,7 +11,7 @@ import click
 from zraft.cli.connection import connection_options, known_endpoints
 from zraft.cli.manual import Manual
 from zraft.cli.numbers import NumberRange, WholeRange
-from zraft.cli.outcomes import UNAVAILABLE, VIOLATED, Failure
+from zraft.cli.outcomes import REJECTED, UNAVAILABLE, VIOLATED, Failure
 from zraft.cli.output import output_option, tell
 from zraft.errors import ZraftError
 from zraft.verify import CheckedLoad, LoadSettings, check, picture_of, read_history, write_history
@@ -31,7 +31,7 @@ TOLD_MAX = 20
         "zraft verify --seconds 600 --clients 16 --endpoints db1:8080,db2:8080,db3:8080",
         "zraft verify --check zraft-history.jsonl # judge again what was written",
     ],
-    ends=(UNAVAILABLE, VIOLATED),
+    ends=(UNAVAILABLE, REJECTED, VIOLATED),
 )
 @click.option(
     "--seconds",
@@ -63,7 +63,7 @@ TOLD_MAX = 20
     "given",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Put no load on anything: judge this history.",
+    help="Put no load on anything: judge this history. One without operations is refused.",
 )
 @output_option("operations, unknown and violations: how many there were", table="all of it on one line")
 @connection_options
@@ -83,10 +83,7 @@ def verify(
     zraft-verify/ and deletes them afterwards. The check holds the whole history in memory, about 3 KB an operation.
     """
     if given is not None:
-        try:
-            _judge(list(read_history(given)), given, output)
-        except HistoryError as error:
-            raise click.UsageError(str(error)) from None
+        _judge_again(given, output)
         return
     prefix = f"zraft-verify/{secrets.token_hex(8)}/"
     settings = LoadSettings(endpoints=known_endpoints(endpoints), prefix=prefix, clients=clients, timeout=timeout)
@@ -106,6 +103,16 @@ def verify(
         _judge_all(load, file, output)
     finally:
         _clean_up(load)
+
+
+def _judge_again(file: Path, output: str) -> None:
+    try:
+        history = list(read_history(file))
+        if not history:  # a verdict on nothing would pass for a proof
+            raise Failure(f"no operations in {file}: nothing was checked", REJECTED)
+        _judge(history, file, output)
+    except HistoryError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _judge_all(load: CheckedLoad, file: Path, output: str) -> None:
