@@ -52,10 +52,31 @@ def test_a_directory_in_use_is_left_alone(directory: DataDirectory, command: tup
 
 
 def test_a_directory_without_data(tmp_path: Path) -> None:
-    assert run("check", str(tmp_path)).exit_code == 3
-    assert run("repair", str(tmp_path)).exit_code == 3
-    assert run("repair", str(tmp_path), "--force-new-cluster", "--yes").exit_code == 3
+    for command in (("check",), ("repair",), ("repair", "--force-new-cluster", "--yes")):
+        result = run(command[0], str(tmp_path), *command[1:])
+        assert (result.exit_code, result.stderr) == (3, f"zraft: {tmp_path} holds no data of a node\n")
+        assert list(tmp_path.iterdir()) == []  # not even the lock
     assert run("check", str(tmp_path / "missing")).exit_code == 2
+
+
+def test_data_that_went_away_before_the_lock_was_held(
+    directory: DataDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acquire = DataDirectory.acquire
+
+    def late(self: DataDirectory) -> int:
+        directory.log_path.rename(directory.path / "aside")
+        directory.state_path(0).rename(directory.path / "aside.0")
+        return acquire(self)
+
+    monkeypatch.setattr(DataDirectory, "acquire", late)
+    assert run("check", str(directory.path)).exit_code == 3
+
+
+def test_a_failure_is_acknowledged_also_where_the_data_was_set_aside(tmp_path: Path, directory: DataDirectory) -> None:
+    runtime = runtime_directory(tmp_path)
+    record_sync_failure(DataDirectory(tmp_path), runtime, "EIO")
+    assert run("repair", str(tmp_path), "--acknowledge-fsync-failure").stdout.startswith("acknowledged: EIO")
 
 
 @pytest.mark.parametrize("option", [(), ("--force-new-cluster",)])
