@@ -93,3 +93,20 @@ def test_who_is_no_member_is_not_replaced(node: ScriptedNode) -> None:
     """Else a typing error would leave the dead one a voter, and say that it is gone."""
     result = run("member", "replace", "nod-2", "node-3", "10.0.0.3:7080", "--endpoints", node.endpoint)
     assert (result.exit_code, result.stderr) == (5, "zraft: there is no member nod-2: the members are node-1, node-2\n")
+
+
+@pytest.mark.parametrize("command", [("add",), ("replace", "node-2")])
+@pytest.mark.parametrize(
+    ("name", "address", "says"),
+    [
+        ("node-3", "y", "the address is 'y', but must be host:port"),
+        ("node-3", "10.0.0.3:65534", "a port within 1..65533"),
+        ("bad name", "10.0.0.3:7080", "this one is 'bad name'"),
+    ],
+)
+def test_nobody_waits_for_what_can_be_no_member(command: tuple[str, ...], name: str, address: str, says: str) -> None:
+    with ScriptedNode(answer) as node:
+        result = run("member", *command, name, address, "--endpoints", node.endpoint, "--within", "86400")
+        assert (result.exit_code, node.headers) == (5, [])
+    assert result.stderr.startswith("zraft: rejected: ")
+    assert says in result.stderr

@@ -15,7 +15,9 @@ from zraft.cli.outcomes import REJECTED, UNAVAILABLE, UNKNOWN, Failure
 from zraft.cli.output import output_option, tell
 from zraft.cli.tables import table
 from zraft.client import Client
-from zraft.protocol.client import MemberInfo, MembersResult
+from zraft.core.limits import fault_of
+from zraft.errors import InvalidArgument
+from zraft.protocol.client import ChangeMember, MemberInfo, MembersResult
 
 HEAD = ("NAME", "MEMBER ID", "PEER ADDRESS", "ROLE", "HEALTH", "LAG")
 POLL_S = 0.2
@@ -73,6 +75,7 @@ def add(name: str, address: str, within: float, output: str, endpoints: tuple[st
 
     A node announces itself: see --join of `zraft node`. For one that is a member already, it changes the address.
     """
+    _require_valid(name, address)
     with connect(endpoints, timeout) as client:
         _wait(client, name, within, lambda found: found is not None, "has not announced itself")
         result = client.add_member(name, address)
@@ -133,6 +136,7 @@ def replace(
             f"a node that has lost its disk and keeps its name takes its own place: run zraft member remove {old}, and "
             "it joins by itself, if it was started with --join"
         )
+    _require_valid(new, address)
     with connect(endpoints, timeout) as client:
         deadline = time.monotonic() + within
         known = {one.name: one.voter for one in client.members().members}
@@ -146,6 +150,17 @@ def replace(
         if any(one.name == old for one in result.members):
             result = client.remove_member(old, force=force)
     _tell(output, f"{new} has taken the place of {old}", result)
+
+
+def _require_valid(name: str, address: str) -> None:
+    """Before anybody waits for a node of that name.
+
+    Raises:
+        InvalidArgument: there can be no such member, at least not there.
+    """
+    fault = fault_of(ChangeMember("add", name, address=address))
+    if fault:
+        raise InvalidArgument(fault)
 
 
 def _wait(client: Client, name: str, within: float, is_met: Callable[[MemberInfo | None], bool], lacking: str) -> None:
