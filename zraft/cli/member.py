@@ -16,7 +16,7 @@ from zraft.cli.output import output_option, tell
 from zraft.cli.tables import table
 from zraft.client import Client
 from zraft.core.limits import fault_of
-from zraft.errors import InvalidArgument
+from zraft.errors import InvalidArgument, NotExecuted
 from zraft.protocol.client import ChangeMember, MemberInfo, MembersResult
 
 HEAD = ("NAME", "MEMBER ID", "PEER ADDRESS", "ROLE", "HEALTH", "LAG")
@@ -51,12 +51,13 @@ def member() -> None:
 def list_members(output: str, endpoints: tuple[str, ...] | None, timeout: float) -> None:
     """Show the members, and whether each answers.
 
-    ROLE is voter or learner, LAG is how many log entries one is behind the leader.
+    ROLE is voter or learner, LAG is how many log entries one is behind the leader. The members are those that the
+    leader knows; if it does not answer, the newest that any of the others knows, and stderr says so.
     """
-    with connect(endpoints, timeout) as client:
-        known = client.members()
-    asked = {one.name: one for one in members_of(endpoints, timeout)}
-    lags = _lags(list(asked.values()))
+    found = members_of(endpoints, timeout)
+    known = _newest_members(found, timeout)
+    asked = {one.name: one for one in found}
+    lags = _lags(found)
     members = [_document(one) | _found(asked.get(one.name), lags.get(one.name)) for one in known.members]
     rows = [tuple("-" if cell is None else cell for cell in one.values()) for one in members]
     tell(output, table([HEAD, *rows]), {"index": known.index, "members": members})
@@ -150,6 +151,30 @@ def replace(
         if any(one.name == old for one in result.members):
             result = client.remove_member(old, force=force)
     _tell(output, f"{new} has taken the place of {old}", result)
+
+
+def _newest_members(asked: list[Member], timeout: float) -> MembersResult:
+    """What the leader knows of the members: others may be cut off. Without it, what the best of them knows.
+
+    Raises:
+        NotExecuted: nobody tells them.
+    """
+    leader = leader_of(asked)
+    told: list[MembersResult] = []
+    failure: NotExecuted | None = None
+    for one in sorted((one for one in asked if one.status), key=lambda one: one.name != leader):
+        try:
+            with Client((one.endpoint,), timeout=timeout, learn_members=False) as client:
+                told.append(client.members())
+        except NotExecuted as error:
+            failure = error
+            continue
+        if one.name == leader:
+            return told[0]
+    if failure and not told:
+        raise failure
+    click.echo("zraft: no leader answers: these are the newest members that any of the others knows", err=True)
+    return max(told, key=lambda members: members.index)
 
 
 def _require_valid(name: str, address: str) -> None:
