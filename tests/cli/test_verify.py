@@ -127,6 +127,7 @@ def test_a_file_that_can_not_be_written_is_found_out_before_the_load(serve: Serv
     node = serve(GetResult(False, None, None, 1))
     result = ask(node, "verify", "--seconds", "60", HISTORY, str(tmp_path / "nowhere" / "h.jsonl"))
     assert (result.exit_code, node.requests) == (71, [])
+    assert result.stderr == f"zraft: there is no directory {tmp_path / 'nowhere'}\n"
 
 
 def test_what_was_answered_is_judged_even_if_nobody_answers_at_the_end(serve: Serve, tmp_path: Path) -> None:

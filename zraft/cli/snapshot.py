@@ -16,7 +16,7 @@ from zraft.cli.node import settings_of
 from zraft.cli.numbers import WholeRange
 from zraft.cli.offline import progress_bar
 from zraft.cli.outcomes import MACHINE, REJECTED, UNAVAILABLE
-from zraft.cli.output import output_option, tell
+from zraft.cli.output import output_option, require_directory_of, tell
 from zraft.cli.tables import table
 from zraft.client.client import TIMEOUT_S
 from zraft.config import Settings, is_address, split_address
@@ -55,6 +55,7 @@ def save(file: Path, output: str, endpoints: tuple[str, ...] | None, timeout: fl
 
     The file gets its name only when it is whole, verified and on the disk.
     """
+    require_directory_of(file)
     with connect(endpoints, timeout) as client, _bar("saving") as progress:
         manifest = client.snapshot(file, progress=progress)
     _tell(manifest, output)

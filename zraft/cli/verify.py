@@ -11,8 +11,8 @@ import click
 from zraft.cli.connection import connection_options, known_endpoints
 from zraft.cli.manual import Manual
 from zraft.cli.numbers import NumberRange, WholeRange
-from zraft.cli.outcomes import REJECTED, UNAVAILABLE, VIOLATED, Failure
-from zraft.cli.output import output_option, tell
+from zraft.cli.outcomes import MACHINE, REJECTED, UNAVAILABLE, VIOLATED, Failure
+from zraft.cli.output import output_option, require_directory_of, tell
 from zraft.errors import ZraftError
 from zraft.verify import CheckedLoad, LoadSettings, check, picture_of, read_history, write_history
 from zraft.verify.checker import Verdict
@@ -31,7 +31,7 @@ TOLD_MAX = 20
         "zraft verify --seconds 600 --clients 16 --endpoints db1:8080,db2:8080,db3:8080",
         "zraft verify --check zraft-history.jsonl # judge again what was written",
     ],
-    ends=(UNAVAILABLE, REJECTED, VIOLATED),
+    ends=(UNAVAILABLE, REJECTED, VIOLATED, MACHINE),
 )
 @click.option(
     "--seconds",
@@ -85,6 +85,7 @@ def verify(
     if given is not None:
         _judge_again(given, output)
         return
+    require_directory_of(file)
     prefix = f"zraft-verify/{secrets.token_hex(8)}/"
     settings = LoadSettings(endpoints=known_endpoints(endpoints), prefix=prefix, clients=clients, timeout=timeout)
     load = CheckedLoad(settings)
