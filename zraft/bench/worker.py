@@ -17,11 +17,12 @@ from zraft.bench.load import Load, Work, fill_of, requests_of
 from zraft.client.core import Core
 from zraft.client.dealer_link import DealerLink
 from zraft.client.steps import Fail, Return
-from zraft.errors import ZraftError
+from zraft.core.limits import is_write
+from zraft.errors import Unavailable, Unknown, ZraftError
 from zraft.protocol.client import BatchResult, ErrorInfo, Get, GetResult, PutResult, Response
 
-Ended = list[tuple[tuple[float, int], Return[Response] | Fail]]
-"""Of each request when it began, how many operations it had, and how it ended."""
+Ended = list[tuple[tuple[float, Work], Return[Response] | Fail]]
+"""Of each request when it began, what it was, and how it ended."""
 
 FILL_PIPELINE = 4
 TELL_S = 0.25
@@ -114,7 +115,7 @@ class _Worker:
         self._channel = channel
         self._core = Core(endpoints, random.random)
         self._only = endpoints[0] if load.spread else ""
-        self._link: DealerLink[tuple[float, int]] = DealerLink()
+        self._link: DealerLink[tuple[float, Work]] = DealerLink()
 
     def run(self) -> None:
         rng = random.Random(self._client)
@@ -146,13 +147,19 @@ class _Worker:
             if ended:
                 tally.stall = max(tally.stall, now - last)
                 last = now
-            for (begun, operations), end in ended:
-                tally.count(end, operations, now - begun)
+            for (begun, work), end in ended:
+                tally.count(self._in_time(end, work, now - begun), work.operations, now - begun)
             if now >= tell:
                 self._channel.send(Progress(tally.operations, tally.errors.total()))
                 tell = now + TELL_S
         tally.elapsed = last - begin
         return tally
+
+    def _in_time(self, end: Return[Response] | Fail, work: Work, latency: float) -> Return[Response] | Fail:
+        """How it ended for its caller, who has gone when an answer comes that this process was too busy to take."""
+        if isinstance(end, Fail) or latency <= self._load.timeout:
+            return end
+        return Fail(Unknown if is_write(work.request) else Unavailable, "the answer came too late")
 
     def _drive(self, works: Iterable[Work], outstanding: int) -> Iterator[Ended]:
         """Keeps so many requests outstanding, until there are no more and all are answered; yields what ended."""
@@ -169,4 +176,4 @@ class _Worker:
         for work in works:
             now = time.monotonic()
             call = self._core.call(work.request, work.answer, now, self._load.timeout, self._only)
-            self._link.start(call, (now, work.operations), now)
+            self._link.start(call, (now, work), now)

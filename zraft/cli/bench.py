@@ -15,9 +15,12 @@ from zraft.cli.outcomes import REJECTED, UNAVAILABLE, Failure
 from zraft.cli.output import output_option, tell
 from zraft.cli.progress import progress_line
 from zraft.cli.tables import table
+from zraft.config import Settings
 from zraft.protocol.client import BATCH_OPERATIONS_MAX, REQUEST_BYTES_MAX
 
 CLIENTS_MAX = 64
+PIPELINE_MAX = Settings().client_requests_max
+"""More are refused by a node with this setting's default, and sent again: what is measured then is refusals."""
 HEAD = ("OPERATIONS/S", "P50 MS", "P99 MS", "P99.9 MS", "MAX MS", "OPERATIONS", "ERRORS", "NOT FOUND", "TERMS")
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -39,7 +42,12 @@ def _number(flag: str, kind: click.ParamType[Any], default: float, text: str) ->
     ends=(UNAVAILABLE, REJECTED),
 )
 @_number("--clients", WholeRange(1, CLIENTS_MAX), 2, "Connections, a process each.")
-@_number("--pipeline", WholeRange(1, 100_000), 128, "Requests outstanding on each.")
+@_number(
+    "--pipeline",
+    WholeRange(1, PIPELINE_MAX),
+    128,
+    "Requests outstanding on each; a node takes no more of one.",
+)
 @_number("--batch", WholeRange(1, BATCH_OPERATIONS_MAX), 1, "Operations in each request.")
 @_number("--value-size", WholeRange(0, REQUEST_BYTES_MAX), 256, "Bytes of each value.")
 @_number("--keys", WholeRange(1, 10**10), 100_000, "Different keys, drawn at random.")
@@ -60,7 +68,8 @@ def bench(quiet: bool, output: str, endpoints: tuple[str, ...] | None, **setting
 
     Each request that ends is followed by the next one (a closed loop). It writes keys that begin with bench/ and leaves
     them there. As any client does, it sends what needs the leader straight to it, and repeats what was certainly not
-    executed; the latency of a request has all of that in it.
+    executed; the latency of a request has all of that in it. What is answered after the time-out is an error, as it is
+    for any caller.
     """
     load = Load(endpoints=known_endpoints(endpoints), **settings)
     if quiet:
