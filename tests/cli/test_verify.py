@@ -130,6 +130,12 @@ def test_a_file_that_can_not_be_written_is_found_out_before_the_load(serve: Serv
     assert result.stderr == f"zraft: there is no directory {tmp_path / 'nowhere'}\n"
 
 
+def test_a_link_that_leads_to_itself_is_an_error_of_the_machine(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    result = run("verify", "--endpoints", "127.0.0.1:1", HISTORY, str(tmp_path / "loop"))
+    assert (result.exit_code, result.stderr.count("\n")) == (71, 1)
+
+
 def test_what_was_answered_is_judged_even_if_nobody_answers_at_the_end(serve: Serve, tmp_path: Path) -> None:
     done: list[Response] = []
 

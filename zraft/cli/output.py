@@ -66,7 +66,7 @@ def require_directory_of(file: Path) -> None:
     Raises:
         Failure: its directory is missing. What the system says later may be of a temporary file's name.
     """
-    directory = file.resolve().parent  # of what a link leads to
+    directory = Path(os.path.realpath(file)).parent  # of what a link leads to
     if not directory.is_dir():
         raise Failure(f"there is no directory {directory}", MACHINE)
 
