@@ -25,6 +25,8 @@ Ended = list[tuple[tuple[float, Work], Return[Response] | Fail]]
 """Of each request when it began, what it was, and how it ended."""
 
 FILL_PIPELINE = 4
+STARTED_MAX = 1_000
+"""Requests that are begun at a time: the first of them wait for the last before they leave, and their time runs."""
 TELL_S = 0.25
 REFUSED_S = 0.1
 """A connection all of whose requests failed begins others no sooner: the load is not to be a loop of refusals."""
@@ -163,17 +165,25 @@ class _Worker:
 
     def _drive(self, works: Iterable[Work], outstanding: int) -> Iterator[Ended]:
         """Keeps so many requests outstanding, until there are no more and all are answered; yields what ended."""
-        left = iter(works)
-        self._start(itertools.islice(left, outstanding))
-        while self._link.in_flight:
-            ended = self._link.wait(time.monotonic() + TELL_S)
+        left, free = iter(works), outstanding
+        while True:
+            begun = self._start(itertools.islice(left, min(free, STARTED_MAX)))
+            free -= begun
+            if not self._link.in_flight:
+                return
+            # While there are more to begin, those that have begun are only sent, and what has come is taken.
+            ended = self._link.wait(0.0 if free and begun else time.monotonic() + TELL_S)
             yield ended
             if self._only and ended and not self._link.in_flight and all(isinstance(end, Fail) for _, end in ended):
                 time.sleep(REFUSED_S)
-            self._start(itertools.islice(left, len(ended)))
+            free += len(ended)
 
-    def _start(self, works: Iterable[Work]) -> None:
+    def _start(self, works: Iterable[Work]) -> int:
+        """Begins them; how many there were."""
+        begun = 0
         for work in works:
+            begun += 1
             now = time.monotonic()
             call = self._core.call(work.request, work.answer, now, self._load.timeout, self._only)
             self._link.start(call, (now, work), now)
+        return begun
