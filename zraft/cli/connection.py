@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from zraft.cli.numbers import NumberRange
 from zraft.cli.outcomes import UNAVAILABLE, Failure
 from zraft.client import Client
 from zraft.client.arguments import CONSISTENCIES, endpoints_of
@@ -48,7 +49,7 @@ def timeout_option(default: float, text: str) -> Callable[[F], F]:
     """Adds ``--timeout``, in seconds; the text says of what."""
     return click.option(
         "--timeout",
-        type=click.FloatRange(min=0.001, max=3600),
+        type=NumberRange(min=0.001, max=3600),
         default=default,
         show_default=True,
         metavar="SECONDS",
