@@ -106,6 +106,11 @@ def test_a_member_has_one_id_in_one_form(node: ScriptedNode) -> None:
     ("arguments", "says", "left"),
     [
         (["add", "node-1", "10.0.0.1:7080"], "node-1 is a voter\n", ["node-1", "node-2"]),
+        (
+            ["add", "node-1", "10.0.0.9:7080", "--force"],
+            "node-1 is a voter; its address is 10.0.0.9:7080, and was 10.0.0.1:7080\n",
+            ["node-1", "node-2"],
+        ),
         (["promote", "node-2"], "node-2 is a voter\n", ["node-1", "node-2"]),
         (["remove", "node-2"], "node-2 is no member any more\n", ["node-1"]),
         (["replace", "node-2", "node-1", "10.0.0.1:7080"], "node-1 has taken the place of node-2\n", ["node-1"]),

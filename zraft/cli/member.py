@@ -69,18 +69,30 @@ def list_members(output: str, endpoints: tuple[str, ...] | None, timeout: float)
 @click.argument("name")
 @click.argument("address", metavar="HOST:PEERPORT")
 @_within
+@_force
 @_output
 @connection_options
-def add(name: str, address: str, within: float, output: str, endpoints: tuple[str, ...] | None, timeout: float) -> None:
+def add(
+    name: str,
+    address: str,
+    within: float,
+    force: bool,
+    output: str,
+    endpoints: tuple[str, ...] | None,
+    timeout: float,
+) -> None:
     """Wait for the node NAME to join, and note its address.
 
-    A node announces itself: see --join of `zraft node`. For one that is a member already, it changes the address.
+    A node announces itself: see --join of `zraft node`. For one that is a member already, it changes the address: not
+    to that of another member, and while one of the voters is silent only with --force, as it may be a wrong one.
     """
     _require_valid(name, address)
     with connect(endpoints, timeout) as client:
-        _wait(client, name, within, lambda found: found is not None, "has not announced itself")
-        result = client.add_member(name, address)
-    _tell(output, _role(result, name), result)
+        before = _wait(client, name, within, lambda found: found is not None, "has not announced itself")
+        result = client.add_member(name, address, force=force)
+    was = before.peer_address if before else ""
+    moved = f"; its address is {address}, and was {was}" if was not in {"", address} else ""
+    _tell(output, f"{_role(result, name)}{moved}", result)
 
 
 @member.command(examples=["zraft member promote node-4"], ends=_ends)
@@ -188,13 +200,16 @@ def _require_valid(name: str, address: str) -> None:
         raise InvalidArgument(fault)
 
 
-def _wait(client: Client, name: str, within: float, is_met: Callable[[MemberInfo | None], bool], lacking: str) -> None:
+def _wait(
+    client: Client, name: str, within: float, is_met: Callable[[MemberInfo | None], bool], lacking: str
+) -> MemberInfo | None:
     deadline = time.monotonic() + within
-    while not is_met(next((one for one in client.members().members if one.name == name), None)):
+    while not is_met(found := next((one for one in client.members().members if one.name == name), None)):
         if time.monotonic() >= deadline:
             join = f"start it with: zraft node --id {name} --join {','.join(client.endpoints)}"
             raise Failure(f"{name} {lacking} within {within:g} s; {join}", UNAVAILABLE)
         time.sleep(POLL_S)
+    return found
 
 
 def _tell(output: str, text: str, result: MembersResult) -> None:

@@ -139,7 +139,7 @@ def _add(now: Configuration, change: ChangeMember, ready: Collection[int]) -> tu
     if known is not None:
         # Members that have changed places on the network announce themselves one behind the other, and are believed.
         others = (one for one in now.members if one != known and change.address == one.address != "")
-        if (other := next(others, None)) is not None and not change.member:
+        if (other := next(others, None)) is not None and not change.member and change.address != known.address:
             raise MembershipRefused(f"{change.address} is the address of {other.name}: {change.name} has another one")
         moved = replace(known, address=change.address or known.address)
         return tuple(moved if member == known else member for member in now.members)

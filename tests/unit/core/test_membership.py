@@ -58,6 +58,9 @@ def test_no_operator_gives_a_member_the_address_of_another_one() -> None:
         "two:1",
         "two:1",
     ]
+    same = (Member(A, "node-1", address="one:1"), Member(B, "node-9", False, "one:1"))
+    after = changed(Membership(Configuration(0, same), BEFORE), ChangeMember("add", "node-9", address="one:1"))
+    assert len(after) == 2  # the one that is to replace it, and was told before: it is the same machine
 
 
 def test_a_voter_is_moved_by_an_operator_only_if_a_majority_would_answer_without_it() -> None:
