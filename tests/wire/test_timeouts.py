@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.wire.scripted import ScriptedNode
-from zraft import Client, Unavailable, Unknown, ZraftError
+from zraft import Client, PutResult, Unavailable, Unknown, ZraftError
+from zraft.client.arguments import TIMEOUT_S_MAX
 
 WITHIN_S = 0.3
+DONE = PutResult(success=True, error=None, index=7, revision=3, mod_revision=3)
 
 
 @pytest.fixture
@@ -36,6 +38,13 @@ def test_a_call_ends_within_its_own_time_and_the_node_is_told(
         assert time.monotonic() - began < 10
     assert all(header.timeout_ms < WITHIN_S * 1000 for header in silent.headers)
     assert silent.headers
+
+
+def test_the_longest_time_out_works_on_every_way() -> None:
+    # Beyond 24 days a poll has no number for it any more: a write would fail when it has been sent already.
+    with ScriptedNode(lambda _: DONE) as node, Client(node.endpoint, timeout=TIMEOUT_S_MAX) as client:
+        assert client.put("k", "v") == DONE
+        assert client.pipeline().put("k", "v").execute() == [DONE]
 
 
 def _raised(outcomes: list[object]) -> None:

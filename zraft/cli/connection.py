@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from zraft.cli.outcomes import UNAVAILABLE, Failure
 from zraft.client import Client
-from zraft.client.arguments import CONSISTENCIES, endpoints_of
+from zraft.client.arguments import CONSISTENCIES, TIMEOUT_S_MAX, endpoints_of
 from zraft.client.client import ENDPOINTS_VARIABLE, LOCAL_ENDPOINTS, TIMEOUT_S
 from zraft.errors import InvalidArgument
 
@@ -48,7 +48,7 @@ def timeout_option(default: float, text: str) -> Callable[[F], F]:
     """Adds ``--timeout``, in seconds; the text says of what."""
     return click.option(
         "--timeout",
-        type=click.FloatRange(min=0.001, max=3600),
+        type=click.FloatRange(min=0.001, max=TIMEOUT_S_MAX),
         default=default,
         show_default=True,
         metavar="SECONDS",

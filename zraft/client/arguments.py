@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Literal, get_args
 
@@ -18,6 +17,8 @@ Consistency = Literal["linearizable", "serializable"]
 CONSISTENCIES: tuple[str, ...] = get_args(Consistency)
 BytesOrText = bytes | bytearray | memoryview | str
 """What is taken as a key or a value: bytes in any form, or text, which is UTF-8 then."""
+TIMEOUT_S_MAX = 86_400
+"""A day: the longest time-out. Sockets are polled for milliseconds in an int of 32 bits, which ends after 24 days."""
 
 
 def endpoints_of(endpoints: str | Iterable[str]) -> tuple[str, ...]:
@@ -84,7 +85,7 @@ def number_of(value: int, what: str) -> int:
 
 
 def seconds_of(timeout: float) -> float:
-    """The value, if it is a time above zero.
+    """The value, if it is a time above zero and within ``TIMEOUT_S_MAX``.
 
     Raises:
         InvalidArgument: it is not.
@@ -92,9 +93,11 @@ def seconds_of(timeout: float) -> float:
     match timeout:
         case bool():
             pass
-        case int() | float() if 0 < timeout < math.inf:
-            return timeout
-    raise InvalidArgument(f"timeout is {timeout!r}, but must be a number of seconds above 0")
+        case int() | float() if 0 < timeout <= TIMEOUT_S_MAX:
+            return float(timeout)
+    raise InvalidArgument(
+        f"timeout is {_shown(timeout)}, but must be a number of seconds above 0 and up to {TIMEOUT_S_MAX:,} (a day)"
+    )
 
 
 def put_of(key: BytesOrText, value: BytesOrText, expected_revision: int | None, return_previous: bool) -> Put:
@@ -168,6 +171,13 @@ def body_of(request: Request) -> bytes:
     if fault:
         raise InvalidArgument(fault)
     return body
+
+
+def _shown(value: object) -> str:
+    """A value as an error tells it: Python writes no int of more than 4,300 digits, and nobody reads so many."""
+    if isinstance(value, int) and value.bit_length() > 64:
+        return f"an int of {value.bit_length()} bits"
+    return repr(value)
 
 
 def _expected(revision: int | None) -> int | None:

@@ -9,7 +9,7 @@ import pytest
 import zraft
 from zraft import Client, InvalidArgument
 from zraft.client import operations
-from zraft.client.arguments import body_of, bytes_of, endpoints_of, is_serializable
+from zraft.client.arguments import TIMEOUT_S_MAX, body_of, bytes_of, endpoints_of, is_serializable, seconds_of
 from zraft.client.operations import batch_of
 from zraft.protocol import codec
 from zraft.protocol.client import KEY_BYTES_MAX, REQUEST_BYTES_MAX, Batch, Delete, Get, Put, Request
@@ -48,6 +48,19 @@ def test_without_endpoints_the_environment_is_asked_and_then_this_machine(monkey
 def test_a_time_out_is_a_number_of_seconds_above_zero(timeout: float) -> None:
     with pytest.raises(InvalidArgument, match="timeout"):
         Client("a:1", timeout=timeout)
+
+
+@pytest.mark.parametrize("timeout", [86_400.5, 86_401, 1e8, 1e17, 1e300, pytest.param(10**5_000, id="10**5000")])
+def test_a_time_out_is_a_day_at_most(timeout: float) -> None:
+    # Longer ones overflow where the time is counted in milliseconds, for a write when it has been sent already.
+    with pytest.raises(InvalidArgument, match="must be a number of seconds above 0 and up to 86,400"):
+        Client("a:1", timeout=timeout)
+
+
+@pytest.mark.parametrize("timeout", [TIMEOUT_S_MAX, 1])
+def test_a_time_out_is_counted_with_as_a_float(timeout: float) -> None:
+    found = seconds_of(timeout)
+    assert (found, type(found)) == (timeout, float)
 
 
 def test_text_is_utf_8() -> None:
