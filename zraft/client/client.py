@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from zraft.client.arguments import (
     BytesOrText,
     Consistency,
+    change_of,
+    compact_of,
     delete_of,
     endpoints_of,
     get_of,
     put_of,
     range_of,
     seconds_of,
+    transfer_of,
 )
 from zraft.client.core import Core
 from zraft.client.links import Link
@@ -28,9 +31,7 @@ from zraft.client.operations import Delete, Get, Put, batch_of
 from zraft.client.pipeline import Pipeline
 from zraft.protocol.client import (
     BatchResult,
-    ChangeMember,
     ClusterStatus,
-    Compact,
     CompactResult,
     DeleteResult,
     GetResult,
@@ -41,7 +42,6 @@ from zraft.protocol.client import (
     Request,
     Response,
     StatusResult,
-    TransferLeadership,
     TransferResult,
 )
 
@@ -232,7 +232,7 @@ class Client:
             Compacted: it is compacted already.
             InvalidArgument: it is in the future.
         """
-        return self._run(Compact(revision, resume), CompactResult, timeout=timeout)
+        return self._run(compact_of(revision, resume), CompactResult, timeout=timeout)
 
     def transfer_leadership(
         self, to: str | None = None, *, endpoint: str | None = None, timeout: float | None = None
@@ -254,7 +254,7 @@ class Client:
             Unknown: nobody was heard to take over in time. The leadership may be handed over, or not, or soon.
         """
         only = "" if endpoint is None else endpoints_of([endpoint])[0]
-        return self._run(TransferLeadership(to or ""), TransferResult, only, timeout=timeout)
+        return self._run(transfer_of(to), TransferResult, only, timeout=timeout)
 
     def pipeline(self) -> Pipeline:
         """A queue of operations that are in flight together, each with an outcome of its own: faster than one by one.
@@ -289,7 +289,7 @@ class Client:
         Raises:
             MembershipRefused: the name is known with another id, or nobody has announced it.
         """
-        return self._run(ChangeMember("add", name, member, address), MembersResult, timeout=timeout)
+        return self._run(change_of("add", name, address, member), MembersResult, timeout=timeout)
 
     def promote_member(self, name: str, *, force: bool = False, timeout: float | None = None) -> MembersResult:
         """Makes a learner a voter. The leader does so by itself with one that has kept up for a while.
@@ -297,7 +297,7 @@ class Client:
         Raises:
             MembershipRefused: it has not caught up, or too few voters would answer; ``force`` does it all the same.
         """
-        return self._run(ChangeMember("promote", name, force=force), MembersResult, timeout=timeout)
+        return self._run(change_of("promote", name, force=force), MembersResult, timeout=timeout)
 
     def remove_member(self, name: str, *, force: bool = False, timeout: float | None = None) -> MembersResult:
         """Removes a member; with its data it never comes back.
@@ -306,7 +306,7 @@ class Client:
             MembershipRefused: too few of the voters that are left answer (``force`` does it all the same), it is the
                 only voter, or there is no such member.
         """
-        return self._run(ChangeMember("remove", name, force=force), MembersResult, timeout=timeout)
+        return self._run(change_of("remove", name, force=force), MembersResult, timeout=timeout)
 
     def status(self, endpoint: str | None = None, *, timeout: float | None = None) -> StatusResult:
         """What one node knows of itself and of its cluster: this one, asked once; or the first that answers."""
