@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import Self, TypeVar
 
 from zraft.client.arguments import (
     BytesOrText,
@@ -44,9 +44,7 @@ from zraft.protocol.client import (
     StatusResult,
     TransferResult,
 )
-
-if TYPE_CHECKING:
-    from zraft.store.snapshots import Manifest
+from zraft.store.manifest import Manifest
 
 ENDPOINTS_VARIABLE = "ZRAFT_ENDPOINTS"
 LOCAL_ENDPOINTS = ("127.0.0.1:8081", "127.0.0.1:8082", "127.0.0.1:8083", "127.0.0.1:8080")
@@ -332,7 +330,7 @@ class Client:
             timeout: seconds that each chunk may take; None: as the client says.
 
         Returns:
-            What the snapshot holds: its index, revision, size and checksums.
+            What the snapshot holds, a ``zraft.Manifest``: its index, revision, size and checksums.
 
         Raises:
             Unavailable: there is no leader, or no node gives a backup.

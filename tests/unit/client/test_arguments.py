@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-import zraft
 from zraft import Client, InvalidArgument
 from zraft.client import operations
 from zraft.client.arguments import (
@@ -233,15 +232,6 @@ def test_nobody_named_and_an_unknown_id_are_right_arguments() -> None:
     assert change_of("add", "n", "h:1", MEMBER_ID_MAX) == ChangeMember("add", "n", MEMBER_ID_MAX, "h:1")
     assert change_of("remove", "n", force=True) == ChangeMember("remove", "n", force=True)
     assert compact_of(5, resume=True) == Compact(5, resume=True)
-
-
-def test_what_a_program_names_can_be_imported_from_the_package() -> None:
-    returned = {method.__annotations__.get("return", "") for method in vars(Client).values() if callable(method)}
-    named = {name for name in returned if name.endswith("Result") or name in ("Listing", "Pipeline")}
-    assert len(named) > 8
-    assert named <= set(zraft.__all__)
-    assert len(set(zraft.__all__)) == len(zraft.__all__)
-    assert all(hasattr(zraft, name) for name in zraft.__all__)
 
 
 @pytest.mark.parametrize(
