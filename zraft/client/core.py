@@ -61,6 +61,13 @@ CONNECT_S_MAX = 1.0
 """How long one endpoint may take to accept a connection."""
 READ_SHARE = 1 / 3
 """The part of its time that a read waits for one endpoint, so that some is left for others."""
+CONNECT_SHARE = 1 / 2
+"""The part of its time that a write waits for one endpoint to accept a connection, while others are left to ask.
+
+Else one that takes connections and never speaks has all of a time-out of a second. It is more than a third, for nodes
+far away: a connection takes three round trips, 0.4 s between continents, and an attempt that is given up begins anew.
+Of a time-out of 1 s a third would keep all of them out for ever; a half lets them in, and leaves 0.6 s for the answer.
+"""
 VERDICT_S = 0.25
 """How much earlier than we stop waiting the node is told to stop trying, so that its own verdict arrives in time."""
 PAUSE_S_MIN, PAUSE_S_MAX = 0.02, 0.5
@@ -310,9 +317,12 @@ class Call(Generic[R]):
         wait = self._deadline - now
         if not self._is_write and not self._only:
             wait = min(wait, self._timeout * READ_SHARE)
+        connect = min(wait, CONNECT_S_MAX)
+        if self._is_write and not self._only and self._core.endpoints.has_other(self._asked, now):
+            connect = min(connect, self._timeout * CONNECT_SHARE)
         timeout_ms = max(1, round((wait - min(VERDICT_S, wait / 2)) * 1000))
         frames = (self._core.request_header(timeout_ms), self._number, self._body)
-        return Send(endpoint, frames, connect_by=now + min(wait, CONNECT_S_MAX), answer_by=now + wait)
+        return Send(endpoint, frames, connect_by=now + connect, answer_by=now + wait)
 
     def _give_up(self) -> Fail:
         reasons = "; ".join(f"{endpoint}: {reason}" for endpoint, reason in self._reasons.items())

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from zraft.config import WILDCARDS, split_endpoint
 from zraft.errors import ConfigurationError
@@ -69,6 +69,12 @@ class Endpoints:
         if not fresh and all(self._avoided.get(endpoint, (0.0, 0.0))[0] >= GONE_S for endpoint in self.given):
             self._resorts += 1
             yield from self.learned[self._resorts % max(1, len(self.learned)) :][:1]
+
+    def has_other(self, asked: Set[str], now: float) -> bool:
+        """Whether there is one that would be asked next, beside those that were asked in this round."""
+        return any(endpoint not in asked for endpoint in self.given) or any(
+            endpoint not in asked and not self._is_avoided(endpoint, now) for endpoint in self._learned.values()
+        )
 
     def on_leader(self, endpoint: str, term: int) -> None:
         """An answer names the leader, or none. A node that lags does not take the leader back."""

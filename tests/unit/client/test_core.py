@@ -66,6 +66,11 @@ def answer(response: Response, number: int = 1, leader: str = "", term: int = 1)
     return Answered(frames)
 
 
+def time_to_connect(instruction: Instruction[Response], now: float) -> float:
+    assert isinstance(instruction, Send)
+    return instruction.connect_by - now
+
+
 def where(instruction: Instruction[Response]) -> str:
     assert isinstance(instruction, Send)
     return instruction.endpoint
@@ -130,6 +135,36 @@ def test_every_kind_of_write_is_never_repeated_unanswered(core: Core, request_: 
         A,
         Fail(Unknown, "a:1: broken; the write may have taken effect, or may still do so"),
     ]
+
+
+@pytest.mark.parametrize("timeout", [0.2, 0.5, 1.0])
+def test_a_write_leaves_time_for_others_when_an_endpoint_takes_no_connection(core: Core, timeout: float) -> None:
+    play(get(core), (Go(), 0.0), (answer(FOUND, leader=D), 0.0))
+    call = put(core, timeout=timeout)
+    half = timeout / 2
+    assert time_to_connect(call.step(Go(), 0.0), 0.0) == pytest.approx(half)  # D, which is only a hint
+    then = call.step(NotSent("no connection"), half)
+    assert where(then) == A
+    assert time_to_connect(then, half) == pytest.approx(half)
+
+
+def test_a_node_far_away_can_be_reached_within_a_second(core: Core) -> None:
+    # A connection takes three round trips: 0.4 s between continents.
+    now = 0.4
+    assert time_to_connect(put(core, timeout=1.0).step(Go(), 0.0), 0.0) > now
+    call = put(core, timeout=1.0)
+    call.step(Go(), 0.0)
+    assert time_to_connect(call.step(NotSent("no connection"), 0.5), 0.5) > now  # also after one that is silent
+
+
+def test_who_is_the_last_to_be_asked_has_all_the_time_to_connect(core: Core) -> None:
+    alone = Core((A,), draw=lambda: 1.0, learns=False)
+    assert time_to_connect(put(alone, timeout=0.6).step(Go(), 0.0), 0.0) == 0.6
+    assert time_to_connect(core.call(PUT, PutResult, 0.0, 0.6, only=B).step(Go(), 0.0), 0.0) == 0.6
+    call = put(core, timeout=0.6)
+    lost = NotSent("refused")
+    found = [time_to_connect(call.step(event, 0.0), 0.0) for event in (Go(), lost, lost)]
+    assert found == [0.3, 0.3, 0.6]
 
 
 @pytest.mark.parametrize("code", ["Unavailable", "NotLeader", "NotExecuted"])
