@@ -30,4 +30,12 @@ MUTANTS = (
         "        case int() | float() if 0 < timeout:\n",
         test="tests/unit/client/test_arguments.py::test_a_time_out_is_a_day_at_most",
     ),
+    Mutant(
+        "any silent endpoint is taken for a wrong port",
+        "only of one that a program gave, and that has never answered, it is asked whether it is a client port",
+        CORE,
+        "        endpoints.on_answer(self._endpoint)\n",
+        "",
+        test=f"{DECISIONS}::test_of_an_endpoint_that_never_answered_it_is_asked_whether_it_is_one",
+    ),
 )

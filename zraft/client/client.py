@@ -66,9 +66,9 @@ class Client:
     ``Rejected`` (final), ``ProtocolError``, or ``ClientClosed``; only ``snapshot`` raises others as well.
 
     Args:
-        endpoints: ``host:port`` of some or all nodes, as a list or separated by commas. The first requests go to the
-            first of them, linearizable ones then straight to the leader. Without any, the environment variable
-            ``ZRAFT_ENDPOINTS`` is asked, and then a cluster on this machine is assumed.
+        endpoints: ``host:port`` of some or all nodes' client ports, as a list or separated by commas. The first
+            requests go to the first of them, linearizable ones then straight to the leader. Without any, the
+            environment variable ``ZRAFT_ENDPOINTS`` is asked, and then a cluster on this machine is assumed.
         timeout: seconds that any one request may take, repetitions included: above 0, and up to 86,400 (a day). Every
             method that asks the cluster takes a ``timeout`` of its own; None is this one.
         learn_members: whether it asks the cluster for its members now and then, and requests go to them too when the

@@ -22,7 +22,19 @@ from typing import Generic, TypeVar
 
 from zraft.client.arguments import body_of
 from zraft.client.endpoints import Endpoints
-from zraft.client.steps import Answered, Event, Fail, Go, Instruction, NotAnswered, NotSent, Pause, Return, Send
+from zraft.client.steps import (
+    NO_ANSWER,
+    Answered,
+    Event,
+    Fail,
+    Go,
+    Instruction,
+    NotAnswered,
+    NotSent,
+    Pause,
+    Return,
+    Send,
+)
 from zraft.core.limits import is_write
 from zraft.errors import (
     NotExecuted,
@@ -57,6 +69,8 @@ from zraft.protocol.client import (
 )
 
 OPEN = "the write may have taken effect, or may still do so"
+NEVER = ", nor ever before (is it a node's client port?)"
+"""A peer port takes connections as well, and says nothing to a client."""
 CONNECT_S_MAX = 1.0
 """How long one endpoint may take to accept a connection."""
 READ_SHARE = 1 / 3
@@ -215,6 +229,8 @@ class Call(Generic[R]):
                 return self._repeat(Unavailable, reason, now)
             case NotAnswered(reason):
                 self._core.endpoints.on_silence(self._endpoint, now)
+                if reason == NO_ANSWER and self._core.endpoints.is_unheard(self._endpoint):
+                    reason += NEVER
                 if self._is_write:
                     return Fail(Unknown, f"{self._endpoint}: {reason}; {OPEN}")
                 return self._repeat(Unavailable, reason, now)
@@ -227,6 +243,7 @@ class Call(Generic[R]):
             # Something was executed, perhaps, by a node that we don't understand.
             return Fail(Unknown if self._is_write else ProtocolError, f"{self._endpoint}: {error}")
         endpoints = self._core.endpoints
+        endpoints.on_answer(self._endpoint)
         refusal = _error_in(response)
         if refusal is not None:
             is_given = self._only or self._endpoint in endpoints.given

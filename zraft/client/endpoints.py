@@ -39,6 +39,7 @@ class Endpoints:
 
     def __init__(self, given: tuple[str, ...], learns: bool) -> None:
         self.given = given
+        self._unheard = set(given)  # those that have never answered
         self._leader = ""
         self._leader_term = 0
         self._avoided: dict[str, tuple[float, float]] = {}
@@ -83,6 +84,14 @@ class Endpoints:
         if endpoint and (endpoint, term) != (self._leader, self._leader_term):
             self._learn_soon()
         self._leader, self._leader_term = endpoint, term
+
+    def is_unheard(self, endpoint: str) -> bool:
+        """Whether it was given, by people, who may err, and has never answered."""
+        return endpoint in self._unheard
+
+    def on_answer(self, endpoint: str) -> None:
+        """An endpoint has answered, whatever it said: a node is there."""
+        self._unheard.discard(endpoint)
 
     def on_service(self, endpoint: str) -> None:
         """An endpoint has done what it was asked, or said why not."""

@@ -3,7 +3,19 @@
 import pytest
 
 from zraft.client.core import Call, Core
-from zraft.client.steps import Answered, Event, Fail, Go, Instruction, NotAnswered, NotSent, Pause, Return, Send
+from zraft.client.steps import (
+    NO_ANSWER,
+    Answered,
+    Event,
+    Fail,
+    Go,
+    Instruction,
+    NotAnswered,
+    NotSent,
+    Pause,
+    Return,
+    Send,
+)
 from zraft.errors import (
     InvalidArgument,
     NotLeader,
@@ -105,10 +117,31 @@ def test_what_was_never_sent_goes_elsewhere_at_once(core: Core) -> None:
 
 def test_a_write_that_was_sent_and_not_answered_is_unknown(core: Core) -> None:
     # Trap 55: repeated, it could be applied twice.
-    assert play(put(core), (Go(), 0.0), (NotAnswered("no answer in time"), 4.0)) == [
+    play(put(core), (Go(), 0.0), (answer(DONE), 0.0))
+    assert play(put(core), (Go(), 0.0), (NotAnswered(NO_ANSWER), 4.0)) == [
         A,
         Fail(Unknown, "a:1: no answer in time; the write may have taken effect, or may still do so"),
     ]
+
+
+def test_of_an_endpoint_that_never_answered_it_is_asked_whether_it_is_one(core: Core) -> None:
+    # A peer port takes connections, and is silent to clients. What a node tells of others is right, and may be down.
+    silent = NotAnswered(NO_ANSWER)
+    asked = "no answer in time, nor ever before (is it a node's client port?)"
+    assert play(put(core), (Go(), 0.0), (silent, 4.0)) == [
+        A,
+        Fail(Unknown, f"a:1: {asked}; the write may have taken effect, or may still do so"),
+    ]
+    play(put(core, 4.5), (Go(), 4.5), (answer(ErrorResult("InvalidArgument", "no"), number=2, leader=D), 4.5))  # by B
+    call = get(core, 4.6, timeout=0.3)
+    assert play(call, (Go(), 4.6), (silent, 4.7), (silent, 4.8), (NotAnswered("the connection broke"), 4.9)) == [
+        D,
+        B,
+        C,
+        Fail(Unavailable, "d:1: no answer in time; b:1: no answer in time; c:1: the connection broke"),
+    ]
+    assert core.endpoints.is_unheard(C)
+    assert not core.endpoints.is_unheard(D)
 
 
 @pytest.mark.parametrize(
