@@ -199,8 +199,8 @@ class Call(Generic[R]):
         self._timeout = timeout
         self._deadline = self._last_send = now + timeout
         self._only = only
-        self._is_write = is_write(request) or isinstance(request, TransferLeadership)  # it has an effect
-        self._follows_leader = not _is_local(request)
+        self._is_write = has_effect(request)
+        self._follows_leader = not is_local(request)
         self._endpoint = ""
         self._asked: set[str] = set()
         self._pause = PAUSE_S_MIN
@@ -346,7 +346,12 @@ class Call(Generic[R]):
         return Fail(self._failure, reasons or f"there was no time to ask anyone within {self._timeout:g} s")
 
 
-def _is_local(request: Request) -> bool:
+def has_effect(request: Request) -> bool:
+    """Whether the request changes something: one of unknown outcome must not be repeated."""
+    return is_write(request) or isinstance(request, TransferLeadership)
+
+
+def is_local(request: Request) -> bool:
     """Whether any node answers from what it knows itself, so that the leader is no better than others."""
     match request:
         case Get() | Range():
