@@ -30,6 +30,7 @@ from zraft.config import Settings
 from zraft.core import views
 from zraft.errors import NotExecuted, ProtocolError, Rejected, Unknown, ZraftError
 from zraft.protocol import client, entries, peer
+from zraft.protocol.answers import ANSWERS
 
 SCHEMAS = Path(__file__).resolve().parents[1] / "proto_schemas"
 PAGES = ("README.md", "peers.md")
@@ -183,7 +184,7 @@ def treatment(message: Any) -> dict[str, Any]:
     """How a client treats a request: which record answers it, whether it has an effect, and whether any node knows."""
     requests = REQUESTS[message.__name__]
     return {
-        "answer": client.ANSWERS[message].__name__,
+        "answer": ANSWERS[message].__name__,
         "has_effect": decided(requests, has_effect),
         "any_node": decided(requests, is_local),
     }

@@ -3,7 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 CORE = "client/core.py"
-DECISIONS = "tests/unit/client/test_core.py"
+DECISIONS = "tests/unit/client/test_connecting.py"
 
 MUTANTS = (
     Mutant(

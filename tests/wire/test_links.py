@@ -128,12 +128,6 @@ def test_a_stopped_node_is_left_after_the_connect_time(stopped: str, node: Scrip
         assert time.monotonic() - began < 0.5
 
 
-@pytest.mark.parametrize("pipelined", [False, True])
-def test_a_short_write_is_not_all_given_to_a_stopped_node(stopped: str, node: ScriptedNode, pipelined: bool) -> None:
-    with Client([stopped, node.endpoint], timeout=1.0) as client:
-        assert (client.pipeline().put("k", "v").execute() if pipelined else [client.put("k", "v")]) == [DONE]
-
-
 def test_nobody_there_is_unavailable_until_the_time_is_up(nobody: str) -> None:
     with Client(nobody, timeout=0.3) as client, pytest.raises(Unavailable, match="no connection"):
         client.put("k", "v")

@@ -1,5 +1,6 @@
 """The time-out of one call, against a node that never answers."""
 
+import socket
 import time
 from collections.abc import Callable, Iterator
 
@@ -45,6 +46,17 @@ def test_the_longest_time_out_works_on_every_way() -> None:
     with ScriptedNode(lambda _: DONE) as node, Client(node.endpoint, timeout=TIMEOUT_S_MAX) as client:
         assert client.put("k", "v") == DONE
         assert client.pipeline().put("k", "v").execute() == [DONE]
+
+
+@pytest.mark.parametrize("pipelined", [False, True])
+def test_a_short_write_is_not_all_given_to_a_stopped_node(pipelined: bool) -> None:
+    # The kernel takes connections for it, and nobody ever speaks.
+    with (
+        socket.create_server(("127.0.0.1", 0)) as stopped,
+        ScriptedNode(lambda _: DONE) as node,
+        Client([f"127.0.0.1:{stopped.getsockname()[1]}", node.endpoint], timeout=1.0) as client,
+    ):
+        assert (client.pipeline().put("k", "v").execute() if pipelined else [client.put("k", "v")]) == [DONE]
 
 
 def _raised(outcomes: list[object]) -> None:

@@ -398,18 +398,3 @@ Response = (
     | TransferResult
     | MembersResult
 )
-
-ANSWERS: dict[type[Request], type[Response]] = {
-    Put: PutResult,
-    Delete: DeleteResult,
-    Batch: BatchResult,
-    Get: GetResult,
-    Range: RangeResult,
-    ClusterStatus: StatusResult,
-    Compact: CompactResult,
-    ReadBackup: BackupChunk,
-    TransferLeadership: TransferResult,
-    ChangeMember: MembersResult,
-    ListMembers: MembersResult,
-}
-"""What a request is answered with, unless it is an ``ErrorResult``."""

@@ -10,7 +10,7 @@ import pytest
 from zraft import Client, InvalidArgument, Unavailable
 from zraft.client import operations
 from zraft.client.core import Core
-from zraft.protocol.client import ANSWERS
+from zraft.protocol.answers import ANSWERS
 
 ASK: dict[str, Callable[[Any, dict[str, Any]], object]] = {
     "put": lambda client, own: client.put("k", "v", **own),
