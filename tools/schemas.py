@@ -17,7 +17,7 @@ import re
 import struct
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -25,10 +25,12 @@ import msgspec
 
 from tools import golden
 from zraft.actors import clients
+from zraft.client.core import has_effect, is_local
 from zraft.config import Settings
 from zraft.core import views
 from zraft.errors import NotExecuted, ProtocolError, Rejected, Unknown, ZraftError
 from zraft.protocol import client, entries, peer
+from zraft.protocol.answers import ANSWERS
 
 SCHEMAS = Path(__file__).resolve().parents[1] / "proto_schemas"
 PAGES = ("README.md", "peers.md")
@@ -45,6 +47,24 @@ CLIENT_MESSAGES: list[tuple[str, str, Any]] = [
     *(("response", TO_CLIENT, message) for message in get_args(client.Response)),
     *(("part", PARTS, message) for message in (client.ErrorInfo, client.KeyValue, client.PeerInfo, client.MemberInfo)),
 ]
+GET = client.Get(b"key")
+SERIALIZABLE_GET = client.Get(b"key", serializable=True)
+REQUESTS: dict[str, list[client.Request]] = {
+    "Put": [client.Put(b"key", b"value")],
+    "Delete": [client.Delete(b"key")],
+    "Batch": [client.Batch((one,)) for one in (client.Put(b"key", b"value"), GET, SERIALIZABLE_GET)],
+    "Get": [GET, SERIALIZABLE_GET],
+    "Range": [client.Range(), client.Range(serializable=True)],
+    "ClusterStatus": [client.ClusterStatus()],
+    "Compact": [client.Compact(1)],
+    "ReadBackup": [client.ReadBackup(b"name")],
+    "TransferLeadership": [client.TransferLeadership()],
+    "ChangeMember": [client.ChangeMember("add", "name")],
+    "ListMembers": [client.ListMembers()],
+}
+"""Of each request, one of every kind that a client treats in another way."""
+DECIDING = ("serializable", "operations")
+"""The fields by which those of one request differ."""
 PEER_MESSAGES: list[tuple[str, str, Any]] = [
     ("header", "node to node", peer.PeerHeader),
     *(("message", CONTROL, message) for message in get_args(peer.ControlMessage)),
@@ -151,6 +171,25 @@ def type_of(info: msgspec.inspect.Type) -> list[Any]:
     return [names[type(info)]]
 
 
+def decided(requests: list[client.Request], rule: Callable[[client.Request], bool]) -> bool | str:
+    """What the rule says of all of them; or the field that decides it."""
+    answers = {rule(request) for request in requests}
+    if len(answers) == 1:
+        return answers.pop()
+    [field] = [name for name in DECIDING if hasattr(requests[0], name)]
+    return field
+
+
+def treatment(message: Any) -> dict[str, Any]:
+    """How a client treats a request: which record answers it, whether it has an effect, and whether any node knows."""
+    requests = REQUESTS[message.__name__]
+    return {
+        "answer": ANSWERS[message].__name__,
+        "has_effect": decided(requests, has_effect),
+        "any_node": decided(requests, is_local),
+    }
+
+
 def describe(kind: str, direction: str, message: Any, meanings: Meanings) -> dict[str, Any]:
     """The schema of one message."""
     info = msgspec.inspect.type_info(message)
@@ -173,6 +212,7 @@ def describe(kind: str, direction: str, message: Any, meanings: Meanings) -> dic
         "direction": direction,
         "tag": tag,
         "more_fields": "refused" if strict else "ignored",
+        **(treatment(message) if kind == "request" else {}),
         "doc": doc,
         "fields": fields,
     }

@@ -1,7 +1,7 @@
 """zraft: a replicated, linearizable key-value store with a client that feels native to Python.
 
 A program needs ``Client``, the operations of which a batch is made, and the errors; for its annotations there is what
-methods take and return.
+methods take and return, and what that holds.
 """
 
 from zraft.client import Client, Delete, Get, Put
@@ -27,14 +27,17 @@ from zraft.protocol.client import (
     BatchResult,
     CompactResult,
     DeleteResult,
+    ErrorInfo,
     GetResult,
     KeyValue,
     MemberInfo,
     MembersResult,
+    PeerInfo,
     PutResult,
     StatusResult,
     TransferResult,
 )
+from zraft.store.manifest import Manifest
 from zraft.version import __version__
 
 __all__ = [
@@ -47,17 +50,20 @@ __all__ = [
     "Consistency",
     "Delete",
     "DeleteResult",
+    "ErrorInfo",
     "Get",
     "GetResult",
     "InvalidArgument",
     "KeyValue",
     "Listing",
+    "Manifest",
     "MemberInfo",
     "MembersResult",
     "MembershipRefused",
     "NotExecuted",
     "NotLeader",
     "Outcome",
+    "PeerInfo",
     "Pipeline",
     "PreconditionFailed",
     "ProtocolError",

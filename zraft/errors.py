@@ -20,6 +20,7 @@
     ├── ConfigurationError
     ├── DataDirectoryInUse
     ├── IdentityRefused
+    ├── NotYetMember             the cluster has formed without this node: it begins anew, to join
     └── StorageFault
         ├── OutOfSpace           the disk or the map is full: apply waits for room
         ├── SyncFailed           a commit of the log failed: an operator must look at the disk

@@ -177,6 +177,7 @@ def test_a_value_without_end_is_refused_in_time(serve: Serve, tmp_path: Path) ->
         ["get", "k", "--consistency", "eventual"],
         ["get", "k", "--endpoints", "nonsense"],
         ["get", "k", "--timeout", "0"],
+        ["get", "k", "--timeout", "86401"],
         ["put", "k", "v", "--file", "-"],
         ["put", "k", "--file", "missing"],
         ["put", "k", "v", "--expected-revision", "-1"],

@@ -3,6 +3,7 @@
 from tests.mutants import (
     applying,
     auditing,
+    clients,
     connections,
     elections,
     history,
@@ -36,4 +37,5 @@ MUTANTS = (
     + upgrades.MUTANTS
     + incarnations.MUTANTS
     + connections.MUTANTS
+    + clients.MUTANTS
 )

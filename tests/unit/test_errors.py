@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 
 import pytest
 
@@ -11,6 +12,22 @@ from zraft.protocol.client import BatchResult, DeleteResult, ErrorInfo, GetResul
 from zraft.protocol.codec import encode
 
 CODES = sorted(kind.code for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ZraftError))
+
+
+def drawn() -> dict[str, str]:
+    """Each class of the tree that the module's docstring draws, with the one that it hangs from."""
+    found: dict[str, str] = {}
+    above: list[str] = []
+    for match in re.finditer(r"^    ([ │├└─]*)([A-Z][A-Za-z]+)(?: {2,}.*)?$", errors.__doc__ or "", re.MULTILINE):
+        depth = len(match[1]) // 4
+        above[depth:] = [match[2]]
+        found[match[2]] = above[depth - 1] if depth else "Exception"
+    return found
+
+
+def test_the_tree_of_errors_has_every_class_where_it_belongs() -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    assert drawn() == {kind.__name__: kind.__bases__[0].__name__ for kind in kinds}
 
 
 @pytest.mark.parametrize("code", [code for code in CODES if code != "ZraftError"])  # the base of all is never raised

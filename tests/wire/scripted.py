@@ -30,9 +30,10 @@ class ScriptedNode:
         script: called in the node's thread.
         leader: the leader's endpoint that every answer names.
         port: 0 for a free one.
+        cluster: whose node it is.
     """
 
-    def __init__(self, script: Script, *, leader: str = "", port: int = 0) -> None:
+    def __init__(self, script: Script, *, leader: str = "", port: int = 0, cluster: bytes = CLUSTER) -> None:
         self.members = MembersResult(1, ())
         """What it tells clients that ask for the members, which they do by themselves; that is not recorded below."""
         self.headers: list[RequestHeader] = []
@@ -40,6 +41,7 @@ class ScriptedNode:
         """How many requests each message had."""
         self.requests: list[Request] = []
         self._script = script
+        self._cluster = cluster
         self.leader = leader
         self._context = zmq.Context()
         self._router = self._context.socket(zmq.ROUTER)
@@ -96,5 +98,5 @@ class ScriptedNode:
             if response is not None:
                 answers = [number, codec.encode(response), *answers]  # in any order
         if answers:
-            ours = ResponseHeader(1, CLUSTER, "node-1", "node-2" if self.leader else "", self.leader, 1)
+            ours = ResponseHeader(1, self._cluster, "node-1", "node-2" if self.leader else "", self.leader, 1)
             self._router.send_multipart([client, empty, codec.encode(ours), *answers])

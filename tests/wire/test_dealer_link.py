@@ -10,9 +10,9 @@ import pytest
 
 from tests.waiting import wait_until
 from tests.wire.scripted import ScriptedNode
-from zraft.client.core import Core
+from zraft.client.core import NEVER, OPEN, Core
 from zraft.client.dealer_link import LANES_MAX, MESSAGE_BYTES_MAX, TIMERS_STALE_MAX, DealerLink
-from zraft.client.steps import Fail, Return
+from zraft.client.steps import NO_ANSWER, Fail, Return
 from zraft.errors import PreconditionFailed, Unavailable, Unknown
 from zraft.protocol.client import ErrorInfo, ErrorResult, Get, GetResult, Put, PutResult, Request, Response
 
@@ -168,7 +168,7 @@ def test_silence_makes_a_write_unknown_and_sends_a_read_elsewhere(
     core = core_of(silent.endpoint, node.endpoint)
     begin(link, core, Put(b"k", b"v"), "put", timeout=0.6)
     begin(link, core, Get(b"k"), "get", timeout=0.6)
-    reason = f"{silent.endpoint}: no answer in time; the write may have taken effect, or may still do so"
+    reason = f"{silent.endpoint}: {NO_ANSWER}{NEVER}; {OPEN}"
     assert ends(link) == {"put": Fail(Unknown, reason), "get": Return(FOUND)}
     assert (silent.requests, node.requests) == ([Put(b"k", b"v"), Get(b"k")], [Get(b"k")])
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.wire.by_schema import FILES
-from tools import schemas
+from tests.wire.by_schema import FILES, RECORDS
+from tools import golden, schemas
+from zraft.client.core import has_effect, is_local
 
 
 def names_in(alternatives: list[Any]) -> Iterator[str]:
@@ -49,6 +50,34 @@ def test_a_page_has_a_table_of_every_message(name: str, page: str) -> None:
 def test_a_node_refuses_what_it_does_not_know_in_a_request() -> None:
     requests = [message for message in FILES["client.json"]["messages"] if message["kind"] == "request"]
     assert {message["more_fields"] for message in requests} == {"refused"}
+
+
+def test_a_schema_tells_which_record_answers_a_request_and_which_field_decides_how_to_treat_it() -> None:
+    messages = {message["name"]: message for message in FILES["client.json"]["messages"]}
+    requests = [message for message in messages.values() if message["kind"] == "request"]
+    assert {messages[one["answer"]]["kind"] for one in requests} == {"response"}
+    for one in requests:
+        fields = {field["name"] for field in one["fields"]}
+        assert {key for key in ("has_effect", "any_node") if one[key] not in (True, False, *fields)} == set()
+    unasked = {name for name, message in messages.items() if message["kind"] == "response"} - {"ErrorResult"}
+    assert {one["answer"] for one in requests} == unasked
+
+
+def holds(key: str, request: dict[str, Any]) -> bool:
+    """``has_effect`` or ``any_node`` of a request as golden files have it, by what the page says of these keys."""
+    [(name, fields)] = request.items()
+    decides = RECORDS[name][key]
+    if decides != "operations":
+        return bool(fields[decides] if isinstance(decides, str) else decides)
+    found = [holds(key, operation) for operation in fields["operations"]]
+    return any(found) if key == "has_effect" else all(found)
+
+
+@pytest.mark.parametrize("line", [line for line in golden.load("client.jsonl") if line["frame"] == "request"])
+def test_a_schema_has_a_request_treated_as_the_client_does(line: golden.Line) -> None:
+    request = golden.value_of(line["value"])
+    treated = (has_effect(request), is_local(request))
+    assert (holds("has_effect", line["value"]), holds("any_node", line["value"])) == treated
 
 
 @pytest.mark.parametrize("words", ["", "[Put]\nkey = 'a key'", "[Put]\nkey = 'a key'\nvalue = 'a value'\nnew = '?'"])

@@ -1,14 +1,17 @@
 """The time-out of one call, against a node that never answers."""
 
+import socket
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.wire.scripted import ScriptedNode
-from zraft import Client, Unavailable, Unknown, ZraftError
+from zraft import Client, PutResult, Unavailable, Unknown, ZraftError
+from zraft.client.arguments import TIMEOUT_S_MAX
 
 WITHIN_S = 0.3
+DONE = PutResult(success=True, error=None, index=7, revision=3, mod_revision=3)
 
 
 @pytest.fixture
@@ -31,11 +34,29 @@ def test_a_call_ends_within_its_own_time_and_the_node_is_told(
 ) -> None:
     with Client(silent.endpoint, timeout=60) as client:
         began = time.monotonic()
-        with pytest.raises(kind):
+        with pytest.raises(kind, match=r"no answer in time, nor ever before \(is it a node's client port\?\)"):
             ask(client)
         assert time.monotonic() - began < 10
     assert all(header.timeout_ms < WITHIN_S * 1000 for header in silent.headers)
     assert silent.headers
+
+
+def test_the_longest_time_out_works_on_every_way() -> None:
+    # Beyond 24 days a poll has no number for it any more: a write would fail when it has been sent already.
+    with ScriptedNode(lambda _: DONE) as node, Client(node.endpoint, timeout=TIMEOUT_S_MAX) as client:
+        assert client.put("k", "v") == DONE
+        assert client.pipeline().put("k", "v").execute() == [DONE]
+
+
+@pytest.mark.parametrize("pipelined", [False, True])
+def test_a_short_write_is_not_all_given_to_a_stopped_node(pipelined: bool) -> None:
+    # The kernel takes connections for it, and nobody ever speaks.
+    with (
+        socket.create_server(("127.0.0.1", 0)) as stopped,
+        ScriptedNode(lambda _: DONE) as node,
+        Client([f"127.0.0.1:{stopped.getsockname()[1]}", node.endpoint], timeout=1.0) as client,
+    ):
+        assert (client.pipeline().put("k", "v").execute() if pipelined else [client.put("k", "v")]) == [DONE]
 
 
 def _raised(outcomes: list[object]) -> None:

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 from zraft.cli.numbers import NumberRange
 from zraft.cli.outcomes import UNAVAILABLE, Failure
 from zraft.client import Client
-from zraft.client.arguments import CONSISTENCIES, endpoints_of
+from zraft.client.arguments import CONSISTENCIES, TIMEOUT_S_MAX, endpoints_of
 from zraft.client.client import ENDPOINTS_VARIABLE, LOCAL_ENDPOINTS, TIMEOUT_S
 from zraft.errors import InvalidArgument
 
@@ -49,7 +49,7 @@ def timeout_option(default: float, text: str) -> Callable[[F], F]:
     """Adds ``--timeout``, in seconds; the text says of what."""
     return click.option(
         "--timeout",
-        type=NumberRange(min=0.001, max=3600),
+        type=NumberRange(min=0.001, max=TIMEOUT_S_MAX),
         default=default,
         show_default=True,
         metavar="SECONDS",

@@ -21,8 +21,8 @@ from zraft.cli.tables import table
 from zraft.client.client import TIMEOUT_S
 from zraft.config import Settings, is_address, split_address
 from zraft.errors import DataDirectoryInUse, IdentityRefused, StorageFault
+from zraft.store.manifest import Manifest
 from zraft.store.restore import BUMP_MAX, restore as restore_state
-from zraft.store.snapshots import Manifest
 from zraft.store.soundness import verify_contents
 
 _file = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))

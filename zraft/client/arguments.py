@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Literal, get_args
 
 import msgspec
 
 from zraft.config import split_endpoint
-from zraft.core.limits import fault_of
+from zraft.core.limits import REVISION_MAX, fault_of
 from zraft.errors import ConfigurationError, InvalidArgument
 from zraft.protocol import codec
-from zraft.protocol.client import REQUEST_BYTES_MAX, Delete, Get, Put, Range, Request
+from zraft.protocol.client import (
+    REQUEST_BYTES_MAX,
+    ChangeMember,
+    Compact,
+    Delete,
+    Get,
+    Put,
+    Range,
+    Request,
+    TransferLeadership,
+)
 
 Consistency = Literal["linearizable", "serializable"]
 CONSISTENCIES: tuple[str, ...] = get_args(Consistency)
 BytesOrText = bytes | bytearray | memoryview | str
 """What is taken as a key or a value: bytes in any form, or text, which is UTF-8 then."""
+MEMBER_ID_MAX = (1 << 64) - 1
+TIMEOUT_S_MAX = 86_400
+"""A day: the longest time-out. Sockets are polled for milliseconds in an int of 32 bits, which ends after 24 days."""
 
 
 def endpoints_of(endpoints: str | Iterable[str]) -> tuple[str, ...]:
@@ -27,12 +39,12 @@ def endpoints_of(endpoints: str | Iterable[str]) -> tuple[str, ...]:
         InvalidArgument: one is not of that form, or there is none.
     """
     given = endpoints.split(",") if isinstance(endpoints, str) else endpoints
-    if not isinstance(given, Iterable):
-        raise InvalidArgument(f"endpoints are host:port, or several of them, not {type(given).__name__}")
+    if isinstance(given, bytes | bytearray | memoryview) or not isinstance(given, Iterable):
+        raise InvalidArgument(f"endpoints are str, host:port, or several of them, not {type(given).__name__}")
     found: dict[str, None] = {}
     for one in given:
         if not isinstance(one, str):
-            raise InvalidArgument(f"an endpoint is host:port, not {one!r}")
+            raise InvalidArgument(f"an endpoint is a str, host:port, not {_shown(one)}")
         found[one.strip()] = None
     for endpoint in found:
         try:
@@ -69,8 +81,31 @@ def bytes_of(value: BytesOrText, what: str) -> bytes:
     raise InvalidArgument(f"{what} must be bytes or str, not {type(value).__name__}")
 
 
-def number_of(value: int, what: str) -> int:
-    """The value, if it is a whole number.
+def text_of(value: str, what: str) -> str:
+    """The value, if it is text that has a UTF-8 form.
+
+    Raises:
+        InvalidArgument: it is not.
+    """
+    if not isinstance(value, str):
+        raise InvalidArgument(f"{what} must be a str, not {_shown(value)}")
+    bytes_of(value, what)
+    return value
+
+
+def flag_of(value: bool, what: str) -> bool:
+    """The value, if it is True or False: of what does harm when it is meant otherwise.
+
+    Raises:
+        InvalidArgument: it is neither.
+    """
+    if not isinstance(value, bool):
+        raise InvalidArgument(f"{what} must be True or False, not {_shown(value)}")
+    return value
+
+
+def number_of(value: int, what: str, most: int = REVISION_MAX) -> int:
+    """The value, if it is a whole number from 0 to ``most``, which is one less than a power of two.
 
     Raises:
         InvalidArgument: it is not.
@@ -78,13 +113,13 @@ def number_of(value: int, what: str) -> int:
     match value:
         case bool():
             pass
-        case int():
+        case int() if 0 <= value <= most:
             return value
-    raise InvalidArgument(f"{what} must be an int, not {value!r}")
+    raise InvalidArgument(f"{what} must be an int within 0..2^{most.bit_length()}-1, not {_shown(value)}")
 
 
 def seconds_of(timeout: float) -> float:
-    """The value, if it is a time above zero.
+    """The value, if it is a time above zero and within ``TIMEOUT_S_MAX``.
 
     Raises:
         InvalidArgument: it is not.
@@ -92,9 +127,11 @@ def seconds_of(timeout: float) -> float:
     match timeout:
         case bool():
             pass
-        case int() | float() if 0 < timeout < math.inf:
-            return timeout
-    raise InvalidArgument(f"timeout is {timeout!r}, but must be a number of seconds above 0")
+        case int() | float() if 0 < timeout <= TIMEOUT_S_MAX:
+            return float(timeout)
+    raise InvalidArgument(
+        f"timeout is {_shown(timeout)}, but must be a number of seconds above 0 and up to {TIMEOUT_S_MAX:,} (a day)"
+    )
 
 
 def put_of(key: BytesOrText, value: BytesOrText, expected_revision: int | None, return_previous: bool) -> Put:
@@ -126,8 +163,7 @@ def range_of(
     Raises:
         InvalidArgument: a node would refuse it.
     """
-    if number_of(limit, "a range's limit") < 0:
-        raise InvalidArgument(f"a range's limit is 0 (all) or more, this one is {limit}")
+    number_of(limit, "a range's limit (0: all)")
     request = Range(
         prefix=bytes_of(prefix, "a prefix"),
         start=bytes_of(start, "a start"),
@@ -139,6 +175,29 @@ def range_of(
     if fault := fault_of(request):
         raise InvalidArgument(fault)
     return request
+
+
+def compact_of(revision: int, resume: bool) -> Compact:
+    """The arguments of a compaction as a request."""
+    return Compact(number_of(revision, "a revision"), flag_of(resume, "resume"))
+
+
+def transfer_of(to: str | None) -> TransferLeadership:
+    """The arguments of a hand-over as a request. None alone means anybody: other false values are mistakes."""
+    return TransferLeadership("" if to is None else text_of(to, "a member's name"))
+
+
+def change_of(
+    action: Literal["add", "promote", "remove"], name: str, address: str = "", member: int = 0, force: bool = False
+) -> ChangeMember:
+    """The arguments of a change of members as a request."""
+    return ChangeMember(
+        action,
+        text_of(name, "a member's name"),
+        number_of(member, "a member id", MEMBER_ID_MAX),
+        text_of(address, "a member's address"),
+        flag_of(force, "force"),
+    )
 
 
 def is_serializable(consistency: str) -> bool:
@@ -168,6 +227,13 @@ def body_of(request: Request) -> bytes:
     if fault:
         raise InvalidArgument(fault)
     return body
+
+
+def _shown(value: object) -> str:
+    """A value as an error tells it: Python writes no int of more than 4,300 digits, and nobody reads so many."""
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"one of {value.bit_length()} bits"
+    return repr(value)
 
 
 def _expected(revision: int | None) -> int | None:

@@ -12,7 +12,8 @@ from typing import BinaryIO, Protocol, TypeVar
 from zraft.errors import NotExecuted, ProtocolError, Unavailable
 from zraft.protocol.client import BACKUP_NAME_BYTES_MAX, BackupChunk, Get, GetResult, ReadBackup
 from zraft.store.files import sync_directory
-from zraft.store.snapshots import Manifest, verify_snapshot
+from zraft.store.manifest import Manifest
+from zraft.store.snapshots import verify_snapshot
 
 MAKING_S_MAX = 600.0
 """How long a node may take to copy its state before the first byte of it comes."""

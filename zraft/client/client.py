@@ -9,17 +9,20 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import Self, TypeVar
 
 from zraft.client.arguments import (
     BytesOrText,
     Consistency,
+    change_of,
+    compact_of,
     delete_of,
     endpoints_of,
     get_of,
     put_of,
     range_of,
     seconds_of,
+    transfer_of,
 )
 from zraft.client.core import Core
 from zraft.client.links import Link
@@ -28,9 +31,7 @@ from zraft.client.operations import Delete, Get, Put, batch_of
 from zraft.client.pipeline import Pipeline
 from zraft.protocol.client import (
     BatchResult,
-    ChangeMember,
     ClusterStatus,
-    Compact,
     CompactResult,
     DeleteResult,
     GetResult,
@@ -41,12 +42,9 @@ from zraft.protocol.client import (
     Request,
     Response,
     StatusResult,
-    TransferLeadership,
     TransferResult,
 )
-
-if TYPE_CHECKING:
-    from zraft.store.snapshots import Manifest
+from zraft.store.manifest import Manifest
 
 ENDPOINTS_VARIABLE = "ZRAFT_ENDPOINTS"
 LOCAL_ENDPOINTS = ("127.0.0.1:8081", "127.0.0.1:8082", "127.0.0.1:8083", "127.0.0.1:8080")
@@ -68,16 +66,16 @@ class Client:
     ``Rejected`` (final), ``ProtocolError``, or ``ClientClosed``; only ``snapshot`` raises others as well.
 
     Args:
-        endpoints: ``host:port`` of some or all nodes, as a list or separated by commas. The first requests go to the
-            first of them, linearizable ones then straight to the leader. Without any, the environment variable
-            ``ZRAFT_ENDPOINTS`` is asked, and then a cluster on this machine is assumed.
-        timeout: seconds that any one request may take, repetitions included. Every method that asks the cluster takes
-            a ``timeout`` of its own; None is this one.
+        endpoints: ``host:port`` of some or all nodes' client ports, as a list or separated by commas. The first
+            requests go to the first of them, linearizable ones then straight to the leader. Without any, the
+            environment variable ``ZRAFT_ENDPOINTS`` is asked, and then a cluster on this machine is assumed.
+        timeout: seconds that any one request may take, repetitions included: above 0, and up to 86,400 (a day). Every
+            method that asks the cluster takes a ``timeout`` of its own; None is this one.
         learn_members: whether it asks the cluster for its members now and then, and requests go to them too when the
             endpoints that it was given don't serve. One that answers is enough to start.
 
     Raises:
-        InvalidArgument: an endpoint is not ``host:port``, or the time-out is not above zero.
+        InvalidArgument: an endpoint is not ``host:port``, or the time-out is not above zero, or longer than a day.
     """
 
     def __init__(
@@ -232,7 +230,7 @@ class Client:
             Compacted: it is compacted already.
             InvalidArgument: it is in the future.
         """
-        return self._run(Compact(revision, resume), CompactResult, timeout=timeout)
+        return self._run(compact_of(revision, resume), CompactResult, timeout=timeout)
 
     def transfer_leadership(
         self, to: str | None = None, *, endpoint: str | None = None, timeout: float | None = None
@@ -254,7 +252,7 @@ class Client:
             Unknown: nobody was heard to take over in time. The leadership may be handed over, or not, or soon.
         """
         only = "" if endpoint is None else endpoints_of([endpoint])[0]
-        return self._run(TransferLeadership(to or ""), TransferResult, only, timeout=timeout)
+        return self._run(transfer_of(to), TransferResult, only, timeout=timeout)
 
     def pipeline(self) -> Pipeline:
         """A queue of operations that are in flight together, each with an outcome of its own: faster than one by one.
@@ -291,7 +289,7 @@ class Client:
             MembershipRefused: the name is known with another id, or nobody has announced it; the address is another
                 member's, or too few of the other voters answer.
         """
-        return self._run(ChangeMember("add", name, member, address, force), MembersResult, timeout=timeout)
+        return self._run(change_of("add", name, address, member, force), MembersResult, timeout=timeout)
 
     def promote_member(self, name: str, *, force: bool = False, timeout: float | None = None) -> MembersResult:
         """Makes a learner a voter. The leader does so by itself with one that has kept up for a while.
@@ -299,7 +297,7 @@ class Client:
         Raises:
             MembershipRefused: it has not caught up, or too few voters would answer; ``force`` does it all the same.
         """
-        return self._run(ChangeMember("promote", name, force=force), MembersResult, timeout=timeout)
+        return self._run(change_of("promote", name, force=force), MembersResult, timeout=timeout)
 
     def remove_member(self, name: str, *, force: bool = False, timeout: float | None = None) -> MembersResult:
         """Removes a member; with its data it never comes back.
@@ -308,7 +306,7 @@ class Client:
             MembershipRefused: too few of the voters that are left answer (``force`` does it all the same), it is the
                 only voter, or there is no such member.
         """
-        return self._run(ChangeMember("remove", name, force=force), MembersResult, timeout=timeout)
+        return self._run(change_of("remove", name, force=force), MembersResult, timeout=timeout)
 
     def status(self, endpoint: str | None = None, *, timeout: float | None = None) -> StatusResult:
         """What one node knows of itself and of its cluster: this one, asked once; or the first that answers."""
@@ -334,7 +332,7 @@ class Client:
             timeout: seconds that each chunk may take; None: as the client says.
 
         Returns:
-            What the snapshot holds: its index, revision, size and checksums.
+            What the snapshot holds, a ``zraft.Manifest``: its index, revision, size and checksums.
 
         Raises:
             Unavailable: there is no leader, or no node gives a backup.

@@ -22,7 +22,19 @@ from typing import Generic, TypeVar
 
 from zraft.client.arguments import body_of
 from zraft.client.endpoints import Endpoints
-from zraft.client.steps import Answered, Event, Fail, Go, Instruction, NotAnswered, NotSent, Pause, Return, Send
+from zraft.client.steps import (
+    NO_ANSWER,
+    Answered,
+    Event,
+    Fail,
+    Go,
+    Instruction,
+    NotAnswered,
+    NotSent,
+    Pause,
+    Return,
+    Send,
+)
 from zraft.core.limits import is_write
 from zraft.errors import (
     NotExecuted,
@@ -57,10 +69,19 @@ from zraft.protocol.client import (
 )
 
 OPEN = "the write may have taken effect, or may still do so"
+NEVER = ", nor ever before (is it a node's client port?)"
+"""A peer port takes connections as well, and says nothing to a client."""
 CONNECT_S_MAX = 1.0
 """How long one endpoint may take to accept a connection."""
 READ_SHARE = 1 / 3
 """The part of its time that a read waits for one endpoint, so that some is left for others."""
+CONNECT_SHARE = 1 / 2
+"""The part of its time that a write waits for one endpoint to accept a connection, while others are left to ask.
+
+Else one that takes connections and never speaks has all of a time-out of a second. It is more than a third, for nodes
+far away: a connection takes three round trips, 0.4 s between continents, and an attempt that is given up begins anew.
+Of a time-out of 1 s a third would keep all of them out for ever; a half lets them in, and leaves 0.6 s for the answer.
+"""
 VERDICT_S = 0.25
 """How much earlier than we stop waiting the node is told to stop trying, so that its own verdict arrives in time."""
 PAUSE_S_MIN, PAUSE_S_MAX = 0.02, 0.5
@@ -178,8 +199,8 @@ class Call(Generic[R]):
         self._timeout = timeout
         self._deadline = self._last_send = now + timeout
         self._only = only
-        self._is_write = is_write(request) or isinstance(request, TransferLeadership)  # it has an effect
-        self._follows_leader = not _is_local(request)
+        self._is_write = has_effect(request)
+        self._follows_leader = not is_local(request)
         self._endpoint = ""
         self._asked: set[str] = set()
         self._pause = PAUSE_S_MIN
@@ -208,6 +229,8 @@ class Call(Generic[R]):
                 return self._repeat(Unavailable, reason, now)
             case NotAnswered(reason):
                 self._core.endpoints.on_silence(self._endpoint, now)
+                if reason == NO_ANSWER and self._core.endpoints.is_unheard(self._endpoint):
+                    reason += NEVER
                 if self._is_write:
                     return Fail(Unknown, f"{self._endpoint}: {reason}; {OPEN}")
                 return self._repeat(Unavailable, reason, now)
@@ -220,6 +243,7 @@ class Call(Generic[R]):
             # Something was executed, perhaps, by a node that we don't understand.
             return Fail(Unknown if self._is_write else ProtocolError, f"{self._endpoint}: {error}")
         endpoints = self._core.endpoints
+        endpoints.on_answer(self._endpoint)
         refusal = _error_in(response)
         if refusal is not None:
             is_given = self._only or self._endpoint in endpoints.given
@@ -310,16 +334,24 @@ class Call(Generic[R]):
         wait = self._deadline - now
         if not self._is_write and not self._only:
             wait = min(wait, self._timeout * READ_SHARE)
+        connect = min(wait, CONNECT_S_MAX)
+        if self._is_write and not self._only and self._core.endpoints.has_other(self._asked, now):
+            connect = min(connect, self._timeout * CONNECT_SHARE)
         timeout_ms = max(1, round((wait - min(VERDICT_S, wait / 2)) * 1000))
         frames = (self._core.request_header(timeout_ms), self._number, self._body)
-        return Send(endpoint, frames, connect_by=now + min(wait, CONNECT_S_MAX), answer_by=now + wait)
+        return Send(endpoint, frames, connect_by=now + connect, answer_by=now + wait)
 
     def _give_up(self) -> Fail:
         reasons = "; ".join(f"{endpoint}: {reason}" for endpoint, reason in self._reasons.items())
         return Fail(self._failure, reasons or f"there was no time to ask anyone within {self._timeout:g} s")
 
 
-def _is_local(request: Request) -> bool:
+def has_effect(request: Request) -> bool:
+    """Whether the request changes something: one of unknown outcome must not be repeated."""
+    return is_write(request) or isinstance(request, TransferLeadership)
+
+
+def is_local(request: Request) -> bool:
     """Whether any node answers from what it knows itself, so that the leader is no better than others."""
     match request:
         case Get() | Range():

@@ -23,7 +23,7 @@ import zmq
 from zraft.client.connections import NodeConnection, context, end
 from zraft.client.core import Call
 from zraft.client.names import Names
-from zraft.client.steps import Answered, Event, Fail, Go, NotAnswered, NotSent, Pause, Return, Send
+from zraft.client.steps import NO_ANSWER, Answered, Event, Fail, Go, NotAnswered, NotSent, Pause, Return, Send
 from zraft.connection import Connection, received, send_frames
 from zraft.errors import ClientClosed
 from zraft.protocol.client import Response
@@ -260,7 +260,7 @@ class _Lane(Generic[T]):
     def give_up(self, flight: _Flight[T]) -> Event:
         """Takes out a flight whose time here is up."""
         if self.flying.pop(flight.number, None) is not None:
-            return NotAnswered("no answer in time")
+            return NotAnswered(NO_ANSWER)
         self.queue = deque(waiting for waiting in self.queue if waiting[0] is not flight)
         return NotSent(self.trouble)
 

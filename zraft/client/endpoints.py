@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from zraft.config import WILDCARDS, split_endpoint
 from zraft.errors import ConfigurationError
@@ -39,6 +39,7 @@ class Endpoints:
 
     def __init__(self, given: tuple[str, ...], learns: bool) -> None:
         self.given = given
+        self._unheard = set(given)  # those that have never answered
         self._leader = ""
         self._leader_term = 0
         self._avoided: dict[str, tuple[float, float]] = {}
@@ -70,6 +71,12 @@ class Endpoints:
             self._resorts += 1
             yield from self.learned[self._resorts % max(1, len(self.learned)) :][:1]
 
+    def has_other(self, asked: Set[str], now: float) -> bool:
+        """Whether there is one that would be asked next, beside those that were asked in this round."""
+        return any(endpoint not in asked for endpoint in self.given) or any(
+            endpoint not in asked and not self._is_avoided(endpoint, now) for endpoint in self._learned.values()
+        )
+
     def on_leader(self, endpoint: str, term: int) -> None:
         """An answer names the leader, or none. A node that lags does not take the leader back."""
         if term < self._leader_term:
@@ -77,6 +84,14 @@ class Endpoints:
         if endpoint and (endpoint, term) != (self._leader, self._leader_term):
             self._learn_soon()
         self._leader, self._leader_term = endpoint, term
+
+    def is_unheard(self, endpoint: str) -> bool:
+        """Whether it was given, by people, who may err, and has never answered."""
+        return endpoint in self._unheard
+
+    def on_answer(self, endpoint: str) -> None:
+        """An endpoint has answered, whatever it said: a node is there."""
+        self._unheard.discard(endpoint)
 
     def on_service(self, endpoint: str) -> None:
         """An endpoint has done what it was asked, or said why not."""

@@ -21,7 +21,7 @@ import zmq
 from zraft.client.connections import NodeConnection, context, end
 from zraft.client.core import Call
 from zraft.client.names import Names
-from zraft.client.steps import Answered, Event, Fail, Go, NotAnswered, NotSent, Pause, Return, Send
+from zraft.client.steps import NO_ANSWER, Answered, Event, Fail, Go, NotAnswered, NotSent, Pause, Return, Send
 from zraft.connection import Connection, receive_frames, send_frames
 from zraft.errors import ClientClosed
 from zraft.protocol.client import Response
@@ -226,7 +226,7 @@ class _Connection(NodeConnection):
             return NotSent(f"no connection: {error}")
         try:
             if not self._is_answered(send.answer_by):
-                return NotAnswered("the connection broke" if self.is_lost else "no answer in time")
+                return NotAnswered("the connection broke" if self.is_lost else NO_ANSWER)
             return Answered(tuple(receive_frames(self.socket)))
         except zmq.ZMQError as error:
             return NotAnswered(str(error))

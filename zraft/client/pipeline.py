@@ -85,7 +85,7 @@ class Pipeline:
             timeout: seconds that each request may take, from when it is begun; None: as the client says.
 
         Raises:
-            InvalidArgument: the time-out is not above zero. All that is queued still is.
+            InvalidArgument: the time-out is not above zero, or longer than a day. All that is queued still is.
             ClientClosed: the client was closed; perhaps just now, and the outcome of what was queued is unknown.
         """
         seconds = self._timeout if timeout is None else seconds_of(timeout)

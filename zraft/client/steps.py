@@ -14,6 +14,9 @@ from zraft.protocol.client import Response
 
 R = TypeVar("R", bound=Response, covariant=True)
 
+NO_ANSWER = "no answer in time"
+"""The reason of ``NotAnswered`` when the connection held until the time was up."""
+
 # --- events
 
 

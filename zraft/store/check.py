@@ -17,7 +17,8 @@ from zraft.store.directory import DataDirectory
 from zraft.store.dirty import DirtyMark, Mark
 from zraft.store.fault import pending_divergence
 from zraft.store.log import LmdbLog
-from zraft.store.snapshots import DATA_FILE, Manifest, list_snapshots
+from zraft.store.manifest import Manifest
+from zraft.store.snapshots import DATA_FILE, list_snapshots
 from zraft.store.soundness import verify_contents, verify_log, verify_state
 
 MAP_BYTES = 1 << 40

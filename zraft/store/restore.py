@@ -20,7 +20,8 @@ from zraft.store.directory import DataDirectory
 from zraft.store.environment import lacks_space
 from zraft.store.files import make_directory, sync_directory
 from zraft.store.log import LmdbLog
-from zraft.store.snapshots import DATA_FILE, Manifest, Progress, make_snapshot, verify_snapshot
+from zraft.store.manifest import Manifest
+from zraft.store.snapshots import DATA_FILE, Progress, make_snapshot, verify_snapshot
 from zraft.store.soundness import verify_contents
 from zraft.store.state import LmdbState
 

@@ -23,14 +23,14 @@ from typing import BinaryIO
 
 import google_crc32c
 import lmdb
-import msgspec
 
 from zraft.core.integrity import verify_checksums
 from zraft.errors import CorruptSnapshot, CorruptState, OutOfSpace, ProtocolError, StorageFault
 from zraft.protocol import codec
-from zraft.protocol.entries import ClusterRecord, EntryId
+from zraft.protocol.entries import ClusterRecord
 from zraft.store.environment import lacks_space, open_read_only
 from zraft.store.files import make_directory, sync_directory
+from zraft.store.manifest import Manifest
 from zraft.store.paced import copy_paced
 from zraft.store.probed import tables_in
 
@@ -48,32 +48,6 @@ _END = struct.Struct(">II8s")
 
 Progress = Callable[[int, int], None]
 """(bytes done, bytes in all): called now and then while a file is made or checked."""
-
-
-class Manifest(msgspec.Struct, array_like=True, frozen=True):
-    """What a snapshot holds. ``state_bytes`` is the size of the LMDB part, ``chunks`` a crc32c (u32) of each MiB of it.
-
-    ``created``: seconds since 1970, for people. ``record``: the cluster that it comes from, None before it formed.
-    """
-
-    format: int
-    index: int
-    term: int
-    revision: int
-    record: ClusterRecord | None
-    created: float
-    state_bytes: int
-    sha256: bytes
-    chunks: bytes
-
-    @property
-    def last(self) -> EntryId:
-        """The last entry that the state has applied ([R] section 7: lastIncludedIndex, lastIncludedTerm)."""
-        return EntryId(self.index, self.term)
-
-    def checksum(self) -> bytes:
-        """32 bytes that name the snapshot: a digest of all that the manifest says, the state's digest among it."""
-        return hashlib.sha256(msgspec.msgpack.encode(self)).digest()
 
 
 def snapshot_path(directory: Path, index: int) -> Path:

@@ -25,11 +25,12 @@ from zraft.errors import CorruptLog, CorruptSnapshot, CorruptState, IdentityRefu
 from zraft.protocol.entries import EntryId
 from zraft.store.environment import corrupt_log, open_read_only
 from zraft.store.log_contents import ENTRIES, META, read_contents, verify_entries
+from zraft.store.manifest import Manifest
 from zraft.store.meta_pages import fault_of_meta_pages
 from zraft.store.page_use import fault_of_page_use
 from zraft.store.probed import Probed, is_elsewhere, verdict
 from zraft.store.python import die_with_parent, module_process
-from zraft.store.snapshots import Manifest, verify_snapshot
+from zraft.store.snapshots import verify_snapshot
 from zraft.store.state import check_format
 
 NOTHING = StateFacts(EntryId(0, 0), 0, 0, 0, 0, 0)

@@ -6,13 +6,34 @@ from typing import Any
 
 import pytest
 
-import zraft
 from zraft import Client, InvalidArgument
 from zraft.client import operations
-from zraft.client.arguments import body_of, bytes_of, endpoints_of, is_serializable
+from zraft.client.arguments import (
+    MEMBER_ID_MAX,
+    TIMEOUT_S_MAX,
+    body_of,
+    bytes_of,
+    change_of,
+    compact_of,
+    endpoints_of,
+    is_serializable,
+    seconds_of,
+    transfer_of,
+)
 from zraft.client.operations import batch_of
 from zraft.protocol import codec
-from zraft.protocol.client import KEY_BYTES_MAX, REQUEST_BYTES_MAX, Batch, Delete, Get, Put, Request
+from zraft.protocol.client import (
+    KEY_BYTES_MAX,
+    REQUEST_BYTES_MAX,
+    Batch,
+    ChangeMember,
+    Compact,
+    Delete,
+    Get,
+    Put,
+    Request,
+    TransferLeadership,
+)
 
 PUT_OVERHEAD_BYTES = len(codec.encode(Put(b"k", bytes(REQUEST_BYTES_MAX)))) - REQUEST_BYTES_MAX
 
@@ -48,6 +69,19 @@ def test_without_endpoints_the_environment_is_asked_and_then_this_machine(monkey
 def test_a_time_out_is_a_number_of_seconds_above_zero(timeout: float) -> None:
     with pytest.raises(InvalidArgument, match="timeout"):
         Client("a:1", timeout=timeout)
+
+
+@pytest.mark.parametrize("timeout", [86_400.5, 86_401, 1e8, 1e17, 1e300, pytest.param(10**5_000, id="10**5000")])
+def test_a_time_out_is_a_day_at_most(timeout: float) -> None:
+    # Longer ones overflow where the time is counted in milliseconds, for a write when it has been sent already.
+    with pytest.raises(InvalidArgument, match="must be a number of seconds above 0 and up to 86,400"):
+        Client("a:1", timeout=timeout)
+
+
+@pytest.mark.parametrize("timeout", [TIMEOUT_S_MAX, 1])
+def test_a_time_out_is_counted_with_as_a_float(timeout: float) -> None:
+    found = seconds_of(timeout)
+    assert (found, type(found)) == (timeout, float)
 
 
 def test_text_is_utf_8() -> None:
@@ -154,13 +188,50 @@ def test_a_wrong_argument_is_an_invalid_argument_at_once(call: Callable[[Any], o
         call(client)
 
 
-def test_what_a_program_names_can_be_imported_from_the_package() -> None:
-    returned = {method.__annotations__.get("return", "") for method in vars(Client).values() if callable(method)}
-    named = {name for name in returned if name.endswith("Result") or name in ("Listing", "Pipeline")}
-    assert len(named) > 8
-    assert named <= set(zraft.__all__)
-    assert len(set(zraft.__all__)) == len(zraft.__all__)
-    assert all(hasattr(zraft, name) for name in zraft.__all__)
+INT = r"must be an int within 0\.\.2\^63-1, not"
+HUGE = 10**5_000
+SAID: list[tuple[Callable[[Any], object], str]] = [
+    (lambda client: client.compact("5"), f"a revision {INT} '5'"),
+    (lambda client: client.compact(None), f"a revision {INT} None"),
+    (lambda client: client.compact(1, resume="no"), "resume must be True or False, not 'no'"),
+    (lambda client: client.get("a", revision=2**70), f"a revision {INT} {2**70}"),
+    (lambda client: client.get("a", revision=HUGE), f"a revision {INT} one of 16610 bits"),
+    (lambda client: client.range(revision=HUGE), f"a revision {INT} one of 16610 bits"),
+    (lambda client: client.range(limit=HUGE), rf"a range's limit \(0: all\) {INT} one of 16610 bits"),
+    (lambda client: client.put("a", "1", expected_revision=-1), f"an expected revision {INT} -1"),
+    (lambda client: client.transfer_leadership(5), "a member's name must be a str, not 5"),
+    (lambda client: client.transfer_leadership(False), "a member's name must be a str, not False"),
+    (lambda client: client.transfer_leadership(0), "a member's name must be a str, not 0"),
+    (lambda client: client.transfer_leadership(b""), "a member's name must be a str, not b''"),
+    (lambda client: client.transfer_leadership("\ud800"), "a member's name has no UTF-8 form"),
+    (lambda client: client.add_member(None), "a member's name must be a str, not None"),
+    (lambda client: client.add_member("n", None), "a member's address must be a str, not None"),
+    (lambda client: client.add_member("n", member="x"), r"a member id must be an int within 0\.\.2\^64-1, not 'x'"),
+    (lambda client: client.add_member("n", member=1 << 64), r"a member id must be an int within 0\.\.2\^64-1"),
+    (lambda client: client.promote_member(7), "a member's name must be a str, not 7"),
+    (lambda client: client.promote_member("n", force="no"), "force must be True or False, not 'no'"),
+    (lambda client: client.remove_member("n", force=1), "force must be True or False, not 1"),
+    (lambda client: client.status(b"a:1"), "an endpoint is a str, host:port, not b'a:1'"),
+    (lambda _: Client(b"a:1"), "endpoints are str, host:port, or several of them, not bytes"),  # type: ignore[arg-type]
+    (lambda _: Client(memoryview(b"a:1")), "endpoints are str, host:port, or several of them, not memoryview"),
+]
+
+
+@pytest.mark.parametrize(("call", "said"), SAID, ids=[said for _, said in SAID])
+def test_who_passes_a_wrong_argument_is_told_what_to_give(call: Callable[[Any], object], said: str) -> None:
+    with Client("127.0.0.1:1", timeout=60) as client, pytest.raises(InvalidArgument, match=f"^{said}"):
+        call(client)
+
+
+def test_nobody_named_and_an_unknown_id_are_right_arguments() -> None:
+    assert [transfer_of(None), transfer_of(""), transfer_of("n")] == [
+        TransferLeadership(),
+        TransferLeadership(),
+        TransferLeadership("n"),
+    ]
+    assert change_of("add", "n", "h:1", MEMBER_ID_MAX) == ChangeMember("add", "n", MEMBER_ID_MAX, "h:1")
+    assert change_of("remove", "n", force=True) == ChangeMember("remove", "n", force=True)
+    assert compact_of(5, resume=True) == Compact(5, resume=True)
 
 
 @pytest.mark.parametrize(

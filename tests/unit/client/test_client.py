@@ -10,6 +10,7 @@ import pytest
 from zraft import Client, InvalidArgument, Unavailable
 from zraft.client import operations
 from zraft.client.core import Core
+from zraft.protocol.answers import ANSWERS
 
 ASK: dict[str, Callable[[Any, dict[str, Any]], object]] = {
     "put": lambda client, own: client.put("k", "v", **own),
@@ -54,7 +55,25 @@ def test_a_call_has_the_time_that_it_is_given_or_the_clients(
     assert given == [60, 60, 0.5]
 
 
-@pytest.mark.parametrize("timeout", [0, -1.0, float("inf"), "5", True])
+@pytest.mark.parametrize("name", ASK)
+def test_a_request_is_answered_by_the_record_that_the_protocol_names(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[tuple[type, type]] = []
+
+    def call(core: Core, request: object, answer: type, *_: object) -> None:
+        asked.append((type(request), answer))
+        raise Unavailable("nobody is there")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Core, "call", call)
+    with Client("127.0.0.1:1") as client, pytest.raises(Unavailable):
+        ASK[name](client, {})
+    assert all(ANSWERS[request] is answer for request, answer in asked)
+    assert asked
+
+
+@pytest.mark.parametrize("timeout", [0, -1.0, float("inf"), 1e8, "5", True])
 @pytest.mark.parametrize("name", ASK)
 def test_a_wrong_time_out_is_refused_at_once(name: str, timeout: object) -> None:
     with Client("127.0.0.1:1", timeout=60) as client, pytest.raises(InvalidArgument, match="timeout"):

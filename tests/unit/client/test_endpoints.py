@@ -46,6 +46,17 @@ def test_what_was_learned_comes_after_what_was_given(endpoints: Endpoints) -> No
     assert (order(endpoints), endpoints.learned) == ([A, B, D, C], (D, C))
 
 
+def test_who_would_be_asked_next_is_one_that_was_not_asked_and_is_not_left_out(endpoints: Endpoints) -> None:
+    assert endpoints.has_other({A, D}, 0.0)
+    endpoints.on_silence(B, 0.0)
+    assert endpoints.has_other({A}, 0.5)  # what was given is always asked
+    assert not endpoints.has_other({A, B}, 0.5)
+    endpoints.on_members(members(A, C), term=1)
+    assert endpoints.has_other({A, B}, 0.5)
+    endpoints.on_silence(C, 0.5)
+    assert [endpoints.has_other({A, B}, now) for now in (1.0, 2.0)] == [False, True]
+
+
 def test_given_endpoints_that_fell_silent_come_last_and_are_never_dropped(endpoints: Endpoints) -> None:
     endpoints.on_members(members(C), term=1)  # neither A nor B is a member
     endpoints.on_silence(A, 0.0)
