@@ -15,6 +15,7 @@ from tests.wire.scripted import CLUSTER
 from zraft.bench import Figures, Load
 from zraft.bench.worker import Tally
 from zraft.cli.bench import row
+from zraft.config import Settings
 from zraft.protocol.client import (
     ClusterStatus,
     ErrorResult,
@@ -138,3 +139,9 @@ def test_nobody_to_load_is_unavailable() -> None:
 def test_an_impossible_load_is_rejected(serve: Serve) -> None:
     result = ask(serve(answer), "bench", *ONE, "--batch", "10000", "--value-size", "1000")
     assert (result.exit_code, "at most 1572864 bytes" in result.stderr) == (5, True)
+
+
+def test_no_more_is_outstanding_than_a_node_takes_of_a_connection() -> None:
+    most = Settings().client_requests_max
+    result = run("bench", "--pipeline", str(most + 1))
+    assert (result.exit_code, f"1<=x<={most}" in result.stderr) == (2, True)

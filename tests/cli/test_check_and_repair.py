@@ -7,6 +7,7 @@ import pytest
 
 from tests.cli.asking import run
 from tests.unit.store.stored import find, flip, written
+from zraft.cli import zraft
 from zraft.store.directory import DataDirectory, runtime_directory
 from zraft.store.fault import pending_sync_failure, record_sync_failure
 
@@ -51,10 +52,31 @@ def test_a_directory_in_use_is_left_alone(directory: DataDirectory, command: tup
 
 
 def test_a_directory_without_data(tmp_path: Path) -> None:
-    assert run("check", str(tmp_path)).exit_code == 3
-    assert run("repair", str(tmp_path)).exit_code == 3
-    assert run("repair", str(tmp_path), "--force-new-cluster", "--yes").exit_code == 3
+    for command in (("check",), ("repair",), ("repair", "--force-new-cluster", "--yes")):
+        result = run(command[0], str(tmp_path), *command[1:])
+        assert (result.exit_code, result.stderr) == (3, f"zraft: {tmp_path} holds no data of a node\n")
+        assert list(tmp_path.iterdir()) == []  # not even the lock
     assert run("check", str(tmp_path / "missing")).exit_code == 2
+
+
+def test_data_that_went_away_before_the_lock_was_held(
+    directory: DataDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acquire = DataDirectory.acquire
+
+    def late(self: DataDirectory) -> int:
+        directory.log_path.rename(directory.path / "aside")
+        directory.state_path(0).rename(directory.path / "aside.0")
+        return acquire(self)
+
+    monkeypatch.setattr(DataDirectory, "acquire", late)
+    assert run("check", str(directory.path)).exit_code == 3
+
+
+def test_a_failure_is_acknowledged_also_where_the_data_was_set_aside(tmp_path: Path, directory: DataDirectory) -> None:
+    runtime = runtime_directory(tmp_path)
+    record_sync_failure(DataDirectory(tmp_path), runtime, "EIO")
+    assert run("repair", str(tmp_path), "--acknowledge-fsync-failure").stdout.startswith("acknowledged: EIO")
 
 
 @pytest.mark.parametrize("option", [(), ("--force-new-cluster",)])
@@ -65,6 +87,24 @@ def test_without_a_yes_nothing_is_done(directory: DataDirectory, option: tuple[s
     result = run("repair", str(directory.path), *option, stdin=b"n\n")
     assert (result.exit_code, "lost" in result.stderr) == (3, True)
     assert sorted({*before, "lock"}) == sorted(path.name for path in directory.path.iterdir())
+
+
+def test_nobody_to_answer_is_told_how_to_agree(directory: DataDirectory) -> None:
+    before = sorted(path.name for path in directory.path.iterdir())
+    result = run("repair", str(directory.path), "--force-new-cluster", stdin=b"")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert result.stderr.endswith("\nzraft: nothing was done: answer y, or give --yes\n")
+    assert sorted({*before, "lock"}) == sorted(path.name for path in directory.path.iterdir())
+
+
+def test_an_interrupt_is_no_end_of_input(directory: DataDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: str) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("click.termui.visible_prompt_func", interrupt)
+    with pytest.raises(SystemExit) as end:
+        zraft(["repair", str(directory.path), "--force-new-cluster"])
+    assert end.value.code == 130
 
 
 def test_a_damaged_log_is_set_aside_with_all_else(directory: DataDirectory) -> None:

@@ -197,6 +197,20 @@ def test_wrong_usage_ends_with_2(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["put", "a", "b", "c"], "Got unexpected extra argument (c). See `zraft put --help`."),
+        (["put", "k", "--file", "missing"], "'missing': No such file or directory. See `zraft put --help`."),
+        (["put"], "Missing argument 'KEY'. See `zraft put --help`."),
+        (["get", "k", "--revisio", "1", "--nonsens"], "? See `zraft get --help`."),
+    ],
+)
+def test_an_error_of_usage_is_whole_sentences(arguments: list[str], says: str) -> None:
+    result = run(*arguments)
+    assert (result.exit_code, says in result.stderr, result.stderr.count("\n")) == (2, True, 1), result.stderr
+
+
+@pytest.mark.parametrize(
     ("error", "exit_code", "says"),
     [
         (KeyboardInterrupt(), 130, ""),

@@ -56,6 +56,42 @@ def test_the_list_says_who_answers(node: ScriptedNode) -> None:
     ]
 
 
+def knowing(serve: Serve, name: str, leader: str, term: int, index: int) -> ScriptedNode:
+    """A member that tells its own, perhaps old, view: in this one all have the port 7000 + index."""
+    state = "leader" if name == leader else "follower"
+    own = f"{IDS[name]:016x}"
+    node = serve(StatusResult(name, state, term, leader, (), 9, 8, own, CLUSTER.hex(), 1, 10, 3))
+    node.members = MembersResult(
+        index, tuple(MemberInfo(one, IDS[one], True, f"10.0.0.1:{7000 + index}") for one in IDS)
+    )
+    return node
+
+
+def listed(*nodes: ScriptedNode) -> tuple[int, set[str], str]:
+    """The index of the list that these nodes are asked for, its addresses, and what is said beside it."""
+    result = run(
+        "member", "list", "--output", "json", "--endpoints", ",".join(node.endpoint for node in nodes), "--timeout", "5"
+    )
+    assert result.exit_code == 0
+    document = json.loads(result.stdout)
+    return document["index"], {one["peer_address"] for one in document["members"]}, result.stderr
+
+
+def test_the_list_is_the_leaders_whoever_is_asked_first(serve: Serve) -> None:
+    old, new = knowing(serve, "node-1", "node-1", 4, 0), knowing(serve, "node-2", "node-2", 5, 22)
+    assert listed(old, new) == listed(new, old) == (22, {"10.0.0.1:7022"}, "")
+    # What a leader of before has in its log beyond that was never committed.
+    ahead = knowing(serve, "node-1", "node-1", 4, 30)
+    assert listed(ahead, new) == (22, {"10.0.0.1:7022"}, "")
+
+
+def test_without_a_leader_the_list_is_the_newest_and_says_so(serve: Serve) -> None:
+    old, new = knowing(serve, "node-1", "", 5, 0), knowing(serve, "node-2", "node-3", 5, 22)
+    index, addresses, said = listed(old, new)
+    assert (index, addresses) == (22, {"10.0.0.1:7022"})
+    assert said == "zraft: no leader answers: these are the newest members that any of the others knows\n"
+
+
 def test_a_member_has_one_id_in_one_form(node: ScriptedNode) -> None:
     listed = json.loads(of(node, "member", "list", "--output", "json"))["members"]
     [told] = json.loads(of(node, "status", "--output", "json"))["members"][:1]
@@ -93,3 +129,20 @@ def test_who_is_no_member_is_not_replaced(node: ScriptedNode) -> None:
     """Else a typing error would leave the dead one a voter, and say that it is gone."""
     result = run("member", "replace", "nod-2", "node-3", "10.0.0.3:7080", "--endpoints", node.endpoint)
     assert (result.exit_code, result.stderr) == (5, "zraft: there is no member nod-2: the members are node-1, node-2\n")
+
+
+@pytest.mark.parametrize("command", [("add",), ("replace", "node-2")])
+@pytest.mark.parametrize(
+    ("name", "address", "says"),
+    [
+        ("node-3", "y", "the address is 'y', but must be host:port"),
+        ("node-3", "10.0.0.3:65534", "a port within 1..65533"),
+        ("bad name", "10.0.0.3:7080", "this one is 'bad name'"),
+    ],
+)
+def test_nobody_waits_for_what_can_be_no_member(command: tuple[str, ...], name: str, address: str, says: str) -> None:
+    with ScriptedNode(answer) as node:
+        result = run("member", *command, name, address, "--endpoints", node.endpoint, "--within", "86400")
+        assert (result.exit_code, node.headers) == (5, [])
+    assert result.stderr.startswith("zraft: rejected: ")
+    assert says in result.stderr

@@ -68,6 +68,21 @@ def test_a_flag_beats_a_variable_beats_the_file_beats_the_default(started: list[
     assert started == [Settings(port=3001, http_port=2002, peer_port=1003, peers={"node-2": "b:1"})]
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "flag"),
+    [
+        ("ZRAFT_PORT", "tcp://10.0.0.1:8080", "--port"),  # Kubernetes sets it, for a Service named zraft
+        ("ZRAFT_PRIORITY", "high", "--priority"),
+        ("ZRAFT_CONFIG", "missing.toml", "--config"),
+    ],
+)
+def test_what_is_wrong_in_a_variable_is_told_with_its_name(variable: str, value: str, flag: str) -> None:
+    found, given = node(env={variable: value}), node(flag, value, env={variable: "1"})
+    assert [one.exit_code for one in (found, given)] == [2, 2]
+    assert found.stderr.startswith(f"zraft: Invalid value for '{variable}': ")
+    assert given.stderr.startswith(f"zraft: Invalid value for '{flag}': ")
+
+
 @pytest.mark.parametrize("mode", ["lease", "quorum"])
 def test_the_read_mode_is_one_of_two(started: list[Settings], mode: str) -> None:
     assert node(env={"ZRAFT_READ_MODE": mode}).exit_code == 0

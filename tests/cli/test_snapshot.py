@@ -98,6 +98,15 @@ def test_save_replaces_no_device_and_what_a_link_leads_to_not_the_link(
     assert (tmp_path / "disk" / "b").read_bytes() == file.read_bytes()
 
 
+@pytest.mark.parametrize("file", ["nowhere/b", "broken"])
+def test_save_into_a_directory_that_is_missing_names_it(serve: Serve, tmp_path: Path, file: str) -> None:
+    (tmp_path / "broken").symlink_to(tmp_path / "nowhere" / "b")
+    node = serve(ErrorResult("Unavailable", "the node is starting"))
+    result = run("snapshot", "save", file, "--endpoints", node.endpoint)
+    assert (result.exit_code, node.requests) == (71, [])
+    assert result.stderr == f"zraft: there is no directory {tmp_path / 'nowhere'}\n"
+
+
 def test_save_from_nobody_is_unavailable(serve: Serve, tmp_path: Path) -> None:
     node = serve(ErrorResult("Unavailable", "the node is starting"))
     result = run("snapshot", "save", "b", "--endpoints", node.endpoint, "--timeout", "0.3")

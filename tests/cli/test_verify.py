@@ -64,6 +64,22 @@ def test_what_is_no_history_is_wrong_usage(tmp_path: Path) -> None:
     assert (result.exit_code, "line 1" in result.stderr) == (2, True)
 
 
+def test_a_history_that_can_not_be_judged_is_wrong_usage(tmp_path: Path) -> None:
+    file = tmp_path / "h.jsonl"
+    write_history(file, [told("1", 1, 10), told("1", 2, 20)])
+    result = run("verify", "--check", str(file))
+    assert (result.exit_code, "two puts write '1'" in result.stderr) == (2, True)
+
+
+def test_a_history_of_nothing_proves_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "h.jsonl"
+    file.touch()
+    for form in ("table", "json"):
+        result = run("verify", "--check", str(file), "--output", form)
+        said = f"zraft: no operations in {file}: nothing was checked\n"
+        assert (result.exit_code, result.stdout, result.stderr) == (5, "", said)
+
+
 def test_a_node_that_forgets_what_it_acknowledged_is_found(serve: Serve, tmp_path: Path) -> None:
     """It takes every put, with a revision of its own for each, and finds nothing."""
     revision = 0
@@ -111,6 +127,13 @@ def test_a_file_that_can_not_be_written_is_found_out_before_the_load(serve: Serv
     node = serve(GetResult(False, None, None, 1))
     result = ask(node, "verify", "--seconds", "60", HISTORY, str(tmp_path / "nowhere" / "h.jsonl"))
     assert (result.exit_code, node.requests) == (71, [])
+    assert result.stderr == f"zraft: there is no directory {tmp_path / 'nowhere'}\n"
+
+
+def test_a_link_that_leads_to_itself_is_an_error_of_the_machine(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    result = run("verify", "--endpoints", "127.0.0.1:1", HISTORY, str(tmp_path / "loop"))
+    assert (result.exit_code, result.stderr.count("\n")) == (71, 1)
 
 
 def test_what_was_answered_is_judged_even_if_nobody_answers_at_the_end(serve: Serve, tmp_path: Path) -> None:

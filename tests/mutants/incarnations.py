@@ -22,7 +22,7 @@ MUTANTS = (
     Mutant(
         "a child outlives its parent",
         "S1: children die with their parent",
-        "actors/process.py",
+        "store/python.py",
         "    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:\n",
         "    if False:\n",
         test=f"{PROCESS}::test_an_actor_dies_with_its_killed_supervisor_and_the_directory_is_free",
@@ -30,10 +30,26 @@ MUTANTS = (
     Mutant(
         "a child whose parent died first lives on",
         "S1: children die with their parent, also one that died before they could ask for it",
-        "actors/process.py",
+        "store/python.py",
         "    if os.getppid() != parent_pid:\n",
         "    if False:\n",
         test=f"{PROCESS}::test_a_child_of_a_parent_that_is_already_gone_exits_at_once",
+    ),
+    Mutant(
+        "a removed member is heard under the name of its successor",
+        "clients are sent to the member that has the name",
+        "actors/gateway_peers.py",
+        "            if self._identity.name_of(sender) == message.name:\n",
+        "            if True:\n",
+        test="tests/unit/actors/test_gateway_peers.py",
+    ),
+    Mutant(
+        "a verification outlives its node",
+        "S1: children die with their parent",
+        "store/soundness.py",
+        "        die_with_parent(int(sys.argv[4]))\n",
+        "        pass\n",
+        test="tests/unit/store/test_soundness.py",
     ),
     Mutant(
         "election believes the storage of the dead",

@@ -195,4 +195,12 @@ MUTANTS = (
         "        if lead is not None and self.seen.is_copy(message.term, message.origin):\n",
         test=LEADING,
     ),
+    Mutant(
+        "a wrong address of a voter stops the cluster",
+        "no change leaves the cluster without a majority that answers, but by --force",
+        MEMBERSHIP,
+        "        if moved and len(voters) > 1 and ",
+        "        if not moved and ",
+        test=CHANGES,
+    ),
 )

@@ -314,6 +314,14 @@ MUTANTS = (
         test="tests/unit/core/test_proposals.py",
     ),
     Mutant(
+        "a node that is cut off keeps commands to their end",
+        "a command is refused while its sender has time left, where no leader is known",
+        PROPOSALS,
+        "        if self._leaderless is None:\n            return",
+        "        if True:\n            return",
+        test="tests/unit/core/test_proposals.py",
+    ),
+    Mutant(
         "told before it is on the page",
         "S10: the commit index is on the page before anybody is told",
         REPLICATION,

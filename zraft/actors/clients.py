@@ -14,6 +14,7 @@ import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from zraft.actors import metrics
+from zraft.actors.clock import clock
 from zraft.actors.logs import Log
 from zraft.actors.sockets import Frames, Sockets, drain, tcp
 from zraft.connection import send_frames
@@ -98,6 +99,7 @@ class Clients:
         self._connections: set[int] = set()
         self._headers: dict[bytes, RequestHeader] = {}
         self._outbox: dict[bytes, _Unsent] = {}
+        self._told: list[Caller] = []  # since the last flush
         self._asked = -math.inf
 
     def report(self) -> None:
@@ -126,7 +128,7 @@ class Clients:
     def tell(self, caller: Caller, body: bytes, now: float) -> None:
         """Have an encoded response sent with the next ``flush``."""
         self._admission.release(caller.route, caller.size)
-        metrics.request_seconds[caller.kind].observe(now - caller.arrived)
+        self._told.append(caller)
         metrics.requests.inc((caller.kind, _result_of(body)))
         self._put(caller.route, caller.request, body, now)
 
@@ -163,6 +165,10 @@ class Clients:
             elif now - unsent.since > UNREAD_SECONDS:
                 self._log.every(10, "answers dropped", reason="a client reads none of its answers")
                 del self._outbox[route]
+        left = clock()  # not ``now``: a read may come and be answered within one turn
+        for caller in self._told:
+            metrics.request_seconds[caller.kind].observe(left - caller.arrived)
+        self._told.clear()
         self._keepers = len(self._outbox)
         self._kept = sum(unsent.size for unsent in self._outbox.values())
         return bool(self._outbox)

@@ -106,7 +106,9 @@ class GatewayPeers:
         sender = self._identity.check(head).sender
         message = codec.gateways.decode(frame)
         if isinstance(message, Greeting):
-            self.endpoints[message.name] = message.client_endpoint
-            self._preference.on_greeting(message.name, message.priority, now)
+            # Who was removed may never hear of it, and greets under the name that its successor has.
+            if self._identity.name_of(sender) == message.name:
+                self.endpoints[message.name] = message.client_endpoint
+                self._preference.on_greeting(message.name, message.priority, now)
         else:
             messages.append((sender, message))

@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
 import shutil
 import threading
 from pathlib import Path
@@ -31,6 +32,7 @@ from zraft.core.acceptor import Acceptor
 from zraft.core.effects import Answer, Ignored
 from zraft.core.installation import Discard, Effect, Install, Installation, Stage, Verify, WriteChunk
 from zraft.core.records import APPLIED, CONFIGURATION, read_applied, read_configuration
+from zraft.core.room import ENOUGH
 from zraft.errors import CorruptSnapshot, CorruptState, InvariantViolated, StorageFault
 from zraft.protocol.entries import ClusterRecord, EntryId
 from zraft.protocol.peer import InstallAnswer, InstallSnapshot, SnapshotId
@@ -48,7 +50,7 @@ from zraft.store.snapshots import (
     verify_snapshot,
 )
 from zraft.store.soundness import verify_state
-from zraft.store.space import has_room
+from zraft.store.space import copy_file, has_room
 from zraft.store.state import LmdbState
 
 
@@ -185,7 +187,9 @@ class Installing:
         """Free the names of what was prepared in vain at once: the next installation uses them again."""
         state = self._directory.state_path(ready.generation)
         try:
-            remove_behind(state.rename(state.with_name(f"{state.name}.gone")), set_aside(self._path))
+            # A name of its own: another one may still be going, or could not be removed.
+            gone = state.rename(state.with_name(f"{state.name}.gone.{secrets.token_hex(8)}"))
+            remove_behind(gone, set_aside(self._path))
         except OSError as error:
             raise StorageFault(f"{state} could not be given up: {error}") from error
 
@@ -218,8 +222,12 @@ class Installing:
 
     def _verify(self, snapshot: SnapshotId) -> None:
         self._close_staged()
-        self._thread = threading.Thread(target=self._prepare, args=(snapshot,), name="installing", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._prepare, args=(snapshot,), name="installing", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # there may be more of them another time
+            raise OSError(errno.EAGAIN, str(error)) from error
+        self._thread = thread
 
     def _prepare(self, snapshot: SnapshotId) -> None:
         """In the thread: check all of it, make it durable, copy it to where the next state is opened."""
@@ -228,7 +236,7 @@ class Installing:
             _check(self._path, snapshot, self._record)
             shutil.rmtree(state, ignore_errors=True)
             make_directory(state)
-            shutil.copyfile(self._path, state / DATA_FILE)
+            copy_file(self._path, state / DATA_FILE, ENOUGH)
             _check_state(state)
         except Exception as error:  # of any kind: only what was checked to the end is sound
             self._fault = error

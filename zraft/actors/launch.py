@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from zraft.actors.logs import Log, set_up, take_stderr
-from zraft.actors.process import InheritedDescriptor, die_with_parent, name_process
+from zraft.actors.process import InheritedDescriptor, name_process
 from zraft.config import Settings
 from zraft.errors import FatalError, InvariantViolated
 from zraft.store.page import Page
+from zraft.store.python import die_with_parent
 from zraft.version import __version__
 
 Body = Callable[["Launch", "StopSignal", Log], None]

@@ -273,7 +273,7 @@ def queue_depth(actor: str, queue: str) -> Peak:
 client_connections = Level("zraft_client_connections", "Open connections of clients.", "livesum")
 _request_seconds = Histogram(
     "zraft_request_seconds",
-    "From the arrival of a client's request to its answer, by kind.",
+    "From when the gateway took a client's request from its socket until the answer left, by kind.",
     ["kind"],
     buckets=_SECONDS,
 )

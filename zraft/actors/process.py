@@ -1,11 +1,9 @@
-"""What a process of a node needs to know about being a process: dying in time, inheriting, its name, its cost."""
+"""What a process of a node needs to know about being a process: its files, inheriting, its name, its cost."""
 
 from __future__ import annotations
 
-import ctypes
 import os
 import resource
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import context, reduction
@@ -15,33 +13,12 @@ from typing import Any
 import setproctitle
 
 FILES_MAX = 65_536
-_PR_SET_PDEATHSIG = 1
 _CLOCK_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _MEMORY_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 # Positions in /proc/<pid>/stat, counted after the command's name, and in /proc/<pid>/statm.
 _USER_TICKS, _SYSTEM_TICKS = 11, 12
 _RESIDENT_PAGES = 1
-
-
-def die_with_parent(parent_pid: int) -> None:
-    """Lets the kernel kill this process when its parent dies. A child calls this before anything else.
-
-    "Parent" is the *thread* that started the process, so only a main thread may start children.
-
-    Args:
-        parent_pid: who the parent should be. If it died before this call, nobody will ever send the signal, so the
-            process exits here.
-
-    Raises:
-        OSError: the kernel refused.
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
-        error = ctypes.get_errno()
-        raise OSError(error, f"PR_SET_PDEATHSIG: {os.strerror(error)}")
-    if os.getppid() != parent_pid:
-        os._exit(1)
 
 
 def raise_file_limit() -> None:

@@ -15,10 +15,11 @@ from pathlib import Path
 import msgspec
 
 from zraft.actors.logs import Log, set_up
-from zraft.actors.process import die_with_parent, name_process
+from zraft.actors.process import name_process
 from zraft.errors import CorruptSnapshot, CorruptState, FatalError
 from zraft.protocol.entries import ClusterRecord
 from zraft.store.files import forget_cached
+from zraft.store.python import die_with_parent
 from zraft.store.snapshots import list_snapshots, make_snapshot, verify_snapshot, write_snapshot
 
 STATE_DAMAGED = 79

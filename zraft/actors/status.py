@@ -30,12 +30,15 @@ T = TypeVar("T")
 
 
 def from_page(
-    request: Request, page: Page, settings: Settings, client_endpoints: Mapping[str, str]
+    request: Request, page: Page, settings: Settings, client_endpoints: Mapping[str, str], disorder: str = ""
 ) -> StatusResult | MembersResult | None:
-    """The answer to a request that any node answers from its page; None: it is another one, or can't be yet."""
+    """The answer to a request that any node answers from its page; None: it is another one, or can't be yet.
+
+    ``disorder``: what else whoever answers knows to be wrong with the node.
+    """
     match request:
         case ClusterStatus():
-            return cluster_status(page, settings, client_endpoints)
+            return cluster_status(page, settings, client_endpoints, disorder)
         case ListMembers():
             identity = _load(page, Group.IDENTITY, IdentityGroup)
             storage = _load(page, Group.STORAGE, StorageGroup) or _NO_STORAGE
@@ -43,7 +46,9 @@ def from_page(
     return None
 
 
-def cluster_status(page: Page, settings: Settings, client_endpoints: Mapping[str, str]) -> StatusResult:
+def cluster_status(
+    page: Page, settings: Settings, client_endpoints: Mapping[str, str], disorder: str = ""
+) -> StatusResult:
     """This node's own view. Before the cluster has formed its fields are empty.
 
     ``notice`` says why the node is not ready, and what to do when space is short.
@@ -52,6 +57,7 @@ def cluster_status(page: Page, settings: Settings, client_endpoints: Mapping[str
         page: the node's page.
         settings: the node's settings.
         client_endpoints: where clients of the other members connect, by name, as far as it is known.
+        disorder: part of the notice.
     """
     role = _load(page, Group.ROLE, RoleGroup) or _NO_ROLE
     storage = _load(page, Group.STORAGE, StorageGroup) or _NO_STORAGE
@@ -83,7 +89,7 @@ def cluster_status(page: Page, settings: Settings, client_endpoints: Mapping[str
         first_log_index=storage.first,
         last_log_index=storage.last,
         revision=storage.revision,
-        notice="; ".join(part for part in (_notice(page), LACKS[storage.space]) if part),
+        notice="; ".join(filter(None, (_notice(page), _leaderless(identity, role), disorder, LACKS[storage.space]))),
         compacted_revision=storage.compacted,
         snapshot_index=storage.holdings.snapshot,
         log_bytes=storage.holdings.log_bytes,
@@ -132,8 +138,8 @@ def why_not_ready(page: Page) -> str:
         return notice or "election, replication and storage are not running"
     if identity is None or not identity.cluster:
         return f"the cluster has not formed{': ' + notice if notice else ''}"
-    if role.leader == 0:
-        return f"no leader is known in term {role.term}{': ' + notice if notice else ''}"
+    if leaderless := _leaderless(identity, role):
+        return f"{leaderless}{': ' + notice if notice else ''}"
     if storage.applied == 0:
         return "storage has applied nothing yet"
     return ""
@@ -142,6 +148,11 @@ def why_not_ready(page: Page) -> str:
 def _load(page: Page, group: Group, kind: type[T]) -> T | None:
     payload = page.load(group)
     return None if payload is None else msgspec.msgpack.decode(payload, type=kind)
+
+
+def _leaderless(identity: IdentityGroup | None, role: RoleGroup) -> str:
+    """That no leader is known, in a cluster that has formed."""
+    return f"no leader is known in term {role.term}" if identity and identity.cluster and not role.leader else ""
 
 
 def _notice(page: Page) -> str:

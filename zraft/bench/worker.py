@@ -17,13 +17,16 @@ from zraft.bench.load import Load, Work, fill_of, requests_of
 from zraft.client.core import Core
 from zraft.client.dealer_link import DealerLink
 from zraft.client.steps import Fail, Return
-from zraft.errors import ZraftError
+from zraft.core.limits import is_write
+from zraft.errors import Unavailable, Unknown, ZraftError
 from zraft.protocol.client import BatchResult, ErrorInfo, Get, GetResult, PutResult, Response
 
-Ended = list[tuple[tuple[float, int], Return[Response] | Fail]]
-"""Of each request when it began, how many operations it had, and how it ended."""
+Ended = list[tuple[tuple[float, Work], Return[Response] | Fail]]
+"""Of each request when it began, what it was, and how it ended."""
 
 FILL_PIPELINE = 4
+STARTED_MAX = 1_000
+"""Requests that are begun at a time: the first of them wait for the last before they leave, and their time runs."""
 TELL_S = 0.25
 REFUSED_S = 0.1
 """A connection all of whose requests failed begins others no sooner: the load is not to be a loop of refusals."""
@@ -114,7 +117,7 @@ class _Worker:
         self._channel = channel
         self._core = Core(endpoints, random.random)
         self._only = endpoints[0] if load.spread else ""
-        self._link: DealerLink[tuple[float, int]] = DealerLink()
+        self._link: DealerLink[tuple[float, Work]] = DealerLink()
 
     def run(self) -> None:
         rng = random.Random(self._client)
@@ -146,27 +149,41 @@ class _Worker:
             if ended:
                 tally.stall = max(tally.stall, now - last)
                 last = now
-            for (begun, operations), end in ended:
-                tally.count(end, operations, now - begun)
+            for (begun, work), end in ended:
+                tally.count(self._in_time(end, work, now - begun), work.operations, now - begun)
             if now >= tell:
                 self._channel.send(Progress(tally.operations, tally.errors.total()))
                 tell = now + TELL_S
         tally.elapsed = last - begin
         return tally
 
+    def _in_time(self, end: Return[Response] | Fail, work: Work, latency: float) -> Return[Response] | Fail:
+        """How it ended for its caller, who has gone when an answer comes that this process was too busy to take."""
+        if isinstance(end, Fail) or latency <= self._load.timeout:
+            return end
+        return Fail(Unknown if is_write(work.request) else Unavailable, "the answer came too late")
+
     def _drive(self, works: Iterable[Work], outstanding: int) -> Iterator[Ended]:
         """Keeps so many requests outstanding, until there are no more and all are answered; yields what ended."""
-        left = iter(works)
-        self._start(itertools.islice(left, outstanding))
-        while self._link.in_flight:
-            ended = self._link.wait(time.monotonic() + TELL_S)
+        left, free = iter(works), outstanding
+        while True:
+            begun = self._start(itertools.islice(left, min(free, STARTED_MAX)))
+            free -= begun
+            if not self._link.in_flight:
+                return
+            # While there are more to begin, those that have begun are only sent, and what has come is taken.
+            ended = self._link.wait(0.0 if free and begun else time.monotonic() + TELL_S)
             yield ended
             if self._only and ended and not self._link.in_flight and all(isinstance(end, Fail) for _, end in ended):
                 time.sleep(REFUSED_S)
-            self._start(itertools.islice(left, len(ended)))
+            free += len(ended)
 
-    def _start(self, works: Iterable[Work]) -> None:
+    def _start(self, works: Iterable[Work]) -> int:
+        """Begins them; how many there were."""
+        begun = 0
         for work in works:
+            begun += 1
             now = time.monotonic()
             call = self._core.call(work.request, work.answer, now, self._load.timeout, self._only)
-            self._link.start(call, (now, work.operations), now)
+            self._link.start(call, (now, work), now)
+        return begun

@@ -10,13 +10,17 @@ import click
 from zraft.bench import Figures, Load, measure
 from zraft.cli.connection import connection_options, consistency_option, known_endpoints
 from zraft.cli.manual import Manual
+from zraft.cli.numbers import NumberRange, WholeRange
 from zraft.cli.outcomes import REJECTED, UNAVAILABLE, Failure
 from zraft.cli.output import output_option, tell
 from zraft.cli.progress import progress_line
 from zraft.cli.tables import table
+from zraft.config import Settings
 from zraft.protocol.client import BATCH_OPERATIONS_MAX, REQUEST_BYTES_MAX
 
 CLIENTS_MAX = 64
+PIPELINE_MAX = Settings().client_requests_max
+"""More are refused by a node with this setting's default, and sent again: what is measured then is refusals."""
 HEAD = ("OPERATIONS/S", "P50 MS", "P99 MS", "P99.9 MS", "MAX MS", "OPERATIONS", "ERRORS", "NOT FOUND", "TERMS")
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -37,17 +41,22 @@ def _number(flag: str, kind: click.ParamType[Any], default: float, text: str) ->
     ],
     ends=(UNAVAILABLE, REJECTED),
 )
-@_number("--clients", click.IntRange(1, CLIENTS_MAX), 2, "Connections, a process each.")
-@_number("--pipeline", click.IntRange(1, 100_000), 128, "Requests outstanding on each.")
-@_number("--batch", click.IntRange(1, BATCH_OPERATIONS_MAX), 1, "Operations in each request.")
-@_number("--value-size", click.IntRange(0, REQUEST_BYTES_MAX), 256, "Bytes of each value.")
-@_number("--keys", click.IntRange(1, 10**10), 100_000, "Different keys, drawn at random.")
-@_number("--read-ratio", click.FloatRange(0, 1), 0.0, "Share of the requests that are reads.")
+@_number("--clients", WholeRange(1, CLIENTS_MAX), 2, "Connections, a process each.")
+@_number(
+    "--pipeline",
+    WholeRange(1, PIPELINE_MAX),
+    128,
+    "Requests outstanding on each; a node takes no more of one.",
+)
+@_number("--batch", WholeRange(1, BATCH_OPERATIONS_MAX), 1, "Operations in each request.")
+@_number("--value-size", WholeRange(0, REQUEST_BYTES_MAX), 256, "Bytes of each value.")
+@_number("--keys", WholeRange(1, 10**10), 100_000, "Different keys, drawn at random.")
+@_number("--read-ratio", NumberRange(0, 1), 0.0, "Share of the requests that are reads.")
 @consistency_option
-@_number("--seconds", click.FloatRange(0.1, 86_400), 10.0, "How long to begin requests.")
+@_number("--seconds", NumberRange(0.1, 86_400), 10.0, "How long to begin requests.")
 @click.option("--fill", is_flag=True, help="First write each key once; not measured.")
 @click.option("--spread", is_flag=True, help="Connections stay with one node each, in turn, and repeat nothing.")
-@_number("--large-every", click.IntRange(0), 0, "After so many requests a batch of 10,000. 0: none.")
+@_number("--large-every", WholeRange(0), 0, "After so many requests a batch of 10,000. 0: none.")
 @click.option("--quiet", is_flag=True, help="Tell no progress on stderr.")
 @output_option(
     "settings, operations_per_second, latency_ms, operations, errors, not_found, elapsed_seconds, longest_stall_ms, "
@@ -59,7 +68,8 @@ def bench(quiet: bool, output: str, endpoints: tuple[str, ...] | None, **setting
 
     Each request that ends is followed by the next one (a closed loop). It writes keys that begin with bench/ and leaves
     them there. As any client does, it sends what needs the leader straight to it, and repeats what was certainly not
-    executed; the latency of a request has all of that in it.
+    executed; the latency of a request has all of that in it. What is answered after the time-out is an error, as it is
+    for any caller.
     """
     load = Load(endpoints=known_endpoints(endpoints), **settings)
     if quiet:

@@ -12,7 +12,7 @@ from zraft.cli.outcomes import REJECTED, UNAVAILABLE, Failure
 from zraft.cli.output import output_option, tell
 from zraft.cli.tables import table
 from zraft.errors import DataDirectoryInUse, IdentityRefused, StorageFault
-from zraft.store.check import Findings, check as check_data, holds_data
+from zraft.store.check import Findings, check as check_data
 from zraft.store.dirty import Mark
 
 
@@ -31,11 +31,8 @@ def check(data_dir: Path, output: str) -> None:
     That is all checksums: of the log, the state and the snapshots. Ends with 5 on damage, each named on stderr with its
     file and index, and with what to do. Nothing is changed.
     """
-    with locked(data_dir) as directory:
-        if not holds_data(directory):
-            raise Failure(f"{data_dir} holds no data of a node", UNAVAILABLE)
-        with progress_bar() as progress:
-            found = check_data(directory, progress)
+    with locked(data_dir) as directory, progress_bar() as progress:
+        found = check_data(directory, progress)
     tell(output, table(_rows(found)), _document(found))
     for damage in found.damages:
         click.echo(f"zraft: {damage.what}", err=True)

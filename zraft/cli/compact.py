@@ -8,6 +8,7 @@ import click
 
 from zraft.cli.connection import connect, connection_options
 from zraft.cli.manual import Manual
+from zraft.cli.numbers import revisions
 from zraft.cli.outcomes import REJECTED, UNAVAILABLE, UNKNOWN
 from zraft.cli.output import output_option, tell
 from zraft.cli.progress import progress_line
@@ -24,7 +25,7 @@ POLL_S = 0.5
     examples=["zraft compact 12000", "zraft compact 12000 --physical # and wait until the room is free again"],
     ends=(UNAVAILABLE, UNKNOWN, REJECTED),
 )
-@click.argument("revision", type=click.IntRange(min=1))
+@click.argument("revision", type=revisions(1))
 @click.option("--physical", is_flag=True, help="Return when what the history held has been removed.")
 @output_option("revision, index, compacted and swept", table="`compacted up to revision 12000`")
 @connection_options

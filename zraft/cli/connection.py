@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from zraft.cli.numbers import NumberRange
 from zraft.cli.outcomes import UNAVAILABLE, Failure
 from zraft.client import Client
 from zraft.client.arguments import CONSISTENCIES, TIMEOUT_S_MAX, endpoints_of
@@ -48,7 +49,7 @@ def timeout_option(default: float, text: str) -> Callable[[F], F]:
     """Adds ``--timeout``, in seconds; the text says of what."""
     return click.option(
         "--timeout",
-        type=click.FloatRange(min=0.001, max=TIMEOUT_S_MAX),
+        type=NumberRange(min=0.001, max=TIMEOUT_S_MAX),
         default=default,
         show_default=True,
         metavar="SECONDS",

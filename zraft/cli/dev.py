@@ -13,6 +13,7 @@ import click
 
 from zraft.cli.connection import CLUSTER_DIRECTORY
 from zraft.cli.manual import ManualGroup
+from zraft.cli.numbers import WholeRange
 from zraft.cli.outcomes import UNAVAILABLE, Failure
 from zraft.cli.output import output_option, tell
 from zraft.cli.tables import table
@@ -69,10 +70,10 @@ def dev() -> None:
     ],
     ends=_ENDS,
 )
-@click.option("--nodes", type=click.IntRange(1, NODES_MAX), default=3, show_default=True, metavar="N", help="How many.")
+@click.option("--nodes", type=WholeRange(1, NODES_MAX), default=3, show_default=True, metavar="N", help="How many.")
 @click.option(
     "--client-port",
-    type=click.IntRange(0, 65_535 - HTTP_OFFSET - NODES_MAX),
+    type=WholeRange(0, 65_535 - HTTP_OFFSET - NODES_MAX),
     default=Ports().client,
     show_default=True,
     metavar="BASE",
@@ -80,7 +81,7 @@ def dev() -> None:
 )
 @click.option(
     "--peer-port",
-    type=click.IntRange(0, 65_533 - 10 * NODES_MAX),
+    type=WholeRange(0, 65_533 - 10 * NODES_MAX),
     default=Ports().peer,
     show_default=True,
     metavar="BASE",

@@ -10,6 +10,7 @@ import click
 
 from zraft.cli.connection import connect, connection_options, consistency_option
 from zraft.cli.manual import Manual
+from zraft.cli.numbers import revisions
 from zraft.cli.outcomes import NOT_FOUND, REJECTED, UNAVAILABLE, UNKNOWN, Failure
 from zraft.cli.output import item_document, item_head, item_row, output_option, read_in, tell, write_out
 from zraft.cli.tables import table
@@ -18,7 +19,7 @@ from zraft.protocol.client import REQUEST_BYTES_MAX, DeleteResult, KeyValue, Put
 
 _expected_revision = click.option(
     "--expected-revision",
-    type=click.IntRange(min=0),
+    type=revisions(),
     metavar="REVISION",
     help="Only if this is the key's mod revision; 0: only if there is no such key.",
 )
@@ -88,7 +89,7 @@ def put(
 )
 @click.argument("key")
 @consistency_option
-@click.option("--revision", type=click.IntRange(min=0), default=0, metavar="N", help="The key as it was then. 0: now.")
+@click.option("--revision", type=revisions(), default=0, metavar="N", help="The key as it was then. 0: now.")
 @output_option(
     "key, value, create_revision, mod_revision, version and revision (that of the store)",
     raw="the value alone",

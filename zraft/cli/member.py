@@ -10,11 +10,14 @@ import click
 from zraft.cli.connection import connect, connection_options
 from zraft.cli.manual import ManualGroup
 from zraft.cli.members import Member, leader_of, members_of
+from zraft.cli.numbers import NumberRange
 from zraft.cli.outcomes import REJECTED, UNAVAILABLE, UNKNOWN, Failure
 from zraft.cli.output import output_option, tell
 from zraft.cli.tables import table
 from zraft.client import Client
-from zraft.protocol.client import MemberInfo, MembersResult
+from zraft.core.limits import fault_of
+from zraft.errors import InvalidArgument, NotExecuted
+from zraft.protocol.client import ChangeMember, MemberInfo, MembersResult
 
 HEAD = ("NAME", "MEMBER ID", "PEER ADDRESS", "ROLE", "HEALTH", "LAG")
 POLL_S = 0.2
@@ -25,7 +28,7 @@ _ends = (UNAVAILABLE, UNKNOWN, REJECTED)
 _force = click.option("--force", is_flag=True, help="Even if no majority of the voters answers afterwards.")
 _within = click.option(
     "--within",
-    type=click.FloatRange(min=0, max=86_400),
+    type=NumberRange(min=0, max=86_400),
     default=60.0,
     show_default=True,
     metavar="SECONDS",
@@ -48,12 +51,13 @@ def member() -> None:
 def list_members(output: str, endpoints: tuple[str, ...] | None, timeout: float) -> None:
     """Show the members, and whether each answers.
 
-    ROLE is voter or learner, LAG is how many log entries one is behind the leader.
+    ROLE is voter or learner, LAG is how many log entries one is behind the leader. The members are those that the
+    leader knows; if it does not answer, the newest that any of the others knows, and stderr says so.
     """
-    with connect(endpoints, timeout) as client:
-        known = client.members()
-    asked = {one.name: one for one in members_of(endpoints, timeout)}
-    lags = _lags(list(asked.values()))
+    found = members_of(endpoints, timeout)
+    known = _newest_members(found, timeout)
+    asked = {one.name: one for one in found}
+    lags = _lags(found)
     members = [_document(one) | _found(asked.get(one.name), lags.get(one.name)) for one in known.members]
     rows = [tuple("-" if cell is None else cell for cell in one.values()) for one in members]
     tell(output, table([HEAD, *rows]), {"index": known.index, "members": members})
@@ -72,6 +76,7 @@ def add(name: str, address: str, within: float, output: str, endpoints: tuple[st
 
     A node announces itself: see --join of `zraft node`. For one that is a member already, it changes the address.
     """
+    _require_valid(name, address)
     with connect(endpoints, timeout) as client:
         _wait(client, name, within, lambda found: found is not None, "has not announced itself")
         result = client.add_member(name, address)
@@ -132,6 +137,7 @@ def replace(
             f"a node that has lost its disk and keeps its name takes its own place: run zraft member remove {old}, and "
             "it joins by itself, if it was started with --join"
         )
+    _require_valid(new, address)
     with connect(endpoints, timeout) as client:
         deadline = time.monotonic() + within
         known = {one.name: one.voter for one in client.members().members}
@@ -145,6 +151,41 @@ def replace(
         if any(one.name == old for one in result.members):
             result = client.remove_member(old, force=force)
     _tell(output, f"{new} has taken the place of {old}", result)
+
+
+def _newest_members(asked: list[Member], timeout: float) -> MembersResult:
+    """What the leader knows of the members: others may be cut off. Without it, what the best of them knows.
+
+    Raises:
+        NotExecuted: nobody tells them.
+    """
+    leader = leader_of(asked)
+    told: list[MembersResult] = []
+    failure: NotExecuted | None = None
+    for one in sorted((one for one in asked if one.status), key=lambda one: one.name != leader):
+        try:
+            with Client((one.endpoint,), timeout=timeout, learn_members=False) as client:
+                told.append(client.members())
+        except NotExecuted as error:
+            failure = error
+            continue
+        if one.name == leader:
+            return told[0]
+    if failure and not told:
+        raise failure
+    click.echo("zraft: no leader answers: these are the newest members that any of the others knows", err=True)
+    return max(told, key=lambda members: members.index)
+
+
+def _require_valid(name: str, address: str) -> None:
+    """Before anybody waits for a node of that name.
+
+    Raises:
+        InvalidArgument: there can be no such member, at least not there.
+    """
+    fault = fault_of(ChangeMember("add", name, address=address))
+    if fault:
+        raise InvalidArgument(fault)
 
 
 def _wait(client: Client, name: str, within: float, is_met: Callable[[MemberInfo | None], bool], lacking: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 import msgspec
+from click.core import ParameterSource
 
 from zraft.cli.manual import Manual
 from zraft.cli.outcomes import MACHINE
@@ -50,6 +51,16 @@ _HELP = {
 _METAVARS = {"peers": "NAME=HOST:PORT,...", "join": "HOST:PORT,..."}
 
 
+class _Setting(click.Option):
+    """An option that may stand in a variable. What is wrong there is no fault of a flag that nobody gave."""
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        """What an error names: where the value stands."""
+        if ctx is not None and ctx.get_parameter_source(self.name or "") is ParameterSource.ENVIRONMENT:
+            return f"'{self.envvar}'"
+        return super().get_error_hint(ctx)
+
+
 def _options(command: click.Command) -> click.Command:
     """One option for each setting. None of them has a default: what is not given is looked for in the file."""
     for field in msgspec.structs.fields(Settings):
@@ -57,7 +68,7 @@ def _options(command: click.Command) -> click.Command:
         if "[default:" not in text:
             bounds = "; {} to {}".format(*BOUNDS[field.name]) if field.name in BOUNDS else ""
             text += f" [default: {field.default}{bounds}]"
-        option = click.Option(
+        option = _Setting(
             [f"--{field.name.replace('_', '-')}", field.name],
             type=int if field.type is int else str,
             envvar=f"ZRAFT_{field.name.upper()}",
@@ -83,6 +94,7 @@ def _options(command: click.Command) -> click.Command:
 )
 @click.option(
     "--config",
+    cls=_Setting,
     envvar="ZRAFT_CONFIG",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="TOML file with settings: the long flags without dashes in front, and with _ for -; peers is a table, join "

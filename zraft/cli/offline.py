@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from zraft.cli.outcomes import UNAVAILABLE, Failure
+from zraft.store.check import holds_data
 from zraft.store.directory import DataDirectory
 
 BAR_WIDTH = 30
@@ -19,20 +21,35 @@ data_directory_argument = click.argument(
 
 
 @contextlib.contextmanager
-def locked(data_dir: Path) -> Iterator[DataDirectory]:
+def locked(data_dir: Path, needs_data: bool = True) -> Iterator[DataDirectory]:
     """The directory, which must be there, held meanwhile.
+
+    Args:
+        data_dir: the directory.
+        needs_data: whether a node must have kept something in it.
 
     Raises:
         DataDirectoryInUse: its node runs.
+        Failure: there is no data.
+        StorageFault: it can't be used.
     """
     if not data_dir.is_dir():
         raise click.UsageError(f"there is no directory {data_dir}")
     directory = DataDirectory(data_dir)
+    if needs_data:
+        _require_data(directory)  # before there is a lock, which is a file: where there is nothing, none is made
     directory.acquire()
     try:
+        if needs_data:
+            _require_data(directory)
         yield directory
     finally:
         directory.release()
+
+
+def _require_data(directory: DataDirectory) -> None:
+    if not holds_data(directory):
+        raise Failure(f"{directory.path} holds no data of a node", UNAVAILABLE)
 
 
 @contextlib.contextmanager

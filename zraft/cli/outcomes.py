@@ -83,7 +83,7 @@ def exit_code_of(run: Callable[[], object]) -> int:
         return USAGE
     except click.UsageError as error:
         help_of = f" See `{error.ctx.command_path} --help`." if error.ctx else ""
-        Failure(f"{error.format_message()}{help_of}", USAGE).show()
+        Failure(f"{_sentence(error.format_message())}{help_of}", USAGE).show()
         return USAGE
     except Failure as error:
         error.show()
@@ -100,6 +100,11 @@ def exit_code_of(run: Callable[[], object]) -> int:
         failure.show()
         return failure.code
     return code if isinstance(code, int) else DONE
+
+
+def _sentence(text: str) -> str:
+    """Some errors end with a period, or a question, others don't; another sentence follows."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 def _failure_of(error: Exception) -> Failure:

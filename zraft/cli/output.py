@@ -8,10 +8,12 @@ import os
 import select
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import click
 
+from zraft.cli.outcomes import MACHINE, Failure
 from zraft.protocol.client import KeyValue
 
 SHOWN_MAX = 60
@@ -56,6 +58,17 @@ def write_out(parts: Iterable[bytes]) -> None:
         while left:
             left = left[out.write(left) :]
     out.flush()
+
+
+def require_directory_of(file: Path) -> None:
+    """Check that a file can be there before anything is done for it.
+
+    Raises:
+        Failure: its directory is missing. What the system says later may be of a temporary file's name.
+    """
+    directory = Path(os.path.realpath(file)).parent  # of what a link leads to
+    if not directory.is_dir():
+        raise Failure(f"there is no directory {directory}", MACHINE)
 
 
 def read_in(source: IO[bytes], most: int) -> bytes:

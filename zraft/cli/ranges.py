@@ -11,6 +11,7 @@ import click
 
 from zraft.cli.connection import connect, connection_options, consistency_option
 from zraft.cli.manual import Manual
+from zraft.cli.numbers import WholeRange, revisions
 from zraft.cli.outcomes import REJECTED, UNAVAILABLE
 from zraft.cli.output import item_document, item_head, item_row, output_option, write_out
 from zraft.cli.tables import table
@@ -36,11 +37,9 @@ TABLE_ROWS = 1_000
 @click.argument("start", default="")
 @click.argument("end", required=False)
 @click.option("--prefix", default="", help="Only keys that begin with this.")
-@click.option("--limit", type=click.IntRange(min=0), default=0, metavar="N", help="How many at most. 0: all.")
+@click.option("--limit", type=WholeRange(min=0), default=0, metavar="N", help="How many at most. 0: all.")
 @click.option("--keys-only", is_flag=True, help="Without the values.")
-@click.option(
-    "--revision", type=click.IntRange(min=0), default=0, metavar="N", help="All as it was at this revision. 0: now."
-)
+@click.option("--revision", type=revisions(), default=0, metavar="N", help="All as it was at this revision. 0: now.")
 @consistency_option
 @output_option(
     "an array of key, value, create_revision, mod_revision and version",

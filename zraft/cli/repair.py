@@ -13,7 +13,7 @@ from zraft.cli.manual import Manual
 from zraft.cli.offline import data_directory_argument, locked, progress_bar
 from zraft.cli.outcomes import MACHINE, REJECTED, UNAVAILABLE, Failure
 from zraft.errors import DataDirectoryInUse, IdentityRefused, StorageFault
-from zraft.store.check import MAP_BYTES, check, holds_data
+from zraft.store.check import MAP_BYTES, check
 from zraft.store.directory import DataDirectory, runtime_directory
 from zraft.store.fault import acknowledge_sync_failure, pending_divergence, pending_sync_failure
 from zraft.store.repair import force_new_cluster, perform, plan
@@ -60,13 +60,11 @@ def repair(data_dir: Path, acknowledge_fsync_failure: bool, force_new_cluster: b
     """
     if acknowledge_fsync_failure and force_new_cluster:
         raise click.UsageError("one thing at a time: first acknowledge the failure, then force a new cluster")
-    with locked(data_dir) as directory:
+    # What failed is told of a log that may be gone, or have been set aside.
+    with locked(data_dir, needs_data=not acknowledge_fsync_failure) as directory:
         if acknowledge_fsync_failure:
             _acknowledge(directory)
-            return
-        if not holds_data(directory):
-            raise Failure(f"{data_dir} holds no data of a node", UNAVAILABLE)
-        if force_new_cluster:
+        elif force_new_cluster:
             _force(directory, yes)
         else:
             _repair(directory, yes)
@@ -108,5 +106,14 @@ def _force(directory: DataDirectory, yes: bool) -> None:
 
 
 def _ask(question: str, yes: bool) -> None:
-    if not yes and not click.confirm(question, err=True):
+    if yes:
+        return
+    try:
+        agreed = click.confirm(question, err=True)
+    except click.Abort as abort:
+        if not isinstance(abort.__context__, EOFError):
+            raise  # Ctrl-C
+        click.echo(err=True)  # behind the question
+        raise Failure("nothing was done: answer y, or give --yes", UNAVAILABLE) from None
+    if not agreed:
         raise Failure("nothing was done", UNAVAILABLE)

@@ -13,9 +13,10 @@ import click
 from zraft.cli.connection import connect, endpoints_option, timeout_option
 from zraft.cli.manual import ManualGroup
 from zraft.cli.node import settings_of
+from zraft.cli.numbers import WholeRange
 from zraft.cli.offline import progress_bar
 from zraft.cli.outcomes import MACHINE, REJECTED, UNAVAILABLE
-from zraft.cli.output import output_option, tell
+from zraft.cli.output import output_option, require_directory_of, tell
 from zraft.cli.tables import table
 from zraft.client.client import TIMEOUT_S
 from zraft.config import Settings, is_address, split_address
@@ -54,6 +55,7 @@ def save(file: Path, output: str, endpoints: tuple[str, ...] | None, timeout: fl
 
     The file gets its name only when it is whole, verified and on the disk.
     """
+    require_directory_of(file)
     with connect(endpoints, timeout) as client, _bar("saving") as progress:
         manifest = client.snapshot(file, progress=progress)
     _tell(manifest, output)
@@ -94,14 +96,14 @@ def status(file: Path, output: str) -> None:
 )
 @click.option(
     "--bump-revision",
-    type=click.IntRange(0, BUMP_MAX),
+    type=WholeRange(0, BUMP_MAX),
     default=0,
     show_default=True,
     metavar="N",
     help="Add so much to the store's revision, so that caches made from the lost cluster notice.",
 )
 @click.option(
-    "--map-size-gib", type=click.IntRange(1, 16_384), default=1_024, show_default=True, help="As for `zraft node`."
+    "--map-size-gib", type=WholeRange(1, 16_384), default=1_024, show_default=True, help="As for `zraft node`."
 )
 @output_option("revision, and command: how to start the node", table="the same in words")
 def restore(

@@ -11,6 +11,7 @@ import click
 
 from zraft.cli.connection import endpoints_option, timeout_option
 from zraft.cli.manual import Manual
+from zraft.cli.numbers import NumberRange, WholeRange
 from zraft.cli.outcomes import UNAVAILABLE, Failure
 from zraft.cli.top_sampling import HTTP_OFFSET, take
 from zraft.cli.top_view import Top
@@ -33,7 +34,7 @@ _QUIT = (ord("q"), ord("Q"))
 @click.option("--once", is_flag=True, help="Print one picture of what happens within one interval, and end.")
 @click.option(
     "--interval",
-    type=click.FloatRange(min=0.1, max=60),
+    type=NumberRange(min=0.1, max=60),
     default=2.0,
     show_default=True,
     metavar="SECONDS",
@@ -41,7 +42,7 @@ _QUIT = (ord("q"), ord("Q"))
 )
 @click.option(
     "--http-offset",
-    type=click.IntRange(-65535, 65535),
+    type=WholeRange(-65535, 65535),
     default=HTTP_OFFSET,
     show_default=True,
     metavar="N",

@@ -10,8 +10,9 @@ import click
 
 from zraft.cli.connection import connection_options, known_endpoints
 from zraft.cli.manual import Manual
-from zraft.cli.outcomes import UNAVAILABLE, VIOLATED, Failure
-from zraft.cli.output import output_option, tell
+from zraft.cli.numbers import NumberRange, WholeRange
+from zraft.cli.outcomes import MACHINE, REJECTED, UNAVAILABLE, VIOLATED, Failure
+from zraft.cli.output import output_option, require_directory_of, tell
 from zraft.errors import ZraftError
 from zraft.verify import CheckedLoad, LoadSettings, check, picture_of, read_history, write_history
 from zraft.verify.checker import Verdict
@@ -30,11 +31,11 @@ TOLD_MAX = 20
         "zraft verify --seconds 600 --clients 16 --endpoints db1:8080,db2:8080,db3:8080",
         "zraft verify --check zraft-history.jsonl # judge again what was written",
     ],
-    ends=(UNAVAILABLE, VIOLATED),
+    ends=(UNAVAILABLE, REJECTED, VIOLATED, MACHINE),
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(0.1, 86_400),
+    type=NumberRange(0.1, 86_400),
     default=30.0,
     show_default=True,
     metavar="N",
@@ -42,7 +43,7 @@ TOLD_MAX = 20
 )
 @click.option(
     "--clients",
-    type=click.IntRange(1, CLIENTS_MAX),
+    type=WholeRange(1, CLIENTS_MAX),
     default=8,
     show_default=True,
     metavar="N",
@@ -62,7 +63,7 @@ TOLD_MAX = 20
     "given",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Put no load on anything: judge this history.",
+    help="Put no load on anything: judge this history. One without operations is refused.",
 )
 @output_option("operations, unknown and violations: how many there were", table="all of it on one line")
 @connection_options
@@ -82,11 +83,9 @@ def verify(
     zraft-verify/ and deletes them afterwards. The check holds the whole history in memory, about 3 KB an operation.
     """
     if given is not None:
-        try:
-            _judge(list(read_history(given)), given, output)
-        except HistoryError as error:
-            raise click.UsageError(str(error)) from None
+        _judge_again(given, output)
         return
+    require_directory_of(file)
     prefix = f"zraft-verify/{secrets.token_hex(8)}/"
     settings = LoadSettings(endpoints=known_endpoints(endpoints), prefix=prefix, clients=clients, timeout=timeout)
     load = CheckedLoad(settings)
@@ -105,6 +104,16 @@ def verify(
         _judge_all(load, file, output)
     finally:
         _clean_up(load)
+
+
+def _judge_again(file: Path, output: str) -> None:
+    try:
+        history = list(read_history(file))
+        if not history:  # a verdict on nothing would pass for a proof
+            raise Failure(f"no operations in {file}: nothing was checked", REJECTED)
+        _judge(history, file, output)
+    except HistoryError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _judge_all(load: CheckedLoad, file: Path, output: str) -> None:

@@ -272,7 +272,7 @@ class Client:
         return self._run(ListMembers(), MembersResult, timeout=timeout)
 
     def add_member(
-        self, name: str, address: str = "", *, member: int = 0, timeout: float | None = None
+        self, name: str, address: str = "", *, member: int = 0, force: bool = False, timeout: float | None = None
     ) -> MembersResult:
         """Adds a member, as a learner; or tells a member's new address.
 
@@ -282,12 +282,14 @@ class Client:
             name: of the node.
             address: ``host:port`` of its peer port; empty: as it is known.
             member: the id in its data directory; 0: the member of that name, which must be there.
+            force: give a voter an address also if no majority would answer should it be a wrong one.
             timeout: seconds that it may take, repetitions included; None: as the client says.
 
         Raises:
-            MembershipRefused: the name is known with another id, or nobody has announced it.
+            MembershipRefused: the name is known with another id, or nobody has announced it; the address is another
+                member's, or too few of the other voters answer.
         """
-        return self._run(change_of("add", name, address, member), MembersResult, timeout=timeout)
+        return self._run(change_of("add", name, address, member, force), MembersResult, timeout=timeout)
 
     def promote_member(self, name: str, *, force: bool = False, timeout: float | None = None) -> MembersResult:
         """Makes a learner a voter. The leader does so by itself with one that has kept up for a while.

@@ -81,10 +81,21 @@ class Membership:
                 f"of the {len(voters)} voters after this change only {answering} answer, which is no majority: bring "
                 "one of the silent ones back, or remove that one first; --force does it all the same"
             )
+        moved = self._moved(members) if not change.member and not change.force else set()
+        if moved and len(voters) > 1 and not Quorum(voters).reached(set(healthy) - moved):
+            raise MembershipRefused(
+                f"no majority of the voters would answer if {change.name} can't be reached at {change.address}: bring "
+                "one of the silent ones back first; --force does it all the same"
+            )
         obstacle = self.obstacle(commit)
         if obstacle:
             raise Unavailable(f"members can't be changed now: {obstacle}; try again")
         return members
+
+    def _moved(self, members: tuple[Member, ...]) -> set[int]:
+        """The voters that get another address."""
+        known = {member.id: member.address for member in self.configuration.members if member.voter}
+        return {member.id for member in members if member.address != known.get(member.id, member.address)}
 
     def promotable(self, ready: Collection[int], healthy: Collection[int], commit: int, now: float) -> Member | None:
         """A learner that has kept up for a while, and may become a voter now."""
@@ -126,6 +137,10 @@ def _add(now: Configuration, change: ChangeMember, ready: Collection[int]) -> tu
             f"data directory. Unless the old one comes back, run: zraft member remove {change.name}"
         )
     if known is not None:
+        # Members that have changed places on the network announce themselves one behind the other, and are believed.
+        others = (one for one in now.members if one != known and change.address == one.address != "")
+        if (other := next(others, None)) is not None and not change.member:
+            raise MembershipRefused(f"{change.address} is the address of {other.name}: {change.name} has another one")
         moved = replace(known, address=change.address or known.address)
         return tuple(moved if member == known else member for member in now.members)
     if len(now.members) >= MEMBERS_MAX:

@@ -33,6 +33,9 @@ RETURNED_BYTES = 64 << 10
 """What a command that returns the previous value counts beside its own size: every storage holds those values at once
 while it applies the proposal, at worst 24 MiB."""
 RETRY_SECONDS = 0.010
+LEADERLESS_SHARE = 1 / 3
+"""This share of its time a command waits for a leader to be known here. Then it is refused: whoever sent it has time
+left to ask another node, which may know one where this one is cut off."""
 SLOT_SECONDS = 1.0
 """So long does a proposal without an answer keep others waiting: it may have been lost on its way to the leader, whose
 term goes on without it. Its own clients wait on."""
@@ -100,6 +103,7 @@ class Proposals:
         self._applied_term = 0
         self._refused_term = 0
         self._retry_at = 0.0
+        self._leaderless: float | None = None  # since when, as far as this gateway knows
 
     @property
     def in_flight(self) -> int:
@@ -118,9 +122,11 @@ class Proposals:
     def flush(self, role: RoleGroup | None, now: float) -> list[SendProposal]:
         """Make proposals of what waits, for the leader that ``role`` names."""
         sends: list[SendProposal] = []
-        if not (self._queue or self._returned):
-            return sends
         if role is None or not role.leader or role.term < self._applied_term:
+            self._leaderless = now if self._leaderless is None else self._leaderless
+            return sends
+        self._leaderless = None
+        if not (self._queue or self._returned):
             return sends
         if role.term <= self._refused_term and now < self._retry_at:
             return sends
@@ -186,13 +192,14 @@ class Proposals:
 
     def expire(self, now: float) -> list[Tell]:
         """Answer everybody whose time is up: certainly not executed while it waited here, unknown once it was sent."""
-        body = encode(ErrorResult(Unavailable.code, "no leader took the command in time; it was not executed"))
-        told = [Tell(command.client, body) for command in self._queue if command.deadline <= now]
+        why = "no leader is known here" if self._leaderless is not None else "no leader took the command in time"
+        body = encode(ErrorResult(Unavailable.code, f"{why}; it was not executed"))
+        told = [Tell(command.client, body) for command in self._queue if self._is_over(command, now)]
         if told:
-            self._queue = deque(command for command in self._queue if command.deadline > now)
+            self._queue = deque(command for command in self._queue if not self._is_over(command, now))
         for number, commands in list(self._returned.items()):
-            told += [Tell(command.client, body) for command in commands if command.deadline <= now]
-            self._returned[number] = [command for command in commands if command.deadline > now]
+            told += [Tell(command.client, body) for command in commands if self._is_over(command, now)]
+            self._returned[number] = [command for command in commands if not self._is_over(command, now)]
             if not self._returned[number]:
                 del self._returned[number]
         unknown = encode(ErrorResult(Unknown.code, "no result came in time; the command may still take effect"))
@@ -206,6 +213,14 @@ class Proposals:
             elif now - proposal.sent >= SLOT_SECONDS:
                 self._free(proposal)
         return told
+
+    def _is_over(self, command: Waiting, now: float) -> bool:
+        """Whether a command that certainly was not executed waits here no longer."""
+        if self._leaderless is None:
+            return command.deadline <= now
+        arrived = command.client.arrived
+        patience = LEADERLESS_SHARE * (command.deadline - arrived)
+        return command.deadline <= now or now - max(arrived, self._leaderless) >= patience
 
     def _gather(self) -> list[Waiting]:
         """The commands of the next proposal: one that came back leaves again whole, the oldest first."""

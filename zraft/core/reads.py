@@ -222,14 +222,17 @@ class Reads:
             group.reads = [read for read in group.reads if read.deadline > now]
             if not group.reads and not group.peers:
                 del self._asked[number]
+        told: list[Effect] = [Tell(read.client, body) for read in late]
         waiting: list[Serve] = []
         for serve in self._behind:
-            late += [read for read in serve.reads if read.deadline <= now]
+            why = f"this node did not apply up to index {serve.index} in time"
+            body = encode(ErrorResult(Unavailable.code, f"{why}; serializable reads go on"))
+            told += [Tell(read.client, body) for read in serve.reads if read.deadline <= now]
             left = tuple(read for read in serve.reads if read.deadline > now)
             if left:
                 waiting.append(Serve(serve.index, left))
         self._behind = waiting
-        return [Tell(read.client, body) for read in late]
+        return told
 
     def _finish(self, number: int, commit: CommitGroup, now: float) -> list[Effect]:
         group = self._asked.pop(number)

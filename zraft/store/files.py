@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import threading
@@ -79,7 +80,7 @@ def remove_durably(path: Path) -> None:
 def remove_behind(*paths: Path) -> None:
     """Removes files and directories in the background: what has many blocks takes its time, and others are served.
 
-    Whatever is left when the process dies must have a name that the next start removes.
+    Whatever is left, as it can't be removed or the process dies, must have a name that the next start removes.
     """
 
     def remove() -> None:
@@ -87,6 +88,10 @@ def remove_behind(*paths: Path) -> None:
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
-                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # the others are to go all the same
+                    path.unlink(missing_ok=True)
 
-    threading.Thread(target=remove, name="removing", daemon=True).start()
+    try:
+        threading.Thread(target=remove, name="removing", daemon=True).start()
+    except RuntimeError:  # no more threads may be started here: then others wait
+        remove()

@@ -55,6 +55,7 @@ _CRC, _MADE = struct.Struct(">I"), struct.Struct(">QI")
 _HEAD = struct.Struct(">IQQIIQ")
 _START = _CRC.size + _HEAD.size
 _COPIES = 2
+_NO_DESCRIPTOR = {errno.EMFILE, errno.ENFILE}
 _AHEAD = 2
 """The blocks before the first record: header and mark."""
 
@@ -97,6 +98,8 @@ class Journal:
     def make(cls, path: Path, identity: int) -> Journal | None:
         """A new one, durable, its name too; what stood at ``path`` is gone. None: there is no room for it.
 
+        No room is no space on the disk, and no descriptor for one more file: then nothing failed to be durable.
+
         Raises:
             OSError: it can't be made. What was made of it is removed again, as it is where there is no room.
         """
@@ -113,7 +116,7 @@ class Journal:
             if file >= 0:
                 os.close(file)
             path.unlink(missing_ok=True)
-            if isinstance(error, OSError) and lacks_space(error, path.parent):
+            if isinstance(error, OSError) and (error.errno in _NO_DESCRIPTOR or lacks_space(error, path.parent)):
                 return None
             raise
         return cls(file, identity, block)

@@ -3,11 +3,14 @@
 What its tables hold, and how that is checked, is in ``store.log_contents``. A commit of entries alone, and not too many
 of them, goes to the journal (``store.journal``) with one flush of the disk, where LMDB takes two. LMDB's transaction
 stays open meanwhile, and takes them all when it is committed: when the journal has no room for what comes, or when
-anything else is written, a term and a vote above all. The first commit of a start is LMDB's.
+anything else is written, a term and a vote above all. The first commit of a start is LMDB's, also if there is nothing
+to write: a predecessor that was killed in a commit which the disk refused may have left what the page cache has, and
+the disk does not, and to sync it once more would do nothing (S13).
 """
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +20,7 @@ from pathlib import Path
 import lmdb
 
 from zraft.core.versions import FIRST, JOURNALS, format_needed, storage_format
-from zraft.errors import CorruptLog, InvariantViolated
+from zraft.errors import CorruptLog, InvariantViolated, StorageFault
 from zraft.protocol import codec
 from zraft.protocol.entries import ClusterRecord, Configuration, EntryId, entry_term
 from zraft.store import log_contents as contents
@@ -28,7 +31,6 @@ from zraft.store.environment import (
     tables_bytes,
     write_fault,
 )
-from zraft.store.files import sync_directory
 from zraft.store.journal import JOURNAL_FILE, Journal
 from zraft.store.log_contents import at
 from zraft.store.meta_pages import fault_of_meta_pages
@@ -282,6 +284,7 @@ class LmdbLog:
                 txn.commit()  # nothing was written: it only keeps the tables open
                 if known.journal:
                     self._replay(known.journal)
+                self._by_lmdb = True
         except lmdb.Error as error:
             raise self._corrupt(None, f"can't be read: {error}") from error
         if self.created:
@@ -301,10 +304,16 @@ class LmdbLog:
     def _sync(self) -> None:
         """S13: nothing is answered from what a predecessor wrote, and may not have lived to see on the disk."""
         try:
+            directory = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:  # nothing was synced, so nothing failed to be
+            raise StorageFault(f"the log in {self._path} can't be opened: {error}") from error
+        try:
             self._env.sync(True)
-            sync_directory(self._path)
+            os.fsync(directory)
         except (lmdb.Error, OSError) as error:
             raise self._refusal.sync_failed(error) from error
+        finally:
+            os.close(directory)
 
     def _replay(self, identity: int) -> None:
         """Take what the journal has, and LMDB has not; nothing is written yet, the next commit is LMDB's."""
@@ -321,7 +330,7 @@ class LmdbLog:
             raise self._refusal.sync_failed(error) from error
         with self._reading() as txn:
             list(self._scan(txn, known + 1))  # each of them is sound, or it would say so
-        self._pending, self._by_lmdb = [], True
+        self._pending = []
 
     # --- reading and writing
 

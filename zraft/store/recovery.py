@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from zraft.core.records import APPLIED, read_applied
+from zraft.core.room import RESERVE
 from zraft.errors import CorruptLog, CorruptSnapshot, CorruptState, StorageFault
 from zraft.protocol.entries import EntryId
 from zraft.store.directory import DataDirectory
@@ -34,6 +35,7 @@ from zraft.store.snapshots import (
     verify_snapshot,
 )
 from zraft.store.soundness import Progress, verify_log, verify_state
+from zraft.store.space import copy_file
 from zraft.store.state import LmdbState
 
 _WAY_OUT = (
@@ -224,7 +226,8 @@ def _copy(snapshot: Path, state: Path) -> None:
     try:
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
-        shutil.copyfile(snapshot, fresh / DATA_FILE)
+        copy_file(snapshot, fresh / DATA_FILE, RESERVE)
         fresh.rename(state)
     except OSError as error:
+        shutil.rmtree(fresh, ignore_errors=True)  # it may have filled a disk that others write to as well
         raise StorageFault(f"the state could not be copied from {snapshot}: {error}") from error

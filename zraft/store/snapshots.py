@@ -61,8 +61,14 @@ def list_snapshots(directory: Path) -> list[Path]:
 
 
 def set_aside(path: Path) -> Path:
-    """Take its name from a snapshot, whole or not, that is to be removed; returns the one that it has now."""
-    return path.rename(path.with_name(f"making.{path.name}"))
+    """Take its name from a snapshot, whole or not, that is to be removed; returns the one that it has now.
+
+    One that somebody else has just removed is none the worse for that.
+    """
+    aside = path.with_name(f"making.{path.name}")
+    with contextlib.suppress(FileNotFoundError):
+        path.rename(aside)
+    return aside
 
 
 def remove_leftovers(directory: Path) -> None:

@@ -1,12 +1,13 @@
 """Verifying what is on a disk from end to end, before anything of it is believed: the log, and the state.
 
-It is done by a process of its own, ``python -m zraft.store.soundness PATH MAP_SIZE state|log``: where LMDB's own pages
-are damaged, LMDB may crash, or read beyond the end of the file, and that is to be damage found, not a node that
+It is done by a process of its own, ``python -m zraft.store.soundness PATH MAP_SIZE state|log PARENT``: where LMDB's own
+pages are damaged, LMDB may crash, or read beyond the end of the file, and that is to be damage found, not a node that
 crashes. Whoever opens the log then reads it once more: its own map is what it votes with.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import struct
 import subprocess
@@ -28,7 +29,7 @@ from zraft.store.manifest import Manifest
 from zraft.store.meta_pages import fault_of_meta_pages
 from zraft.store.page_use import fault_of_page_use
 from zraft.store.probed import Probed, is_elsewhere, verdict
-from zraft.store.python import module_process
+from zraft.store.python import die_with_parent, module_process
 from zraft.store.snapshots import verify_snapshot
 from zraft.store.state import check_format
 
@@ -126,7 +127,8 @@ def verify_log(path: Path, map_size: int) -> None:
 
 def _run(what: str, path: Path, map_size: int, progress: Progress) -> tuple[_Answer, str]:
     """The last answer of the process, and what damage there is; empty: none."""
-    command, environment = module_process("zraft.store.soundness", str(path), str(map_size), what)
+    arguments = str(path), str(map_size), what, str(os.getpid())
+    command, environment = module_process("zraft.store.soundness", *arguments)
     try:
         child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     except OSError as error:
@@ -243,4 +245,6 @@ def main(path: Path, map_size: int, what: str, out: IO[bytes]) -> None:
 
 if __name__ == "__main__":
     # A node of 0.1.0 may run this module of a newer installation: it names two arguments, and means a state.
+    if len(sys.argv) > 4:
+        die_with_parent(int(sys.argv[4]))
     main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else "state", sys.stdout.buffer)

@@ -11,6 +11,7 @@ half must be on the disk, where the log grows, and where a large value goes that
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from zraft.core.room import ENOUGH, EXHAUSTED, RESERVE
 
 RESERVE_BYTES_MAX = 1 << 30
 CHECK_SECONDS = 0.25
+COPIED_BYTES = 4 << 20
+"""So much of a file is copied between two looks at the room that is left."""
 
 
 class Use(NamedTuple):
@@ -46,6 +49,25 @@ def has_room(directory: Path, size: int, worst: int = ENOUGH) -> bool:
     """Whether a file of so many bytes fits into the file system, and leaves no worse level than ``worst``."""
     free, total = disk(directory)
     return level_of(free - size, total) <= worst
+
+
+def copy_file(source: Path, target: Path, worst: int) -> None:
+    """Copy a file, and look again now and then whether the rest of it still has room (see ``has_room``).
+
+    Whoever else writes to the disk meanwhile is not in the way of a log, whose next commit must find room.
+
+    Raises:
+        OSError: ENOSPC when it has none any more, or what the disk says. A part of it may be there.
+    """
+    with source.open("rb") as whole, target.open("wb") as copy:
+        size, done = os.fstat(whole.fileno()).st_size, 0
+        while done < size:
+            if not has_room(target.parent, size - done, worst):
+                raise OSError(errno.ENOSPC, f"no room left for a copy of {source}")
+            sent = os.sendfile(copy.fileno(), whole.fileno(), done, COPIED_BYTES)
+            if not sent:
+                raise OSError(errno.EIO, f"{source} ended before its size")
+            done += sent
 
 
 class Space:

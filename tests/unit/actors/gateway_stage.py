@@ -160,6 +160,18 @@ class Node:
         group = StorageGroup(1, 5, 1, applied, applied, applied, applied - 1, 0)
         self.page.publish(Group.STORAGE, codec.encode(group))
 
+    def damage_state(self) -> None:
+        """What the state says of itself does not match its checksum any more."""
+        state = LmdbState(DataDirectory(self.home / "data").state_path(1), self.settings.map_size_gib << 30)
+        state.set_meta(APPLIED, b"\xff" * 52)
+        state.commit()
+        state.close()
+        self.page.publish(Group.STORAGE, codec.encode(StorageGroup(1, 5, 1, 3, 3, 3, 2, 0)))
+
+    def join(self) -> None:
+        """Wait for the end of the gateway, which comes by itself."""
+        self._thread.join()
+
     def finish(self) -> None:
         self.stop.request()
         self._thread.join()

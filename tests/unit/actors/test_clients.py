@@ -17,7 +17,7 @@ from tests.unit.actors.clients_stage import (
     receive,
 )
 from tests.waiting import wait_until
-from zraft.actors import metrics
+from zraft.actors import clients as module, metrics
 from zraft.actors.sockets import Frames
 from zraft.errors import InvalidArgument, ProtocolError, Unavailable
 from zraft.protocol.client import (
@@ -54,6 +54,20 @@ def test_a_message_of_several_requests_is_answered_in_one(gateway: Gateway) -> N
     gateway.turn(answer=b"answer")
     assert receive(client) == [(b"1", b"answer"), (b"2", b"answer"), (b"2", b"answer")]
     assert gateway.clients.in_flight == 0
+
+
+def test_a_request_takes_until_its_answer_has_left(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that comes and is answered within one turn of the gateway, as most reads."""
+    monkeypatch.setattr(module, "clock", lambda: 7.0)
+    metrics.reporter.flush()
+    before = REGISTRY.get_sample_value("zraft_request_seconds_sum", {"kind": "read"})
+    client = gateway.connect()
+    ask(client, (b"1", GET), (b"2", GET))
+    gateway.turns_until(lambda: len(gateway.asked) == 2, "the requests")
+    gateway.turn(now=3.0, answer=b"answer")
+    gateway.turn(now=4.0)
+    metrics.reporter.flush()
+    assert REGISTRY.get_sample_value("zraft_request_seconds_sum", {"kind": "read"}) == (before or 0.0) + 2 * 7.0
 
 
 def test_answers_find_their_client(gateway: Gateway) -> None:

@@ -1,5 +1,6 @@
 """The gateway actor between a scripted trio and a client."""
 
+import threading
 from collections import deque
 
 import pytest
@@ -8,7 +9,7 @@ from tests.unit.actors.gateway_stage import CLUSTER, ME, Node
 from tests.waiting import wait_until
 from zraft.actors.clock import clock
 from zraft.core.room import ENOUGH, RESERVE
-from zraft.errors import NotLeader, Unavailable, Unknown
+from zraft.errors import CorruptState, NotLeader, ResourceExhausted, Unavailable, Unknown
 from zraft.protocol import codec
 from zraft.protocol.client import (
     PROTOCOL_VERSION,
@@ -242,3 +243,21 @@ def test_what_can_not_be_answered_in_time_does_not_hold_up_the_stop(node: Node) 
     node.ask(Put(b"k", b"v"))
     trio.hear_proposal()
     node.finish()
+
+
+def test_damage_that_is_found_beside_a_client_that_reads_no_answers_ends_the_gateway(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the error that stops the node: any other one would start the gateway again, upon the same damage."""
+    ended: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", ended.append)
+    node.start_trio()
+    node.ask(Get(b"k", serializable=True))
+    assert node.answer() == (b"1", GetResult(False, None, None, 2))
+    arrives = iter([False])  # there is room for its request, and none any more when it is served
+    monkeypatch.setattr(node.actor._clients, "is_full", lambda route: next(arrives, True))
+    node.damage_state()
+    node.ask(Get(b"k", serializable=True))
+    assert node.error() == ResourceExhausted.code
+    node.join()
+    assert [one.exc_type for one in ended] == [CorruptState]

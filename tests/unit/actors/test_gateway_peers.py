@@ -150,6 +150,27 @@ def test_gateways_tell_each_other_where_their_clients_connect(pair: Pair) -> Non
     assert set(first.peers.endpoints) == {"node-1", "node-2"}
 
 
+def test_a_removed_member_is_not_heard_under_the_name_of_its_successor(pair: Pair) -> None:
+    """It was cut off when it was removed, so it never hears of it, and greets on."""
+    first, _, ports = pair
+    members = Configuration(7, (Member(A, "node-1"), Member(B, "node-2")))
+    first.meet(A, members)
+    with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
+        dealer.setsockopt(zmq.LINGER, 1000)
+        dealer.connect(tcp("127.0.0.1", ports[0]))
+
+        def greet(sender: int, endpoint: str, priority: int) -> None:
+            header = Identity(sender, CLUSTER, members, 1).header_to(A)
+            dealer.send_multipart([header, encode(Greeting("node-2", endpoint, priority))])
+
+        greet(B, "new:1", 1)
+        greet(STRANGER, "old:1", 5)
+        dealer.send_multipart([Identity(STRANGER, CLUSTER, members, 1).header_to(A), encode(ReadIndex(9))])
+        wait_until(lambda: (STRANGER, ReadIndex(9)) in first.arrived(), WAIT_S, "what came behind the greetings")
+    assert first.peers.endpoints["node-2"] == "new:1"
+    assert first.successor(A) == ""  # nor does its priority count
+
+
 def test_before_the_cluster_has_formed_nothing_is_said_or_heard(pair: Pair) -> None:
     first, second, _ = pair
     first.meet(A)

@@ -332,11 +332,11 @@ def test_a_state_that_could_not_be_made_leaves_nothing_behind(
 ) -> None:
     """Whatever went wrong: what was not checked to its end is not installed."""
 
-    def fail(_: Path, to: Path) -> None:
+    def fail(_: Path, to: Path, worst: int) -> None:
         to.write_bytes(b"a part of it")
         raise error
 
-    monkeypatch.setattr(shutil, "copyfile", fail)
+    monkeypatch.setattr(installing, "copy_file", fail)
     receiver = Installing(machine.directory, Log("node", "storage"))
     receiver.on_chunk(piece(offered, 0, 0), TERM, 0, None)
     for offset in range(0, offered.snapshot.size, CHUNK_BYTES):

@@ -17,9 +17,10 @@ from pathlib import Path
 import pytest
 
 from tests.waiting import wait_until
-from zraft.actors.process import InheritedDescriptor, ProcessStats, die_with_parent, name_process
+from zraft.actors.process import InheritedDescriptor, ProcessStats, name_process
 from zraft.errors import DataDirectoryInUse
 from zraft.store.directory import DataDirectory
+from zraft.store.python import die_with_parent
 
 SPAWN = multiprocessing.get_context("spawn")
 

@@ -124,6 +124,16 @@ def test_the_term_is_the_one_of_the_state(page: Page) -> None:
     assert cluster_status(page, SETTINGS, {}).current_term == 6
 
 
+def test_a_status_complains_of_all_that_is_wrong(page: Page) -> None:
+    publish_all(page)
+    assert cluster_status(page, SETTINGS, {}).notice == ""
+    page.publish(Group.ROLE, encode(RoleGroup(term=5, role="candidate", leader=0)))
+    page.publish(Group.NOTICE, b"the log says so")
+    told = from_page(ClusterStatus(), page, SETTINGS, {}, "storage does not answer")
+    assert isinstance(told, StatusResult)
+    assert told.notice == "the log says so; no leader is known in term 5; storage does not answer"
+
+
 def test_a_leader_tells_its_own_commit_index(page: Page) -> None:
     publish_all(page)
     page.publish(Group.COMMIT, encode(CommitGroup(term=5, commit=10)))

@@ -48,6 +48,32 @@ def test_to_announce_oneself_twice_is_no_error_and_an_address_may_change() -> No
     assert confirmed == configuration(A, B).members
 
 
+def test_no_operator_gives_a_member_the_address_of_another_one() -> None:
+    members = (Member(A, "node-1", address="one:1"), Member(B, "node-2", address="two:1"))
+    one = Membership(Configuration(0, members), BEFORE)
+    with pytest.raises(MembershipRefused, match="two:1 is the address of node-2: node-1 has another one"):
+        changed(one, ChangeMember("add", "node-1", address="two:1", force=True))
+    # They have changed places, and this is the first of them that announces itself.
+    assert [member.address for member in one.change(ChangeMember("add", "node-1", A, "two:1"), COMMIT, ALL, ALL)] == [
+        "two:1",
+        "two:1",
+    ]
+
+
+def test_a_voter_is_moved_by_an_operator_only_if_a_majority_would_answer_without_it() -> None:
+    """The address may be a wrong one."""
+    three, move = membership(A, B, C), ChangeMember("add", "node-1", address="new:1")
+    assert len(changed(three, move)) == 3
+    assert len(changed(three, move, healthy={B, C})) == 3  # the one that has moved already
+    with pytest.raises(MembershipRefused, match=r"if node-1 can't be reached at new:1: .*--force"):
+        changed(three, move, healthy={A, B})
+    assert len(changed(three, ChangeMember("add", "node-1", address="new:1", force=True), healthy={A, B})) == 3
+    assert len(changed(three, ChangeMember("add", "node-1", A, "new:1"), healthy={A, B})) == 3  # it says so itself
+    assert len(changed(three, ChangeMember("add", "node-1"), healthy={A, B})) == 3
+    assert len(changed(membership(A), move, healthy={A})) == 1
+    assert len(changed(membership(A, B, learners=(C,)), ChangeMember("add", "node-3", address="new:3"), {A, B})) == 3
+
+
 def test_a_name_is_not_given_to_another_directory() -> None:  # trap 36
     with pytest.raises(MembershipRefused, match=r"node-2 is known as member 0{15}2.*zraft member remove node-2"):
         changed(membership(A, B), ChangeMember("add", "node-2", D, "host:1"))

@@ -6,6 +6,7 @@ import pytest
 from zraft.core.admission import Caller
 from zraft.core.proposals import (
     IN_FLIGHT_MAX,
+    LEADERLESS_SHARE,
     PROPOSAL_BYTES_MAX,
     PROPOSAL_COMMANDS_MAX,
     RETRY_SECONDS,
@@ -302,6 +303,30 @@ def test_what_waited_here_until_its_deadline_was_certainly_not_executed(proposal
     assert proposals.expire(0.9) == []
     assert codes(proposals.expire(1.0)) == {"a": Unavailable.code}
     assert proposals.flush(role(3), 1.0) == [sent(1, 3, "b")]
+
+
+def test_where_no_leader_is_known_a_command_is_refused_while_its_sender_has_time(proposals: Proposals) -> None:
+    """A node that is cut off must not keep it: another one may know a leader."""
+    proposals.submit(command("a", deadline=3.0))
+    assert proposals.flush(role(3, leader=0), 0.0) == []
+    assert proposals.expire(0.9) == []
+    assert codes(proposals.expire(1.0)) == {"a": Unavailable.code}
+    assert proposals.flush(role(3), 1.0) == []
+
+
+@pytest.mark.parametrize("known", [None, RoleGroup(3, "candidate", 0), role(3)], ids=["none", "candidate", "deposed"])
+def test_a_leader_must_have_been_unknown_for_so_long(proposals: Proposals, known: RoleGroup | None) -> None:
+    """A command that has waited for its turn may wait for an election, too."""
+    fill(proposals)
+    submit(proposals, "e")  # it has no place beside the others, and has come at 0
+    assert proposals.flush(role(4), 2.0) == []
+    proposals.on_applied_term(4, 2.0)  # those others certainly are nowhere
+    assert proposals.flush(known, 2.0) == []
+    waiting = LEADERLESS_SHARE * DEADLINE
+    assert proposals.expire(2.0 + waiting - 0.1) == []
+    told = codes(proposals.expire(2.0 + waiting))
+    assert told == dict.fromkeys(told, Unavailable.code)
+    assert "e" in told
 
 
 def test_unknown_only_after_it_was_sent(proposals: Proposals) -> None:

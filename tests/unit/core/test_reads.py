@@ -336,6 +336,8 @@ def test_groups_that_nobody_waits_for_make_room(reads: Reads) -> None:
 
 def test_a_read_whose_state_is_behind_ends_at_its_deadline(reads: Reads) -> None:
     reads.behind(Serve(9, (read("a", deadline=1.0), read("b", deadline=2.0))))
-    assert names_told_unavailable(reads.expire(1.0)) == ["a"]
+    told = reads.expire(1.0)
+    assert names_told_unavailable(told) == ["a"]
+    assert b"did not apply up to index 9 in time" in told[0].body  # type: ignore[union-attr]  # it is a Tell
     assert reads.on_applied(9) == [Serve(9, (read("b", deadline=2.0),))]
     assert reads.expire(5.0) == []

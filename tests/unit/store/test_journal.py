@@ -360,10 +360,23 @@ def test_one_descriptor_is_enough_to_make_it(path: Path, monkeypatch: pytest.Mon
     assert opened == [path, path.parent]
 
 
-def test_a_journal_for_which_no_descriptor_is_left_is_not_made(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> int:
-        raise OSError(errno.EMFILE, "Too many open files")
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE])
+@pytest.mark.parametrize("opened", [0, 1])
+def test_a_journal_for_which_no_descriptor_is_left_is_not_made(
+    path: Path, monkeypatch: pytest.MonkeyPatch, code: int, opened: int
+) -> None:
+    """Neither for the file, or not for its directory: nothing failed to be durable."""
+    original, before = os.open, os.listdir("/proc/self/fd")
+    left = [None] * opened
 
-    monkeypatch.setattr(os, "open", refuse)
-    with pytest.raises(OSError, match="Too many open files"):
-        Journal.make(path, IDENTITY)
+    def refuse(name: Path, flags: int, mode: int = 0o777) -> int:
+        if not left:
+            raise OSError(code, os.strerror(code))
+        left.pop()
+        return original(name, flags, mode)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", refuse)
+        assert Journal.make(path, IDENTITY) is None
+    assert not path.exists()
+    assert os.listdir("/proc/self/fd") == before

@@ -53,6 +53,22 @@ def test_what_a_start_found_in_the_journal_is_committed_by_lmdb_first(path: Path
     log.close()
 
 
+@pytest.mark.parametrize("journaled_before", [False, True])
+def test_each_start_commits_by_lmdb_once_whatever_there_is_to_write(path: Path, journaled_before: bool) -> None:  # S13
+    """A predecessor that was killed in a commit that failed left a page cache that passes for the disk."""
+    log = LmdbLog(path, MEMBER, MAP_SIZE)
+    if journaled_before:
+        log.take_format(3)
+    log.commit()
+    log = reopened(log, path)
+    before = commits(log)
+    log.commit()
+    assert commits(log) == before + 1
+    log.commit()
+    assert commits(log) == before + 1
+    log.close()
+
+
 @pytest.mark.parametrize("start", range(3))
 def test_to_open_a_log_changes_nothing(path: Path, log: LmdbLog, start: int) -> None:
     """Whoever only looks, as `zraft check` does, leaves all of it to the next start."""

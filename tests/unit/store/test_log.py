@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 from collections.abc import Callable
@@ -367,6 +368,26 @@ def test_a_disk_that_tells_nothing_at_all_fails_like_any_other(path: Path, monke
     said = environment.sync_failure(OSError(5, "Input/output error"), path)
     assert "--acknowledge-fsync-failure" in said
     assert "is full" not in said
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+def test_a_start_without_a_descriptor_is_no_failed_sync(
+    written: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """Nothing was synced: it is tried again, and no operator need look at the disk."""
+    original = os.open
+
+    def refuse(name: Path, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_DIRECTORY:
+            raise OSError(code, os.strerror(code))
+        return original(name, flags, mode)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        with pytest.raises(StorageFault, match="can't be opened") as caught:
+            LmdbLog(written, MEMBER, MAP_SIZE)
+    assert not isinstance(caught.value, SyncFailed)
+    LmdbLog(written, MEMBER, MAP_SIZE).close()
 
 
 class FailingTransaction:

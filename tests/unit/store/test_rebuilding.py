@@ -21,7 +21,9 @@ from tests.unit.store.machine import (
 )
 from zraft.core.acceptor import Acceptor
 from zraft.core.applier import Applier
+from zraft.errors import StorageFault
 from zraft.protocol.entries import EntryId, EntryKind, encode_entry
+from zraft.store import recovery, space
 from zraft.store.log import LmdbLog
 from zraft.store.recovery import Stores
 from zraft.store.snapshots import make_snapshot
@@ -244,14 +246,30 @@ def test_a_snapshot_becomes_the_state_in_one_step(machine: Machine, monkeypatch:
     cut(machine)  # trap 23
     machine.boot += 1
 
-    def copy_half(source: Path, to: Path) -> None:
+    def copy_half(source: Path, to: Path, worst: int) -> None:
         to.write_bytes(source.read_bytes()[:8192])
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(shutil, "copyfile", copy_half)
+        patch.setattr(recovery, "copy_file", copy_half)
         with pytest.raises(Killed):
             machine.open()
     gc.collect()
     assert not machine.directory.state_path(1).exists()
+    assert is_whole(machine.open())
+
+
+def test_a_start_for_which_there_is_no_room_leaves_the_disk_as_it_was(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other nodes may write to it as well; and it is tried again, for as long as it takes."""
+    cut(machine)
+    machine.boot += 1
+    total = 100 << 20
+    with monkeypatch.context() as patch:
+        patch.setattr(space, "disk", lambda _: (total // 40, total))
+        with pytest.raises(StorageFault, match="no room left for a copy"):
+            machine.open()
+    gc.collect()
+    assert machine.states() == []  # nor a part of it: the state of before was given up already
     assert is_whole(machine.open())

@@ -1,8 +1,10 @@
 """A state is read from end to end before anything of it is believed: a flipped bit is found in every kind of page."""
 
 import contextlib
+import os
 import random
 import struct
+import subprocess
 from collections import defaultdict
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from zraft.protocol.codec import encode, pack_commands
 from zraft.protocol.entries import NO_ORIGIN, Entry, EntryId, EntryKind
 from zraft.store import recovery
 from zraft.store.check import check
+from zraft.store.python import module_process
 from zraft.store.recovery import open_stores
 from zraft.store.repair import plan
 from zraft.store.soundness import NOTHING, verify_log, verify_state
@@ -182,3 +185,17 @@ def test_a_state_whose_process_died_while_it_was_made_holds_nothing(tmp_path: Pa
     if made:
         (tmp_path / "data.mdb").write_bytes(b"")
     assert verify_state(tmp_path, MAP) == NOTHING
+
+
+def test_the_process_that_verifies_does_not_outlive_who_waits_for_it(path: Path) -> None:
+    """Nor begins, if that one is gone already: a node that is killed again and again would leave many of them."""
+
+    def run(parent: int) -> tuple[int, bytes]:
+        command, environment = module_process("zraft.store.soundness", str(path), str(MAP), "state", str(parent))
+        done = subprocess.run(command, env=environment, capture_output=True, check=False)
+        return done.returncode, done.stdout
+
+    assert run(os.getppid()) == (1, b"")
+    code, told = run(os.getpid())
+    assert code == 0
+    assert told

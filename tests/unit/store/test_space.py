@@ -1,5 +1,6 @@
 """How much room is left, and when that is looked at."""
 
+import errno
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,7 +9,17 @@ import pytest
 from hypothesis import given, strategies as st
 
 from zraft.core.room import ENOUGH, EXHAUSTED, RESERVE
-from zraft.store.space import CHECK_SECONDS, RESERVE_BYTES_MAX, Space, Use, has_room, level_of
+from zraft.store import space
+from zraft.store.space import (
+    CHECK_SECONDS,
+    COPIED_BYTES,
+    RESERVE_BYTES_MAX,
+    Space,
+    Use,
+    copy_file,
+    has_room,
+    level_of,
+)
 
 GIB = 1 << 30
 
@@ -129,3 +140,41 @@ def test_a_file_has_room_above_the_reserve_or_none(disk: Disk, tmp_path: Path) -
 
 def test_a_real_file_system_has_a_level(tmp_path: Path) -> None:
     assert Space(tmp_path, 1 << 30, lambda: Use(0, 0, 0)).level() in (ENOUGH, RESERVE, EXHAUSTED)
+
+
+def test_a_copy_is_the_same(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    for content in (b"", os.urandom(COPIED_BYTES), os.urandom(2 * COPIED_BYTES + 1)):
+        source.write_bytes(content)
+        copy_file(source, target, ENOUGH)
+        assert target.read_bytes() == content
+
+
+@pytest.mark.parametrize("worst", [ENOUGH, RESERVE])
+def test_a_copy_stops_where_somebody_else_has_taken_its_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, worst: int
+) -> None:
+    """Not at the last byte of the disk: the log must find room meanwhile."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(bytes(3 * COPIED_BYTES))
+    total = 100 * COPIED_BYTES
+    kept = total // 10 if worst == ENOUGH else total // 40
+
+    def disk(_: Path) -> tuple[int, int]:
+        """It had room for all of it, and has not any more once the first piece is there."""
+        copied = target.stat().st_size
+        return kept + 3 * COPIED_BYTES - copied - (copied > 0), total
+
+    monkeypatch.setattr(space, "disk", disk)
+    with pytest.raises(OSError, match="no room left for a copy") as caught:
+        copy_file(source, target, worst)
+    assert caught.value.errno == errno.ENOSPC
+    assert target.stat().st_size == COPIED_BYTES
+
+
+def test_a_copy_of_a_file_that_is_cut_short_meanwhile_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"x")
+    monkeypatch.setattr(os, "sendfile", lambda *_: 0)
+    with pytest.raises(OSError, match="ended before its size"):
+        copy_file(source, tmp_path / "target", ENOUGH)
