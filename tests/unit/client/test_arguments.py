@@ -211,6 +211,7 @@ SAID: list[tuple[Callable[[Any], object], str]] = [
     (lambda client: client.promote_member(7), "a member's name must be a str, not 7"),
     (lambda client: client.promote_member("n", force="no"), "force must be True or False, not 'no'"),
     (lambda client: client.remove_member("n", force=1), "force must be True or False, not 1"),
+    (lambda client: client.add_member("n", force=1), "force must be True or False, not 1"),
     (lambda client: client.status(b"a:1"), "an endpoint is a str, host:port, not b'a:1'"),
     (lambda _: Client(b"a:1"), "endpoints are str, host:port, or several of them, not bytes"),  # type: ignore[arg-type]
     (lambda _: Client(memoryview(b"a:1")), "endpoints are str, host:port, or several of them, not memoryview"),
