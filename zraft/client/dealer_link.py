@@ -15,14 +15,13 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 import zmq
 
 from zraft.client.connections import NodeConnection, context, end
 from zraft.client.core import Call
-from zraft.client.names import Names
+from zraft.client.names import RESOLVE_S, Lookup, Names
 from zraft.client.steps import Answered, Event, Fail, Go, NotAnswered, NotSent, Pause, Return, Send
 from zraft.connection import Connection, received, send_frames
 from zraft.errors import ClientClosed
@@ -34,10 +33,8 @@ MESSAGES_PER_TURN = 1024
 """So many answers are taken from one endpoint before the others, and the timers, have their turn."""
 LANES_MAX = 16
 """How many endpoints keep a connection that nobody uses."""
-RESOLVE_S = 0.01
-"""A name is resolved in a thread, and looked for so often."""
 CLOSED_S = 0.1
-"""And so often whether the calls are to end."""
+"""Whether the calls are to end is looked for so often."""
 TIMERS_STALE_MAX = 1024
 
 _IN, _BOTH = int(zmq.POLLIN), int(zmq.POLLIN | zmq.POLLOUT)
@@ -106,7 +103,7 @@ class DealerLink(Generic[T]):
                 # Before there is a connection the socket would take messages, which then might never leave.
                 interests.append((connection.socket, _BOTH if lane.queue and connection.is_open else _IN))
                 interests.append((connection.monitor, _IN))
-            elif lane.lookup.done():
+            elif lane.lookup.is_over:
                 self._drop(lane, time.monotonic())
                 until = 0.0  # who waited there may have ended, or want to be sent elsewhere
             else:
@@ -157,7 +154,7 @@ class DealerLink(Generic[T]):
     def _drop(self, lane: _Lane[T], now: float) -> None:
         """A connection could not be made, or broke: tell those who wait there."""
         if lane.connection is not None and not lane.is_made:
-            self._names.doubt(lane.endpoint, lane.lookup.result())
+            self._names.doubt(lane.endpoint, lane.lookup.address)
         lane.close()
         del self._lanes[lane.endpoint]
         for flight in lane.flying.values():
@@ -207,7 +204,7 @@ class _Flight(Generic[T]):
 class _Lane(Generic[T]):
     """The way to one endpoint: ``queue`` waits to be sent, ``flying`` waits for answers, by request id."""
 
-    def __init__(self, endpoint: str, lookup: Future[str], connections: set[Connection]) -> None:
+    def __init__(self, endpoint: str, lookup: Lookup, connections: set[Connection]) -> None:
         self.endpoint = endpoint
         self._connections = connections  # all that are open, of all lanes
         self.lookup = lookup
@@ -220,9 +217,9 @@ class _Lane(Generic[T]):
 
     def open(self, context: zmq.Context[zmq.Socket[bytes]]) -> Connection | None:
         """The connection, perhaps still being made; None: the name is being resolved, or there can't be one."""
-        if self.connection is None and self.lookup.done() and self.lookup.exception() is None:
+        if self.connection is None and self.lookup.address:
             try:
-                self.connection = NodeConnection(context, zmq.DEALER, self.lookup.result())
+                self.connection = NodeConnection(context, zmq.DEALER, self.lookup.address)
                 self._connections.add(self.connection)
                 self.trouble = "no connection"
             except zmq.ZMQError as error:

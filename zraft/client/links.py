@@ -78,7 +78,7 @@ class Link:
     def _exchange(self, process: _Process, call: Call[R], send: Send) -> Event:
         try:
             return process.exchange(send)
-        except (ClientClosed, RuntimeError) as error:  # closed just now, or there is no thread to be had
+        except ClientClosed as error:  # just now
             if call.end is None:
                 raise
             return NotSent(str(error))
@@ -144,7 +144,7 @@ class _Process:
         connection = self._take(send.endpoint)
         if connection is None:
             address = self._names.address(send.endpoint, send.connect_by)
-            if address is None:
+            if not address:
                 return NotSent("its name can't be resolved")
             try:
                 connection = _Connection(self._context, send.endpoint, address)
