@@ -89,11 +89,11 @@ def test_what_becomes_of_asking_for_the_members_is_nothing_to_the_answer(
 ) -> None:
     exchange, sent = _Process.exchange, list[Send]()
 
-    def closes(process: _Process, send: Send) -> Event:
+    def closes(process: _Process, send: Send, call: object) -> Event:
         sent.append(send)
         if len(sent) == 2:  # as when another thread closes the client between the answer and this question
             raise ClientClosed("closed just now")
-        return exchange(process, send)
+        return exchange(process, send, call)
 
     monkeypatch.setattr(_Process, "exchange", closes)
     with Client(node.endpoint) as client:
