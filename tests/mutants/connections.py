@@ -58,6 +58,14 @@ MUTANTS = (
         test=f"{INTERRUPTS}::test_a_run_that_is_interrupted_twice_leaves_nothing_to_the_next",
     ),
     Mutant(
+        "a context is made without descriptors",
+        "a client that has none left is unavailable, and its process lives",
+        "client/connections.py",
+        "for _ in range(DESCRIPTORS_MIN)",
+        "for _ in range(0)",
+        test=f"{INTERRUPTS}::test_without_descriptors_for_another_context_a_client_is_unavailable",
+    ),
+    Mutant(
         "what is heard in the midst of a step is not told again",
         "what calls share bears a step in the midst of another",
         "client/core.py",

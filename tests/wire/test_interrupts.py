@@ -4,6 +4,9 @@ A hang is a failure: of ``pytest-timeout``.
 """
 
 import contextlib
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -207,3 +210,46 @@ def test_a_handler_may_close_anywhere(node: ScriptedNode, what: str) -> None:
         client.close()
         wait_until_closed(client, point)
     assert point.number > 10
+
+
+# Run in a process of its own: where there are no descriptors libzmq aborts.
+DESCRIPTORS = """
+import os, resource, sys
+from zraft import Client, Unavailable
+
+client = Client(sys.argv[1], timeout=0.3)
+client.get("k")
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+held = []
+try:
+    while True:
+        held.append(os.dup(0))
+except OSError:
+    pass
+for spare in range(0, 20, 2):
+    [outcome] = client.pipeline().get("k").execute()
+    assert not isinstance(outcome, Exception) or isinstance(outcome, Unavailable), outcome
+    fresh = Client(sys.argv[1], timeout=0.3)
+    try:
+        fresh.get("k")
+    except Unavailable as error:
+        assert "Too many open files" in str(error), error
+        assert spare < 15
+    fresh.close()
+    assert client.get("k").found
+    os.close(held.pop())
+    os.close(held.pop())
+assert fresh.endpoints and not isinstance(outcome, Exception), outcome
+"""
+
+
+def test_without_descriptors_for_another_context_a_client_is_unavailable(node: ScriptedNode) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", DESCRIPTORS, node.endpoint],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=os.environ,
+    )
+    assert (done.returncode, done.stderr) == (0, "")

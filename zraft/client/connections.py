@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import os
+import select
 import sys
 import threading
 import time
@@ -19,6 +20,8 @@ HEARTBEAT_MS = 1_000
 
 SOCKETS_MAX = 16_384
 """A call takes three while it is under way, its monitor's two ends among them: for 5,000 threads at once."""
+DESCRIPTORS_MIN = 12
+"""What a context takes (5), and its first connection (4), and some more for what happens at the same time."""
 END_S, END_S_MAX = 0.001, 5.0
 """Whoever closes looks so often whether all is closed, and so long at most: it may be that another thread uses a
 connection that waits for this one, and what goes on then ends by itself."""
@@ -91,6 +94,13 @@ class Connections:
 
 def _context() -> zmq.Context[zmq.Socket[bytes]]:
     """A context with room for all that a client's threads do at once; libzmq's own default is 1,023 sockets."""
+    try:
+        # libzmq aborts the process if its threads can't have theirs.
+        probes = [select.epoll() for _ in range(DESCRIPTORS_MIN)]
+    except OSError as error:
+        raise zmq.ZMQError(error.errno) from None
+    while probes:
+        probes.pop().close()
     made: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     made.set(zmq.MAX_SOCKETS, SOCKETS_MAX)
     return made
