@@ -23,6 +23,8 @@ import contextlib
 import itertools
 import struct
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import zmq
 
@@ -54,6 +56,8 @@ class Connection:
         retry_ms: at which intervals attempts to connect are repeated, the first and the longest; None: one attempt,
             and the connection counts as lost when it fails.
         options: of the socket, by number.
+        among: all that are open, this one included, from before it has a socket until it was closed: so an exception of
+            a signal's handler, at whatever moment, leaves none that nobody knows.
 
     Attributes:
         socket: to receive from, and to be polled. What has come can be read until ``close``, also when it is lost.
@@ -72,15 +76,18 @@ class Connection:
         address: str,
         retry_ms: tuple[int, int] | None,
         options: Mapping[int, int],
+        among: set[Connection] | None = None,
     ) -> None:
         self.is_open = self.is_lost = False
-        self.socket = context.socket(kind)
+        # Ours before they are open: ``context.socket`` may be interrupted with one in hand, which stays open as long as
+        # the traceback refers to it.
+        self.socket: zmq.Socket[bytes] = zmq.Socket.__new__(zmq.Socket)
+        self.monitor: zmq.Socket[bytes] = zmq.Socket.__new__(zmq.Socket)
+        self._among = set[Connection]() if among is None else among
+        self._among.add(self)
         try:
-            self.monitor = context.socket(zmq.PAIR)
-        except BaseException:
-            self.socket.close(0)
-            raise
-        try:
+            context.socket(kind, partial(_open, self.socket))
+            context.socket(zmq.PAIR, partial(_open, self.monitor))
             self.socket.setsockopt(zmq.LINGER, 0)
             self.socket.setsockopt(zmq.RCVHWM, 0)
             for option, value in options.items():
@@ -104,12 +111,20 @@ class Connection:
         return self.is_lost
 
     def close(self) -> None:
-        """Close the socket; what it has not sent yet is dropped."""
+        """Close the socket; what it has not sent yet is dropped. Closing again closes what an interrupt has left."""
         # First of all: libzmq's thread waits until it can tell an event, for ever when nobody listens any more.
-        with contextlib.suppress(zmq.ContextTerminated):  # then it waits no more
+        with contextlib.suppress(zmq.ZMQError):  # the context ended, and it waits no more; or this was done before
             self.socket.monitor(None, 0)
         self.socket.close(0)
         self.monitor.close(0)
+        self._among.discard(self)
+
+
+def _open(
+    made: zmq.Socket[bytes], context: zmq.Context[zmq.Socket[bytes]], kind: int, **options: Any
+) -> zmq.Socket[bytes]:
+    zmq.Socket.__init__(made, context, kind, **options)
+    return made
 
 
 # Not send_multipart and recv_multipart: what they do with enums and options for each frame costs as much again. Nor the

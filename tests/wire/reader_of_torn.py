@@ -17,7 +17,7 @@ import zmq
 from tests.waiting import wait_until
 from tests.wire.zmtp import flood, greet, tear, torn
 from zraft.actors.sockets import Sockets, tcp
-from zraft.client.connections import NodeConnection
+from zraft.client.connections import Connections, NodeConnection
 from zraft.connection import Connection, receive_frames, send_frames
 
 WAIT_S, WAIT_MS = 10.0, 10_000
@@ -25,7 +25,7 @@ WAIT_S, WAIT_MS = 10.0, 10_000
 
 def main(kind: str, what: str, directory: Path) -> None:
     """Let the connection break, and read all that has come."""
-    sockets = Sockets()
+    sockets, connections = Sockets(), Connections()
     connection: Connection | None = None
     if kind in ("router", "local-bound"):
         ipc = f"ipc://{directory}/bound"
@@ -42,7 +42,7 @@ def main(kind: str, what: str, directory: Path) -> None:
             connection = (
                 sockets.connect_peer(("127.0.0.1", port))
                 if kind == "peer"
-                else NodeConnection(zmq.Context.instance(), getattr(zmq, kind), f"tcp://127.0.0.1:{port}")
+                else NodeConnection(connections, getattr(zmq, kind), f"tcp://127.0.0.1:{port}")
             )
             ours = connection.socket
         theirs, _ = listener.accept()
@@ -60,8 +60,9 @@ def main(kind: str, what: str, directory: Path) -> None:
     tear(theirs)
     assert watch.poll(WAIT_MS)
     # libzmq's thread tells this before it acts on it; by the time when it has served another one, it has done so.
-    other = NodeConnection(ours.context, zmq.DEALER, "tcp://127.0.0.1:1")
+    other = Connection(ours.context, zmq.DEALER, "tcp://127.0.0.1:1", None, {})
     wait_until(other.look, WAIT_S, "a refused connection")
+    other.close()
     messages = [first + receive_frames(ours)]
     while ours.poll(200) and kind != "REQ":
         messages.append(receive_frames(ours))

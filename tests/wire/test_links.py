@@ -255,7 +255,8 @@ def test_a_pipeline_finds_the_others_too(node: ScriptedNode) -> None:
         tell_members(given, node)
         assert pipeline.put("k", "v").put("k", "v").execute() == [DONE, DONE]
         given.kill()
-        lane = pipeline._dealers[-1]._lanes[given.endpoint]
+        assert pipeline._dealer is not None
+        lane = pipeline._dealer._lanes[given.endpoint]
         wait_until(lambda: lane.connection is None or lane.connection.look(), 5, "the end of the connection")
         assert pipeline.put("k", "v").execute() == [DONE]
     assert node.requests == [Put(b"k", b"v")]
@@ -279,7 +280,7 @@ def test_threads_share_a_client(node: ScriptedNode) -> None:
 
 def test_a_client_has_sockets_for_thousands_of_threads(node: ScriptedNode) -> None:
     with Client(node.endpoint) as client:
-        assert client._link._process._context.get(zmq.MAX_SOCKETS) == SOCKETS_MAX
+        assert client._link._process._connections.context.get(zmq.MAX_SOCKETS) == SOCKETS_MAX
 
 
 def test_a_thread_does_not_wait_for_another_ones_silence(silent: ScriptedNode, node: ScriptedNode) -> None:
@@ -312,22 +313,6 @@ def test_closing_ends_a_pause() -> None:
         client.close()
         with pytest.raises((ClientClosed, Unknown)):
             put.result(5)
-
-
-def test_an_interrupted_call_leaves_a_usable_client(node: ScriptedNode, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Interrupt(BaseException):
-        pass
-
-    def interrupt(*_: object) -> None:
-        raise Interrupt
-
-    with Client(node.endpoint) as client:
-        client.put("k", "v")
-        monkeypatch.setattr("zraft.client.links.receive_frames", interrupt)
-        with pytest.raises(Interrupt):
-            client.put("k", "v")
-        monkeypatch.undo()
-        assert client.put("k", "v") == DONE
 
 
 def test_a_node_of_another_version_is_a_protocol_error() -> None:

@@ -44,6 +44,26 @@ def test_a_resolver_that_hangs_holds_up_no_other_endpoint(node: ScriptedNode, mo
     hang.set()
 
 
+@pytest.mark.parametrize("pipelined", [False, True])
+def test_without_room_for_the_thread_of_a_name_it_is_unavailable_for_now(
+    node: ScriptedNode, monkeypatch: pytest.MonkeyPatch, pipelined: bool
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with Client(f"localhost:{node.port}", timeout=0.3) as client, client.pipeline() as pipeline:
+        with monkeypatch.context() as patch:
+            patch.setattr("_thread.start_new_thread", refuse)
+            if pipelined:
+                [outcome] = pipeline.put("k", "v").execute()
+                assert isinstance(outcome, Unavailable)
+            else:
+                with pytest.raises(Unavailable, match="can't be resolved"):
+                    client.put("k", "v")
+        assert client.put("k", "v", timeout=5.0) == DONE
+        assert pipeline.put("k", "v").execute(timeout=5.0) == [DONE]
+
+
 @pytest.mark.parametrize("first", ["127.0.0.2", "192.0.2.1"])  # nobody listens; nobody ever answers (RFC 5737)
 @pytest.mark.parametrize("pipelined", [False, True])
 def test_a_name_with_several_addresses_is_good_as_long_as_one_of_them_is(
@@ -69,11 +89,11 @@ def test_what_becomes_of_asking_for_the_members_is_nothing_to_the_answer(
 ) -> None:
     exchange, sent = _Process.exchange, list[Send]()
 
-    def closes(process: _Process, send: Send) -> Event:
+    def closes(process: _Process, send: Send, call: object) -> Event:
         sent.append(send)
         if len(sent) == 2:  # as when another thread closes the client between the answer and this question
             raise ClientClosed("closed just now")
-        return exchange(process, send)
+        return exchange(process, send, call)
 
     monkeypatch.setattr(_Process, "exchange", closes)
     with Client(node.endpoint) as client:

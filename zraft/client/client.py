@@ -57,6 +57,10 @@ R = TypeVar("R", bound=Response)
 class Client:
     """A connection to a cluster. It may be shared by threads, and used in a forked child.
 
+    A signal's handler may use it too, also in the midst of a call (which other threads' calls may have to wait for), or
+    close it. An exception that a handler raises, as Ctrl-C does, leaves it usable wherever it comes; whether a write
+    that it interrupts takes effect, nobody knows.
+
     Keys and values are ``bytes``, ``bytearray``, ``memoryview``, or text, which is encoded as UTF-8. Answers hold
     ``bytes``, whatever was put: the store keeps no types, others may write what is no text, and a type checker can
     rely on it. ``value.decode()`` is the text.

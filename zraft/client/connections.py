@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import _thread
 import os
+import select
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable
 
 import zmq
 
@@ -13,6 +20,13 @@ HEARTBEAT_MS = 1_000
 
 SOCKETS_MAX = 16_384
 """A call takes three while it is under way, its monitor's two ends among them: for 5,000 threads at once."""
+DESCRIPTORS_MIN = 12
+"""What a context takes (5), and its first connection (4), and some more for what happens at the same time."""
+END_S, END_S_MAX = 0.001, 5.0
+"""Whoever closes looks so often whether all is closed, and so long at most: it may be that another thread uses a
+connection that waits for this one, and what goes on then ends by itself."""
+CLOSED_S = 0.1
+"""Whoever waits for the time to pass looks so often whether the link was closed."""
 
 _OPTIONS = {
     int(zmq.IPV6): 1,
@@ -21,14 +35,78 @@ _OPTIONS = {
 }
 
 
-def context() -> zmq.Context[zmq.Socket[bytes]]:
+class Connections:
+    """What a link has open in one process: its connections, and the context that they live in.
+
+    Attributes:
+        pid: the process that they belong to.
+        open: those that were not closed; ``NodeConnection`` enters itself.
+    """
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.open: set[Connection] = set()
+        self._contexts: list[zmq.Context[zmq.Socket[bytes]]] = []  # one, from the first connection to the end
+        self._lock = threading.RLock()
+        self._has_ended = False
+        self._ending: list[zmq.Context[zmq.Socket[bytes]]] = []
+        weakref.finalize(self, _end, self._contexts, self.open, self.pid).atexit = False
+
+    @property
+    def context(self) -> zmq.Context[zmq.Socket[bytes]]:
+        """For a connection that is to be made.
+
+        Raises:
+            zmq.ZMQError: there are not enough descriptors, or this has ended.
+        """
+        with self._lock:
+            if self._has_ended:
+                raise zmq.ZMQError(zmq.ETERM)
+            if not self._contexts:
+                self._contexts.append(_context())
+            return self._contexts[0]
+
+    def end(self, close_left: Callable[[], None] = lambda: None) -> None:
+        """Ends the context: whoever waits for one of its sockets is told so. Returns when all of them are closed.
+
+        Args:
+            close_left: called now and then, to close what nobody will.
+        """
+        with self._lock:
+            self._has_ended = True
+        while self._contexts:
+            context = self._contexts.pop()
+            # pyzmq takes a context for ended when a signal comes while it waits, and libzmq keeps threads and
+            # descriptors; signals come to the main thread.
+            try:
+                if sys.is_finalizing():
+                    context.term()
+                else:
+                    _thread.start_new_thread(context.term, ())
+            except RuntimeError:  # no room for a thread
+                context.term()
+            self._ending.append(context)
+        until = time.monotonic() + END_S_MAX
+        while not all(context.closed for context in self._ending) and time.monotonic() < until:
+            close_left()
+            time.sleep(END_S)
+
+
+def _context() -> zmq.Context[zmq.Socket[bytes]]:
     """A context with room for all that a client's threads do at once; libzmq's own default is 1,023 sockets."""
+    try:
+        # libzmq aborts the process if its threads can't have theirs.
+        probes = [select.epoll() for _ in range(DESCRIPTORS_MIN)]
+    except OSError as error:
+        raise zmq.ZMQError(error.errno) from None
+    while probes:
+        probes.pop().close()
     made: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     made.set(zmq.MAX_SOCKETS, SOCKETS_MAX)
     return made
 
 
-def end(context: zmq.Context[zmq.Socket[bytes]], connections: set[Connection], pid: int) -> None:
+def _end(contexts: list[zmq.Context[zmq.Socket[bytes]]], connections: set[Connection], pid: int) -> None:
     """What becomes of a link that nobody closed and nobody can reach any more: called by ``weakref.finalize``.
 
     pyzmq's own way waits for ever when link and sockets are found together, in a cycle: the context is ended first,
@@ -38,20 +116,21 @@ def end(context: zmq.Context[zmq.Socket[bytes]], connections: set[Connection], p
         return  # a forked child has the parent's sockets, and must not touch them
     for connection in list(connections):
         connection.close()
-    context.term()
+    while contexts:
+        contexts.pop().term()
 
 
 class NodeConnection(Connection):
     """A connection that is tried once: the core decides where to go when it fails.
 
     Args:
-        context: whose socket it is.
+        connections: of which it is one.
         kind: ``zmq.REQ`` or ``zmq.DEALER``.
         address: numeric, as libzmq wants it.
 
     Raises:
-        zmq.ZMQError: libzmq refuses it.
+        zmq.ZMQError: libzmq refuses it, or there are not enough descriptors.
     """
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], kind: int, address: str) -> None:
-        super().__init__(context, kind, address, None, _OPTIONS)
+    def __init__(self, connections: Connections, kind: int, address: str) -> None:
+        super().__init__(connections.context, kind, address, None, _OPTIONS, connections.open)

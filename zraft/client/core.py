@@ -8,6 +8,9 @@
 5. A call that has its answer may ask the same endpoint for the members before it ends (``zraft.client.endpoints`` says
    when); whatever comes of that, the call's answer stays.
 
+6. A step of one call may come in the midst of another's, between any two instructions (of a signal's handler), and a
+   step may be broken off there. What they share bears that: it is replaced, or changed by what nothing comes between.
+
 A ``Call`` is one request, from its first sending to its end: ``step`` takes an event and answers with the one
 instruction that comes next, both of ``zraft.client.steps``. ``Core`` is what the calls of one client share. Times are
 seconds of any clock that only goes forward.
@@ -129,8 +132,10 @@ class Core:
         if header is None:
             if len(self._headers) >= HEADERS_MAX:
                 self._headers.clear()
-            header = codec.encode(RequestHeader(PROTOCOL_VERSION, self.cluster, timeout_ms))
-            self._headers[timeout_ms] = header
+            cluster = self.cluster
+            header = codec.encode(RequestHeader(PROTOCOL_VERSION, cluster, timeout_ms))
+            if cluster == self.cluster:  # a step within this one may have learned it
+                self._headers[timeout_ms] = header
         return header
 
     def hear(self, frame: bytes) -> ResponseHeader:
@@ -145,12 +150,12 @@ class Core:
                 self._heard.clear()
             header = self._heard[frame] = codec.response_header.decode(frame)
         if frame != self._last_heard:  # else it tells nothing new
-            self._last_heard = frame
             if not self.cluster and header.cluster:
                 self.cluster = header.cluster
                 self._headers.clear()
             if not self.is_foreign(header):
                 self.endpoints.on_leader(header.leader_endpoint, header.term)
+            self._last_heard = frame  # last: if a step within this one hears another, that is told again
         return header
 
     def is_foreign(self, header: ResponseHeader) -> bool:

@@ -9,20 +9,17 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-import os
 import threading
 import time
-import weakref
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 import zmq
 
-from zraft.client.connections import NodeConnection, context, end
+from zraft.client.connections import CLOSED_S, Connections, NodeConnection
 from zraft.client.core import Call
-from zraft.client.names import Names
+from zraft.client.names import RESOLVE_S, Lookup, Names
 from zraft.client.steps import NO_ANSWER, Answered, Event, Fail, Go, NotAnswered, NotSent, Pause, Return, Send
 from zraft.connection import Connection, received, send_frames
 from zraft.errors import ClientClosed
@@ -34,10 +31,6 @@ MESSAGES_PER_TURN = 1024
 """So many answers are taken from one endpoint before the others, and the timers, have their turn."""
 LANES_MAX = 16
 """How many endpoints keep a connection that nobody uses."""
-RESOLVE_S = 0.01
-"""A name is resolved in a thread, and looked for so often."""
-CLOSED_S = 0.1
-"""And so often whether the calls are to end."""
 TIMERS_STALE_MAX = 1024
 
 _IN, _BOTH = int(zmq.POLLIN), int(zmq.POLLIN | zmq.POLLOUT)
@@ -50,22 +43,27 @@ class DealerLink(Generic[T]):
 
     Args:
         lock: held while a call takes a step, if other threads use the core as well.
-        closed: set when the calls are to end, by another thread.
+        is_closed: whether the calls are to end, as another thread may want.
     """
 
-    def __init__(self, lock: threading.Lock | None = None, closed: threading.Event | None = None) -> None:
+    def __init__(self, lock: threading.RLock | None = None, is_closed: Callable[[], bool] | None = None) -> None:
         self.in_flight = 0
         """Calls that were started and have not ended."""
-        self._lock = lock or threading.Lock()
-        self._closed = closed
-        self._context = context()
+        self.has_ended = False
+        """It was closed, or closing it was begun."""
+        self._lock = lock or threading.RLock()
+        self._is_closed = is_closed
+        self._connections = Connections()
         self._names = Names()
         self._lanes: dict[str, _Lane[T]] = {}
-        self._open: set[Connection] = set()
-        weakref.finalize(self, end, self._context, self._open, os.getpid()).atexit = False
         self._timers: list[tuple[float, int, _Flight[T]]] = []
         self._numbers = itertools.count()
         self._ended: list[tuple[T, Return[Response] | Fail]] = []
+
+    @property
+    def pid(self) -> int:
+        """The process whose it is."""
+        return self._connections.pid
 
     def start(self, call: Call[Response], tag: T, now: float) -> None:
         """Begins a call, at the time for which it was made: those of one moment have one header. ``wait`` sends it."""
@@ -79,19 +77,20 @@ class DealerLink(Generic[T]):
             until: of ``time.monotonic()``: when to return without any.
 
         Raises:
-            ClientClosed: ``closed`` is set. What was sent is of unknown outcome.
+            ClientClosed: ``is_closed`` says so. What was sent is of unknown outcome.
         """
         while self.in_flight and not self._ended and self._turn(until) < until:
-            if self._closed is not None and self._closed.is_set():
+            if self._is_closed is not None and self._is_closed():
                 raise ClientClosed("this client was closed in the midst of a pipeline")
         ended, self._ended = self._ended, []
         return ended
 
     def close(self) -> None:
-        """Closes all connections; what is in flight is forgotten."""
-        while self._lanes:
-            self._lanes.popitem()[1].close()
-        self._context.term()
+        """Closes all connections; what is in flight is forgotten. Closing again closes what an interrupt has left."""
+        self.has_ended = True
+        for connection in list(self._connections.open):
+            connection.close()
+        self._connections.end()
 
     def _turn(self, until: float) -> float:
         """Sends what can be sent, waits, and handles what came of it; the time when it did."""
@@ -100,19 +99,19 @@ class DealerLink(Generic[T]):
                 self._drop(lane, time.monotonic())
         interests: list[tuple[zmq.Socket[bytes], int]] = []
         for lane in list(self._lanes.values()):
-            connection = lane.open(self._context)
+            connection = lane.open(self._connections)
             if connection is not None:
                 lane.flush()
                 # Before there is a connection the socket would take messages, which then might never leave.
                 interests.append((connection.socket, _BOTH if lane.queue and connection.is_open else _IN))
                 interests.append((connection.monitor, _IN))
-            elif lane.lookup.done():
+            elif lane.lookup.is_over:
                 self._drop(lane, time.monotonic())
                 until = 0.0  # who waited there may have ended, or want to be sent elsewhere
             else:
                 until = min(until, time.monotonic() + RESOLVE_S)
         until = min(until, self._timers[0][0])
-        if self._closed is not None:
+        if self._is_closed is not None:
             until = min(until, time.monotonic() + CLOSED_S)
         timeout_ms = max(0, math.ceil((until - time.monotonic()) * 1000))
         if not interests:
@@ -151,13 +150,13 @@ class DealerLink(Generic[T]):
     def _lane(self, endpoint: str) -> _Lane[T]:
         lane = self._lanes.get(endpoint)
         if lane is None:
-            lane = self._lanes[endpoint] = _Lane(endpoint, self._names.lookup(endpoint), self._open)
+            lane = self._lanes[endpoint] = _Lane(endpoint, self._names.lookup(endpoint))
         return lane
 
     def _drop(self, lane: _Lane[T], now: float) -> None:
         """A connection could not be made, or broke: tell those who wait there."""
         if lane.connection is not None and not lane.is_made:
-            self._names.doubt(lane.endpoint, lane.lookup.result())
+            self._names.doubt(lane.endpoint, lane.lookup.address)
         lane.close()
         del self._lanes[lane.endpoint]
         for flight in lane.flying.values():
@@ -207,9 +206,8 @@ class _Flight(Generic[T]):
 class _Lane(Generic[T]):
     """The way to one endpoint: ``queue`` waits to be sent, ``flying`` waits for answers, by request id."""
 
-    def __init__(self, endpoint: str, lookup: Future[str], connections: set[Connection]) -> None:
+    def __init__(self, endpoint: str, lookup: Lookup) -> None:
         self.endpoint = endpoint
-        self._connections = connections  # all that are open, of all lanes
         self.lookup = lookup
         self.connection: Connection | None = None
         self.is_made = False
@@ -218,12 +216,11 @@ class _Lane(Generic[T]):
         self.queue: deque[tuple[_Flight[T], Send]] = deque()
         self.flying: dict[bytes, _Flight[T]] = {}
 
-    def open(self, context: zmq.Context[zmq.Socket[bytes]]) -> Connection | None:
+    def open(self, connections: Connections) -> Connection | None:
         """The connection, perhaps still being made; None: the name is being resolved, or there can't be one."""
-        if self.connection is None and self.lookup.done() and self.lookup.exception() is None:
+        if self.connection is None and self.lookup.address:
             try:
-                self.connection = NodeConnection(context, zmq.DEALER, self.lookup.result())
-                self._connections.add(self.connection)
+                self.connection = NodeConnection(connections, zmq.DEALER, self.lookup.address)
                 self.trouble = "no connection"
             except zmq.ZMQError as error:
                 self.trouble = f"can't connect: {error}"
@@ -268,7 +265,6 @@ class _Lane(Generic[T]):
         """Closes the connection."""
         if self.connection is not None:
             self.connection.close()
-            self._connections.discard(self.connection)
 
     def _message(self) -> list[bytes]:
         """The first that wait and have the same header, as one message."""

@@ -81,9 +81,10 @@ class Endpoints:
         """An answer names the leader, or none. A node that lags does not take the leader back."""
         if term < self._leader_term:
             return
-        if endpoint and (endpoint, term) != (self._leader, self._leader_term):
+        is_another = endpoint and (endpoint, term) != (self._leader, self._leader_term)
+        self._leader, self._leader_term = endpoint, term  # nothing is called since the term was compared
+        if is_another:
             self._learn_soon()
-        self._leader, self._leader_term = endpoint, term
 
     def is_unheard(self, endpoint: str) -> bool:
         """Whether it was given, by people, who may err, and has never answered."""
@@ -105,7 +106,8 @@ class Endpoints:
         pause = min(2 * pause, AVOID_S_MAX)
         self._avoided[endpoint] = (pause, now + pause)
         # Hints come from outside: what was avoided long ago is forgotten, so that the table stays small.
-        self._avoided = {key: at for key, at in self._avoided.items() if now < at[1] + AVOID_S_MAX}
+        # Of a copy: a step within this one may change it.
+        self._avoided = {key: at for key, at in self._avoided.copy().items() if now < at[1] + AVOID_S_MAX}
         self._learn_soon()
 
     def asks_for_members(self, now: float) -> bool:
@@ -122,12 +124,13 @@ class Endpoints:
         """
         if self._learn_at == math.inf or (term, result.index) < self._learned_of:
             return
-        self._learned_of = (term, result.index)
         told = {
             one.member: one.client_endpoint if _is_usable(one.client_endpoint) else self._learned.get(one.member, "")
             for one in result.members[:LEARNED_MAX]
         }
-        self._learned = {member: endpoint for member, endpoint in told.items() if endpoint}
+        learned = {member: endpoint for member, endpoint in told.items() if endpoint}
+        if (term, result.index) >= self._learned_of:  # still, whatever a step within this one has learned
+            self._learned_of, self._learned = (term, result.index), learned
 
     def _learn_soon(self) -> None:
         if self._learn_at != math.inf:

@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
+import _thread
 import ipaddress
 import socket
-import threading
 import time
-from concurrent.futures import Future
 
 from zraft.config import split_endpoint
 from zraft.errors import ConfigurationError
 
 DOUBTED_MAX = 256
 """So many endpoints are remembered that have addresses which did not answer; then it begins anew."""
+RESOLVE_S = 0.002
+"""A name is resolved in a thread, and looked for so often."""
+
+
+class Lookup:
+    """An address that is being looked up.
+
+    No ``Future``, nor any other condition to wait for: if a signal's handler raises an exception where Python code lets
+    go of its lock, nobody ever lets go of it.
+
+    Attributes:
+        address: empty if there is none, or not yet.
+        is_over: whether it is known.
+    """
+
+    __slots__ = ("address", "is_over")
+
+    def __init__(self) -> None:
+        self.address = ""
+        self.is_over = False
+
+    def end(self, address: str) -> None:
+        """This is the address; empty: there is none."""
+        self.address = address
+        self.is_over = True
 
 
 class Names:
@@ -20,70 +44,76 @@ class Names:
 
     A name may have several addresses, as a headless service of Kubernetes has one for each pod: after one to which no
     connection could be made, the next is tried.
+
+    There is no lock: a signal's handler that asks while its thread holds one would wait for a thread that wants it. So
+    each step leaves what any other bears, and at worst a name is looked up twice, or an address is tried in vain again.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._running: dict[str, Future[str]] = {}
-        self._doubted: dict[str, set[str]] = {}  # by endpoint: addresses that were tried in vain
+        self._running: dict[str, Lookup] = {}
+        self._doubted: dict[str, frozenset[str]] = {}  # by endpoint: addresses that were tried in vain
 
-    def address(self, endpoint: str, until: float) -> str | None:
-        """The numeric ZeroMQ address of ``host:port``; None if there is none, or not in time."""
-        try:
-            return self.lookup(endpoint).result(max(0.0, until - time.monotonic()))
-        except (OSError, TimeoutError):
-            return None
+    def address(self, endpoint: str, until: float) -> str:
+        """The numeric ZeroMQ address of ``host:port``; empty if there is none, or not in time."""
+        lookup = self.lookup(endpoint)
+        while not lookup.is_over and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, RESOLVE_S))
+        return lookup.address
 
     def doubt(self, endpoint: str, address: str) -> None:
         """No connection to ``address`` came about: others of the endpoint's name come first, if it has any."""
-        with self._lock:
-            if len(self._doubted) >= DOUBTED_MAX:
-                self._doubted.clear()
-            self._doubted.setdefault(endpoint, set()).add(address)
+        if len(self._doubted) >= DOUBTED_MAX:
+            self._doubted.clear()
+        self._doubted[endpoint] = self._doubted.get(endpoint, frozenset()) | {address}
 
-    def lookup(self, endpoint: str) -> Future[str]:
-        """The numeric ZeroMQ address of ``host:port``, once it is known; ``OSError`` if there is none."""
-        found: Future[str] = Future()
+    def lookup(self, endpoint: str) -> Lookup:
+        """The numeric ZeroMQ address of ``host:port``, as soon as it is known."""
+        lookup = Lookup()
         try:
             host, port = split_endpoint(endpoint)
-            found.set_result(_address(str(ipaddress.ip_address(host)), port))
-            return found
-        except ConfigurationError as error:  # a hint comes from outside
-            found.set_exception(OSError(str(error)))
-            return found
+            lookup.end(_address(str(ipaddress.ip_address(host)), port))
+            return lookup
+        except ConfigurationError:  # a hint comes from outside
+            lookup.end("")
+            return lookup
         except ValueError:
             pass
-        with self._lock:
-            lookup = self._running.get(endpoint)
-            if lookup is None:
-                lookup = self._running[endpoint] = Future()
-                try:
-                    threading.Thread(target=self._resolve, args=(endpoint, lookup), daemon=True).start()
-                except RuntimeError:  # no room for a thread: the next call may have some
-                    del self._running[endpoint]
-                    raise
+        running = self._running.get(endpoint)
+        if running is not None and not running.is_over:
+            return running
+        try:
+            # Others wait for it only once its thread runs: an interrupt in between leaves nothing that never ends.
+            # ``threading.Thread.start`` is many steps, and interrupted leaves it open whether it will run.
+            _thread.start_new_thread(self._resolve, (endpoint, lookup))
+        except RuntimeError:  # no room for a thread: the next call may have some
+            lookup.end("")
+            return lookup
+        self._running[endpoint] = lookup
+        if lookup.is_over:  # before it was there
+            self._running.pop(endpoint, None)
         return lookup
 
-    def _resolve(self, endpoint: str, lookup: Future[str]) -> None:
-        host, port = split_endpoint(endpoint)
+    def _resolve(self, endpoint: str, lookup: Lookup) -> None:
+        address = ""
         try:
+            host, port = split_endpoint(endpoint)
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
             # A node binds IPv4 unless told otherwise, and "localhost" often means ::1 first.
             found.sort(key=lambda info: info[0] != socket.AF_INET)
             address = self._first(endpoint, [_address(str(info[4][0]), port) for info in found])
-        except (OSError, ValueError) as error:  # what no name may hold is a ValueError
-            lookup.set_exception(OSError(str(error)))
-        else:
-            lookup.set_result(address)
-        with self._lock:
-            del self._running[endpoint]
+        except (OSError, ValueError):  # what no name may hold is a ValueError
+            pass
+        finally:
+            lookup.end(address)
+        if self._running.get(endpoint) is lookup:
+            self._running.pop(endpoint, None)
 
     def _first(self, endpoint: str, addresses: list[str]) -> str:
-        with self._lock:
-            doubted = self._doubted.get(endpoint, set())
-            if doubted.issuperset(addresses):
-                doubted.clear()  # once more round
-            return next(address for address in addresses if address not in doubted)
+        doubted = self._doubted.get(endpoint, frozenset())
+        if doubted.issuperset(addresses):
+            self._doubted.pop(endpoint, None)  # once more round
+            doubted = frozenset()
+        return next(address for address in addresses if address not in doubted)
 
 
 def _address(host: str, port: int) -> str:

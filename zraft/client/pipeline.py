@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
+from functools import partial
 from types import TracebackType
 from typing import Self, cast
 
@@ -43,8 +44,8 @@ class Pipeline:
         self._link = link
         self._timeout = timeout
         self._queue: list[tuple[Request, type[Response]]] = []
-        self._pid = 0
-        self._dealers: list[DealerLink[tuple[int, int]]] = []
+        self._dealer: DealerLink[tuple[int, int]] | None = None
+        self._inherited: list[DealerLink[tuple[int, int]]] = []
 
     def __len__(self) -> int:
         """How many operations wait for ``execute``."""
@@ -89,21 +90,25 @@ class Pipeline:
             ClientClosed: the client was closed; perhaps just now, and the outcome of what was queued is unknown.
         """
         seconds = self._timeout if timeout is None else seconds_of(timeout)
-        link = self._connected()
+        dealer = self._connected()
+        # It is kept only after a whole run: answers of one that is interrupted must not be taken for those of the next.
+        self._dealer = None
         queue, self._queue = self._queue, []
         try:
-            with self._link.calling():
-                return self._run(queue, link, seconds)
+            outcomes = self._link.calling(partial(self._run, queue, dealer, seconds))
         except BaseException:
-            self.close()  # answers of this run must not be taken for those of the next
+            dealer.close()
             raise
+        self._dealer = dealer
+        return outcomes
 
     def close(self) -> None:
         """Drops what is queued, and closes the connections."""
         self._queue.clear()
-        if self._pid == os.getpid():
-            self._dealers.pop().close()
-            self._pid = 0
+        dealer = self._dealer
+        if dealer is not None and dealer.pid == os.getpid():
+            dealer.close()
+            self._dealer = None
 
     def __enter__(self) -> Self:
         return self
@@ -118,12 +123,15 @@ class Pipeline:
         return self
 
     def _connected(self) -> DealerLink[tuple[int, int]]:
-        lock = self._link.lock
-        if self._pid != os.getpid():
+        lock, dealer = self._link.lock, self._dealer
+        if dealer is not None and dealer.pid != os.getpid():
             # What was inherited by a fork is kept, and never closed: that is the parent's to do.
-            self._dealers.append(DealerLink(lock, self._link.closed))
-            self._pid = os.getpid()
-        return self._dealers[-1]
+            self._inherited.append(dealer)
+            dealer = None
+        elif dealer is not None and dealer.has_ended:
+            dealer.close()  # which was interrupted
+            dealer = None
+        return dealer or DealerLink(lock, self._link.is_closed)
 
     def _run(
         self, queue: list[tuple[Request, type[Response]]], link: DealerLink[tuple[int, int]], timeout: float
