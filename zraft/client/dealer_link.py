@@ -11,7 +11,7 @@ import itertools
 import math
 import threading
 import time
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
@@ -137,7 +137,7 @@ class DealerLink(Generic[T]):
             case Send():
                 flight.number = instruction.frames[1]
                 flight.lane = self._lane(instruction.endpoint)
-                flight.lane.queue.append((flight, instruction))
+                flight.lane.queue[flight] = instruction
                 self._set_timer(flight, instruction.connect_by)
             case Pause():
                 flight.lane = None
@@ -161,7 +161,7 @@ class DealerLink(Generic[T]):
         del self._lanes[lane.endpoint]
         for flight in lane.flying.values():
             self._step(flight, NotAnswered("the connection broke"), now)
-        for flight, _ in lane.queue:
+        for flight in lane.queue:
             self._step(flight, NotSent(lane.trouble), now)
 
     def _set_timer(self, flight: _Flight[T], due: float) -> None:
@@ -213,7 +213,7 @@ class _Lane(Generic[T]):
         self.is_made = False
         """There has been a connection."""
         self.trouble = "its name can't be resolved"
-        self.queue: deque[tuple[_Flight[T], Send]] = deque()
+        self.queue: OrderedDict[_Flight[T], Send] = OrderedDict()  # thousands may be given up at once
         self.flying: dict[bytes, _Flight[T]] = {}
 
     def open(self, connections: Connections) -> Connection | None:
@@ -238,7 +238,7 @@ class _Lane(Generic[T]):
             except zmq.ZMQError:
                 return  # there is no room
             for number in frames[2::2]:
-                flight, send = self.queue.popleft()
+                flight, send = self.queue.popitem(last=False)
                 flight.due = send.answer_by
                 self.flying[number] = flight
 
@@ -258,7 +258,7 @@ class _Lane(Generic[T]):
         """Takes out a flight whose time here is up."""
         if self.flying.pop(flight.number, None) is not None:
             return NotAnswered(NO_ANSWER)
-        self.queue = deque(waiting for waiting in self.queue if waiting[0] is not flight)
+        self.queue.pop(flight, None)
         return NotSent(self.trouble)
 
     def close(self) -> None:
@@ -268,9 +268,9 @@ class _Lane(Generic[T]):
 
     def _message(self) -> list[bytes]:
         """The first that wait and have the same header, as one message."""
-        header = self.queue[0][1].frames[0]
+        header = next(iter(self.queue.values())).frames[0]
         frames, size = [b"", header], 0
-        for _, send in self.queue:
+        for send in self.queue.values():
             head, number, body = send.frames
             if head != header or (size and size + len(body) > MESSAGE_BYTES_MAX):
                 break
