@@ -145,7 +145,7 @@ class StorageActor(Actor):
                     and self._acceptor.offer
                     and message.damaged == self._acceptor.offer.checksum
                 ):
-                    self._keeper.keeping.lost()
+                    self._keeper.keeping.lost(self.clock.now())
                     self._acceptor.offer = self._keeper.take(self._acceptor.offer)
                 self._step(message, sender, incarnation)
 

@@ -86,7 +86,7 @@ class Snapshots:
         if self._offer is not None and read.damaged == self._offer.checksum:
             self._logger.error("a damaged snapshot is replaced", index=self._offer.index)
             self._offer = None
-            self.keeping.lost()
+            self.keeping.lost(clock())
         elif self._offer is None and read.first <= self._log.base.index:
             self.keeping.ask()
         return self._offer

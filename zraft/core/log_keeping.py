@@ -20,6 +20,8 @@ HOLD_SECONDS = 10.0
 HOLD_LIMITS_MAX = 8
 """From so many limits on, the log is cut over the head of whoever still needs it."""
 RETRY_SECONDS_MIN, RETRY_SECONDS_MAX = 5.0, 300.0
+CALM_SECONDS = 3_600.0
+"""A snapshot that is called damaged so long after another one was is replaced at once, as the first one was."""
 BUSY_BYTES = 512 << 10
 """In a second: from so many on, entries come fast."""
 
@@ -50,6 +52,9 @@ class LogKeeping:
         self._asked = False
         self._retry_at = 0.0
         self._patience = RETRY_SECONDS_MIN
+        self._lost_at = -CALM_SECONDS
+        self._lost_patience = 0.0
+        self._ask_at = 0.0
         self._pace = Pace()
         self._goal = 0
         self._hold = 0
@@ -78,7 +83,7 @@ class LogKeeping:
             return False
         limit = self.longest(sizes) if self._pace.is_fast and roomy else self._limit(sizes)
         fresh = (sizes.applied - self.snapshot) * _mean(sizes)
-        return self._asked or (sizes.log_bytes > limit and 2 * fresh > limit)
+        return (self._asked and now >= self._ask_at) or (sizes.log_bytes > limit and 2 * fresh > limit)
 
     def begun(self) -> None:
         """A snapshot is being made, or the newest one verified."""
@@ -97,10 +102,19 @@ class LogKeeping:
         """A verified snapshot that ends at ``index`` came from the leader, and the log goes on from it."""
         self.snapshot = max(self.snapshot, index)
 
-    def lost(self) -> None:
-        """The newest snapshot turned out to be damaged: nothing is cut behind it, and another one is due."""
+    def lost(self, now: float) -> None:
+        """The newest snapshot turned out to be damaged: nothing is cut behind it, and another one is due.
+
+        If that is said of each new one, the fault is with who says so, a follower's memory or disk perhaps. Each costs
+        a copy of the state, so for that reason they are made less and less often.
+        """
         self.snapshot = 0
         self._asked = True
+        if now - self._lost_at >= CALM_SECONDS:
+            self._lost_patience = 0.0
+        self._ask_at = now + self._lost_patience
+        self._lost_patience = min(max(2 * self._lost_patience, RETRY_SECONDS_MIN), RETRY_SECONDS_MAX)
+        self._lost_at = now
 
     def failed(self, now: float) -> None:
         """It could not be made: try again, less and less often."""

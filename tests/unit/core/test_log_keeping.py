@@ -5,6 +5,7 @@ from hypothesis import given, strategies as st
 
 from zraft.core.log_keeping import (
     BUSY_BYTES,
+    CALM_SECONDS,
     HOLD_LIMITS_MAX,
     RETRY_SECONDS_MAX,
     SLICE_ENTRIES_MAX,
@@ -101,6 +102,23 @@ def test_one_that_is_asked_for_is_due_at_once(keeping: LogKeeping) -> None:
     assert keeping.due(sizes(10), 0.0)
     made(keeping, 10, sizes(10))
     assert not keeping.due(sizes(11), 0.0)
+
+
+def test_one_that_was_called_damaged_is_replaced_at_once_and_then_ever_more_rarely(keeping: LogKeeping) -> None:
+    """A follower whose own memory is bad calls each of them damaged, and each is a copy of the whole state."""
+    now, waited = 0.0, []
+    for _ in range(9):
+        keeping.lost(now)
+        assert keeping.cut(sizes(10), now) is None
+        due = next(second for second in range(1_000) if keeping.due(sizes(10), now + second))
+        assert keeping.due(sizes(2 * FULL), now)  # the own log needs one
+        waited.append(due)
+        now += due
+        made(keeping, 10, sizes(10))
+    assert waited == [0, 5, 10, 20, 40, 80, 160, 300, 300]
+    now += CALM_SECONDS
+    keeping.lost(now)
+    assert keeping.due(sizes(10), now)
 
 
 def test_nothing_is_cut_before_a_snapshot_is_verified(keeping: LogKeeping) -> None:  # trap 23
