@@ -3,13 +3,14 @@
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.wire.scripted import ScriptedNode
-from zraft.protocol.client import GetResult
+from zraft.protocol.client import GetResult, Request, Response
 
 SCRIPT = """
 import gc, os, sys, threading
@@ -59,3 +60,44 @@ def test_an_unclosed_client_ends_without_waiting_for_anything(node: ScriptedNode
     command = [sys.executable, "-W", "ignore", "-c", SCRIPT, node.endpoint, how]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, timeout=60, check=True)
     assert done.stdout == "done\n"
+
+
+EXIT = """
+import sys, threading
+from zraft import Client
+
+class Service:
+    def __init__(self):
+        self.client = Client(sys.argv[1], timeout=60, learn_members=False)
+        threading.Thread(target=self.client.get, args=("k",), daemon=True).start()
+
+    def __del__(self):
+        self.client.close()
+
+service = Service()
+sys.stdin.read()
+sys.exit(3)
+"""
+
+
+def test_a_program_exits_that_closes_a_client_last_of_all_with_a_call_in_flight() -> None:
+    """Daemon threads go on no more by then, so that nothing waits for what they have."""
+    asked, answered = threading.Event(), threading.Event()
+
+    def answer(_: Request) -> Response:
+        asked.set()
+        answered.wait()
+        return GetResult(True, b"v", None, 3)
+
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    with ScriptedNode(answer) as node:
+        command = [sys.executable, "-W", "ignore", "-c", EXIT, node.endpoint]
+        with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE) as process:
+            try:
+                assert asked.wait(30)
+                assert process.stdin is not None
+                process.stdin.close()
+                assert process.wait(30) == 3
+            finally:
+                process.kill()
+                answered.set()

@@ -64,6 +64,20 @@ def test_without_room_for_the_thread_of_a_name_it_is_unavailable_for_now(
         assert pipeline.put("k", "v").execute(timeout=5.0) == [DONE]
 
 
+def test_a_name_is_resolved_without_a_thread_where_none_can_be_started_any_more(
+    node: ScriptedNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python 3.12 starts none once its main thread has ended, while others, and handlers of the exit, go on."""
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    with Client(f"localhost:{node.port}") as client, monkeypatch.context() as patch:
+        patch.setattr("_thread.start_new_thread", refuse)
+        patch.setattr("threading.main_thread", lambda: threading.Thread())  # which does not run
+        assert client.put("k", "v") == DONE
+
+
 @pytest.mark.parametrize("first", ["127.0.0.2", "192.0.2.1"])  # nobody listens; nobody ever answers (RFC 5737)
 @pytest.mark.parametrize("pipelined", [False, True])
 def test_a_name_with_several_addresses_is_good_as_long_as_one_of_them_is(

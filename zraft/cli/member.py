@@ -84,7 +84,8 @@ def add(
     """Wait for the node NAME to join, and note its address.
 
     A node announces itself: see --join of `zraft node`. For one that is a member already, it changes the address: not
-    to that of another member, and while one of the voters is silent only with --force, as it may be a wrong one.
+    to that of another member; and as it may be a wrong one, that of a voter only with --force, if no majority of the
+    voters would answer without it (of two, always).
     """
     _require_valid(name, address)
     with connect(endpoints, timeout) as client:

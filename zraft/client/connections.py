@@ -47,7 +47,7 @@ class Connections:
         self.pid = os.getpid()
         self.open: set[Connection] = set()
         self._contexts: list[zmq.Context[zmq.Socket[bytes]]] = []  # one, from the first connection to the end
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._has_ended = False
         self._ending: list[zmq.Context[zmq.Socket[bytes]]] = []
         weakref.finalize(self, _end, self._contexts, self.open, self.pid).atexit = False
@@ -59,7 +59,7 @@ class Connections:
         Raises:
             zmq.ZMQError: there are not enough descriptors, or this has ended.
         """
-        with self._lock:
+        with self.lock:
             if self._has_ended:
                 raise zmq.ZMQError(zmq.ETERM)
             if not self._contexts:
@@ -72,17 +72,16 @@ class Connections:
         Args:
             close_left: called now and then, to close what nobody will.
         """
-        with self._lock:
+        if sys.is_finalizing():
+            return  # threads in the midst of calls go on no more, nor close anything: the process's end does
+        with self.lock:
             self._has_ended = True
         while self._contexts:
             context = self._contexts.pop()
             # pyzmq takes a context for ended when a signal comes while it waits, and libzmq keeps threads and
             # descriptors; signals come to the main thread.
             try:
-                if sys.is_finalizing():
-                    context.term()
-                else:
-                    _thread.start_new_thread(context.term, ())
+                _thread.start_new_thread(context.term, ())
             except RuntimeError:  # no room for a thread
                 context.term()
             self._ending.append(context)
@@ -133,4 +132,6 @@ class NodeConnection(Connection):
     """
 
     def __init__(self, connections: Connections, kind: int, address: str) -> None:
-        super().__init__(connections.context, kind, address, None, _OPTIONS, connections.open)
+        # pyzmq knows of a context's end only after libzmq has freed it, and asks what is freed for a socket.
+        with connections.lock:
+            super().__init__(connections.context, kind, address, None, _OPTIONS, connections.open)

@@ -21,6 +21,7 @@ from __future__ import annotations
 import _thread
 import contextlib
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -157,7 +158,7 @@ class _Process:
         """One request of this call, and its answer, or why there is none."""
         connection = self._take(send.endpoint, call)
         if connection is None:
-            address = self._names.address(send.endpoint, send.connect_by)
+            address = self._names.address(send.endpoint, send.connect_by, lambda: self.is_closed)
             if not address:
                 return NotSent("its name can't be resolved")
             if len(self._connections.open) >= len(self.calls) + len(self._idle):  # each call has one, this one none
@@ -195,6 +196,9 @@ class _Process:
             self.calls.pop(closing, None)
 
     def _end(self) -> None:
+        if sys.is_finalizing():  # whoever holds the lock goes on no more
+            self.is_closed = True
+            return
         with self.lock:
             self.is_closed = True
         self._close_left(also_idle=True)

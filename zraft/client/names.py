@@ -5,7 +5,9 @@ from __future__ import annotations
 import _thread
 import ipaddress
 import socket
+import threading
 import time
+from collections.abc import Callable
 
 from zraft.config import split_endpoint
 from zraft.errors import ConfigurationError
@@ -53,10 +55,10 @@ class Names:
         self._running: dict[str, Lookup] = {}
         self._doubted: dict[str, frozenset[str]] = {}  # by endpoint: addresses that were tried in vain
 
-    def address(self, endpoint: str, until: float) -> str:
-        """The numeric ZeroMQ address of ``host:port``; empty if there is none, or not in time."""
+    def address(self, endpoint: str, until: float, is_closed: Callable[[], bool]) -> str:
+        """The numeric ZeroMQ address of ``host:port``; empty if there is none, not in time, or not before the end."""
         lookup = self.lookup(endpoint)
-        while not lookup.is_over and (left := until - time.monotonic()) > 0:
+        while not (lookup.is_over or is_closed()) and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, RESOLVE_S))
         return lookup.address
 
@@ -85,8 +87,11 @@ class Names:
             # Others wait for it only once its thread runs: an interrupt in between leaves nothing that never ends.
             # ``threading.Thread.start`` is many steps, and interrupted leaves it open whether it will run.
             _thread.start_new_thread(self._resolve, (endpoint, lookup))
-        except RuntimeError:  # no room for a thread: the next call may have some
-            lookup.end("")
+        except RuntimeError:
+            if threading.main_thread().is_alive():  # no room for a thread: the next call may have some
+                lookup.end("")
+            else:  # Python 3.12 starts none any more; what goes on now may wait for a name without a bound
+                self._resolve(endpoint, lookup)
             return lookup
         self._running[endpoint] = lookup
         if lookup.is_over:  # before it was there

@@ -83,9 +83,11 @@ class Membership:
             )
         moved = self._moved(members) if not change.member and not change.force else set()
         if moved and len(voters) > 1 and not Quorum(voters).reached(set(healthy) - moved):
+            silent = voters.difference(healthy, moved)
+            way = "bring one of the silent ones back first; --force" if silent else "if it is the right one, --force"
             raise MembershipRefused(
-                f"no majority of the voters would answer if {change.name} can't be reached at {change.address}: bring "
-                "one of the silent ones back first; --force does it all the same"
+                f"no majority of the voters would answer if {change.name} can't be reached at {change.address}: {way} "
+                "does it all the same"
             )
         obstacle = self.obstacle(commit)
         if obstacle:

@@ -36,6 +36,8 @@ RETRY_SECONDS = 0.010
 LEADERLESS_SHARE = 1 / 3
 """This share of its time a command waits for a leader to be known here. Then it is refused: whoever sent it has time
 left to ask another node, which may know one where this one is cut off."""
+LEFT_SECONDS = 0.5
+"""Nobody asks another node with less time left: the command waits here to its end."""
 SLOT_SECONDS = 1.0
 """So long does a proposal without an answer keep others waiting: it may have been lost on its way to the leader, whose
 term goes on without it. Its own clients wait on."""
@@ -220,7 +222,8 @@ class Proposals:
             return command.deadline <= now
         arrived = command.client.arrived
         patience = LEADERLESS_SHARE * (command.deadline - arrived)
-        return command.deadline <= now or now - max(arrived, self._leaderless) >= patience
+        is_vain = now - max(arrived, self._leaderless) >= patience and command.deadline - now >= LEFT_SECONDS
+        return is_vain or command.deadline <= now
 
     def _gather(self) -> list[Waiting]:
         """The commands of the next proposal: one that came back leaves again whole, the oldest first."""

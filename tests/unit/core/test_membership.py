@@ -68,8 +68,12 @@ def test_a_voter_is_moved_by_an_operator_only_if_a_majority_would_answer_without
     three, move = membership(A, B, C), ChangeMember("add", "node-1", address="new:1")
     assert len(changed(three, move)) == 3
     assert len(changed(three, move, healthy={B, C})) == 3  # the one that has moved already
-    with pytest.raises(MembershipRefused, match=r"if node-1 can't be reached at new:1: .*--force"):
+    with pytest.raises(
+        MembershipRefused, match=r"if node-1 can't be reached at new:1: bring one of the silent.*--force"
+    ):
         changed(three, move, healthy={A, B})
+    with pytest.raises(MembershipRefused, match=r"at new:1: if it is the right one, --force"):
+        changed(membership(A, B), move)  # of two, both are needed
     assert len(changed(three, ChangeMember("add", "node-1", address="new:1", force=True), healthy={A, B})) == 3
     assert len(changed(three, ChangeMember("add", "node-1", A, "new:1"), healthy={A, B})) == 3  # it says so itself
     assert len(changed(three, ChangeMember("add", "node-1"), healthy={A, B})) == 3

@@ -306,12 +306,13 @@ def test_what_waited_here_until_its_deadline_was_certainly_not_executed(proposal
 
 
 def test_where_no_leader_is_known_a_command_is_refused_while_its_sender_has_time(proposals: Proposals) -> None:
-    """A node that is cut off must not keep it: another one may know a leader."""
+    """A node that is cut off must not keep it: another one may know a leader. With little left nobody asks that."""
     proposals.submit(command("a", deadline=3.0))
+    proposals.submit(command("b", deadline=1.4))
     assert proposals.flush(role(3, leader=0), 0.0) == []
     assert proposals.expire(0.9) == []
     assert codes(proposals.expire(1.0)) == {"a": Unavailable.code}
-    assert proposals.flush(role(3), 1.0) == []
+    assert proposals.flush(role(3), 1.3) == [sent(1, 3, "b")]
 
 
 @pytest.mark.parametrize("known", [None, RoleGroup(3, "candidate", 0), role(3)], ids=["none", "candidate", "deposed"])
