@@ -39,7 +39,7 @@ class Identity:
         return header
 
     def check(self, frame: bytes) -> PeerHeader:
-        """The header in ``frame``, if it comes from a node of this cluster and is meant for this node.
+        """The header in ``frame``, if it comes from another node of this cluster and is meant for this node.
 
         The sender need not be in the configuration that this node knows: a new leader may be one that was added while
         this node was away, and nobody else could tell it so. Votes, acknowledgements and copies count only if it is.
@@ -69,6 +69,8 @@ class Identity:
             raise ProtocolError(f"message of cluster {header.cluster.hex()}, this is {self._cluster.hex()}")
         if header.target != self.me:
             raise ProtocolError(f"message for member {header.target:016x}, this is {self.me:016x}")
+        if header.sender == self.me:  # what this node says to itself takes other ways, and is believed
+            raise ProtocolError(f"message in the name of member {self.me:016x}, which is this node")
 
 
 def check_hello(frame: bytes) -> PeerHeader:

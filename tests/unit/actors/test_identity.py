@@ -47,8 +47,9 @@ def test_a_message_for_us_is_heard_whatever_its_incarnation_and_whether_or_not_i
         (header(cluster=b"another"), f"message of cluster {b'another'.hex()}, this is {CLUSTER.hex()}"),
         (header(target=B), "message for member 000000000000000b, this is 000000000000000a"),
         (header(target=0), "message for member 0000000000000000, this is 000000000000000a"),
+        (header(sender=A), "message in the name of member 000000000000000a, which is this node"),
     ],
-    ids=["version", "cluster", "target", "nobody"],
+    ids=["version", "cluster", "target", "nobody", "ourselves"],
 )
 def test_any_other_message_is_refused_with_the_reason(identity: Identity, frame: PeerHeader, reason: str) -> None:
     for _ in range(2):
