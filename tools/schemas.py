@@ -24,13 +24,13 @@ from typing import Any, get_args
 import msgspec
 
 from tools import golden
+from tools.answers import ANSWERS
 from zraft.actors import clients
 from zraft.client.core import has_effect, is_local
 from zraft.config import Settings
 from zraft.core import views
 from zraft.errors import NotExecuted, ProtocolError, Rejected, Unknown, ZraftError
 from zraft.protocol import client, entries, peer
-from zraft.protocol.answers import ANSWERS
 
 SCHEMAS = Path(__file__).resolve().parents[1] / "proto_schemas"
 PAGES = ("README.md", "peers.md")

@@ -8,8 +8,14 @@ import pytest
 
 from tests.chaos import power
 from tests.chaos.power import PowerCutDisk
+from tests.chaos.proxy import ProxiedCluster, Proxies
 from tests.cluster.conftest import client as client, cluster as cluster, load as load
-from tests.cluster.running import pytest_runtest_makereport as pytest_runtest_makereport, running
+from tests.cluster.running import (
+    free_ports,
+    own_runtime,
+    pytest_runtest_makereport as pytest_runtest_makereport,
+    running,
+)
 from zraft.cluster import LocalCluster
 from zraft.store.files import make_directory
 
@@ -35,3 +41,16 @@ def shared_cluster(module_path: Path, disks: Disks) -> Iterator[LocalCluster]:
         (module_path / name).symlink_to(disk.path / name)
     with running(module_path) as cluster:
         yield cluster
+
+
+@pytest.fixture
+def proxied(tmp_path: Path) -> Iterator[tuple[ProxiedCluster, Proxies]]:
+    """A cluster whose nodes reach each other through proxies only, and those."""
+    with own_runtime():
+        cluster = ProxiedCluster(tmp_path, free_ports())
+        with Proxies(cluster.wires) as proxies:
+            cluster.up()
+            try:
+                yield cluster, proxies
+            finally:
+                cluster.down()

@@ -69,19 +69,27 @@ from zraft import Client
 class Service:
     def __init__(self):
         self.client = Client(sys.argv[1], timeout=60, learn_members=False)
-        threading.Thread(target=self.client.get, args=("k",), daemon=True).start()
+
+    def step(self):
+        with self.client._link.lock:
+            self.client.get("k")
+
+    def call(self):
+        self.client.get("k")
 
     def __del__(self):
         self.client.close()
 
 service = Service()
+threading.Thread(target=getattr(service, sys.argv[2]), daemon=True).start()
 sys.stdin.read()
 sys.exit(3)
 """
 
 
-def test_a_program_exits_that_closes_a_client_last_of_all_with_a_call_in_flight() -> None:
-    """Daemon threads go on no more by then, so that nothing waits for what they have."""
+@pytest.mark.parametrize("what", ["call", "step"])
+def test_a_program_exits_that_closes_a_client_last_of_all_in_the_midst_of_a(what: str) -> None:
+    """Daemon threads go on no more by then, so that nothing waits for what they have: a connection, or the lock."""
     asked, answered = threading.Event(), threading.Event()
 
     def answer(_: Request) -> Response:
@@ -91,7 +99,7 @@ def test_a_program_exits_that_closes_a_client_last_of_all_with_a_call_in_flight(
 
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     with ScriptedNode(answer) as node:
-        command = [sys.executable, "-W", "ignore", "-c", EXIT, node.endpoint]
+        command = [sys.executable, "-W", "ignore", "-c", EXIT, node.endpoint, what]
         with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE) as process:
             try:
                 assert asked.wait(30)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from tools.answers import ANSWERS
 from zraft import Client, InvalidArgument, Unavailable
 from zraft.client import operations
 from zraft.client.core import Core
-from zraft.protocol.answers import ANSWERS
 
 ASK: dict[str, Callable[[Any, dict[str, Any]], object]] = {
     "put": lambda client, own: client.put("k", "v", **own),

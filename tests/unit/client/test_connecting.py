@@ -36,11 +36,6 @@ from zraft.protocol.client import (
 )
 
 
-@pytest.fixture
-def core() -> Core:
-    return Core((A, B, C), draw=lambda: 1.0, learns=False)
-
-
 def time_to_connect(instruction: Instruction[Response], now: float) -> float:
     assert isinstance(instruction, Send)
     return instruction.connect_by - now

@@ -63,11 +63,6 @@ from zraft.protocol.client import (
 )
 
 
-@pytest.fixture
-def core() -> Core:
-    return Core((A, B, C), draw=lambda: 1.0, learns=False)
-
-
 def test_a_request_carries_version_cluster_and_the_time_that_the_node_has(core: Core) -> None:
     call = put(core)
     frames = (codec.encode(RequestHeader(1, b"", 3750)), (1).to_bytes(8, "big"), codec.encode(PUT))

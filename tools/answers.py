@@ -41,4 +41,5 @@ ANSWERS: dict[type[Request], type[Response]] = {
     ChangeMember: MembersResult,
     ListMembers: MembersResult,
 }
-"""What a request is answered with, unless it is an ``ErrorResult``."""
+"""What a request is answered with, unless it is an ``ErrorResult``. The client names it with each request; a test holds
+this against all of them."""
