@@ -63,25 +63,25 @@ def test_an_unclosed_client_ends_without_waiting_for_anything(node: ScriptedNode
 
 
 EXIT = """
-import sys, threading
+import os, sys, threading
 from zraft import Client
 
 class Service:
     def __init__(self):
         self.client = Client(sys.argv[1], timeout=60, learn_members=False)
 
-    def step(self):
-        with self.client._link.lock:
-            self.client.get("k")
-
-    def call(self):
-        self.client.get("k")
-
-    def __del__(self):
+    def __del__(self, write=os.write):  # there is no sys.stdout any more
         self.client.close()
+        write(1, b"closed")
 
 service = Service()
-threading.Thread(target=getattr(service, sys.argv[2]), daemon=True).start()
+client = service.client
+if sys.argv[2] == "call":
+    threading.Thread(target=client.get, args=("k",), daemon=True).start()
+else:
+    thread = threading.Thread(target=client._link.lock.acquire)
+    thread.start()
+    thread.join()  # gone in the midst of a step
 sys.stdin.read()
 sys.exit(3)
 """
@@ -100,12 +100,14 @@ def test_a_program_exits_that_closes_a_client_last_of_all_in_the_midst_of_a(what
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     with ScriptedNode(answer) as node:
         command = [sys.executable, "-W", "ignore", "-c", EXIT, node.endpoint, what]
-        with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE) as process:
+        with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
             try:
-                assert asked.wait(30)
+                assert what != "call" or asked.wait(30)
                 assert process.stdin is not None
                 process.stdin.close()
                 assert process.wait(30) == 3
+                assert process.stdout is not None
+                assert process.stdout.read() == b"closed"
             finally:
                 process.kill()
                 answered.set()
