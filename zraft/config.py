@@ -17,8 +17,8 @@ READ_MODES = (LEASE, QUORUM)
 STORED, GIVEN = "cluster", "peers"
 ADDRESSES_OF = (STORED, GIVEN)
 WILDCARDS = ("0.0.0.0", "::", "*")
-FIRST_MEMBERS_MAX = 15
-"""As many as a cluster may have later (``core.membership.MEMBERS_MAX``)."""
+MEMBERS_MAX = 15
+"""Of a cluster. Every entry goes to all of them, and a majority must answer: more voters than 7 make nothing safer."""
 ADDRESS_SHOWN = 80
 """So many characters of an address that is refused are shown."""
 _NAME_OR_IPV4 = re.compile(r"[A-Za-z0-9._-]{1,253}|\*")
@@ -146,10 +146,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for endpoint in self.join_endpoints():
             split_endpoint(endpoint, "an endpoint to join")
         split_endpoint(self.client_endpoint(), "advertise" if self.advertise else "host with port")
-        if len(self.names()) > FIRST_MEMBERS_MAX:
-            raise ConfigurationError(
-                f"peers names {len(self.names())} nodes, and a cluster has up to {FIRST_MEMBERS_MAX}"
-            )
+        if len(self.names()) > MEMBERS_MAX:
+            raise ConfigurationError(f"peers names {len(self.names())} nodes, and a cluster has up to {MEMBERS_MAX}")
         own = split_address(self.peer_endpoint())[0] if self.peer_endpoint() else ""
         away = [host for host, _ in map(split_endpoint, self.join_endpoints()) if is_address(host)]
         if away and is_loopback(own) and not any(map(is_loopback, away)):

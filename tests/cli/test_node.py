@@ -9,8 +9,7 @@ from click.testing import CliRunner, Result
 
 from zraft.cli import zraft
 from zraft.cli.node import settings_of
-from zraft.config import FIRST_MEMBERS_MAX, Settings
-from zraft.core.membership import MEMBERS_MAX
+from zraft.config import Settings
 from zraft.errors import ConfigurationError
 
 
@@ -117,10 +116,6 @@ def test_the_data_directory_follows_the_name(started: list[Settings]) -> None:
     node("--id", "a", "--data-dir", "d")
     node(env={"ZRAFT_ID": "b"})
     assert [settings.data_dir for settings in started] == ["zraft-data/a", "d", "zraft-data/b"]
-
-
-def test_as_many_nodes_may_form_a_cluster_as_it_may_have() -> None:
-    assert FIRST_MEMBERS_MAX == MEMBERS_MAX
 
 
 @pytest.mark.parametrize("join", ["127.0.0.1:8080", "localhost:8080", "10.0.0.1:8080,127.0.0.1:8080"])

@@ -19,9 +19,9 @@ from zraft.cli.output import output_option, tell
 from zraft.cli.tables import table
 from zraft.cli.top_sampling import HTTP_OFFSET
 from zraft.cluster import ClusterError, LocalCluster, Ports
+from zraft.config import MEMBERS_MAX
 from zraft.core.restarts import TRIO
 
-NODES_MAX = 15
 _ENDS = (UNAVAILABLE,)
 ACTORS = ("supervisor", *TRIO, "gateway")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -70,10 +70,10 @@ def dev() -> None:
     ],
     ends=_ENDS,
 )
-@click.option("--nodes", type=WholeRange(1, NODES_MAX), default=3, show_default=True, metavar="N", help="How many.")
+@click.option("--nodes", type=WholeRange(1, MEMBERS_MAX), default=3, show_default=True, metavar="N", help="How many.")
 @click.option(
     "--client-port",
-    type=WholeRange(0, 65_535 - HTTP_OFFSET - NODES_MAX),
+    type=WholeRange(0, 65_535 - HTTP_OFFSET - MEMBERS_MAX),
     default=Ports().client,
     show_default=True,
     metavar="BASE",
@@ -81,7 +81,7 @@ def dev() -> None:
 )
 @click.option(
     "--peer-port",
-    type=WholeRange(0, 65_533 - 10 * NODES_MAX),
+    type=WholeRange(0, 65_533 - 10 * MEMBERS_MAX),
     default=Ports().peer,
     show_default=True,
     metavar="BASE",

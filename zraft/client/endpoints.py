@@ -14,15 +14,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Set
 
-from zraft.config import WILDCARDS, split_endpoint
+from zraft.config import MEMBERS_MAX, WILDCARDS, split_endpoint
 from zraft.errors import ConfigurationError
 from zraft.protocol.client import MembersResult
 
 AVOID_S_MIN, AVOID_S_MAX = 1.0, 64.0
 GONE_S = 4.0
 """Whoever is to be avoided for so long has been silent three times in a row, for 3 s at least: it may be gone."""
-LEARNED_MAX = 15
-"""So many endpoints are learned at most: a cluster has no more members."""
 LEARN_EVERY_S = 3.0
 """How old what was learned may be when the client is in use: a member is hardly replaced faster than that."""
 LEARN_PAUSE_S = 1.0
@@ -126,7 +124,7 @@ class Endpoints:
             return
         told = {
             one.member: one.client_endpoint if _is_usable(one.client_endpoint) else self._learned.get(one.member, "")
-            for one in result.members[:LEARNED_MAX]
+            for one in result.members[:MEMBERS_MAX]
         }
         learned = {member: endpoint for member, endpoint in told.items() if endpoint}
         if (term, result.index) >= self._learned_of:  # still, whatever a step within this one has learned

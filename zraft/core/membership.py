@@ -14,13 +14,12 @@ from collections.abc import Collection, Mapping
 
 from msgspec.structs import replace
 
+from zraft.config import MEMBERS_MAX
 from zraft.core.quorum import Quorum
 from zraft.errors import MembershipRefused, Unavailable
 from zraft.protocol.client import ChangeMember
 from zraft.protocol.entries import Configuration, Member
 
-MEMBERS_MAX = 15
-"""Every entry goes to all of them, and a majority must answer: more voters than 7 make nothing safer."""
 READY_SECONDS = 2.0
 """So long must a learner have kept up before it becomes a voter."""
 

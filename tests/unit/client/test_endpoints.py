@@ -3,9 +3,9 @@
 import pytest
 
 from zraft.client.core import PAUSE_S_MIN, Call, Core
-from zraft.client.endpoints import LEARN_EVERY_S, LEARN_PAUSE_S, LEARNED_MAX, Endpoints
+from zraft.client.endpoints import LEARN_EVERY_S, LEARN_PAUSE_S, Endpoints
 from zraft.client.steps import Answered, Event, Go, NotAnswered, NotSent, Pause, Return, Send
-from zraft.core.membership import MEMBERS_MAX
+from zraft.config import MEMBERS_MAX
 from zraft.protocol import codec
 from zraft.protocol.client import (
     ErrorResult,
@@ -111,9 +111,8 @@ def test_a_node_that_does_not_know_where_a_member_is_leaves_it(endpoints: Endpoi
 
 
 def test_learned_endpoints_are_bounded(endpoints: Endpoints) -> None:
-    assert LEARNED_MAX == MEMBERS_MAX
     endpoints.on_members(members(*(f"m:{port}" for port in range(1, 100))), term=1)
-    assert len(endpoints.learned) == LEARNED_MAX
+    assert len(endpoints.learned) == MEMBERS_MAX
 
 
 def test_members_are_asked_for_at_first_and_then_now_and_then(endpoints: Endpoints) -> None:

@@ -3,7 +3,8 @@
 import pytest
 
 from tests.unit.core.cast import A, B, C, D, E
-from zraft.core.membership import MEMBERS_MAX, READY_SECONDS, Membership, promoted, with_addresses
+from zraft.config import MEMBERS_MAX
+from zraft.core.membership import READY_SECONDS, Membership, promoted, with_addresses
 from zraft.errors import MembershipRefused, Unavailable
 from zraft.protocol.client import ChangeMember
 from zraft.protocol.entries import Configuration, Member
