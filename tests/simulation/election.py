@@ -64,7 +64,7 @@ class ElectionActor(Actor):
         now = self.clock.now()
         gateway = self._node.gateway
         if self._core is not None and gateway.alive and gateway.free_at <= self.world.now + BEAT_SECONDS:
-            self._do(self._core.pong(GATEWAY, SIGN_OF_LIFE, now))
+            self._core.pong(GATEWAY, SIGN_OF_LIFE, now)
         if self._core is not None and now >= self._core.next_deadline():
             self._do(self._core.tick(now))
 
@@ -87,7 +87,7 @@ class ElectionActor(Actor):
                 self._core = Election(node.id, message, node.timing, self._started, now, self.world.random.random)
             return  # what comes before is neither granted nor acknowledged (S7)
         if isinstance(message, Pong):
-            self._do(core.pong(REPLICATION if sender else STORAGE, message, now))
+            core.pong(REPLICATION if sender else STORAGE, message, now)
             return
         if incarnation:
             self._routes[sender] = incarnation

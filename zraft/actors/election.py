@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import zmq
 
@@ -13,7 +13,7 @@ from zraft.actors import metrics
 from zraft.actors.beat import Beat
 from zraft.actors.clock import clock
 from zraft.actors.identity import Identity, check_hello
-from zraft.actors.launch import Launch, StopSignal, page_path
+from zraft.actors.launch import Launch, StopSignal
 from zraft.actors.logs import Log
 from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, Resolver, peers_of
 from zraft.actors.sockets import LOCAL_MESSAGES_MAX, PEER_MESSAGES_MAX, Frames, Sockets, drain, poll, send, taken, tcp
@@ -52,46 +52,39 @@ from zraft.protocol.peer import (
     Vote,
     VoteAnswer,
 )
-from zraft.store.directory import ipc_endpoint
-from zraft.store.page import PAYLOAD_BYTES_MAX, Group, Page
+from zraft.store.page import PAYLOAD_BYTES_MAX, Group
 
 ANSWERS = (HeartbeatAnswer, PreVoteAnswer, VoteAnswer)
 
 
 def run(launch: Launch, stop: StopSignal, log: Log) -> None:
     """The body of the election process."""
-    actor = ElectionActor(launch, log)
-    try:
+    with contextlib.closing(ElectionActor(launch, log)) as actor:
         actor.run(stop)
-    finally:
-        actor.close()
 
 
 class ElectionActor:
     """Polls, decodes, steps the cores, carries out their effects."""
 
     def __init__(self, launch: Launch, log: Log) -> None:
-        settings, runtime = launch.settings, Path(launch.runtime)
+        settings = launch.settings
         self._settings = settings
         self._log = log
         self._started = clock()
         self._incarnation = launch.incarnation
         self._local = codec.incarnation_frame(launch.incarnation)
-        self._page = Page.open(page_path(runtime))
+        self._page = launch.open_page()
         self._beat = Beat(self._page, "election")
+        self._depth = metrics.queue_depth("election", "messages")
         self._page.clear(Group.LEASE)
         self._page.clear(Group.ROLE)
         self._page.clear(Group.NOTICE)
         self._sockets = Sockets()
         self._poller = zmq.Poller()
         self._control = self._sockets.bind_router(tcp(settings.host, settings.peer_port), PEER_MESSAGES_MAX)
-        self._storage = self._sockets.connect_local(ipc_endpoint(runtime, launch.incarnation, "storage.election"))
-        self._replication = self._sockets.connect_local(
-            ipc_endpoint(runtime, launch.incarnation, "replication.election")
-        )
-        self._gateways = self._sockets.bind_router(
-            ipc_endpoint(runtime, launch.incarnation, "election.gateways"), LOCAL_MESSAGES_MAX
-        )
+        self._storage = self._sockets.connect_local(launch.endpoint("storage.election"))
+        self._replication = self._sockets.connect_local(launch.endpoint("replication.election"))
+        self._gateways = self._sockets.bind_router(launch.endpoint("election.gateways"), LOCAL_MESSAGES_MAX)
         for socket in (self._control, self._storage, self._replication, self._gateways):
             self._poller.register(socket, zmq.POLLIN)
         peers = settings.peer_addresses()
@@ -156,14 +149,14 @@ class ElectionActor:
         beat = self._page.sequence(Group.GATEWAY_BEAT)
         if self._election is not None and beat != self._gateway_beat:
             self._gateway_beat = beat
-            self._do(self._election.pong(GATEWAY, SIGN_OF_LIFE, now))
+            self._election.pong(GATEWAY, SIGN_OF_LIFE, now)
         if self._election is not None and now >= self._election.next_deadline():
             self._do(self._election.tick(now))
             if self._election.role == LEADER:
                 metrics.last_heartbeat.set(time.time())
         if self._election is not None and self._election.configuration is not self._configuration:
             self._meet_members(self._election.configuration)
-        metrics.queue_depth("election", "messages").see(taken())
+        self._depth.see(taken())
         metrics.reporter.tick(now)
         self._beat.tick(now)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections import deque
-from pathlib import Path
 
 import zmq
 
@@ -22,7 +21,7 @@ from zraft.actors.compaction import Compaction
 from zraft.actors.gateway_peers import GatewayPeers
 from zraft.actors.hand_over import HandOver
 from zraft.actors.hints import Hints
-from zraft.actors.launch import Launch, StopSignal, page_path
+from zraft.actors.launch import Launch, StopSignal
 from zraft.actors.logs import Log
 from zraft.actors.sockets import Sockets, poll, taken
 from zraft.actors.state_reads import SLICE_SECONDS, StateReads
@@ -59,7 +58,6 @@ from zraft.protocol.local import (
 )
 from zraft.protocol.peer import Forward, GatewayMessage, Greeting, NotProposed, ReadIndex, ReadIndexAnswer
 from zraft.store.directory import DataDirectory
-from zraft.store.page import Page
 
 GATEWAY = 0
 """Number of this gateway within its node."""
@@ -80,10 +78,10 @@ class GatewayActor:
     """Polls, decodes, steps proposals and reads, answers."""
 
     def __init__(self, launch: Launch, log: Log) -> None:
-        settings, runtime = launch.settings, Path(launch.runtime)
+        settings = launch.settings
         self._settings = settings
         self._log = log
-        self._page = Page.open(page_path(runtime))
+        self._page = launch.open_page()
         self._sockets = Sockets()
         self._poller = zmq.Poller()
         self._nonce = secrets.randbits(63) or 1
@@ -97,7 +95,7 @@ class GatewayActor:
         self._clients = Clients(self._sockets, address, limits, timeout, self._on_ask, log)
         for socket in (self._clients.socket, self._clients.monitor):
             self._poller.register(socket, zmq.POLLIN)
-        self._trio = Trio(self._sockets, self._poller, runtime, Register(GATEWAY, self._nonce))
+        self._trio = Trio(self._sockets, self._poller, launch.runtime, Register(GATEWAY, self._nonce))
         self._peers = GatewayPeers(self._sockets, self._poller, settings, self._nonce, log)
         self._beat = Beat(self._page, "gateway")
         self._depth = metrics.queue_depth("gateway", "messages")

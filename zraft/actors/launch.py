@@ -18,6 +18,7 @@ from zraft.actors.logs import Log, set_up, take_stderr
 from zraft.actors.process import InheritedDescriptor, name_process
 from zraft.config import Settings
 from zraft.errors import FatalError, InvariantViolated
+from zraft.store.directory import ipc_endpoint
 from zraft.store.page import Page
 from zraft.store.python import die_with_parent
 from zraft.version import __version__
@@ -34,7 +35,7 @@ class Launch:
     """The arguments of a child."""
 
     settings: Settings
-    runtime: str
+    runtime: Path
     """The runtime directory: page, sockets, metrics."""
     incarnation: int
     """Of the trio that this child belongs to; 0 for a gateway, which reads it from the page."""
@@ -47,7 +48,11 @@ class Launch:
 
     def open_page(self) -> Page:
         """Maps the node's page."""
-        return Page.open(page_path(Path(self.runtime)))
+        return Page.open(page_path(self.runtime))
+
+    def endpoint(self, name: str) -> str:
+        """Where two actors of this incarnation meet: ``bound by.connected from``."""
+        return ipc_endpoint(self.runtime, self.incarnation, name)
 
 
 def page_path(runtime: Path) -> Path:
@@ -160,6 +165,6 @@ def _last_words_path(runtime: Path, actor: str) -> Path:
 
 def _end(launch: Launch, actor: str, exit_code: int, words: str) -> NoReturn:
     with contextlib.suppress(OSError):
-        _last_words_path(Path(launch.runtime), actor).write_text(words[:_LAST_WORDS_CHARACTERS_MAX], encoding="utf-8")
+        _last_words_path(launch.runtime, actor).write_text(words[:_LAST_WORDS_CHARACTERS_MAX], encoding="utf-8")
     # Not sys.exit: a process in doubt runs no destructors, and waits for no thread that may never end.
     os._exit(exit_code)

@@ -6,7 +6,6 @@ It does so again when a storage has ended in a way that damage of the state may 
 from __future__ import annotations
 
 import secrets
-from pathlib import Path
 
 from zraft.actors import metrics
 from zraft.actors.clock import clock
@@ -36,7 +35,7 @@ def open_for(launch: Launch, directory: DataDirectory, log: Log) -> Stores:
         raise StateDiverged(diverged).within(directory.path)
     begun = clock()
     # The supervisor empties the runtime directory when the node starts.
-    verified = verified_path(Path(launch.runtime))
+    verified = verified_path(launch.runtime)
 
     def tell(done: int, whole: int) -> None:
         if clock() - begun >= TELL_SECONDS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import contextlib
 
 import zmq
 
@@ -10,7 +10,7 @@ from zraft.actors import metrics
 from zraft.actors.beat import Beat
 from zraft.actors.clock import clock
 from zraft.actors.identity import Identity
-from zraft.actors.launch import Launch, StopSignal, page_path
+from zraft.actors.launch import Launch, StopSignal
 from zraft.actors.logs import Log
 from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, Resolver, peers_of
 from zraft.actors.snapshot_source import SnapshotSource
@@ -27,40 +27,35 @@ from zraft.protocol import codec
 from zraft.protocol.entries import Configuration, Member
 from zraft.protocol.local import Lead, Members, Ping
 from zraft.protocol.peer import Append, AppendAnswer, Commit, Diverged, InstallAnswer, InstallSnapshot
-from zraft.store.directory import DataDirectory, ipc_endpoint
-from zraft.store.page import Group, Page
+from zraft.store.directory import DataDirectory
+from zraft.store.page import Group
 
 
 def run(launch: Launch, stop: StopSignal, log: Log) -> None:
     """The body of the replication process."""
-    actor = ReplicationActor(launch, log)
-    try:
+    with contextlib.closing(ReplicationActor(launch, log)) as actor:
         actor.run(stop)
-    finally:
-        actor.close()
 
 
 class ReplicationActor:
     """Polls, decodes, steps the core, flushes it once for all that came, carries out its effects."""
 
     def __init__(self, launch: Launch, log: Log) -> None:
-        settings, runtime = launch.settings, Path(launch.runtime)
+        settings = launch.settings
         self._log = log
         self._window = (settings.window_entries, settings.window_bytes)
         self._incarnation = launch.incarnation
         self._local = codec.incarnation_frame(launch.incarnation)
-        self._page = Page.open(page_path(runtime))
+        self._page = launch.open_page()
         self._beat = Beat(self._page, "replication")
         self._depth = metrics.queue_depth("replication", "messages")
         self._appends = metrics.queue_depth("replication", "appends")
         self._page.clear(Group.COMMIT)
         self._sockets = Sockets()
         self._poller = zmq.Poller()
-        self._election = self._sockets.bind_local(ipc_endpoint(runtime, launch.incarnation, "replication.election"))
-        self._storage = self._sockets.connect_local(ipc_endpoint(runtime, launch.incarnation, "storage.replication"))
-        self._gateways = self._sockets.bind_router(
-            ipc_endpoint(runtime, launch.incarnation, "replication.gateways"), LOCAL_MESSAGES_MAX
-        )
+        self._election = self._sockets.bind_local(launch.endpoint("replication.election"))
+        self._storage = self._sockets.connect_local(launch.endpoint("storage.replication"))
+        self._gateways = self._sockets.bind_router(launch.endpoint("replication.gateways"), LOCAL_MESSAGES_MAX)
         for socket in (self._election, self._storage, self._gateways):
             self._poller.register(socket, zmq.POLLIN)
         self._settings = settings

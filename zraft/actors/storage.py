@@ -7,8 +7,6 @@ while a transaction of ``state/`` may be open.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import zmq
 
 from zraft.actors import metrics
@@ -17,7 +15,7 @@ from zraft.actors.clock import clock
 from zraft.actors.holdings import Inventory
 from zraft.actors.identity import Identity
 from zraft.actors.installing import Installing, Outcome, Prepared, remove_replaced
-from zraft.actors.launch import Launch, StopSignal, page_path
+from zraft.actors.launch import Launch, StopSignal
 from zraft.actors.logs import Log
 from zraft.actors.opening import open_for
 from zraft.actors.results import ResultLinks
@@ -34,9 +32,9 @@ from zraft.errors import CorruptState, OutOfSpace, ProtocolError, StateDiverged
 from zraft.protocol import codec
 from zraft.protocol.local import IdentityGroup, Keep, Ping, Read, StorageGroup
 from zraft.protocol.peer import Append, AppendAnswer, InstallAnswer, InstallSnapshot
-from zraft.store.directory import DataDirectory, ipc_endpoint
+from zraft.store.directory import DataDirectory
 from zraft.store.fault import record_divergence
-from zraft.store.page import Group, Page
+from zraft.store.page import Group
 from zraft.store.space import Space, Use
 
 SLICE_SECONDS = 0.005
@@ -63,11 +61,11 @@ class StorageActor:
     """Polls, decodes, steps the acceptor, commits, answers, applies."""
 
     def __init__(self, launch: Launch, log: Log) -> None:
-        settings, runtime = launch.settings, Path(launch.runtime)
+        settings = launch.settings
         self._logger = log
         self._local = codec.incarnation_frame(launch.incarnation)
         self._incarnation = launch.incarnation
-        self._page = Page.open(page_path(runtime))
+        self._page = launch.open_page()
         self._beat = Beat(self._page, "storage")
         self._depth = metrics.queue_depth("storage", "messages")
         self._page.clear(Group.STORAGE)
@@ -76,11 +74,9 @@ class StorageActor:
         self._poller = zmq.Poller()
         # Bound before the stores are opened: a port that is taken is found out at once.
         self._data = self._sockets.bind_router(tcp(settings.host, settings.peer_port + 1), PEER_MESSAGES_MAX)
-        self._election = self._sockets.bind_local(ipc_endpoint(runtime, launch.incarnation, "storage.election"))
-        self._replication = self._sockets.bind_local(ipc_endpoint(runtime, launch.incarnation, "storage.replication"))
-        gateways = self._sockets.bind_router(
-            ipc_endpoint(runtime, launch.incarnation, "storage.gateways"), LOCAL_MESSAGES_MAX
-        )
+        self._election = self._sockets.bind_local(launch.endpoint("storage.election"))
+        self._replication = self._sockets.bind_local(launch.endpoint("storage.replication"))
+        gateways = self._sockets.bind_router(launch.endpoint("storage.gateways"), LOCAL_MESSAGES_MAX)
         for socket in (self._data, self._election, self._replication, gateways):
             self._poller.register(socket, zmq.POLLIN)
         self._gateways = ResultLinks(gateways, self._local)

@@ -335,7 +335,7 @@ class _Supervisor:
             self._premises.page.publish(Group.NODE, encode(NodeGroup(self._incarnation)))
         launch = Launch(
             self._settings,
-            str(self._premises.runtime),
+            self._premises.runtime,
             self._incarnation if is_trio else 0,
             os.getpid(),
             InheritedDescriptor(self._premises.lock) if is_trio else None,

@@ -360,10 +360,9 @@ class Election:
 
     # --- common
 
-    def pong(self, actor: str, message: Pong, now: float) -> list[Effect]:
+    def pong(self, actor: str, message: Pong, now: float) -> None:
         """Storage or replication answered a ping, or the gateway gave its sign of life."""
         self._pulse.pong(actor, message, now)
-        return []
 
     def _meet(self, term: int, now: float, why: str) -> list[Effect]:
         """Somebody is at a higher term: remember it, and lead no longer below it ([R] 5.1)."""

@@ -115,7 +115,7 @@ class Node:
         set_applied(state, 3)
         state.close()
         self.stop = StopSignal()
-        self.actor = GatewayActor(Launch(self.settings, str(home), 0, 0, None), Log("node-1", "gateway"))
+        self.actor = GatewayActor(Launch(self.settings, home, 0, 0, None), Log("node-1", "gateway"))
         self._thread = threading.Thread(target=self.actor.run, args=(self.stop,))
         self._answers: deque[tuple[bytes, bytes]] = deque()
         self._context = zmq.Context()

@@ -20,7 +20,7 @@ WAIT_S = 60.0
 @pytest.fixture
 def launch(tmp_path: Path) -> Launch:
     Page.create(page_path(tmp_path)).close()
-    return Launch(Settings(data_dir=str(tmp_path)), str(tmp_path), incarnation=7, parent=os.getpid(), lock=None)
+    return Launch(Settings(data_dir=str(tmp_path)), tmp_path, incarnation=7, parent=os.getpid(), lock=None)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The storage process around its actor: what the clusters of the other tests don't come by."""
 
 import contextlib
+from pathlib import Path
 
 import pytest
 
@@ -31,5 +32,5 @@ def test_a_failed_sync_is_told_without_waiting_for_anybody(monkeypatch: pytest.M
     monkeypatch.setattr(storage, "StorageActor", Failing)
     stop = StopSignal()
     with contextlib.closing(stop), pytest.raises(SyncFailed):
-        storage.run(Launch(Settings(), "", 0, 0, None), stop, Log("node-1", "storage"))
+        storage.run(Launch(Settings(), Path(), 0, 0, None), stop, Log("node-1", "storage"))
     assert not Failing.closed

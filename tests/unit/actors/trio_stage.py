@@ -66,7 +66,7 @@ class Stage:
         self.home, self.sockets = home, sockets
         self.page = Page.create(page_path(home))
         self.settings = Settings(data_dir=str(home / "data"), port=free_port(), peer_port=free_port())
-        self._launch = Launch(self.settings, str(home), OURS, 0, None)
+        self._launch = Launch(self.settings, home, OURS, 0, None)
         self._closing: list[Callable[[], None]] = [self.page.close]
 
     def election(self) -> ElectionActor:
