@@ -52,7 +52,7 @@ from zraft.protocol.peer import (
     Vote,
     VoteAnswer,
 )
-from zraft.store.page import PAYLOAD_BYTES_MAX, Group
+from zraft.store.page import Group
 
 ANSWERS = (HeartbeatAnswer, PreVoteAnswer, VoteAnswer)
 
@@ -351,8 +351,6 @@ class ElectionActor:
             metrics.leader_elections.inc()
 
     def _notice(self, text: str) -> None:
+        self._page.publish_notice(text)
         if text:
-            self._page.publish(Group.NOTICE, text.encode()[: PAYLOAD_BYTES_MAX[Group.NOTICE]])
             self._log.every(5, f"not ready: {text}")  # an event of its own: one reason hides no other
-        else:
-            self._page.clear(Group.NOTICE)

@@ -26,6 +26,11 @@ class _Cached:
 class Hints:
     """The page as a gateway uses it: hints, but for the lease and the commit group, which are exact for their term."""
 
+    _role: RoleGroup | None = None
+    _identity: IdentityGroup | None = None
+    _incarnation = 0
+    _storage: StorageGroup | None = None
+
     def __init__(self, page: Page) -> None:
         self._page = page
         self._cached = {group: _Cached() for group in Group}
@@ -37,11 +42,6 @@ class Hints:
         node = self._load(Group.NODE, codec.node_group)
         self._incarnation = node.incarnation if node else 0
         self._storage = self._load(Group.STORAGE, codec.storage_group)
-
-    _role: RoleGroup | None = None
-    _identity: IdentityGroup | None = None
-    _incarnation = 0
-    _storage: StorageGroup | None = None
 
     def role(self) -> RoleGroup | None:
         """Who leads, as far as election knows."""
@@ -81,7 +81,7 @@ class Hints:
 
     def notice(self) -> str:
         """Why the node is not ready, in words."""
-        return (self._page.load(Group.NOTICE) or b"").decode(errors="replace")
+        return self._page.notice()
 
     def _load(self, group: Group, channel: codec.Channel[T]) -> T | None:
         cached = self._cached[group]

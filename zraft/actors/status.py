@@ -20,7 +20,7 @@ from zraft.protocol.client import (
     Request,
     StatusResult,
 )
-from zraft.protocol.local import CommitGroup, IdentityGroup, NodeGroup, RoleGroup, StorageGroup
+from zraft.protocol.local import IdentityGroup, RoleGroup, StorageGroup
 from zraft.store.page import Group, Page
 
 _NO_ROLE = RoleGroup(term=0, role="", leader=0)
@@ -40,8 +40,8 @@ def from_page(
         case ClusterStatus():
             return cluster_status(page, settings, client_endpoints, disorder)
         case ListMembers():
-            identity = _load(page, Group.IDENTITY, IdentityGroup)
-            storage = _load(page, Group.STORAGE, StorageGroup) or _NO_STORAGE
+            identity = _load(page, Group.IDENTITY, codec.identity_group)
+            storage = _load(page, Group.STORAGE, codec.storage_group) or _NO_STORAGE
             return member_list(identity, settings, client_endpoints, storage.cluster_version) if identity else None
     return None
 
@@ -59,10 +59,10 @@ def cluster_status(
         client_endpoints: where clients of the other members connect, by name, as far as it is known.
         disorder: part of the notice.
     """
-    role = _load(page, Group.ROLE, RoleGroup) or _NO_ROLE
-    storage = _load(page, Group.STORAGE, StorageGroup) or _NO_STORAGE
-    commit = _load(page, Group.COMMIT, CommitGroup)
-    identity = _load(page, Group.IDENTITY, IdentityGroup)
+    role = _load(page, Group.ROLE, codec.role_group) or _NO_ROLE
+    storage = _load(page, Group.STORAGE, codec.storage_group) or _NO_STORAGE
+    commit = _load(page, Group.COMMIT, codec.commit_group)
+    identity = _load(page, Group.IDENTITY, codec.identity_group)
     members = identity.configuration.members if identity else ()
     return StatusResult(
         node_id=settings.id,
@@ -89,7 +89,7 @@ def cluster_status(
         first_log_index=storage.first,
         last_log_index=storage.last,
         revision=storage.revision,
-        notice="; ".join(filter(None, (_notice(page), _leaderless(identity, role), disorder, LACKS[storage.space]))),
+        notice="; ".join(filter(None, (page.notice(), _leaderless(identity, role), disorder, LACKS[storage.space]))),
         compacted_revision=storage.compacted,
         snapshot_index=storage.holdings.snapshot,
         log_bytes=storage.holdings.log_bytes,
@@ -118,7 +118,7 @@ def member_list(
 
 def voters(page: Page) -> int:
     """How many members count for a majority; 0 before the cluster has formed."""
-    identity = _load(page, Group.IDENTITY, IdentityGroup)
+    identity = _load(page, Group.IDENTITY, codec.identity_group)
     return len(identity.configuration.voters()) if identity else 0
 
 
@@ -129,11 +129,11 @@ def named_fields(status: StatusResult) -> dict[str, object]:
 
 def why_not_ready(page: Page) -> str:
     """Why requests had better go to another node, in words; empty when this one is ready."""
-    node = _load(page, Group.NODE, NodeGroup)
-    identity = _load(page, Group.IDENTITY, IdentityGroup)
-    role = _load(page, Group.ROLE, RoleGroup) or _NO_ROLE
-    storage = _load(page, Group.STORAGE, StorageGroup) or _NO_STORAGE
-    notice = _notice(page)
+    node = _load(page, Group.NODE, codec.node_group)
+    identity = _load(page, Group.IDENTITY, codec.identity_group)
+    role = _load(page, Group.ROLE, codec.role_group) or _NO_ROLE
+    storage = _load(page, Group.STORAGE, codec.storage_group) or _NO_STORAGE
+    notice = page.notice()
     if node is None or node.incarnation == 0:
         return notice or "election, replication and storage are not running"
     if identity is None or not identity.cluster:
@@ -145,15 +145,11 @@ def why_not_ready(page: Page) -> str:
     return ""
 
 
-def _load(page: Page, group: Group, kind: type[T]) -> T | None:
+def _load(page: Page, group: Group, channel: codec.Channel[T]) -> T | None:
     payload = page.load(group)
-    return None if payload is None else msgspec.msgpack.decode(payload, type=kind)
+    return None if payload is None else channel.decode(payload)
 
 
 def _leaderless(identity: IdentityGroup | None, role: RoleGroup) -> str:
     """That no leader is known, in a cluster that has formed."""
     return f"no leader is known in term {role.term}" if identity and identity.cluster and not role.leader else ""
-
-
-def _notice(page: Page) -> str:
-    return (page.load(Group.NOTICE) or b"").decode(errors="replace")

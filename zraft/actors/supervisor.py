@@ -58,7 +58,7 @@ from zraft.protocol.codec import encode
 from zraft.protocol.local import NodeGroup
 from zraft.store.directory import DataDirectory, hold_runtime, runtime_directory
 from zraft.store.fault import pending_sync_failure, record_sync_failure
-from zraft.store.page import PAYLOAD_BYTES_MAX, Group, Page
+from zraft.store.page import Group, Page
 from zraft.store.soundness import CRASHES
 
 ACTORS = {actor: f"zraft.actors.{actor}" for actor in (*TRIO, "gateway")}
@@ -323,7 +323,7 @@ class _Supervisor:
                 record_sync_failure(self._premises.directory, self._premises.runtime, detail)
             case Halted(reason):
                 self._log.error("halted", reason=reason)
-                page.publish(Group.NOTICE, reason.encode()[: PAYLOAD_BYTES_MAX[Group.NOTICE]])
+                page.publish_notice(reason)
             case Finished(exit_code):
                 self._exit_code = exit_code
 

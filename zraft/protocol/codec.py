@@ -1,4 +1,4 @@
-"""From structs to frames and back, one decoder a socket; the only place that touches msgpack bytes."""
+"""From structs to frames and back, one decoder a socket; nowhere else is msgpack decoded."""
 
 from __future__ import annotations
 

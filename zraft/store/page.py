@@ -188,6 +188,14 @@ class Page:
         """
         self.publish(group, b"")
 
+    def publish_notice(self, text: str) -> None:
+        """Makes so much of the text as fits the value of NOTICE; an empty one clears it."""
+        self.publish(Group.NOTICE, text.encode()[: PAYLOAD_BYTES_MAX[Group.NOTICE]])
+
+    def notice(self) -> str:
+        """The text in NOTICE; empty when there is none."""
+        return (self.load(Group.NOTICE) or b"").decode(errors="replace")
+
     def sequence(self, group: Group) -> int:
         """How often the group was published: as long as that is the same, so is what ``load`` returns."""
         first, second = _SLOTS[group]

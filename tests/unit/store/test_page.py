@@ -86,6 +86,13 @@ def test_a_cleared_group_stays_empty_until_the_next_publication(page: Page, path
     assert page.load(Group.ROLE) == b"leader of 4"
 
 
+def test_a_notice_is_text_as_much_of_it_as_fits(page: Page) -> None:
+    page.publish_notice("waiting for é" * 1_000)
+    assert page.notice().startswith("waiting for é" * 50)
+    page.publish_notice("")
+    assert (page.notice(), page.load(Group.NOTICE)) == ("", None)
+
+
 def test_a_new_incarnation_clears_what_the_one_before_published(page: Page, path: Path) -> None:
     page.publish(Group.COMMIT, b"of the dead")
     successor = Page.open(path)
