@@ -36,12 +36,11 @@ from zraft.core.room import ENOUGH
 from zraft.errors import CorruptSnapshot, CorruptState, InvariantViolated, StorageFault
 from zraft.protocol.entries import ClusterRecord, EntryId
 from zraft.protocol.peer import InstallAnswer, InstallSnapshot, SnapshotId
-from zraft.store.check import MAP_BYTES
 from zraft.store.directory import DataDirectory
+from zraft.store.environment import DATA_FILE, MAP_BYTES
 from zraft.store.files import forget_cached, make_directory, remove_behind, sync_directory, sync_file
 from zraft.store.recovery import Stores
 from zraft.store.snapshots import (
-    DATA_FILE,
     incoming_path,
     list_incoming,
     list_snapshots,

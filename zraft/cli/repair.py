@@ -13,8 +13,9 @@ from zraft.cli.manual import Manual
 from zraft.cli.offline import data_directory_argument, locked, progress_bar
 from zraft.cli.outcomes import MACHINE, REJECTED, UNAVAILABLE, Failure
 from zraft.errors import DataDirectoryInUse, IdentityRefused, StorageFault
-from zraft.store.check import MAP_BYTES, check
+from zraft.store.check import check
 from zraft.store.directory import DataDirectory, runtime_directory
+from zraft.store.environment import MAP_BYTES
 from zraft.store.fault import acknowledge_sync_failure, pending_divergence, pending_sync_failure
 from zraft.store.repair import force_new_cluster, perform, plan
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
 
@@ -13,7 +12,7 @@ from zraft.errors import NotExecuted, ProtocolError, Unavailable
 from zraft.protocol.client import BACKUP_NAME_BYTES_MAX, BackupChunk, Get, GetResult, ReadBackup
 from zraft.store.files import sync_directory
 from zraft.store.manifest import Manifest
-from zraft.store.snapshots import verify_snapshot
+from zraft.store.snapshots import Progress, verify_snapshot
 
 MAKING_S_MAX = 600.0
 """How long a node may take to copy its state before the first byte of it comes."""
@@ -22,7 +21,6 @@ POLL_S_MIN, POLL_S_MAX = 0.02, 0.5
 _ANY_KEY = b"zraft"
 """Read for the revision that is told with it."""
 
-Progress = Callable[[int, int], None]
 R = TypeVar("R", BackupChunk, GetResult)
 
 

@@ -15,14 +15,12 @@ from zraft.errors import CorruptLog, CorruptSnapshot, CorruptState
 from zraft.protocol.entries import EntryId
 from zraft.store.directory import DataDirectory
 from zraft.store.dirty import DirtyMark, Mark
+from zraft.store.environment import DATA_FILE, MAP_BYTES
 from zraft.store.fault import pending_divergence
 from zraft.store.log import LmdbLog
 from zraft.store.manifest import Manifest
-from zraft.store.snapshots import DATA_FILE, list_snapshots
+from zraft.store.snapshots import list_snapshots
 from zraft.store.soundness import verify_contents, verify_log, verify_state
-
-MAP_BYTES = 1 << 40
-"""Address space for a map that is only looked at: LMDB takes more by itself where a file needs it."""
 
 Report = Callable[[str, int, int], None]
 """(what is being verified, bytes done, bytes in all)."""

@@ -16,6 +16,10 @@ import lmdb
 from zraft.errors import CorruptLog, OutOfSpace, StorageFault
 from zraft.store.files import make_directory
 
+DATA_FILE = "data.mdb"
+"""What LMDB calls the file of an environment."""
+MAP_BYTES = 1 << 40
+"""Address space for a map that is only looked at: LMDB takes more by itself where a file needs it."""
 TABLES_MAX = 8
 KEY_BYTES_MIN = 511
 """What zraft's longest keys rest on (``protocol.client.KEY_BYTES_MAX`` and what stands around one)."""
@@ -84,7 +88,7 @@ def map_used_bytes(env: lmdb.Environment) -> int:
 
 def extend_file(env: lmdb.Environment, path: Path) -> None:
     """Let a file that was cut short end in a hole, whose zeros are found as damage: touching it were a SIGBUS."""
-    file = path / "data.mdb"
+    file = path / DATA_FILE
     size = map_used_bytes(env)
     if file.stat().st_size < size:
         os.truncate(file, size)

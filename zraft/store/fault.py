@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import os
 from pathlib import Path
 
 import msgspec
 
 from zraft.store.directory import DataDirectory
-from zraft.store.files import remove_durably, sync_directory, write_durably
+from zraft.store.files import remove_durably, sync_directory, write_durably, write_synced
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -33,7 +32,9 @@ def record_sync_failure(directory: DataDirectory, runtime: Path, detail: str) ->
     record = _encoded(detail, str(runtime))
     for path in reversed(_records(directory, runtime)):  # that of the data last: its disk may hang
         with contextlib.suppress(OSError):
-            _write_in_place(path, record)
+            # In place: that the file is there is what counts, and a failing disk may never get to a rename.
+            write_synced(path, record)
+            sync_directory(path.parent)
 
 
 def pending_sync_failure(directory: DataDirectory, runtime: Path) -> str | None:
@@ -95,13 +96,3 @@ def _encoded(detail: str, runtime: str = "") -> bytes:
 
 def _records(directory: DataDirectory, runtime: Path) -> tuple[Path, Path]:
     return directory.fault_record, runtime / directory.fault_record.name
-
-
-def _write_in_place(path: Path, record: bytes) -> None:
-    # The file's being there is what counts, so it is made first: a failing disk may never get to a rename.
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(record)
-        file.flush()
-        os.fsync(descriptor)
-    sync_directory(path.parent)

@@ -51,6 +51,19 @@ def make_directory(path: Path) -> None:
         sync_directory(path.parent)
 
 
+def write_synced(path: Path, content: bytes) -> None:
+    """Writes a whole file (mode 0600), and makes what it holds durable, but not its name.
+
+    Raises:
+        OSError: nobody knows what the disk has of it.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+
+
 def write_durably(path: Path, content: bytes) -> None:
     """Writes a whole small file (mode 0600): after a power cut it is the old one or the new one, never a mixture.
 
@@ -58,11 +71,7 @@ def write_durably(path: Path, content: bytes) -> None:
         OSError: it is not certain which of the two it is.
     """
     fresh = path.with_name(f"{path.name}.new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
+    write_synced(fresh, content)
     fresh.rename(path)
     sync_directory(path.parent)
 

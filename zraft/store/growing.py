@@ -16,7 +16,7 @@ from pathlib import Path
 
 from zraft.core.room import RESERVE
 from zraft.errors import StorageFault
-from zraft.store.environment import map_used_bytes, open_environment
+from zraft.store.environment import DATA_FILE, map_used_bytes, open_environment
 from zraft.store.space import disk, has_room
 
 IN_PLACE = frozenset({"ext4", "xfs", "tmpfs"})
@@ -92,7 +92,7 @@ class GrowingMap:
         self.env.close()
 
     def _open_in_place(self) -> bool:
-        file = self._path / "data.mdb"
+        file = self._path / DATA_FILE
         size = file.stat().st_size if file.exists() else 0
         size = min(max(size, 1 << 20), self._limit)
         self.env = open_environment(self._path, size, sync=False, writemap=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from zraft.errors import StorageFault
+from zraft.store.environment import DATA_FILE
 
 _PAGE = struct.Struct("=16xII")  # the header of the page, the magic number, the version of the format
 _PAGE_SIZE = struct.Struct("=16x24xI")
@@ -56,7 +57,7 @@ def fault_of_meta_pages(path: Path) -> str:
         StorageFault: the file can't be read.
     """
     try:
-        with (path / "data.mdb").open("rb") as file:
+        with (path / DATA_FILE).open("rb") as file:
             first = file.read(_ID.size)
             if not first:
                 return ""

@@ -16,7 +16,7 @@ from pathlib import Path
 import lmdb
 
 from zraft.errors import CorruptState, StorageFault
-from zraft.store.environment import tables_bytes
+from zraft.store.environment import open_read_only, tables_bytes
 from zraft.store.state import TABLES
 
 _ELSEWHERE = {
@@ -40,6 +40,21 @@ def verdict(error: lmdb.Error | struct.error) -> StorageFault:
     if isinstance(error, lmdb.Error) and is_elsewhere(error):
         return StorageFault(str(error))
     return CorruptState(f"LMDB can't read it ({error})")
+
+
+def open_unwritten(path: Path, map_size: int) -> lmdb.Environment:
+    """The environment of a state that nobody writes, a directory or a file.
+
+    Raises:
+        CorruptState: LMDB can't read it.
+        StorageFault: it can't be read just now.
+    """
+    try:
+        return open_read_only(path, map_size, lock=False)
+    except StorageFault as fault:
+        if isinstance(fault.__cause__, lmdb.Error):
+            raise verdict(fault.__cause__) from fault
+        raise
 
 
 class Probed:
@@ -103,12 +118,11 @@ def tables_in(file: Path, map_size: int) -> Iterator[Probed]:
         CorruptState: LMDB can't read it.
         StorageFault: it can't be read just now.
     """
+    env = open_unwritten(file, map_size)
     try:
-        env = lmdb.open(str(file), map_size=map_size, subdir=False, readonly=True, lock=False, max_dbs=len(TABLES))
-        try:
-            with env.begin() as txn:
-                yield Probed(env, txn)
-        finally:
-            env.close()
+        with env.begin() as txn:
+            yield Probed(env, txn)
     except (lmdb.Error, struct.error) as error:
         raise verdict(error) from error
+    finally:
+        env.close()

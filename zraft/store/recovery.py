@@ -24,17 +24,18 @@ from zraft.errors import CorruptLog, CorruptSnapshot, CorruptState, StorageFault
 from zraft.protocol.entries import EntryId
 from zraft.store.directory import DataDirectory
 from zraft.store.dirty import DirtyMark, Mark
+from zraft.store.environment import DATA_FILE
 from zraft.store.files import sync_directory
 from zraft.store.log import LmdbLog
 from zraft.store.snapshots import (
-    DATA_FILE,
+    Progress,
     incoming_path,
     list_snapshots,
     read_manifest,
     remove_leftovers,
     verify_snapshot,
 )
-from zraft.store.soundness import Progress, verify_log, verify_state
+from zraft.store.soundness import verify_log, verify_state
 from zraft.store.space import copy_file
 from zraft.store.state import LmdbState
 

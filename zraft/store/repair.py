@@ -24,18 +24,18 @@ from zraft.protocol.entries import ClusterRecord, EntryId, decode_entry
 from zraft.store.check import Findings, holds_data
 from zraft.store.directory import DataDirectory
 from zraft.store.dirty import DirtyMark
-from zraft.store.environment import lacks_space
+from zraft.store.environment import DATA_FILE, lacks_space
 from zraft.store.files import make_directory, remove_durably, sync_directory, write_durably
 from zraft.store.log import LmdbLog
 from zraft.store.recovery import open_stores
 from zraft.store.restore import restore
-from zraft.store.snapshots import DATA_FILE, write_snapshot
+from zraft.store.snapshots import write_snapshot
 from zraft.store.state import LmdbState
 
 READ_BYTES = 4 << 20
 WORK_DIRECTORY = "new-cluster"
 """What a new cluster is made in, within the data directory; a leftover of a repair that was interrupted."""
-APPLIED = "applied"
+COPY = "applied"
 """In there: a copy of the state, to which all of the log is applied."""
 
 
@@ -105,7 +105,10 @@ def perform(directory: DataDirectory, agreed: Plan, now: datetime.datetime) -> P
     Raises:
         OSError: the disk refused; the node may not start until the repair is repeated.
     """
-    return _set_aside(directory, agreed.aside, now)
+    aside = _aside(directory, now)
+    make_directory(aside)
+    _move(directory, agreed.aside, aside)
+    return aside
 
 
 def force_new_cluster(
@@ -142,9 +145,9 @@ def force_new_cluster(
                 shutil.rmtree(work)
             make_directory(work)
             # Of a copy: if this comes to nothing, what nobody has committed must not be in the state of an old member.
-            make_directory(work / APPLIED)
-            shutil.copyfile(directory.state_path(stores.generation) / DATA_FILE, work / APPLIED / DATA_FILE)
-            last, revision = _apply_all(stores.log, work / APPLIED, map_size)
+            make_directory(work / COPY)
+            shutil.copyfile(directory.state_path(stores.generation) / DATA_FILE, work / COPY / DATA_FILE)
+            last, revision = _apply_all(stores.log, work / COPY, map_size)
         finally:
             stores.close_cleanly()
         _rebuild(work, record, generation, (member, map_size), now)
@@ -195,8 +198,8 @@ def _rebuild(
     """Make the new data within ``work``, by the way of every restored cluster: through a snapshot."""
     member, map_size = identity
     file = work / "whole"
-    write_snapshot(work / APPLIED, file, map_size, record, now.timestamp())
-    shutil.rmtree(work / APPLIED)
+    write_snapshot(work / COPY, file, map_size, record, now.timestamp())
+    shutil.rmtree(work / COPY)
     restore(file, work / "data", member, map_size, generation=generation)
     file.unlink()
 
@@ -244,13 +247,6 @@ def _present(*paths: Path) -> tuple[Path, ...]:
 
 def _aside(directory: DataDirectory, now: datetime.datetime) -> Path:
     return directory.path / f"damaged-{now:%Y%m%dT%H%M%S.%f}"
-
-
-def _set_aside(directory: DataDirectory, paths: Iterable[Path], now: datetime.datetime) -> Path:
-    aside = _aside(directory, now)
-    make_directory(aside)
-    _move(directory, paths, aside)
-    return aside
 
 
 def _move(directory: DataDirectory, paths: Iterable[Path], aside: Path) -> None:

@@ -17,11 +17,11 @@ from zraft.core.limits import REVISION_MAX
 from zraft.core.records import APPLIED, CONFIGURATION, pack_applied, read_applied
 from zraft.errors import ConfigurationError, CorruptSnapshot, OutOfSpace, StorageFault
 from zraft.store.directory import DataDirectory
-from zraft.store.environment import lacks_space
+from zraft.store.environment import DATA_FILE, lacks_space
 from zraft.store.files import make_directory, sync_directory
 from zraft.store.log import LmdbLog
 from zraft.store.manifest import Manifest
-from zraft.store.snapshots import DATA_FILE, Progress, make_snapshot, verify_snapshot
+from zraft.store.snapshots import Progress, make_snapshot, verify_snapshot
 from zraft.store.soundness import verify_contents
 from zraft.store.state import LmdbState
 

@@ -39,15 +39,13 @@ CHUNK_BYTES = 1 << 20
 MANIFEST_BYTES_MAX = 16 << 20
 """Room for the checksums of 4 TiB: a longer manifest is damage, and is not read into memory."""
 SUFFIX = ".snapshot"
-DATA_FILE = "data.mdb"
-"""What LMDB calls the file of an environment."""
 
 _MAGIC = b"zraftsn\x01"
 _U32 = struct.Struct(">I")
 _END = struct.Struct(">II8s")
 
 Progress = Callable[[int, int], None]
-"""(bytes done, bytes in all): called now and then while a file is made or checked."""
+"""(bytes done, bytes in all), more or less: called now and then while something large is made or checked."""
 
 
 def snapshot_path(directory: Path, index: int) -> Path:
@@ -242,7 +240,6 @@ def _each(chunks: bytes) -> Iterator[bytes]:
 
 
 def _fault(error: lmdb.Error | OSError, path: Path) -> StorageFault:
-    with contextlib.suppress(OSError):
-        if lacks_space(error, path.parent):
-            return OutOfSpace(f"no space left for a snapshot in {path.parent}: {error}")
+    if lacks_space(error, path.parent):
+        return OutOfSpace(f"no space left for a snapshot in {path.parent}: {error}")
     return StorageFault(f"the snapshot {path} could not be made: {error}")

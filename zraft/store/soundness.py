@@ -12,7 +12,6 @@ import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -23,14 +22,14 @@ from zraft.core.integrity import StateFacts, verify_state as verify_tables
 from zraft.core.records import FORMAT
 from zraft.errors import CorruptLog, CorruptSnapshot, CorruptState, IdentityRefused, StorageFault
 from zraft.protocol.entries import EntryId
-from zraft.store.environment import corrupt_log, open_read_only
+from zraft.store.environment import DATA_FILE, corrupt_log, open_read_only
 from zraft.store.log_contents import ENTRIES, META, read_contents, verify_entries
 from zraft.store.manifest import Manifest
 from zraft.store.meta_pages import fault_of_meta_pages
 from zraft.store.page_use import fault_of_page_use
-from zraft.store.probed import Probed, is_elsewhere, verdict
+from zraft.store.probed import Probed, is_elsewhere, open_unwritten, verdict
 from zraft.store.python import die_with_parent, module_process
-from zraft.store.snapshots import verify_snapshot
+from zraft.store.snapshots import Progress, verify_snapshot
 from zraft.store.state import check_format
 
 NOTHING = StateFacts(EntryId(0, 0), 0, 0, 0, 0, 0)
@@ -40,9 +39,6 @@ CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.
 
 MAP_GRAIN = 1 << 20
 """The map of a file that does not grow has its size in bytes, rounded up to this."""
-
-Progress = Callable[[int, int], None]
-"""(bytes looked at, bytes in all), more or less: called now and then."""
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -163,12 +159,7 @@ def scan_state(path: Path, map_size: int, progress: Progress = lambda done, whol
     """
     if not _holds_anything(path):
         return NOTHING
-    try:
-        env = open_read_only(path, map_size, lock=False)
-    except StorageFault as fault:
-        if isinstance(fault.__cause__, lmdb.Error):
-            raise verdict(fault.__cause__) from fault
-        raise
+    env = open_unwritten(path, map_size)
     try:
         if not env.stat()["entries"]:
             return NOTHING
@@ -213,7 +204,7 @@ def scan_log(path: Path, map_size: int) -> None:
 
 
 def _file(path: Path) -> Path:
-    return path if path.is_file() else path / "data.mdb"
+    return path if path.is_file() else path / DATA_FILE
 
 
 def _holds_anything(path: Path) -> bool:

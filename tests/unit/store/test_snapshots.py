@@ -15,9 +15,9 @@ from zraft.protocol import codec
 from zraft.protocol.client import Put
 from zraft.protocol.entries import Entry, EntryId, EntryKind, Origin
 from zraft.store import snapshots
+from zraft.store.environment import DATA_FILE
 from zraft.store.snapshots import (
     CHUNK_BYTES,
-    DATA_FILE,
     list_snapshots,
     make_snapshot,
     read_manifest,
