@@ -1,4 +1,4 @@
-"""Sockets that connect, to a node's client port or to its peer ports: what clients and nodes have in common.
+"""Sockets that connect, to a node's client port or to its peer ports, and to which addresses: for clients and nodes.
 
 They are made so that no peer can abort the process by hanging up, whether it was killed or means to. libzmq 4.3.5 does
 abort in two cases, with REQ, DEALER and ROUTER alike, and the options that would seem natural here lead to them:
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import socket as sockets
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -125,6 +126,22 @@ def _open(
 ) -> zmq.Socket[bytes]:
     zmq.Socket.__init__(made, context, kind, **options)
     return made
+
+
+def tcp(host: str, port: int) -> str:
+    """The ZeroMQ endpoint of a TCP address."""
+    return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
+
+
+def look_up(host: str) -> tuple[str, ...]:
+    """The numeric addresses of a name, none twice; empty while it has none. It may take long: see who calls it."""
+    try:
+        found = sockets.getaddrinfo(host, None, type=sockets.SOCK_STREAM)
+    except (OSError, ValueError):  # what no name may hold is a ValueError
+        return ()
+    # A node binds IPv4 unless told otherwise, and "localhost" often means ::1 first.
+    found.sort(key=lambda info: info[0] != sockets.AF_INET)
+    return tuple(dict.fromkeys(str(info[4][0]) for info in found))
 
 
 # Not send_multipart and recv_multipart: what they do with enums and options for each frame costs as much again. Nor the

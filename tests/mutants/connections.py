@@ -44,9 +44,10 @@ MUTANTS = (
         "a lookup is waited for before its thread runs",
         "an interrupt leaves no name that can't be resolved any more",
         "client/names.py",
-        "            _thread.start_new_thread(self._resolve, (endpoint, lookup))\n",
+        "            _thread.start_new_thread(self._resolve, (endpoint, host, port, lookup))\n",
         "            self._running[endpoint] = lookup\n"
-        "            __import__('threading').Thread(target=self._resolve, args=(endpoint, lookup)).start()\n",
+        "            what = endpoint, host, port, lookup\n"
+        "            __import__('threading').Thread(target=self._resolve, args=what).start()\n",
         test=f"{INTERRUPTS}::test_an_interrupt_while_a_name_is_looked_up_does_not_last",
     ),
     Mutant(

@@ -16,9 +16,9 @@ import zmq
 
 from tests.waiting import wait_until
 from tests.wire.zmtp import flood, greet, tear, torn
-from zraft.actors.sockets import Sockets, tcp
+from zraft.actors.sockets import Sockets
 from zraft.client.connections import Connections, NodeConnection
-from zraft.connection import Connection, receive_frames, send_frames
+from zraft.connection import Connection, receive_frames, send_frames, tcp
 
 WAIT_S, WAIT_MS = 10.0, 10_000
 

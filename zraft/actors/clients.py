@@ -16,8 +16,8 @@ from zmq.utils.monitor import parse_monitor_message
 from zraft.actors import metrics
 from zraft.actors.clock import clock
 from zraft.actors.logs import Log
-from zraft.actors.sockets import Frames, Sockets, drain, tcp
-from zraft.connection import send_frames
+from zraft.actors.sockets import Frames, Sockets, drain
+from zraft.connection import send_frames, tcp
 from zraft.core.admission import Admission, Caller, Limits
 from zraft.core.limits import fault_of, is_write
 from zraft.errors import InvalidArgument, ProtocolError, ResourceExhausted, Unavailable, ZraftError

@@ -16,8 +16,9 @@ from zraft.actors.identity import Identity, check_hello
 from zraft.actors.launch import Launch, StopSignal
 from zraft.actors.logs import Log
 from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, Resolver, peers_of
-from zraft.actors.sockets import LOCAL_MESSAGES_MAX, PEER_MESSAGES_MAX, Frames, Sockets, drain, poll, send, taken, tcp
+from zraft.actors.sockets import LOCAL_MESSAGES_MAX, PEER_MESSAGES_MAX, Frames, Sockets, drain, poll, send, taken
 from zraft.config import LEASE
+from zraft.connection import tcp
 from zraft.core import formation
 from zraft.core.effects import Ignored, Notice, Send, ToGateway, ToReplication, ToStorage
 from zraft.core.election import Election

@@ -9,8 +9,9 @@ import zmq
 from zraft.actors.identity import Identity
 from zraft.actors.logs import Log
 from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, Resolver, peers_of
-from zraft.actors.sockets import PEER_MESSAGES_MAX, Frames, Sockets, drain, tcp
+from zraft.actors.sockets import PEER_MESSAGES_MAX, Frames, Sockets, drain
 from zraft.config import Settings
+from zraft.connection import tcp
 from zraft.core.preference import Preference, priority_of
 from zraft.errors import ProtocolError
 from zraft.protocol import codec

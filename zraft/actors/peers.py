@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import math
-import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
@@ -18,7 +17,7 @@ import zmq
 
 from zraft.actors.sockets import Frames, Sockets, drain, send
 from zraft.config import GIVEN, Settings, split_address
-from zraft.connection import Connection
+from zraft.connection import Connection, look_up
 from zraft.errors import ConfigurationError
 from zraft.protocol.entries import Configuration
 
@@ -28,17 +27,6 @@ REMAKE_SECONDS = 0.1
 PATIENCE_SECONDS = 2.0
 """So long may a connection take before another address of the same name is tried."""
 MESSAGES_PER_DRAIN = 256
-
-
-def look_up(host: str) -> tuple[str, ...]:
-    """The numeric addresses of ``host``, none twice; empty while it has none."""
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, ValueError):  # what no name may hold is a ValueError
-        return ()
-    # A node binds IPv4 unless told otherwise, and "localhost" often means ::1 first.
-    found.sort(key=lambda info: info[0] != socket.AF_INET)
-    return tuple(dict.fromkeys(str(info[4][0]) for info in found))
 
 
 def peers_of(settings: Settings, configuration: Configuration) -> dict[str, tuple[str, int]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import zmq
 
-from zraft.connection import Connection, received, send_frames
+from zraft.connection import Connection, received, send_frames, tcp
 from zraft.errors import ConfigurationError
 from zraft.protocol.peer import MESSAGE_BYTES_MAX
 
@@ -50,7 +50,8 @@ class Sockets:
         socket.setsockopt(zmq.RCVHWM, max(queue, ARRIVED_MESSAGES_MAX))
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         socket.setsockopt(zmq.MAXMSGSIZE, bytes_max)  # trap 62: no unbounded read from a port
-        self._watch(socket)
+        socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
+        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_MS)
         return self._bind(socket, endpoint)
 
     def bind_local(self, endpoint: str) -> zmq.Socket[bytes]:
@@ -88,10 +89,6 @@ class Sockets:
         socket.setsockopt(zmq.RCVHWM, queue)
         return socket
 
-    def _watch(self, socket: zmq.Socket[bytes]) -> None:
-        socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
-        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_MS)
-
     def _bind(self, socket: zmq.Socket[bytes], endpoint: str) -> zmq.Socket[bytes]:
         socket.setsockopt(zmq.IPV6, _is_ipv6(endpoint))
         try:
@@ -100,11 +97,6 @@ class Sockets:
             socket.close(0)
             raise ConfigurationError(f"can't listen on {endpoint}: {error.strerror}; choose another port") from None
         return socket
-
-
-def tcp(host: str, port: int) -> str:
-    """The ZeroMQ endpoint of a TCP address."""
-    return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
 
 
 def _is_ipv6(endpoint: str) -> bool:

@@ -20,7 +20,8 @@ from zraft.actors.logs import Log
 from zraft.actors.opening import open_for
 from zraft.actors.results import ResultLinks
 from zraft.actors.snapshots import Snapshots
-from zraft.actors.sockets import LOCAL_MESSAGES_MAX, PEER_MESSAGES_MAX, Frames, Sockets, drain, poll, send, taken, tcp
+from zraft.actors.sockets import LOCAL_MESSAGES_MAX, PEER_MESSAGES_MAX, Frames, Sockets, drain, poll, send, taken
+from zraft.connection import tcp
 from zraft.core.acceptor import Acceptor, Question
 from zraft.core.answers import Answers
 from zraft.core.applier import Applier

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import _thread
-import ipaddress
-import socket
 import threading
 import time
 from collections.abc import Callable
 
-from zraft.config import split_endpoint
+from zraft.config import is_address, split_endpoint
+from zraft.connection import look_up, tcp
 from zraft.errors import ConfigurationError
 
 DOUBTED_MAX = 256
@@ -73,41 +72,35 @@ class Names:
         lookup = Lookup()
         try:
             host, port = split_endpoint(endpoint)
-            lookup.end(_address(str(ipaddress.ip_address(host)), port))
-            return lookup
         except ConfigurationError:  # a hint comes from outside
             lookup.end("")
             return lookup
-        except ValueError:
-            pass
+        if is_address(host):
+            lookup.end(tcp(host, port))
+            return lookup
         running = self._running.get(endpoint)
         if running is not None and not running.is_over:
             return running
         try:
             # Others wait for it only once its thread runs: an interrupt in between leaves nothing that never ends.
             # ``threading.Thread.start`` is many steps, and interrupted leaves it open whether it will run.
-            _thread.start_new_thread(self._resolve, (endpoint, lookup))
+            _thread.start_new_thread(self._resolve, (endpoint, host, port, lookup))
         except RuntimeError:
             if threading.main_thread().is_alive():  # no room for a thread: the next call may have some
                 lookup.end("")
             else:  # Python 3.12 starts none any more; what goes on now may wait for a name without a bound
-                self._resolve(endpoint, lookup)
+                self._resolve(endpoint, host, port, lookup)
             return lookup
         self._running[endpoint] = lookup
         if lookup.is_over:  # before it was there
             self._running.pop(endpoint, None)
         return lookup
 
-    def _resolve(self, endpoint: str, lookup: Lookup) -> None:
+    def _resolve(self, endpoint: str, host: str, port: int, lookup: Lookup) -> None:
         address = ""
         try:
-            host, port = split_endpoint(endpoint)
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            # A node binds IPv4 unless told otherwise, and "localhost" often means ::1 first.
-            found.sort(key=lambda info: info[0] != socket.AF_INET)
-            address = self._first(endpoint, [_address(str(info[4][0]), port) for info in found])
-        except (OSError, ValueError):  # what no name may hold is a ValueError
-            pass
+            if found := look_up(host):
+                address = self._first(endpoint, [tcp(one, port) for one in found])
         finally:
             lookup.end(address)
         if self._running.get(endpoint) is lookup:
@@ -119,7 +112,3 @@ class Names:
             self._doubted.pop(endpoint, None)  # once more round
             doubted = frozenset()
         return next(address for address in addresses if address not in doubted)
-
-
-def _address(host: str, port: int) -> str:
-    return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"

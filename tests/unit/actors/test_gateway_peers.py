@@ -11,8 +11,9 @@ from tests.waiting import wait_until
 from zraft.actors.gateway_peers import GREET_SECONDS, UNHEARD_SECONDS, GatewayPeers
 from zraft.actors.identity import Identity
 from zraft.actors.logs import Log
-from zraft.actors.sockets import poll, tcp
+from zraft.actors.sockets import poll
 from zraft.config import Settings
+from zraft.connection import tcp
 from zraft.core.room import ENOUGH, RESERVE
 from zraft.protocol.codec import encode
 from zraft.protocol.entries import Configuration, Member, Origin

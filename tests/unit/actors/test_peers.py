@@ -11,9 +11,10 @@ import zmq
 from tests.unit.actors.kept import KeptSockets
 from tests.waiting import wait_until
 from zraft.actors import peers
-from zraft.actors.peers import PATIENCE_SECONDS, PeerLinks, Resolver, look_up, peers_of
-from zraft.actors.sockets import PEER_MESSAGES_MAX, Frames, Sockets, poll, tcp
+from zraft.actors.peers import PATIENCE_SECONDS, PeerLinks, Resolver, peers_of
+from zraft.actors.sockets import PEER_MESSAGES_MAX, Frames, Sockets, poll
 from zraft.config import GIVEN, Settings
+from zraft.connection import look_up, tcp
 from zraft.errors import ConfigurationError
 from zraft.protocol.entries import Configuration, Member
 
