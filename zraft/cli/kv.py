@@ -112,8 +112,7 @@ def get(
         result = client.get(os.fsencode(key), consistency=consistency, revision=revision)
     if not result.found:
         raise _not_found(key)
-    revisions = (result.create_revision, result.mod_revision, result.version)
-    item = KeyValue(os.fsencode(key), result.value or b"", *revisions)
+    item = KeyValue(os.fsencode(key), result.value or b"", result.create_revision, result.mod_revision, result.version)
     if output == "raw":
         _write_value(item)
     else:

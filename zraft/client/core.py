@@ -7,7 +7,6 @@
 4. The leader is a hint: one that can't be reached is not followed for a while, and the given endpoints serve.
 5. A call that has its answer may ask the same endpoint for the members before it ends (``zraft.client.endpoints`` says
    when); whatever comes of that, the call's answer stays.
-
 6. A step of one call may come in the midst of another's, between any two instructions (of a signal's handler), and a
    step may be broken off there. What they share bears that: it is replaced, or changed by what nothing comes between.
 
@@ -38,7 +37,7 @@ from zraft.client.steps import (
     Return,
     Send,
 )
-from zraft.core.limits import is_write
+from zraft.core.limits import is_serializable, is_write
 from zraft.errors import (
     NotExecuted,
     NotLeader,
@@ -53,16 +52,13 @@ from zraft.errors import (
 from zraft.protocol import codec
 from zraft.protocol.client import (
     PROTOCOL_VERSION,
-    Batch,
     ClusterStatus,
     DeleteResult,
     ErrorResult,
-    Get,
     GetResult,
     ListMembers,
     MembersResult,
     PutResult,
-    Range,
     ReadBackup,
     Request,
     RequestHeader,
@@ -358,12 +354,7 @@ def has_effect(request: Request) -> bool:
 
 def is_local(request: Request) -> bool:
     """Whether any node answers from what it knows itself, so that the leader is no better than others."""
-    match request:
-        case Get() | Range():
-            return request.serializable
-        case Batch():
-            return all(isinstance(operation, Get) and operation.serializable for operation in request.operations)
-    return isinstance(request, ClusterStatus | ListMembers | ReadBackup)
+    return is_serializable(request) or isinstance(request, ClusterStatus | ListMembers | ReadBackup)
 
 
 def _error_in(response: Response) -> ZraftError | None:

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Iterable
 from functools import partial
-from types import TracebackType
 from typing import Self, cast
 
 from zraft.client.arguments import BytesOrText, Consistency, delete_of, get_of, put_of, seconds_of
@@ -113,9 +112,7 @@ class Pipeline:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
     def _add(self, request: Request, answer: type[Response]) -> Self:

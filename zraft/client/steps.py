@@ -48,7 +48,7 @@ Event = Go | Answered | NotSent | NotAnswered
 
 
 class Send(msgspec.Struct, frozen=True):
-    """Send the frames to ``host:port`` if that can begin before ``connect_by``; wait for the answer until then."""
+    """Send the frames to ``host:port`` if that can begin by ``connect_by``; wait for the answer until ``answer_by``."""
 
     endpoint: str
     frames: tuple[bytes, ...]
