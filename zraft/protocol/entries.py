@@ -22,7 +22,6 @@ import msgspec
 
 _HEAD = struct.Struct(">IQBQHQQ")
 _U64 = struct.Struct(">Q")
-_TERM = struct.Struct(">Q")
 _KIND_OFFSET = 12
 HEAD_BYTES = _HEAD.size
 RECORD_VERSION = 1
@@ -95,7 +94,7 @@ def encode_entry(index: int, term: int, kind: EntryKind, origin: Origin = NO_ORI
 
 def entry_term(data: bytes) -> int:
     """The term of an encoded entry."""
-    term: int = _TERM.unpack_from(data, 4)[0]
+    term: int = _U64.unpack_from(data, 4)[0]
     return term
 
 

@@ -232,7 +232,6 @@ class Diverged(_Message, tag=6, frozen=True):
     majority: U64
 
 
-DataRequest = Append | Commit | InstallSnapshot | Diverged
 DataMessage = Append | Commit | AppendAnswer | InstallSnapshot | InstallAnswer | Diverged
 
 # --- gateway plane
