@@ -16,7 +16,7 @@ FILES_MAX = 65_536
 _CLOCK_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _MEMORY_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
-# Positions in /proc/<pid>/stat, counted after the command's name, and in /proc/<pid>/statm.
+# Positions among what ``stat_of`` gives, and in /proc/<pid>/statm.
 _USER_TICKS, _SYSTEM_TICKS = 11, 12
 _RESIDENT_PAGES = 1
 
@@ -56,6 +56,17 @@ def name_process(node: str, actor: str) -> None:
     setproctitle.setproctitle(f"zraft: {node} {actor}")
 
 
+def stat_of(pid: int) -> list[str] | None:
+    """The fields of /proc/<pid>/stat behind the command's name; None if there is no such process (any more)."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:  # no Path: some look at them all
+            text = file.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The name stands in parentheses and may itself hold spaces and parentheses.
+    return text.rpartition(")")[2].split()
+
+
 @dataclass(frozen=True, slots=True)
 class ProcessStats:
     """What a process has cost so far."""
@@ -66,14 +77,13 @@ class ProcessStats:
     @classmethod
     def of(cls, pid: int) -> ProcessStats | None:
         """Reads the numbers of any process; None if it is gone."""
-        proc = Path(f"/proc/{pid}")
+        times = stat_of(pid)
         try:
-            stat = (proc / "stat").read_text()
             # stat has a number of resident pages as well, which the kernel only estimates.
-            memory = (proc / "statm").read_text().split()
+            memory = Path(f"/proc/{pid}/statm").read_text().split()
         except (FileNotFoundError, ProcessLookupError):
             return None
-        # The name stands in parentheses and may itself hold spaces and parentheses.
-        times = stat.rpartition(")")[2].split()
+        if times is None:
+            return None
         ticks = int(times[_USER_TICKS]) + int(times[_SYSTEM_TICKS])
         return cls(ticks / _CLOCK_TICKS_PER_SECOND, int(memory[_RESIDENT_PAGES]) * _MEMORY_PAGE_BYTES)

@@ -59,13 +59,10 @@ class _Node(msgspec.Struct, frozen=True):
 
 
 class LocalCluster:
-    """Nodes node-1 to node-n on this machine.
-
-    Each is detached from whoever started it. What runs is written down in ``<directory>/cluster.json``, so another
-    program may ``load`` it; the data of node-1 is in ``<directory>/node-1``, its log in ``<directory>/node-1.log``.
+    """Nodes node-1 to node-n on this machine; another program may ``load`` what one has started.
 
     Args:
-        directory: where all of that is.
+        directory: where all that belongs to them is.
         nodes: how many.
         ports: where their ports begin.
         options: further settings, the same for every node.

@@ -12,12 +12,14 @@ from typing import TypeVar
 
 import msgspec
 
+from zraft.actors.process import stat_of
+from zraft.store.dirty import boot_id
+
 SIGNAL_S_MAX = 10.0
 """How long the kernel may take to stop or to end processes, on a machine that is busy."""
 
 _POLL_S = 0.02
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-# Positions in /proc/<pid>/stat, counted after the command's name.
+# Positions among what ``stat_of`` gives.
 _STATE, _SESSION, _THREADS, _START_TICKS = 0, 3, 17, 19
 
 T = TypeVar("T")
@@ -54,19 +56,19 @@ class NodeProcesses(msgspec.Struct, frozen=True):
             setsid=True,
             setsigdef=[signal.SIGINT, signal.SIGPIPE],
         )
-        return cls(pid, _start_ticks(pid) or 0, _boot_id())
+        return cls(pid, _start_ticks(pid) or 0, boot_id())
 
     def states(self) -> dict[int, str]:
         """The living processes by pid, the supervisor first; a state ``T`` is one that stands still."""
         self._reap()
         # The kernel gives no new process the number of a session that lives. So if somebody else has the supervisor's
         # number, nothing of the node is left.
-        if self.boot != _boot_id() or _start_ticks(self.pid) not in (None, self.started):
+        if self.boot != boot_id() or _start_ticks(self.pid) not in (None, self.started):
             return {}
         found = {}
         pids = (int(entry) for entry in os.listdir("/proc") if entry.isdecimal())
         for pid in sorted(pids, key=lambda pid: pid != self.pid):
-            fields = _stat(pid)
+            fields = stat_of(pid)
             if fields and int(fields[_SESSION]) == self.pid and not _is_over(fields):
                 found[pid] = fields[_STATE]
         return found
@@ -74,9 +76,9 @@ class NodeProcesses(msgspec.Struct, frozen=True):
     def has_supervisor(self) -> bool:
         """Whether the supervisor lives: a look at one process, where ``states`` looks at all of the machine."""
         self._reap()
-        fields = _stat(self.pid)
+        fields = stat_of(self.pid)
         lives = fields is not None and not _is_over(fields) and int(fields[_START_TICKS]) == self.started
-        return lives and self.boot == _boot_id()
+        return lives and self.boot == boot_id()
 
     def signal(self, number: signal.Signals) -> None:
         """Sends a signal to each of them, the supervisor first: stopped or killed, it restarts no other."""
@@ -130,25 +132,11 @@ def wait_for(condition: Callable[[], T], timeout: float, what: str) -> T:
     return value
 
 
-def _stat(pid: int) -> list[str] | None:
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:  # no Path: there are many of them
-            text = file.read()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    # The name stands in parentheses and may itself hold spaces and parentheses.
-    return text.rpartition(")")[2].split()
-
-
 def _is_over(fields: list[str]) -> bool:
     # A process whose main thread has ended is a zombie already while others of its threads hold files and locks.
     return fields[_STATE] in "ZX" and int(fields[_THREADS]) <= 1
 
 
 def _start_ticks(pid: int) -> int | None:
-    fields = _stat(pid)
+    fields = stat_of(pid)
     return int(fields[_START_TICKS]) if fields else None
-
-
-def _boot_id() -> str:
-    return _BOOT_ID.read_text().strip()

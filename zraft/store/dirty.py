@@ -46,9 +46,14 @@ class Mark(enum.Enum):
     """Writes may be lost, and any subset of them: ``state/`` can't be used."""
 
 
+def boot_id() -> str:
+    """Names the time since the machine was started last."""
+    return _BOOT_ID.read_text().strip()
+
+
 def boot_identity(path: Path) -> BootIdentity:
     """The present boot, and the present mount of the file system that holds ``path``."""
-    return BootIdentity(_BOOT_ID.read_text().strip(), _unique_mount_id(path))
+    return BootIdentity(boot_id(), _unique_mount_id(path))
 
 
 def compare(recorded: bytes | None, current: BootIdentity) -> Mark:
