@@ -64,8 +64,8 @@ Reply = StorageStatus | CampaignAnswer | VoteQueryAnswer | AppendAnswer | ReadAn
 class Acceptor:
     """Decides every durable step of one node.
 
-    Invariant: base.index <= applied <= commit <= verified or what an earlier term verified; all of them <= last.index,
-    but for applied, which storage moves with ``applied_to``.
+    Invariant: base.index <= applied <= commit <= last.index. ``commit`` never goes back, and grows only as far as the
+    log was verified in the current term (S3); ``applied`` is moved by storage, with ``applied_to``.
     """
 
     def __init__(self, log: Log, applied: int = 0, supported: int = SUPPORTED) -> None:
@@ -219,7 +219,7 @@ class Acceptor:
         log = self._log
         previous_term = log.term_at(message.first - 1)
         if message.term != log.term or previous_term is None:
-            return Answer(ReadAnswer(log.term, message.peer, EntryId(0, 0), (), self._offer_for(message)))
+            return Answer(ReadAnswer(log.term, message.peer, NOTHING, (), self._offer_for(message)))
         entries = tuple(log.entries(message.first, message.bytes_max))
         return Answer(ReadAnswer(log.term, message.peer, EntryId(message.first - 1, previous_term), entries))
 

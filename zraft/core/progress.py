@@ -20,8 +20,6 @@ IDLE_SECONDS = 1.0
 """A storage that lacks nothing is asked again after this silence: a restart makes it forget the commit index."""
 AWAY_SECONDS = 10.0
 """Whose storage was silent for so long gets no snapshot, for which the leader would have to keep file and log."""
-
-
 DENIALS = 3
 DENIAL_SECONDS = 0.1
 """A storage that denies what it acknowledged is late, or its disk was taken back: after so many denials, each so long

@@ -113,9 +113,7 @@ def read_applied(data: bytes | None) -> AppliedState:
 def pack_applied(state: AppliedState) -> bytes:
     """The bytes of it; the digest is taken modulo 2^64."""
     applied, revision, compacted, swept, digest = state
-    data = _APPLIED.pack(applied.index, applied.term, revision, compacted, swept, digest & U64_MASK)
-    checksum: int = _value(data)
-    return data + checksum.to_bytes(4, "little")
+    return _checked(_APPLIED.pack(applied.index, applied.term, revision, compacted, swept, digest & U64_MASK))
 
 
 def read_configuration(data: bytes | None) -> Configuration | None:
@@ -133,9 +131,7 @@ def read_configuration(data: bytes | None) -> Configuration | None:
 
 def pack_configuration(configuration: Configuration) -> bytes:
     """The bytes of it."""
-    data = codec.encode(configuration)
-    checksum: int = _value(data)
-    return data + checksum.to_bytes(4, "little")
+    return _checked(codec.encode(configuration))
 
 
 def read_cluster_version(data: bytes | None) -> int:
@@ -154,9 +150,7 @@ def read_cluster_version(data: bytes | None) -> int:
 
 def pack_cluster_version(version: int) -> bytes:
     """The bytes of it."""
-    data = version.to_bytes(4, "big")
-    checksum: int = _value(data)
-    return data + checksum.to_bytes(4, "little")
+    return _checked(version.to_bytes(4, "big"))
 
 
 def unpack_meta(key: bytes, data: bytes) -> KeyMeta:
@@ -221,6 +215,11 @@ def check_record(revision: int, sub: int, data: bytes) -> int:
     if _extend((revision + sub * _MIX) & _U32_MASK, data) != _SOUND:
         raise _damaged(revision, sub)
     return int.from_bytes(data[-4:], "little")
+
+
+def _checked(data: bytes) -> bytes:
+    """With its checksum behind it."""
+    return data + _CHECKSUM.pack(_value(data))
 
 
 def _damaged(revision: int, sub: int) -> CorruptState:

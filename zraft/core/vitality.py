@@ -22,8 +22,6 @@ RESORTS_APART = 4
 """Tries that are so many pauses apart have nothing to do with each other."""
 PINGS_IN_LIMIT = 8
 """So often are the actors asked within the time that they may make no progress."""
-
-
 LOOK_SECONDS_MAX = 2.0
 """So much silence is counted from one look to the next, at most: after a long pause nobody has had time to move."""
 
