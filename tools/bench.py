@@ -12,21 +12,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
-from pathlib import Path
 
 from msgspec.structs import replace
 
 from tools import costs
+from tools.fresh_cluster import fresh_cluster
 from zraft.bench import Load, measure
 from zraft.cli.bench import HEAD, row
 from zraft.cli.tables import table
-from zraft.cluster import LocalCluster, Ports
+from zraft.cluster import Ports
 
 PORTS = Ports(client=28_080, http=29_090, peer=27_080)
 """Not those of ``make run-cluster``."""
-DIRECTORY = Path("/var/tmp")
-"""A disk: what is below /tmp may be memory, where an fsync costs nothing."""
 
 
 def loads(endpoints: list[str], seconds: float) -> dict[str, Load]:
@@ -49,21 +46,16 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     rows: list[tuple[object, ...]] = [("LOAD", *HEAD)]
     spent: list[tuple[object, ...]] = [costs.HEAD]
-    with tempfile.TemporaryDirectory(prefix="zraft-bench-", dir=DIRECTORY) as directory:
-        cluster = LocalCluster(Path(directory), options.nodes, ports=PORTS)
-        cluster.up()
-        try:
-            for name, load in loads(cluster.endpoints(), options.seconds).items():
-                print(f"{name}, {options.seconds:g} s ...", file=sys.stderr, flush=True)
-                if load.fill:
-                    measure(replace(load, seconds=0.1))  # not to be counted with what follows
-                    load = replace(load, fill=False)
-                before = costs.sample(cluster)
-                figures = measure(load)
-                rows.append((name, *row(figures)))
-                spent.append(costs.row(name, figures, cluster.leader(), before, costs.sample(cluster)))
-        finally:
-            cluster.down()
+    with fresh_cluster("bench", PORTS, options.nodes) as cluster:
+        for name, load in loads(cluster.endpoints(), options.seconds).items():
+            print(f"{name}, {options.seconds:g} s ...", file=sys.stderr, flush=True)
+            if load.fill:
+                measure(replace(load, seconds=0.1))  # not to be counted with what follows
+                load = replace(load, fill=False)
+            before = costs.sample(cluster)
+            figures = measure(load)
+            rows.append((name, *row(figures)))
+            spent.append(costs.row(name, figures, cluster.leader(), before, costs.sample(cluster)))
     print(f"{table(rows)}\n\n{table(spent)}")
 
 

@@ -12,21 +12,18 @@ time, how far the log had been cut meanwhile, and the load's latencies before, d
 from __future__ import annotations
 
 import argparse
-import tempfile
 import threading
 import time
-from pathlib import Path
 
 from msgspec.structs import replace
 
+from tools.fresh_cluster import fresh_cluster
 from zraft.bench import Figures, Load, measure
 from zraft.cli.bench import HEAD, row
 from zraft.cli.tables import table
 from zraft.cluster import LocalCluster, Ports
 
 PORTS = Ports(client=28_280, http=29_290, peer=27_280)
-DIRECTORY = Path("/var/tmp")
-"""A disk: what is below /tmp may be memory, where an fsync costs nothing."""
 CATCH_UP_S_MAX = 600.0
 POLL_S = 0.1
 
@@ -39,25 +36,20 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--value-size", type=int, default=256)
     parser.add_argument("--pipeline", type=int, default=32, help="puts outstanding of each of the load's two clients")
     options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="zraft-catch-up-", dir=DIRECTORY) as directory:
-        cluster = LocalCluster(Path(directory), 3, ports=PORTS)
-        cluster.up()
-        try:
-            base = Load(endpoints=tuple(cluster.endpoints()), keys=options.keys, value_size=options.value_size)
-            load = replace(base, pipeline=options.pipeline, seconds=10.0)
-            short = replace(load, seconds=1.0)  # so that little of what is counted comes after the node is back
-            follower = next(name for name in cluster.names if name != cluster.leader())
-            cluster.kill(follower)
-            _write(replace(base, batch=100, pipeline=8, seconds=5.0), options.writes)
-            before = measure(load)
-            seconds, during = come_back(cluster, follower, short)
-            rows = [("LOAD", *HEAD), ("one node away", *row(before)), ("it catches up", *row(during))]
-            rows.append(("all three", *row(measure(load))))
-            first = max(answer.first_log_index for answer in cluster.status().values() if answer)
-            print(table(rows))
-            print(f"\n{follower} caught up in {seconds:.1f} s; logs begin at index {first} now")
-        finally:
-            cluster.down()
+    with fresh_cluster("catch-up", PORTS) as cluster:
+        base = Load(endpoints=tuple(cluster.endpoints()), keys=options.keys, value_size=options.value_size)
+        load = replace(base, pipeline=options.pipeline, seconds=10.0)
+        short = replace(load, seconds=1.0)  # so that little of what is counted comes after the node is back
+        follower = next(name for name in cluster.names if name != cluster.leader())
+        cluster.kill(follower)
+        _write(replace(base, batch=100, pipeline=8, seconds=5.0), options.writes)
+        before = measure(load)
+        seconds, during = come_back(cluster, follower, short)
+        rows = [("LOAD", *HEAD), ("one node away", *row(before)), ("it catches up", *row(during))]
+        rows.append(("all three", *row(measure(load))))
+        first = max(answer.first_log_index for answer in cluster.status().values() if answer)
+        print(table(rows))
+        print(f"\n{follower} caught up in {seconds:.1f} s; logs begin at index {first} now")
 
 
 def _write(load: Load, writes: int) -> None:

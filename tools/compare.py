@@ -23,7 +23,8 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from tools.bench import DIRECTORY, loads
+from tools.bench import loads
+from tools.fresh_cluster import DIRECTORY
 from zraft.bench import Load
 from zraft.cli.tables import table
 

@@ -18,7 +18,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import urllib.parse
@@ -28,6 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tools.dashboard_picture import Series, picture
+from tools.fresh_cluster import fresh_cluster
 from zraft.bench import Load, measure
 from zraft.cluster import LocalCluster, Ports
 
@@ -103,17 +103,17 @@ class Prometheus:
 
 
 @contextlib.contextmanager
-def prometheus(directory: Path, cluster: LocalCluster) -> Iterator[Prometheus]:
-    """A Prometheus that scrapes the cluster each second, and evaluates the alert rules."""
+def prometheus(cluster: LocalCluster) -> Iterator[Prometheus]:
+    """A Prometheus, its data beside the nodes', that scrapes the cluster each second, and evaluates the alert rules."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     targets = ", ".join(
         f"{{targets: ['127.0.0.1:{cluster.settings(name).http_port}'], labels: {{instance: {name}}}}}"
         for name in cluster.names
     )
-    config = directory / "prometheus.yaml"
+    config = cluster.directory / "prometheus.yaml"
     config.write_text(CONFIG.format(alerts=ALERTS, targets=targets), encoding="utf-8")
-    options = [f"--config.file={config}", f"--storage.tsdb.path={directory / 'tsdb'}"]
+    options = [f"--config.file={config}", f"--storage.tsdb.path={cluster.directory / 'tsdb'}"]
     command = ["prometheus", *options, f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
         try:
@@ -188,21 +188,14 @@ def main() -> None:
     options = parser.parse_args()
     if not shutil.which("prometheus"):
         sys.exit("prometheus is not on the path: apt-get install prometheus")
-    with tempfile.TemporaryDirectory(prefix="zraft-dashboard-") as name:
-        directory = Path(name)
-        cluster = LocalCluster(directory / "cluster", 3, ports=PORTS, options={"snapshot_log_mib": 1})
-        cluster.up()
-        try:
-            with prometheus(directory, cluster) as server:
-                wait_for("Prometheus to see all nodes", server.is_ready)
-                began = time.time()
-                stir(cluster)
-                wait_for("Prometheus to see all nodes again", server.is_ready)
-                wrong = check(server, began)
-                if options.picture:
-                    options.picture.write_text(draw(server, (began, time.time())), encoding="utf-8")
-        finally:
-            cluster.down()
+    with fresh_cluster("dashboard", PORTS, snapshot_log_mib=1) as cluster, prometheus(cluster) as server:
+        wait_for("Prometheus to see all nodes", server.is_ready)
+        began = time.time()
+        stir(cluster)
+        wait_for("Prometheus to see all nodes again", server.is_ready)
+        wrong = check(server, began)
+        if options.picture:
+            options.picture.write_text(draw(server, (began, time.time())), encoding="utf-8")
     count = len(queries(json.loads(DASHBOARD.read_text(encoding="utf-8"))))
     print("\n".join([*wrong, f"queries={count} wrong={len(wrong)}"]))
     sys.exit(1 if wrong else 0)

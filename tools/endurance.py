@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import tempfile
 import time
 from pathlib import Path
 
 from tools.beside_snapshots import HEAD, Probe, Span, rows, snapshots_in
+from tools.fresh_cluster import fresh_cluster
 from zraft.actors.process import ProcessStats
 from zraft.actors.roster import Roster
 from zraft.bench import Load, measure
@@ -25,8 +25,6 @@ from zraft.cluster import LocalCluster, Ports
 from zraft.store.directory import runtime_directory
 
 PORTS = Ports(client=28_180, http=29_190, peer=27_180)
-DIRECTORY = Path("/var/tmp")
-"""A disk: what is below /tmp may be memory, where an fsync costs nothing."""
 LINE = "{:>7} {:>8} {:>8} {:>8} {:>8} {:>10} {:>10} {:>7}"
 _MIB = 1 << 20
 
@@ -59,23 +57,18 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--value-size", type=int, default=1_024)
     options = parser.parse_args(arguments)
     print(LINE.format("s", "puts/s", "p50 ms", "p99 ms", "max ms", "disk MiB", "RSS MiB", "errors"), flush=True)
-    with tempfile.TemporaryDirectory(prefix="zraft-endurance-", dir=DIRECTORY) as directory:
-        cluster = LocalCluster(Path(directory), 3, ports=PORTS)
-        cluster.up()
-        try:
-            load = Load(
-                endpoints=tuple(cluster.endpoints()),
-                keys=options.keys,
-                value_size=options.value_size,
-                seconds=options.interval,
-            )
-            with Probe(cluster, options.value_size) as probe:
-                loaded = _run(cluster, load, time.monotonic() + options.minutes * 60)
-            snapshots = snapshots_in(cluster)
-            print(table([HEAD, *rows(probe.puts, loaded, snapshots)]))
-            print(f"snapshots={len(snapshots)} failed_puts={probe.errors}")
-        finally:
-            cluster.down()
+    with fresh_cluster("endurance", PORTS) as cluster:
+        load = Load(
+            endpoints=tuple(cluster.endpoints()),
+            keys=options.keys,
+            value_size=options.value_size,
+            seconds=options.interval,
+        )
+        with Probe(cluster, options.value_size) as probe:
+            loaded = _run(cluster, load, time.monotonic() + options.minutes * 60)
+        snapshots = snapshots_in(cluster)
+        print(table([HEAD, *rows(probe.puts, loaded, snapshots)]))
+        print(f"snapshots={len(snapshots)} failed_puts={probe.errors}")
 
 
 def _run(cluster: LocalCluster, load: Load, end: float) -> list[Span]:

@@ -18,24 +18,21 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from msgspec.structs import replace
 
 from tools import beside_snapshots
 from tools.beside_snapshots import Probe, Span, snapshots_in, snapshots_of
 from tools.catch_up import come_back
+from tools.fresh_cluster import fresh_cluster
 from zraft.bench import Load, measure
 from zraft.cli.bench import HEAD, row
 from zraft.cli.tables import table
 from zraft.cluster import LocalCluster, Ports
 
-PORTS = Ports(client=28_380, http=29_390, peer=27_380)
-DIRECTORY = Path("/var/tmp")
-"""A disk: what is below /tmp may be memory, where an fsync costs nothing."""
+PORTS = Ports(client=28_580, http=29_590, peer=27_580)
 WRITE_S_MAX = 1_800.0
 _MIB = 1 << 20
 
@@ -48,25 +45,20 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--pipeline", type=int, default=32, help="puts outstanding of each of the load's two clients")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long the load is measured at a time")
     options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="zraft-large-state-", dir=DIRECTORY) as directory:
-        cluster = LocalCluster(Path(directory), 3, ports=PORTS)
-        cluster.up()
-        try:
-            base = Load(
-                endpoints=tuple(cluster.endpoints()),
-                keys=options.mib * _MIB // options.value_size,
-                value_size=options.value_size,
-                seconds=options.seconds,
-                timeout=30.0,
-            )
-            batches = replace(base, batch=50, pipeline=4)
-            measure(replace(batches, fill=True, seconds=0.1))
-            _pause(cluster, batches, options.value_size)
-            load = replace(base, pipeline=options.pipeline)
-            _state_removed(cluster, load)
-            _log_too_old(cluster, batches, load)
-        finally:
-            cluster.down()
+    with fresh_cluster("large-state", PORTS) as cluster:
+        base = Load(
+            endpoints=tuple(cluster.endpoints()),
+            keys=options.mib * _MIB // options.value_size,
+            value_size=options.value_size,
+            seconds=options.seconds,
+            timeout=30.0,
+        )
+        batches = replace(base, batch=50, pipeline=4)
+        measure(replace(batches, fill=True, seconds=0.1))
+        _pause(cluster, batches, options.value_size)
+        load = replace(base, pipeline=options.pipeline)
+        _state_removed(cluster, load)
+        _log_too_old(cluster, batches, load)
 
 
 def _pause(cluster: LocalCluster, batches: Load, value_size: int) -> None:

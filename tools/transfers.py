@@ -12,18 +12,15 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
-import tempfile
 import threading
 import time
-from pathlib import Path
 
+from tools.fresh_cluster import fresh_cluster
 from zraft import Client
 from zraft.cluster import LocalCluster, Ports
 from zraft.errors import ZraftError
 
-PORTS = Ports(client=28_380, http=29_390, peer=27_380)
-DIRECTORY = Path("/var/tmp")
-"""A disk: what is below /tmp may be memory, where an fsync costs nothing."""
+PORTS = Ports(client=28_680, http=29_690, peer=27_680)
 AROUND_S = 0.5
 """So long before and after a transfer puts are looked at."""
 OUTAGE_S_MAX = 3.0
@@ -72,9 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
     how.add_argument("--restarts", action="store_true", help="restart the leader in order instead")
     how.add_argument("--kills", action="store_true", help="kill the leader's node instead")
     options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="zraft-transfers-", dir=DIRECTORY) as directory:
-        cluster = LocalCluster(Path(directory), 3, ports=PORTS)
-        cluster.up()
+    with fresh_cluster("transfers", PORTS) as cluster:
         puts = _Puts(cluster.endpoints(), options.clients)
         calm, gaps, took, failed = list[float](), list[float](), list[float](), list[str]()
         try:
@@ -95,7 +90,6 @@ def main(arguments: list[str] | None = None) -> None:
                     cluster.restart(leader)
         finally:
             puts.stop()
-            cluster.down()
     words = [
         f"{what}: median {_ms(all_, 0.5)}, p90 {_ms(all_, 0.9)}, p99 {_ms(all_, 0.99)}, most {_ms(all_, 1)} ms"
         for what, all_ in (("longest gap", gaps), ("in calm", calm), ("the change itself", took))

@@ -66,7 +66,7 @@ def test_the_standard_set_is_two_tables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("tools.bench.PORTS", free_ports(1))
-    monkeypatch.setattr("tools.bench.DIRECTORY", tmp_path)
+    monkeypatch.setattr("tools.fresh_cluster.DIRECTORY", tmp_path)
     with own_runtime():
         bench.main(["--seconds", "0.3", "--nodes", "1"])
     rows = capsys.readouterr().out.splitlines()
