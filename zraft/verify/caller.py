@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Iterator
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-import msgspec
-
-from zraft.client.core import Core
-from zraft.client.links import Link
+from zraft.client import Client, Delete, Get, Put
 from zraft.errors import Compacted, ResourceExhausted, Unknown, ZraftError
-from zraft.protocol.client import (
-    Batch,
-    BatchResult,
-    Delete,
-    DeleteResult,
-    Get,
-    GetResult,
-    KeyValue,
-    Put,
-    PutResult,
-    Range,
-    RangeResult,
-    Request,
-    Response,
-)
+from zraft.protocol.client import DeleteResult, GetResult, KeyValue, PutResult
 from zraft.verify.history import FAILED, OK, UNKNOWN, Command, Item, Operation, Result
-
-R = TypeVar("R", bound=Response)
 
 
 class Caller:
@@ -43,24 +23,14 @@ class Caller:
 
     def __init__(self, endpoints: tuple[str, ...], client: int, timeout: float) -> None:
         first = client % len(endpoints)
-        self._client = client
-        self._timeout = timeout
-        self._core = Core(endpoints[first:] + endpoints[:first], random.random)
-        self._link = Link()
+        self._number = client
+        self._client = Client(endpoints[first:] + endpoints[:first], timeout=timeout)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._link.close()
-
-    def call(self, request: Request, answer: type[R]) -> R:
-        """One request that no history needs.
-
-        Raises:
-            ZraftError: it failed, or nobody knows.
-        """
-        return self._link.run(self._core.call(request, answer, time.monotonic(), self._timeout))
+        self._client.close()
 
     def write(self, *commands: Command) -> Operation:
         """Always as a batch: its answer tells the revision of a refused write too, which a lone one's does not."""
@@ -70,7 +40,7 @@ class Caller:
             asked = {"operation": one.operation, "key": one.key, "value": one.value, "expected": one.expected}
         invocation = time.monotonic_ns()
         try:
-            answer = self.call(Batch(tuple(map(_request_of, commands))), BatchResult)
+            answer = self._client.batch(map(_operation_of, commands))
         except ZraftError as error:
             return self._failed(asked, invocation, UNKNOWN if isinstance(error, Unknown) else FAILED, error)
         results = tuple(map(_result_of, answer.results))
@@ -82,7 +52,7 @@ class Caller:
         asked = {"operation": "get", "key": key}
         invocation = time.monotonic_ns()
         try:
-            answer = self.call(Get(key.encode()), GetResult)
+            answer = self._client.get(key)
         except ZraftError as error:
             return self._failed(asked, invocation, FAILED, error)
         return self._answered(asked, invocation, OK, _result_of(answer))
@@ -92,10 +62,11 @@ class Caller:
         asked = {"operation": "range", "key": prefix}
         invocation = time.monotonic_ns()
         try:
-            items, revision = self.items(prefix)
+            listing = self._client.range(prefix=prefix)
+            items = tuple(map(_item_of, listing))
         except ZraftError as error:
             return self._failed(asked, invocation, FAILED, error)
-        return self._answered(asked, invocation, OK, Result(revision=revision, items=tuple(map(_item_of, items))))
+        return self._answered(asked, invocation, OK, Result(revision=listing.revision, items=items))
 
     def read_past(self, versions: list[tuple[str, int]]) -> Iterator[Operation]:
         """Keys as they were, each at a revision; those that are compacted by now are left out.
@@ -106,11 +77,9 @@ class Caller:
             ZraftError: it failed.
         """
         while versions:
-            gets = (Get(key.encode(), revision=revision) for key, revision in versions)
             invocation = time.monotonic_ns()
-            answer = self.call(Batch(tuple(gets)), BatchResult)
+            outcomes = self._client.batch(Get(key, revision) for key, revision in versions).outcomes
             left: list[tuple[str, int]] = []
-            outcomes = answer.outcomes
             for (key, revision), outcome in zip(versions, outcomes, strict=True):
                 match outcome:
                     case ResourceExhausted() if outcome is not outcomes[0]:
@@ -124,22 +93,6 @@ class Caller:
                         yield self._answered(asked, invocation, OK, _result_of(outcome))
             versions = left
 
-    def items(self, prefix: str, keys_only: bool = False) -> tuple[list[KeyValue], int]:
-        """All keys that begin with the prefix, as they were at one revision, and that revision.
-
-        Raises:
-            Compacted: others write so much that this revision was compacted before all its pages were read.
-            ZraftError: it failed otherwise.
-        """
-        request = Range(prefix=prefix.encode(), keys_only=keys_only)
-        found: list[KeyValue] = []
-        while True:
-            page = self.call(request, RangeResult)
-            found += page.items
-            if not page.more:
-                return found, page.revision
-            request = msgspec.structs.replace(request, start=page.next_key, revision=page.revision)
-
     def _answered(self, asked: dict[str, Any], invocation: int, outcome: str, result: Result) -> Operation:
         return self._ended({**asked, "outcome": outcome, "revision": result.revision, "result": result}, invocation)
 
@@ -147,13 +100,13 @@ class Caller:
         return self._ended({**asked, "outcome": outcome, "error": f"{error.code}: {error}"}, invocation)
 
     def _ended(self, line: dict[str, Any], invocation: int) -> Operation:
-        return Operation(client=self._client, invocation=invocation, completion=time.monotonic_ns(), **line)
+        return Operation(client=self._number, invocation=invocation, completion=time.monotonic_ns(), **line)
 
 
-def _request_of(command: Command) -> Put | Delete:
+def _operation_of(command: Command) -> Put | Delete:
     if command.value is None:
-        return Delete(command.key.encode(), command.expected)
-    return Put(command.key.encode(), command.value.encode(), command.expected)
+        return Delete(command.key, command.expected)
+    return Put(command.key, command.value, command.expected)
 
 
 def _item_of(item: KeyValue) -> Item:

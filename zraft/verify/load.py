@@ -11,8 +11,8 @@ from typing import Self
 
 import msgspec
 
+from zraft.client import Client, Delete
 from zraft.errors import Unavailable
-from zraft.protocol.client import Batch, BatchResult, Delete
 from zraft.verify.caller import Caller
 from zraft.verify.history import Command, Operation
 
@@ -107,11 +107,10 @@ class CheckedLoad:
         Raises:
             ZraftError: the cluster did not serve it.
         """
-        with Caller(self.settings.endpoints, self.settings.clients, READ_BACK_S) as caller:
-            keys = [item.key for item in caller.items(self.settings.prefix, keys_only=True)[0]]
+        with Client(self.settings.endpoints, timeout=READ_BACK_S) as client:
+            keys = [item.key for item in client.range(prefix=self.settings.prefix, keys_only=True)]
             for begin in range(0, len(keys), READ_BACK_MAX):
-                deletes = (Delete(key) for key in keys[begin : begin + READ_BACK_MAX])
-                caller.call(Batch(tuple(deletes)), BatchResult)
+                client.batch(Delete(key) for key in keys[begin : begin + READ_BACK_MAX])
 
     def _run(self, client: int, turn: int) -> None:
         rng = random.Random(f"{self.settings.seed}/{client}/{turn}")
