@@ -98,11 +98,11 @@ MUTANTS = (
         "S4: entries are read in the leader's own term only",
         ACCEPTOR,
         "        if message.term != log.term or previous_term is None:\n"
-        "            return Answer(ReadAnswer(log.term, message.peer, EntryId(0, 0), (), self._offer_for(message)))\n"
+        "            return Answer(ReadAnswer(log.term, message.peer, NOTHING, (), self._offer_for(message)))\n"
         "        entries = tuple(log.entries(message.first, message.bytes_max))\n"
         "        return Answer(ReadAnswer(log.term, message",
         "        if previous_term is None:\n"
-        "            return Answer(ReadAnswer(log.term, message.peer, EntryId(0, 0), (), self._offer_for(message)))\n"
+        "            return Answer(ReadAnswer(log.term, message.peer, NOTHING, (), self._offer_for(message)))\n"
         "        entries = tuple(log.entries(message.first, message.bytes_max))\n"
         "        return Answer(ReadAnswer(message.term, message",
     ),
