@@ -15,7 +15,7 @@ from zraft.actors.clock import clock
 from zraft.actors.identity import Identity, check_hello
 from zraft.actors.launch import Launch, StopSignal
 from zraft.actors.logs import Log
-from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, Resolver, peers_of
+from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, peers_of
 from zraft.actors.sockets import LOCAL_MESSAGES_MAX, PEER_MESSAGES_MAX, Frames, Sockets, drain, poll, send, taken
 from zraft.config import LEASE
 from zraft.connection import tcp
@@ -88,9 +88,7 @@ class ElectionActor:
         self._gateways = self._sockets.bind_router(launch.endpoint("election.gateways"), LOCAL_MESSAGES_MAX)
         for socket in (self._control, self._storage, self._replication, self._gateways):
             self._poller.register(socket, zmq.POLLIN)
-        peers = settings.peer_addresses()
-        self._resolver = Resolver(host for host, _ in peers.values())
-        self._links = PeerLinks(self._sockets, self._poller, peers, 0, self._resolver)
+        self._links = PeerLinks(self._sockets, self._poller, settings.peer_addresses(), 0)
         self._configuration: Configuration | None = None  # whose members the links lead to
         self._routes: dict[int, tuple[bytes, int]] = {}  # member -> where its last request came from, its incarnation
         self._gateway_routes: dict[int, bytes] = {}
@@ -117,7 +115,7 @@ class ElectionActor:
 
     def close(self) -> None:
         """Close all sockets."""
-        self._resolver.close()
+        self._links.close()
         self._sockets.close()
 
     def _take(self, events: dict[object, int]) -> None:

@@ -8,7 +8,7 @@ import zmq
 
 from zraft.actors.identity import Identity
 from zraft.actors.logs import Log
-from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, Resolver, peers_of
+from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, peers_of
 from zraft.actors.sockets import PEER_MESSAGES_MAX, Frames, Sockets, drain
 from zraft.config import Settings
 from zraft.connection import tcp
@@ -33,9 +33,7 @@ class GatewayPeers:
         self._priority = settings.priority
         self._router = sockets.bind_router(tcp(settings.host, settings.peer_port + 2), PEER_MESSAGES_MAX)
         poller.register(self._router, zmq.POLLIN)
-        peers = settings.peer_addresses()
-        self._resolver = Resolver(host for host, _ in peers.values())
-        self._links = PeerLinks(sockets, poller, peers, 2, self._resolver)
+        self._links = PeerLinks(sockets, poller, settings.peer_addresses(), 2)
         self._identity: Identity | None = None
         self._others: tuple[int, ...] = ()
         self._voters: tuple[str, ...] = ()
@@ -97,8 +95,8 @@ class GatewayPeers:
         return messages
 
     def close(self) -> None:
-        """End the resolver; the sockets belong to the actor."""
-        self._resolver.close()
+        """Look up no more names; the sockets belong to the actor."""
+        self._links.close()
 
     def _take(self, frames: Frames, messages: list[tuple[int, GatewayMessage]], now: float) -> None:
         head, frame = frames

@@ -49,7 +49,7 @@ class Resolver:
     Each name has a daemon thread, so that one whose DNS server does not answer holds up no other.
     """
 
-    def __init__(self, hosts: Iterable[str], look_up: Callable[[str], tuple[str, ...]] = look_up) -> None:
+    def __init__(self, hosts: Iterable[str] = (), look_up: Callable[[str], tuple[str, ...]] = look_up) -> None:
         self._look_up = look_up
         self._stop = threading.Event()
         self._addresses: dict[str, tuple[str, ...]] = {}
@@ -90,16 +90,17 @@ class PeerLinks:
         poller: zmq.Poller,
         peers: Mapping[str, tuple[str, int]],
         offset: int,
-        resolver: Resolver,
+        resolver: Resolver | None = None,
     ) -> None:
         self._sockets = sockets
         self._poller = poller
         self._offset = offset
-        self._peers = {name: (host, port + offset) for name, (host, port) in peers.items()}
-        self._resolver = resolver
+        self._resolver = resolver or Resolver()
+        self._peers: dict[str, tuple[str, int]] = {}
         self._links: dict[str, _Link] = {}
         self._not_before: dict[str, float] = {}
         self._next_refresh = 0.0
+        self.follow(peers)
 
     def follow(self, peers: Mapping[str, tuple[str, int]]) -> None:
         """The members have changed: link to these, and to nobody else."""
@@ -135,6 +136,10 @@ class PeerLinks:
                 self._close(name)
                 self._next_refresh = 0.0
         return messages
+
+    def close(self) -> None:
+        """Look up no more names; the sockets belong to the actor."""
+        self._resolver.close()
 
     def _refresh(self, name: str, now: float) -> float:
         """Connect to a peer anew if that is due; returns when it may be the next time."""

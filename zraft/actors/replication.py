@@ -12,7 +12,7 @@ from zraft.actors.clock import clock
 from zraft.actors.identity import Identity
 from zraft.actors.launch import Launch, StopSignal
 from zraft.actors.logs import Log
-from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, Resolver, peers_of
+from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, peers_of
 from zraft.actors.snapshot_source import SnapshotSource
 from zraft.actors.sockets import LOCAL_MESSAGES_MAX, Frames, Sockets, drain, poll, send, taken
 from zraft.core.audit import Divergence
@@ -59,9 +59,7 @@ class ReplicationActor:
         for socket in (self._election, self._storage, self._gateways):
             self._poller.register(socket, zmq.POLLIN)
         self._settings = settings
-        peers = settings.peer_addresses()
-        self._resolver = Resolver(host for host, _ in peers.values())
-        self._links = PeerLinks(self._sockets, self._poller, peers, 1, self._resolver)
+        self._links = PeerLinks(self._sockets, self._poller, settings.peer_addresses(), 1)
         self._rate = settings.snapshot_rate_mib << 20
         self._core = Replication(0, self._window, self._rate)
         self._members: tuple[Member, ...] = ()  # to whom the links lead
@@ -95,7 +93,7 @@ class ReplicationActor:
 
     def close(self) -> None:
         """Close all sockets."""
-        self._resolver.close()
+        self._links.close()
         self._source.keep(set())
         self._sockets.close()
 
