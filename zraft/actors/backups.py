@@ -11,9 +11,7 @@ import os
 import secrets
 import subprocess
 
-import msgspec
-
-from zraft.actors.snapshotter import Job
+from zraft.actors.snapshotter import Job, start
 from zraft.config import Settings
 from zraft.core.room import RESERVE
 from zraft.errors import ResourceExhausted, Unavailable
@@ -22,7 +20,6 @@ from zraft.protocol.entries import ClusterRecord
 from zraft.protocol.local import StorageGroup
 from zraft.store.directory import DataDirectory
 from zraft.store.files import make_directory
-from zraft.store.python import module_process
 from zraft.store.space import has_room
 
 IDLE_SECONDS = 60.0
@@ -118,8 +115,7 @@ class Backups:
             if not (has_room(self._directory.path, size) or has_room(self._directory.path, 2 * size, RESERVE)):
                 raise ResourceExhausted("this node's disk has no room for a backup: make room, or ask another node")
             make_directory(self._path.parent)
-            command, environment = module_process("zraft.actors.snapshotter", msgspec.json.encode(job).decode())
-            self._child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
+            self._child = start(job)
         except OSError as error:
             raise Unavailable(f"the backup could not be begun: {error}") from error
         self._name = name

@@ -7,14 +7,13 @@ import signal
 import subprocess
 from pathlib import Path
 
-import msgspec
 import zmq
 
 from zraft.actors import metrics
 from zraft.actors.clock import clock
 from zraft.actors.launch import Launch
 from zraft.actors.logs import Log
-from zraft.actors.snapshotter import STATE_DAMAGED, Job
+from zraft.actors.snapshotter import STATE_DAMAGED, Job, start
 from zraft.core.log_keeping import LogKeeping, Sizes
 from zraft.core.room import RESERVE
 from zraft.errors import CorruptSnapshot, CorruptState, StorageFault
@@ -24,7 +23,6 @@ from zraft.store.chunks import identify, newest_snapshot
 from zraft.store.directory import DataDirectory
 from zraft.store.files import remove_behind, sync_directory
 from zraft.store.log import LmdbLog
-from zraft.store.python import module_process
 from zraft.store.snapshots import list_snapshots, read_manifest, set_aside
 from zraft.store.soundness import CRASHES
 from zraft.store.space import has_room
@@ -131,11 +129,9 @@ class Snapshots:
             self._log.record,
             self._unchecked,
         )
-        command, environment = module_process("zraft.actors.snapshotter", msgspec.json.encode(job).decode())
-        # The lock goes along: while the snapshotter lives, nobody else gets the directory (S1).
-        descriptors = (self._lock.fileno(),) if self._lock else ()
         try:
-            self._child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, pass_fds=descriptors)
+            # The lock goes along: while the snapshotter lives, nobody else gets the directory (S1).
+            self._child = start(job, (self._lock.fileno(),) if self._lock else ())
         except OSError as error:
             self.keeping.failed(now)
             self._logger.warning("the snapshotter could not be started", reason=str(error))

@@ -8,8 +8,10 @@ is damaged.
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -19,7 +21,7 @@ from zraft.actors.process import name_process
 from zraft.errors import CorruptSnapshot, CorruptState, FatalError
 from zraft.protocol.entries import ClusterRecord
 from zraft.store.files import forget_cached
-from zraft.store.python import die_with_parent
+from zraft.store.python import die_with_parent, module_process
 from zraft.store.snapshots import list_snapshots, make_snapshot, verify_snapshot, write_snapshot
 
 STATE_DAMAGED = 79
@@ -43,6 +45,16 @@ class Job(msgspec.Struct, frozen=True):
     record: ClusterRecord | None
     check: bool
     backup: str = ""
+
+
+def start(job: Job, descriptors: Collection[int] = ()) -> subprocess.Popen[bytes]:
+    """Start the process; it inherits these descriptors.
+
+    Raises:
+        OSError: the machine has no room for it.
+    """
+    command, environment = module_process("zraft.actors.snapshotter", msgspec.json.encode(job).decode())
+    return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, pass_fds=descriptors)
 
 
 def main(job: Job) -> int:

@@ -2,17 +2,14 @@
 
 import errno
 import os
-import subprocess
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from tests.unit.store.stored import RECORD, written
 from zraft.actors import snapshotter
 from zraft.actors.snapshotter import Job
 from zraft.errors import CorruptSnapshot
-from zraft.store.python import module_process
 from zraft.store.snapshots import list_snapshots, snapshot_path
 
 
@@ -40,6 +37,5 @@ def test_a_damaged_snapshot_of_a_later_entry_does_not_pass_for_the_newest(tmp_pa
     damaged = snapshot_path(snapshots, 9)
     damaged.write_bytes(b"no snapshot")
     job = Job("node-1", os.getpid(), str(directory.state_path(0)), str(snapshots), 1 << 30, RECORD, check=True)
-    command, environment = module_process("zraft.actors.snapshotter", msgspec.json.encode(job).decode())
-    subprocess.run(command, env=environment, check=True, capture_output=True)
+    assert snapshotter.start(job).wait() == 0
     assert list_snapshots(snapshots) == [snapshot_path(snapshots, 5)]
