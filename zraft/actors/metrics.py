@@ -209,22 +209,17 @@ def round_trip_seconds(peer: str) -> Latencies:
     return Latencies(_round_trip_seconds.labels(peer))
 
 
-log_sync_seconds = Latencies(
-    Histogram(
-        "zraft_log_sync_seconds",
-        "How long a commit of the log took, from its begin to the end of its fsync.",
-        buckets=_SECONDS,
-    )
+def _latencies(name: str, meaning: str) -> Latencies:
+    return Latencies(Histogram(name, meaning, buckets=_SECONDS))
+
+
+log_sync_seconds = _latencies(
+    "zraft_log_sync_seconds", "How long a commit of the log took, from its begin to the end of its fsync."
 )
-apply_seconds = Latencies(
-    Histogram("zraft_apply_seconds", "How long one slice of apply took, its publication included.", buckets=_SECONDS)
-)
-queue_seconds = Latencies(
-    Histogram(
-        "zraft_proposal_queue_seconds",
-        "How long the oldest command of a proposal had waited at the gateway when it was proposed.",
-        buckets=_SECONDS,
-    )
+apply_seconds = _latencies("zraft_apply_seconds", "How long one slice of apply took, its publication included.")
+queue_seconds = _latencies(
+    "zraft_proposal_queue_seconds",
+    "How long the oldest command of a proposal had waited at the gateway when it was proposed.",
 )
 proposals = Count("zraft_proposals_total", "Proposals that this node's gateway has sent to a leader.")
 proposals_in_flight = Level(

@@ -15,7 +15,6 @@ from zraft.cli.outcomes import MACHINE, REJECTED, UNAVAILABLE, VIOLATED, Failure
 from zraft.cli.output import output_option, require_directory_of, tell
 from zraft.errors import ZraftError
 from zraft.verify import CheckedLoad, LoadSettings, check, picture_of, read_history, write_history
-from zraft.verify.checker import Verdict
 from zraft.verify.evidence import Violation
 from zraft.verify.history import HistoryError, Operation
 
@@ -133,7 +132,8 @@ def _judge(history: list[Operation], file: Path, output: str) -> None:
     for violation in verdict.violations[:TOLD_MAX]:
         click.echo(f"zraft: {violation.what}", err=True)
     counts = {"operations": verdict.operations, "unknown": verdict.unknown, "violations": len(verdict.violations)}
-    tell(output, closing_line(verdict, faults=0), counts)
+    told = f"operations={verdict.operations} faults=0 unknown={verdict.unknown} violations={len(verdict.violations)}"
+    tell(output, told, counts)
     if verdict.violations:
         _draw(verdict.violations[0], history, file.with_name(f"{file.name}.html"))
         raise click.exceptions.Exit(VIOLATED)
@@ -146,12 +146,6 @@ def _draw(violation: Violation, history: list[Operation], picture: Path) -> None
         click.echo(f"zraft: the first of them could not be drawn: {error}", err=True)
     else:
         click.echo(f"zraft: the first of them is drawn in {picture}", err=True)
-
-
-def closing_line(verdict: Verdict, faults: int) -> str:
-    """What it comes to, on one line."""
-    counts = f"operations={verdict.operations} faults={faults} unknown={verdict.unknown}"
-    return f"{counts} violations={len(verdict.violations)}"
 
 
 def _clean_up(load: CheckedLoad) -> None:
