@@ -24,7 +24,7 @@ PORTS = Ports(client=28_680, http=29_690, peer=27_680)
 AROUND_S = 0.5
 """So long before and after a transfer puts are looked at."""
 OUTAGE_S_MAX = 3.0
-"""And after a kill, in which they have to be answered again: ten times the largest election time-out by default."""
+"""So long after a kill: ten times the largest election time-out by default. Puts have to be answered again by then."""
 
 
 class _Puts:

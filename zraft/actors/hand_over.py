@@ -12,9 +12,9 @@ from zraft.protocol.local import RoleGroup, TransferAnswer, TransferRequest
 HAND_OVER_SECONDS = 0.8
 """So long may a hand-over take when the node stops: usually 20 ms. The supervisor gives a gateway 2 s in all."""
 STOP_SECONDS = 1.0
-"""And so long what is in flight then. ..."""
+"""So long is what is in flight waited for after that."""
 CALM_SECONDS = 0.05
-"""... A node is calm when no client has asked anything for so long: those that did were sent to others."""
+"""A gateway is calm when no client has asked anything for so long: those that did were sent to others."""
 
 
 class HandOver:

@@ -19,7 +19,7 @@ from zraft.cli.outcomes import MACHINE, REJECTED, UNAVAILABLE
 from zraft.cli.output import output_option, require_directory_of, tell
 from zraft.cli.tables import table
 from zraft.client.client import TIMEOUT_S
-from zraft.config import Settings, is_address, split_address
+from zraft.config import BOUNDS, Settings, is_address, split_address
 from zraft.errors import DataDirectoryInUse, IdentityRefused, StorageFault
 from zraft.store.manifest import Manifest
 from zraft.store.restore import BUMP_MAX, restore as restore_state
@@ -103,7 +103,11 @@ def status(file: Path, output: str) -> None:
     help="Add so much to the store's revision, so that caches made from the lost cluster notice.",
 )
 @click.option(
-    "--map-size-gib", type=WholeRange(1, 16_384), default=1_024, show_default=True, help="As for `zraft node`."
+    "--map-size-gib",
+    type=WholeRange(*BOUNDS["map_size_gib"]),
+    default=Settings().map_size_gib,
+    show_default=True,
+    help="As for `zraft node`.",
 )
 @output_option("revision, and command: how to start the node", table="the same in words")
 def restore(

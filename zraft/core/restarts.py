@@ -36,9 +36,9 @@ CRASH_LOOP_RESTARTS = 5
 CRASH_LOOP_WINDOW_S = 60.0
 """More restarts than that within this window turn the node's health red."""
 GATEWAY_STOP_S = 2.0
-"""How long gateways may take to end their requests, of ..."""
+"""How long gateways may take to end their requests; the trio is stopped after them."""
 STOP_S = 5.0
-"""... the time that the whole node may take to stop. Then what is left is killed."""
+"""How long the whole node may take to stop, gateways included. Then what is left is killed."""
 
 _HALTING = (SyncFailed.exit_code, IdentityRefused.exit_code, CorruptLog.exit_code)
 

@@ -34,9 +34,9 @@ CALM_RECORDS = 5_000
 """In a second: no more are swept where there is no hurry, which is a small part of the time. Where a commit takes long,
 several commands leave together."""
 CATCH_UP = 2
-"""Times as many records as were written meanwhile are swept, where it goes along with writing; ..."""
+"""Times as many records as were written meanwhile are swept, where it goes along with writing."""
 RECORDS_MAX = 2_000
-"""... and no more in one proposal."""
+"""One proposal sweeps no more of them."""
 
 
 class Retention:
@@ -61,8 +61,8 @@ class Retention:
         self._in_flight = 0
         self._begun_at = self._begun_swept = 0  # the revision when they were proposed, and up to where it was swept
         self._is_calm = True
-        self._begun = 0.0  # when they were proposed, ...
-        self._took = 0.0  # ... and how long it took until all were done, the last time
+        self._begun = 0.0  # when they were proposed
+        self._took = 0.0  # from when commands were proposed until all were done, the last time
         self._pause_until = 0.0
 
     def note(self, revision: int, compacted: int, swept: int, now: float, state_bytes: int = 0) -> None:

@@ -25,9 +25,9 @@ from zraft.protocol.entries import EntryId
 KEYS_LOOKED_AT_MAX = 50_000
 """A range looks at no more keys in one view, deleted ones among them: a read transaction must be short."""
 RECORDS_WALKED_MAX = 100_000
-"""A request at an older revision passes over no more records that are newer, of all its keys, ..."""
+"""A request at an older revision passes over no more records that are newer, of all its keys."""
 BYTES_WALKED_MAX = 1 << 30
-"""... nor goes on behind so many bytes of them: each is read and checked on the way from a key's newest one."""
+"""Nor does it go on behind so many bytes of them: each is read and checked on the way from a key's newest one."""
 
 
 _Place = tuple[int, int, bool]

@@ -52,9 +52,8 @@ class LmdbLog:
 
     Attributes:
         created: whether there was no log here before.
-        member, term, vote, base, last: as in ``core.durable``, and so are
-        record, formed, configurations, generation: all of them changed by the methods only (no properties:
-            they are read some twenty times an Append).
+        member, term, vote, base, last, record, formed, configurations, generation: as in ``core.durable``; changed by
+            the methods only. (No properties: they are read some twenty times an Append.)
         initial_state: as given when the log was made; empty if it began with nothing.
 
     Raises:

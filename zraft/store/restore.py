@@ -1,10 +1,9 @@
 """Restoring: from a snapshot to the data directory of a node that has never run.
 
 The state is a copy of the file; the log is made with it, and begins behind the last entry that the state has applied.
-It is made under another name, which it has from before the first of all this, and which keeps nodes from starting; the
-rename is what makes all of it count.
-Which file it was is durable in the log: only nodes that were restored from the same one form a cluster, under an id of
-its own, which no member of the old cluster can join.
+It is made under another name, which is there before all else, and keeps nodes from starting; the rename is what makes
+all of it count. Which file it was is durable in the log: only nodes that were restored from the same one form a
+cluster, under an id of its own, which no member of the old cluster can join.
 """
 
 from __future__ import annotations
