@@ -2,7 +2,6 @@
 
 from tests.mutants.mutant import Mutant
 
-SUPERVISED = "tests/unit/actors/test_supervisor.py"
 RESTARTS = "core/restarts.py"
 FORMATION = "core/formation.py"
 FORMING = "tests/simulation/test_forming.py"

@@ -14,8 +14,6 @@ import pytest
 from tests.mutants.catalogue import MUTANTS
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGE = ROOT / "zraft"
-TESTS = ROOT / "tests"
 TIDY = Path(__file__).resolve().parent
 
 MODULE_LINES_MAX = 400
