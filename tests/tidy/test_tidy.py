@@ -45,6 +45,8 @@ SAFETY_RULES = {
 }
 RULES_ENFORCED_IN = ("core", "actors", "store")
 
+READ_IN_ORDER = ("protocol", "core", "store", "actors", "client")
+
 LOADED_ON_DEMAND = ("click", "lmdb", "prometheus_client")
 
 # Directories of a developer's machine; written so that this file does not match itself.
@@ -135,6 +137,15 @@ def test_names_say_what_is_inside() -> None:
         if NAMES_THAT_SAY_NOTHING.intersection(part.strip("_") for part in parts):
             found.append(at(path))
     require_none(found, "a module or folder is named by the one concept that it holds; rename it, or split it")
+
+
+@pytest.mark.parametrize("part", READ_IN_ORDER)
+def test_each_module_has_its_place_in_the_reading_order(part: str) -> None:
+    text = (ROOT / "zraft" / "README.md").read_text(encoding="utf-8")
+    order = text.partition("## Reading order\n")[2].partition("\n## ")[0]
+    modules = [path for path in python_files(f"zraft/{part}") if path.stem != "__init__"]
+    found = [at(path) for path in modules if f"`{path.stem}`" not in order]
+    require_none(found, "zraft/README.md tells in its reading order where each module is read; name these there")
 
 
 def test_invariants_survive_optimization() -> None:
