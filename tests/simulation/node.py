@@ -51,7 +51,7 @@ CHANNELS: dict[Plane, codec.Channel[Any]] = {
 
 SYNC_SECONDS = 0.001
 """How long a sync of a good disk takes."""
-TIMING = Timing(election_min=0.150, lease=lease_seconds(0.150))
+TIMING = Timing(0.050, 0.150, 0.300, stall_limit=2.0, lease=lease_seconds(0.150))
 
 
 class Node:

@@ -13,13 +13,14 @@ from collections.abc import Mapping
 
 import msgspec
 
+from zraft.config import Settings
 from zraft.core.audit import Divergence
 from zraft.core.effects import Ignored, Send, ToStorage
 from zraft.core.leadership import Leadership
 from zraft.core.membership import promoted, with_addresses
 from zraft.core.progress import Forgot, Mode, Progress
 from zraft.core.seen import Seen
-from zraft.core.streaming import RATE_BYTES, SendChunk, SnapshotStream
+from zraft.core.streaming import SendChunk, SnapshotStream
 from zraft.core.versions import PROPOSED_KINDS, SUPPORTED, TOO_NEW, LeftBehind
 from zraft.errors import InvalidArgument, NotLeader, ResourceExhausted, Unavailable, ZraftError
 from zraft.protocol.client import ChangeMember
@@ -55,6 +56,7 @@ SILENT_SECONDS = 0.5
 COMMIT_SECONDS = 0.005
 """So long may the news of a commit wait for an Append that takes it along. It does not wait where a client waits for
 it: at the own storage, and at the node whose gateway made the proposal."""
+_DEFAULT = Settings()
 
 
 class PublishCommit(msgspec.Struct, frozen=True):
@@ -105,8 +107,8 @@ class Replication:
     def __init__(
         self,
         me: int,
-        window: tuple[int, int] = (64, 32 << 20),
-        rate: int = RATE_BYTES,
+        window: tuple[int, int] = (_DEFAULT.window_entries, _DEFAULT.window_bytes),
+        rate: int = _DEFAULT.snapshot_rate_mib << 20,
         addresses: Mapping[str, str] | None = None,
         supported: int = SUPPORTED,
         seen: Seen | None = None,
@@ -321,10 +323,7 @@ class Replication:
         return effects
 
     def _on_cut(self, lead: Leadership, message: ReadAnswer, progress: Progress, now: float) -> list[Effect]:
-        """What a peer lacks was cut from the log ([R] section 7): a snapshot takes its place, once there is one.
-
-        Until then nothing is asked again before the timer says so.
-        """
+        """What a peer lacks was cut ([R] section 7): a snapshot takes its place; without one the timer asks again."""
         progress.reading, progress.cut_off = False, True
         snapshot = message.snapshot
         if snapshot is None:

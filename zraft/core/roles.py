@@ -46,10 +46,10 @@ class PublishRole(msgspec.Struct, frozen=True):
 class Timing(msgspec.Struct, frozen=True):
     """Seconds. See ``Settings`` for meaning and bounds."""
 
-    heartbeat: float = 0.050
-    election_min: float = 0.150
-    election_max: float = 0.300
-    stall_limit: float = 2.0
+    heartbeat: float
+    election_min: float
+    election_max: float
+    stall_limit: float
     lease: float = 0.0
     """How long a majority's acknowledgement of a round lasts as a lease; 0: there are none."""
 

@@ -16,8 +16,6 @@ from zraft.protocol.peer import InstallAnswer, SnapshotId
 CHUNK_BYTES = 256 << 10
 WINDOW_CHUNKS = 4
 """So many pieces may be under way: what one stream costs the receiver in memory, and a vote that waits behind it."""
-RATE_BYTES = 64 << 20
-"""Bytes a second to each follower, so that a stream leaves room for the cluster's traffic."""
 
 
 class SendChunk(msgspec.Struct, frozen=True):
@@ -31,7 +29,10 @@ class SendChunk(msgspec.Struct, frozen=True):
 
 
 class SnapshotStream:
-    """One snapshot on its way to one member; ``now`` is in seconds. Invariant: held <= next <= held + the window."""
+    """One snapshot on its way to one member; ``now`` is in seconds. Invariant: held <= next <= held + the window.
+
+    ``rate``: bytes a second, so that a stream leaves room for the cluster's traffic.
+    """
 
     def __init__(self, member: int, snapshot: SnapshotId, rate: int) -> None:
         self.snapshot = snapshot

@@ -208,7 +208,7 @@ def test_a_leader_that_asked_nobody_votes_for_nobody() -> None:  # S8: its lease
 
 
 def test_a_leader_with_a_stuck_storage_hands_over() -> None:
-    election = answered(Timing(election_min=0.15, election_max=0.25, stall_limit=2.0))
+    election = answered(Timing(heartbeat=0.05, election_min=0.15, election_max=0.25, stall_limit=2.0))
     now = 11.01
     handed = list[Effect]()
     while not handed:
