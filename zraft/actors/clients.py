@@ -45,6 +45,8 @@ UNREAD_MESSAGES_MAX = 4
 UNREAD_PART_BYTES = 1 << 20
 """ZeroMQ counts messages, not bytes: so answers leave in few, of about this size at most."""
 HEADER_BYTES_MAX = 256
+HEADERS_MAX = 1_024
+"""So many are remembered with what they mean; then it begins anew."""
 MESSAGE_BYTES_MAX = 64 << 20
 """A longer message ends its connection: nothing of it is read, so nothing can be answered."""
 TIMEOUT_SECONDS_MAX = 600.0
@@ -264,7 +266,7 @@ class Clients:
                 raise ProtocolError(f"this node speaks protocol version {PROTOCOL_VERSION}, not {header.version}")
             if header.timeout_ms < 0:
                 raise ProtocolError(f"timeout_ms is 0, for the node's own, or more; this one is {header.timeout_ms}")
-            if len(self._headers) >= 1024:
+            if len(self._headers) >= HEADERS_MAX:
                 self._headers.clear()
             self._headers[frame] = header
         if any(header.cluster) and self.cluster and header.cluster != self.cluster:  # empty or zeros: any

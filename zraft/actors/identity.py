@@ -7,6 +7,9 @@ from zraft.protocol.codec import encode, peer_header
 from zraft.protocol.entries import Configuration
 from zraft.protocol.peer import PEER_VERSION, PeerHeader
 
+HEADERS_MAX = 1_024
+"""So many are remembered, made ones and checked ones; then it begins anew."""
+
 
 class Identity:
     """This node among the members of its cluster, once that has formed."""
@@ -33,7 +36,7 @@ class Identity:
         key = (member, self.incarnation if incarnation is None else incarnation)
         header = self._headers.get(key)
         if header is None:
-            if len(self._headers) > 1024:
+            if len(self._headers) >= HEADERS_MAX:
                 self._headers.clear()
             header = self._headers[key] = encode(PeerHeader(PEER_VERSION, self._cluster, self.me, *key))
         return header
@@ -51,7 +54,7 @@ class Identity:
         if header is None:
             header = peer_header.decode(frame)
             self._check(header)
-            if len(self._known) > 1024:
+            if len(self._known) >= HEADERS_MAX:
                 self._known.clear()
             self._known[frame] = header
         return header

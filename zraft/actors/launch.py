@@ -26,7 +26,8 @@ from zraft.version import __version__
 Body = Callable[["Launch", "StopSignal", Log], None]
 """An actor: runs until ``StopSignal.requested``, then returns."""
 
-_CRASHED = 1
+CRASHED = 1
+"""The exit code of a child that ended by an error which nobody foresaw."""
 _LAST_WORDS_CHARACTERS_MAX = 800
 
 
@@ -51,7 +52,7 @@ class Launch:
         return Page.open(page_path(self.runtime))
 
     def endpoint(self, name: str) -> str:
-        """Where two actors of this incarnation meet: ``bound by.connected from``."""
+        """Of a link between actors of this incarnation: ``name`` is who binds it, a dot, and who connects."""
         return ipc_endpoint(self.runtime, self.incarnation, name)
 
 
@@ -145,7 +146,7 @@ def child_main(actor: str, module: str, launch: Launch) -> None:
         _end(launch, actor, FatalError.exit_code, str(error))
     except Exception as error:
         log.error("crashed", error=repr(error), traceback=traceback.format_exc())
-        _end(launch, actor, _CRASHED, repr(error))
+        _end(launch, actor, CRASHED, repr(error))
 
 
 def last_words(runtime: Path, actor: str) -> str:

@@ -26,7 +26,7 @@ import msgspec
 from zraft.actors.beat import GROUPS, HUNG_SECONDS, SILENT_SECONDS
 from zraft.actors.children import Children, Ended
 from zraft.actors.http import HttpServer, as_json, health
-from zraft.actors.launch import FOR_THE_SUPERVISOR, Launch, StopSignal, last_words, page_path, verified_path
+from zraft.actors.launch import CRASHED, FOR_THE_SUPERVISOR, Launch, StopSignal, last_words, page_path, verified_path
 from zraft.actors.logs import Log, set_up, take_stderr
 from zraft.actors.process import InheritedDescriptor, name_process, raise_file_limit
 from zraft.actors.roster import Roster
@@ -70,7 +70,7 @@ ROOM_BYTES = 2 << 20
 """What a runtime directory must have room for; a node takes about half a MiB of it."""
 _LOCK_RETRY_S = 0.05
 _TICK_S = 1.0
-_DOUBTFUL = {1, StorageFault.exit_code, *(-number for number in CRASHES)}
+_DOUBTFUL = {CRASHED, StorageFault.exit_code, *(-number for number in CRASHES)}
 """Exit codes of a storage that may have come upon damage of the state without knowing."""
 _NOT_STARTED = 71  # EX_OSERR: the machine had no room for the process
 _TRIO_GROUPS = (Group.ROLE, Group.LEASE, Group.COMMIT, Group.STORAGE, Group.IDENTITY, Group.NOTICE)

@@ -123,7 +123,7 @@ class LogKeeping:
         self._patience = min(2 * self._patience, RETRY_SECONDS_MAX)
 
     def hold(self, index: int, now: float) -> None:
-        """Entries above ``index`` will be needed by a peer that is being given a snapshot. Holds for 10 s."""
+        """Entries above ``index`` will be needed by a peer that is being given a snapshot: for ``HOLD_SECONDS``."""
         self._hold = index
         self._hold_until = now + HOLD_SECONDS
 

@@ -90,7 +90,7 @@ def decode_request(body: bytes) -> client.Request:
 def pack_commands(bodies: list[bytes]) -> bytes:
     """The payload of one entry: a msgpack array around the commands as they came, re-encoded nowhere."""
     count = len(bodies)
-    head = b"\xdd" + count.to_bytes(4, "big")
+    head = b"\xdd" + count.to_bytes(4, "big")  # "array 32", whatever the count
     return head + b"".join(bodies)
 
 
