@@ -22,7 +22,7 @@ from zraft.cli.leader import transfer
 from zraft.cli.node import node, settings_of
 from zraft.client.client import ENDPOINTS_VARIABLE
 from zraft.config import Settings
-from zraft.core.restarts import GATEWAY_STOP_S, STOP_S
+from zraft.core.restarts import GATEWAY_STOP_SECONDS, STOP_SECONDS
 
 PORTS = set(Settings().ports().values())
 USER = 10001
@@ -92,7 +92,7 @@ def test_a_pod_hands_over_before_it_is_stopped() -> None:
     values = transfer.make_context("transfer", words[2:]).params
     assert values["from_self"] is True
     assert image_environment()[ENDPOINTS_VARIABLE] == f"127.0.0.1:{Settings().port}"
-    assert pod(base())["terminationGracePeriodSeconds"] > values["timeout"] + STOP_S + GATEWAY_STOP_S
+    assert pod(base())["terminationGracePeriodSeconds"] > values["timeout"] + STOP_SECONDS + GATEWAY_STOP_SECONDS
 
 
 def test_all_nodes_have_the_same_shortest_time_out() -> None:
@@ -203,7 +203,7 @@ def test_probes_restart_nothing_that_a_restart_does_not_help() -> None:
 
 
 def test_there_is_time_for_an_orderly_stop() -> None:
-    needed = STOP_S + GATEWAY_STOP_S
+    needed = STOP_SECONDS + GATEWAY_STOP_SECONDS
     assert pod(base())["terminationGracePeriodSeconds"] > needed
     for one in compose_nodes().values():
         assert int(one["stop_grace_period"].removesuffix("s")) > needed

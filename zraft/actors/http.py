@@ -22,8 +22,8 @@ from zraft.errors import ConfigurationError
 
 CONNECTIONS_MAX = 64
 """Past it the oldest connection is closed: whoever holds connections open keeps no health check out."""
-RECEIVE_TIMEOUT_S = 5.0
-_POLL_S = 0.1
+RECEIVE_TIMEOUT_SECONDS = 5.0
+_POLL_SECONDS = 0.1
 
 Answer = tuple[HTTPStatus, str, bytes]
 """Status, content type, body."""
@@ -64,7 +64,7 @@ class HttpServer:
             raise ConfigurationError(f"http_port {port} on {host} can't be bound: {error}") from error
         self._server.set_app(_Application(resources, log))
         self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": _POLL_S}, name="http", daemon=True
+            target=self._server.serve_forever, kwargs={"poll_interval": _POLL_SECONDS}, name="http", daemon=True
         )
 
     def start(self) -> None:
@@ -110,7 +110,7 @@ class _Application:
 class _Handler(WSGIRequestHandler):
     """One request a connection."""
 
-    timeout = RECEIVE_TIMEOUT_S
+    timeout = RECEIVE_TIMEOUT_SECONDS
 
     def log_message(self, format: str, *args: Any) -> None:
         """No access log."""

@@ -64,12 +64,12 @@ from zraft.store.soundness import CRASHES
 ACTORS = {actor: f"zraft.actors.{actor}" for actor in (*TRIO, "gateway")}
 """The module of each actor of a node."""
 
-LOCK_WAIT_S = 3.0
+LOCK_WAIT_SECONDS = 3.0
 """How long the processes of a node that was just killed may take to let go of the data directory."""
 ROOM_BYTES = 2 << 20
 """What a runtime directory must have room for; a node takes about half a MiB of it."""
-_LOCK_RETRY_S = 0.05
-_TICK_S = 1.0
+_LOCK_RETRY_SECONDS = 0.05
+_TICK_SECONDS = 1.0
 _DOUBTFUL = {CRASHED, StorageFault.exit_code, *(-number for number in CRASHES)}
 """Exit codes of a storage that may have come upon damage of the state without knowing."""
 _NOT_STARTED = 71  # EX_OSERR: the machine had no room for the process
@@ -163,15 +163,15 @@ def _metrics_directory(runtime: Path) -> Path:
 
 def _acquire(directory: DataDirectory, stop: StopSignal, log: Log) -> int:
     """Lock the data directory, and wait a little for it: the children of a node that was killed may still be dying."""
-    deadline = time.monotonic() + LOCK_WAIT_S
+    deadline = time.monotonic() + LOCK_WAIT_SECONDS
     while True:
         try:
             return directory.acquire()
         except DataDirectoryInUse as error:
             if stop.requested or time.monotonic() >= deadline:
                 raise
-            log.every(LOCK_WAIT_S, "waiting for the data directory", reason=str(error))
-            time.sleep(_LOCK_RETRY_S)
+            log.every(LOCK_WAIT_SECONDS, "waiting for the data directory", reason=str(error))
+            time.sleep(_LOCK_RETRY_SECONDS)
 
 
 def _sweep(runtime: Path, directory: DataDirectory) -> None:
@@ -253,7 +253,7 @@ class _Supervisor:
     def _watch(self) -> None:
         """Wait until a child exits, the node is to stop, or time has come, and make events of it."""
         deadline = self._restarts.next_deadline()
-        timeout = _TICK_S if deadline is None else min(_TICK_S, max(0.0, deadline - time.monotonic()))
+        timeout = _TICK_SECONDS if deadline is None else min(_TICK_SECONDS, max(0.0, deadline - time.monotonic()))
         for ended in self._children.wait(timeout, None if self._stopping else self._stop):
             self._events.append(self._on_ended(ended))
         if self._stop.requested and not self._stopping:

@@ -13,11 +13,11 @@ from collections.abc import Collection
 
 from zraft.core.room import ENOUGH
 
-CALM_S = 10.0
+CALM_SECONDS = 10.0
 """So long must this node have led its term, and the other have been heard, before anything is handed over."""
-HEARD_S = 3.0
+HEARD_SECONDS = 3.0
 """Who was not heard for so long has been away: its calm begins anew."""
-PAUSE_S_MAX = 640.0
+PAUSE_SECONDS_MAX = 640.0
 """Between two tries; without any for twice so long, the pause is the shortest again."""
 
 
@@ -36,13 +36,13 @@ class Preference:
         self._heard: dict[str, tuple[int, float, float]] = {}  # priority, since when, and when last
         self._term = 0
         self._led_since = math.inf
-        self._pause = CALM_S
+        self._pause = CALM_SECONDS
         self._tried = -math.inf
 
     def on_greeting(self, name: str, priority: int, now: float) -> None:
         """A member is there, and says its priority."""
         before, since, last = self._heard.get(name, (priority, now, now))
-        is_calm = now - last <= HEARD_S and priority <= before
+        is_calm = now - last <= HEARD_SECONDS and priority <= before
         self._heard[name] = (priority, since if is_calm else now, now)
 
     def successor(self, own: int, term: int, voters: Collection[str], now: float) -> str:
@@ -56,16 +56,16 @@ class Preference:
         """
         if term != self._term:
             self._term, self._led_since = term, now
-        if not term or now < max(self._led_since + CALM_S, self._tried + self._pause):
+        if not term or now < max(self._led_since + CALM_SECONDS, self._tried + self._pause):
             return ""
         calm = {
             name: priority
             for name, (priority, since, last) in self._heard.items()
-            if name in voters and priority > own and now - last <= HEARD_S and now - since >= CALM_S
+            if name in voters and priority > own and now - last <= HEARD_SECONDS and now - since >= CALM_SECONDS
         }
         if not calm:
             return ""
-        is_recent = now - self._tried <= 2 * PAUSE_S_MAX
-        self._pause = min(2 * self._pause, PAUSE_S_MAX) if is_recent else CALM_S
+        is_recent = now - self._tried <= 2 * PAUSE_SECONDS_MAX
+        self._pause = min(2 * self._pause, PAUSE_SECONDS_MAX) if is_recent else CALM_SECONDS
         self._tried = now
         return min(calm, key=lambda name: (-calm[name], name))

@@ -28,16 +28,16 @@ from zraft.errors import (
 TRIO = ("election", "replication", "storage")
 """The actors whose volatile state refers to each other: they live and die together."""
 
-BACKOFF_S_MIN = 0.1
-BACKOFF_S_MAX = 10.0
-GOOD_RUN_S = 30.0
+BACKOFF_SECONDS_MIN = 0.1
+BACKOFF_SECONDS_MAX = 10.0
+GOOD_RUN_SECONDS = 30.0
 """A run of this length ends a crash loop: the next restart is immediate again."""
 CRASH_LOOP_RESTARTS = 5
-CRASH_LOOP_WINDOW_S = 60.0
+CRASH_LOOP_SECONDS = 60.0
 """More restarts than that within this window turn the node's health red."""
-GATEWAY_STOP_S = 2.0
+GATEWAY_STOP_SECONDS = 2.0
 """How long gateways may take to end their requests; the trio is stopped after them."""
-STOP_S = 5.0
+STOP_SECONDS = 5.0
 """How long the whole node may take to stop, gateways included. Then what is left is killed."""
 
 _HALTING = (SyncFailed.exit_code, IdentityRefused.exit_code, CorruptLog.exit_code)
@@ -147,14 +147,14 @@ class _Unit:
         return Start(self.actors)
 
     def restart(self, now: float) -> Start:
-        self._restarts = [at for at in self._restarts if now - at < CRASH_LOOP_WINDOW_S] + [now]
+        self._restarts = [at for at in self._restarts if now - at < CRASH_LOOP_SECONDS] + [now]
         return self.start(now)
 
     def schedule(self, now: float) -> None:
         """Set ``due``: at once after a good run, later with each failure that follows too soon."""
-        self._failures = 1 if now - self._started >= GOOD_RUN_S else self._failures + 1
+        self._failures = 1 if now - self._started >= GOOD_RUN_SECONDS else self._failures + 1
         doublings = min(self._failures - 2, 30)
-        self.due = now if doublings < 0 else now + min(BACKOFF_S_MAX, BACKOFF_S_MIN * 2**doublings)
+        self.due = now if doublings < 0 else now + min(BACKOFF_SECONDS_MAX, BACKOFF_SECONDS_MIN * 2**doublings)
 
     def living(self) -> tuple[str, ...]:
         return tuple(actor for actor in self.actors if actor in self.alive)
@@ -163,9 +163,9 @@ class _Unit:
         """Why this unit is no good, in words; empty when it is well."""
         if missing := [actor for actor in self.actors if actor not in self.alive]:
             return f"{', '.join(missing)} not running; {self.epitaph or 'not started yet'}"
-        recent = sum(now - at < CRASH_LOOP_WINDOW_S for at in self._restarts)
+        recent = sum(now - at < CRASH_LOOP_SECONDS for at in self._restarts)
         if recent > CRASH_LOOP_RESTARTS:
-            return f"{recent} restarts of {', '.join(self.actors)} within {CRASH_LOOP_WINDOW_S:g} s; {self.epitaph}"
+            return f"{recent} restarts of {', '.join(self.actors)} within {CRASH_LOOP_SECONDS:g} s; {self.epitaph}"
         return ""
 
 
@@ -200,7 +200,7 @@ class Restarts:
         """When to step with ``Tick`` at the latest; None: only an event changes anything."""
         if self._stop_since is not None:
             gateways, trio = self._to_kill(self._gateways), self._to_kill([self._trio])
-            limit = GATEWAY_STOP_S if gateways else STOP_S if trio else None
+            limit = GATEWAY_STOP_SECONDS if gateways else STOP_SECONDS if trio else None
             return None if limit is None else self._stop_since + limit
         return min((unit.due for unit in self._units() if unit.due is not None), default=None)
 
@@ -291,12 +291,12 @@ class Restarts:
         """Gateways first, so that requests end before those who answer them; then the trio."""
         since = now if self._stop_since is None else self._stop_since
         if any(gateway.alive for gateway in self._gateways):
-            return self._kill(self._gateways) if now >= since + GATEWAY_STOP_S else []
+            return self._kill(self._gateways) if now >= since + GATEWAY_STOP_SECONDS else []
         if not self._trio.alive:
             return [Finished(self._exit_code)]
         if not self._trio.ending:
             return [Withdraw(), *self._terminate([self._trio])]
-        return self._kill([self._trio]) if now >= since + STOP_S else []
+        return self._kill([self._trio]) if now >= since + STOP_SECONDS else []
 
     def _terminate(self, units: Sequence[_Unit]) -> list[Effect]:
         actors = tuple(actor for unit in units if not unit.ending for actor in unit.living())

@@ -12,7 +12,7 @@ import pytest
 from tests.unit.actors.supervised import ACTORS, WAIT_S, Node
 from tests.waiting import wait_until
 from zraft.actors.launch import FOR_THE_SUPERVISOR, STOP_SIGNAL, verified_path
-from zraft.actors.supervisor import LOCK_WAIT_S
+from zraft.actors.supervisor import LOCK_WAIT_SECONDS
 from zraft.core.restarts import TRIO
 from zraft.core.versions import SUPPORTED
 from zraft.errors import ConfigurationError, DataDirectoryInUse, StorageFault
@@ -253,7 +253,7 @@ def test_a_second_supervisor_on_the_same_directory_is_refused(running: Node) -> 
     before = running.running()
     second = Node(running.home)
     process = second.start()
-    assert process.wait(WAIT_S + LOCK_WAIT_S) == DataDirectoryInUse.exit_code
+    assert process.wait(WAIT_S + LOCK_WAIT_SECONDS) == DataDirectoryInUse.exit_code
     assert f"in use by process {running.supervisor.pid}" in running.log()
     assert running.running() == before
     assert running.is_ready()

@@ -2,7 +2,7 @@
 
 import itertools
 
-from zraft.core.preference import CALM_S, HEARD_S, PAUSE_S_MAX, Preference, priority_of
+from zraft.core.preference import CALM_SECONDS, HEARD_SECONDS, PAUSE_SECONDS_MAX, Preference, priority_of
 from zraft.core.room import ENOUGH, EXHAUSTED, RESERVE
 
 ALL = ("a", "b", "c")
@@ -27,7 +27,7 @@ def tries(own: int, until: int, **priorities: int) -> list[tuple[int, str]]:
 
 
 def test_the_preferred_one_is_asked_after_a_calm_time() -> None:
-    assert tries(1, 15, b=2, c=3) == [(CALM_S, "c")]
+    assert tries(1, 15, b=2, c=3) == [(CALM_SECONDS, "c")]
 
 
 def test_who_is_not_preferred_to_the_leader_is_never_asked() -> None:
@@ -35,7 +35,7 @@ def test_who_is_not_preferred_to_the_leader_is_never_asked() -> None:
 
 
 def test_a_leader_of_priority_0_hands_over_to_any_other() -> None:
-    assert tries(0, 15, c=1, b=1) == [(CALM_S, "b")]
+    assert tries(0, 15, c=1, b=1) == [(CALM_SECONDS, "b")]
 
 
 def test_each_try_makes_the_pause_longer() -> None:
@@ -52,13 +52,13 @@ def test_the_longest_pause_stays_the_longest() -> None:
         times += [step * 0.7] if preference.successor(1, 1, ALL, step * 0.7) else []
     gaps = [after - before for before, after in itertools.pairwise(times)]
     assert gaps[6:]
-    assert all(PAUSE_S_MAX <= gap < PAUSE_S_MAX + 1 for gap in gaps[6:])
+    assert all(PAUSE_SECONDS_MAX <= gap < PAUSE_SECONDS_MAX + 1 for gap in gaps[6:])
 
 
 def test_without_room_it_hands_over_to_any_that_has_some() -> None:
     assert [priority_of(5, level) for level in (ENOUGH, RESERVE, EXHAUSTED)] == [5, -1, -2]
-    assert tries(-1, 15, b=-1, c=0) == [(CALM_S, "c")]
-    assert tries(-2, 15, b=-1, c=-2) == [(CALM_S, "b")]  # that takes deletes still
+    assert tries(-1, 15, b=-1, c=0) == [(CALM_SECONDS, "c")]
+    assert tries(-2, 15, b=-1, c=-2) == [(CALM_SECONDS, "b")]  # that takes deletes still
     assert tries(-1, 1000, b=-1, c=-2) == []
 
 
@@ -81,7 +81,7 @@ def test_the_pause_outlasts_a_term_and_is_forgotten_in_the_end() -> None:
     heard(preference, 32, 21, b=2)
     assert preference.successor(1, 3, ALL, 21.5) == ""
     assert preference.successor(1, 3, ALL, 32.0) == "b"
-    later = 32 + 2 * PAUSE_S_MAX
+    later = 32 + 2 * PAUSE_SECONDS_MAX
     heard(preference, later + 12, later, b=2)
     assert preference.successor(1, 3, ALL, later + 11) == "b"
     heard(preference, later + 22, later + 12, b=2)
@@ -102,7 +102,7 @@ def test_who_was_away_must_be_calm_again_and_who_is_away_is_not_asked() -> None:
     preference = Preference()
     preference.successor(1, 1, ALL, 0.0)
     heard(preference, 15, b=2)
-    assert preference.successor(1, 1, ALL, 15 + HEARD_S + 1) == ""
+    assert preference.successor(1, 1, ALL, 15 + HEARD_SECONDS + 1) == ""
     heard(preference, 29, 20, b=2)
     assert preference.successor(1, 1, ALL, 29.0) == ""
     heard(preference, 30, 30, b=2)

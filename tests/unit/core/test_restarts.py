@@ -3,12 +3,12 @@
 import pytest
 
 from zraft.core.restarts import (
-    BACKOFF_S_MAX,
+    BACKOFF_SECONDS_MAX,
     CRASH_LOOP_RESTARTS,
-    CRASH_LOOP_WINDOW_S,
-    GATEWAY_STOP_S,
-    GOOD_RUN_S,
-    STOP_S,
+    CRASH_LOOP_SECONDS,
+    GATEWAY_STOP_SECONDS,
+    GOOD_RUN_SECONDS,
+    STOP_SECONDS,
     TRIO,
     Boot,
     Effect,
@@ -102,14 +102,14 @@ def test_a_crash_loop_backs_off_up_to_a_limit(running: Restarts) -> None:
             assert running.step(Tick(), due) == [Start(TRIO)]
             now = due
         now += 0.5
-    assert waits == [0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, BACKOFF_S_MAX, BACKOFF_S_MAX]
+    assert waits == [0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, BACKOFF_SECONDS_MAX, BACKOFF_SECONDS_MAX]
 
 
 def test_a_good_run_ends_the_back_off(running: Restarts) -> None:
     assert running.step(Exited("gateway", 1), now=40.0) == [Start(("gateway",))]
     assert running.step(Exited("gateway", 1), now=41.0) == []
     assert running.step(Tick(), now=41.1) == [Start(("gateway",))]
-    assert running.step(Exited("gateway", 1), now=41.2 + GOOD_RUN_S) == [Start(("gateway",))]
+    assert running.step(Exited("gateway", 1), now=41.2 + GOOD_RUN_SECONDS) == [Start(("gateway",))]
 
 
 def test_back_off_is_each_unit_s_own(running: Restarts) -> None:
@@ -126,7 +126,7 @@ def test_a_crash_loop_turns_health_red_until_it_is_over(running: Restarts) -> No
         now = running.next_deadline() or now
         running.step(Tick(), now)
     assert running.problem(now) == "6 restarts of gateway within 60 s; gateway ended (exit code 70): no luck"
-    assert running.problem(40.0 + CRASH_LOOP_WINDOW_S) == ""
+    assert running.problem(40.0 + CRASH_LOOP_SECONDS) == ""
 
 
 def test_a_failed_sync_halts_the_trio_for_good(running: Restarts) -> None:  # S13, trap 30a
@@ -206,12 +206,12 @@ def test_a_stop_ends_the_gateways_first(running: Restarts) -> None:
 
 def test_what_does_not_stop_in_time_is_killed_once(running: Restarts) -> None:
     running.step(StopRequested(), now=40.0)
-    assert running.next_deadline() == 40.0 + GATEWAY_STOP_S
-    assert running.step(Tick(), now=40.0 + GATEWAY_STOP_S) == [Kill(("gateway",))]
+    assert running.next_deadline() == 40.0 + GATEWAY_STOP_SECONDS
+    assert running.step(Tick(), now=40.0 + GATEWAY_STOP_SECONDS) == [Kill(("gateway",))]
     assert running.step(Exited("gateway", -9), now=42.1) == [Withdraw(), Terminate(TRIO)]
-    assert running.next_deadline() == 40.0 + STOP_S
+    assert running.next_deadline() == 40.0 + STOP_SECONDS
     assert running.step(Exited("election", 0), now=42.2) == []
-    assert running.step(Tick(), now=40.0 + STOP_S) == [Kill(("replication", "storage"))]
+    assert running.step(Tick(), now=40.0 + STOP_SECONDS) == [Kill(("replication", "storage"))]
     assert running.step(Tick(), now=46.0) == []
     assert running.next_deadline() is None
     running.step(Exited("storage", -9), now=46.0)
