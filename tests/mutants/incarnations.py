@@ -22,7 +22,7 @@ MUTANTS = (
     Mutant(
         "a child outlives its parent",
         "S1: children die with their parent",
-        "store/python.py",
+        "store/processes.py",
         "    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:\n",
         "    if False:\n",
         test=f"{PROCESS}::test_an_actor_dies_with_its_killed_supervisor_and_the_directory_is_free",
@@ -30,7 +30,7 @@ MUTANTS = (
     Mutant(
         "a child whose parent died first lives on",
         "S1: children die with their parent, also one that died before they could ask for it",
-        "store/python.py",
+        "store/processes.py",
         "    if os.getppid() != parent_pid:\n",
         "    if False:\n",
         test=f"{PROCESS}::test_a_child_of_a_parent_that_is_already_gone_exits_at_once",

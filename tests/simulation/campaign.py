@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from tests.simulation.run import Failure, Report, run
-from zraft.store.python import die_with_parent
+from zraft.store.processes import die_with_parent
 
 ROOT = Path(__file__).resolve().parents[2]
 DIRECTORY = ROOT / ".simulation"

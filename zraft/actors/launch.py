@@ -20,7 +20,7 @@ from zraft.config import Settings
 from zraft.errors import FatalError, InvariantViolated
 from zraft.store.directory import ipc_endpoint
 from zraft.store.page import Page
-from zraft.store.python import die_with_parent
+from zraft.store.processes import die_with_parent
 from zraft.version import __version__
 
 Body = Callable[["Launch", "StopSignal", Log], None]

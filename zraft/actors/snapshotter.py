@@ -21,7 +21,7 @@ from zraft.actors.process import name_process
 from zraft.errors import CorruptSnapshot, CorruptState, FatalError
 from zraft.protocol.entries import ClusterRecord
 from zraft.store.files import forget_cached
-from zraft.store.python import die_with_parent, module_process
+from zraft.store.processes import die_with_parent, module_process
 from zraft.store.snapshots import list_snapshots, make_snapshot, verify_snapshot, write_snapshot
 
 STATE_DAMAGED = 79

@@ -28,7 +28,7 @@ from zraft.store.manifest import Manifest
 from zraft.store.meta_pages import fault_of_meta_pages
 from zraft.store.page_use import fault_of_page_use
 from zraft.store.probed import Probed, is_elsewhere, open_unwritten, verdict
-from zraft.store.python import die_with_parent, module_process
+from zraft.store.processes import die_with_parent, module_process
 from zraft.store.snapshots import Progress, verify_snapshot
 from zraft.store.state import check_format
 

@@ -20,7 +20,7 @@ from tests.waiting import wait_until
 from zraft.actors.process import InheritedDescriptor, ProcessStats, name_process
 from zraft.errors import DataDirectoryInUse
 from zraft.store.directory import DataDirectory
-from zraft.store.python import die_with_parent
+from zraft.store.processes import die_with_parent
 
 SPAWN = multiprocessing.get_context("spawn")
 

@@ -20,7 +20,7 @@ from zraft.protocol.codec import encode, pack_commands
 from zraft.protocol.entries import NO_ORIGIN, Entry, EntryId, EntryKind
 from zraft.store import recovery
 from zraft.store.check import check
-from zraft.store.python import module_process
+from zraft.store.processes import module_process
 from zraft.store.recovery import open_stores
 from zraft.store.repair import plan
 from zraft.store.soundness import NOTHING, verify_log, verify_state
