@@ -350,6 +350,6 @@ class ElectionActor:
             metrics.leader_elections.inc()
 
     def _notice(self, text: str) -> None:
-        self._page.publish_notice(text)
+        self._page.publish_words(Group.NOTICE, text)
         if text:
             self._log.every(5, f"not ready: {text}")  # an event of its own: one reason hides no other

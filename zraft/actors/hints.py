@@ -81,7 +81,7 @@ class Hints:
 
     def notice(self) -> str:
         """Why the node is not ready, in words."""
-        return self._page.notice()
+        return self._page.words(Group.NOTICE)
 
     def _load(self, group: Group, channel: codec.Channel[T]) -> T | None:
         cached = self._cached[group]

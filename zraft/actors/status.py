@@ -30,15 +30,12 @@ T = TypeVar("T")
 
 
 def from_page(
-    request: Request, page: Page, settings: Settings, client_endpoints: Mapping[str, str], disorder: str = ""
+    request: Request, page: Page, settings: Settings, client_endpoints: Mapping[str, str]
 ) -> StatusResult | MembersResult | None:
-    """The answer to a request that any node answers from its page; None: it is another one, or can't be yet.
-
-    ``disorder``: what else whoever answers knows to be wrong with the node.
-    """
+    """The answer to a request that any node answers from its page; None: it is another one, or can't be yet."""
     match request:
         case ClusterStatus():
-            return cluster_status(page, settings, client_endpoints, disorder)
+            return cluster_status(page, settings, client_endpoints)
         case ListMembers():
             identity = _load(page, Group.IDENTITY, codec.identity_group)
             storage = _load(page, Group.STORAGE, codec.storage_group) or _NO_STORAGE
@@ -46,9 +43,7 @@ def from_page(
     return None
 
 
-def cluster_status(
-    page: Page, settings: Settings, client_endpoints: Mapping[str, str], disorder: str = ""
-) -> StatusResult:
+def cluster_status(page: Page, settings: Settings, client_endpoints: Mapping[str, str]) -> StatusResult:
     """This node's own view. Before the cluster has formed its fields are empty.
 
     ``notice`` says why the node is not ready, and what to do when space is short.
@@ -57,13 +52,17 @@ def cluster_status(
         page: the node's page.
         settings: the node's settings.
         client_endpoints: where clients of the other members connect, by name, as far as it is known.
-        disorder: part of the notice.
     """
     role = _load(page, Group.ROLE, codec.role_group) or _NO_ROLE
     storage = _load(page, Group.STORAGE, codec.storage_group) or _NO_STORAGE
     commit = _load(page, Group.COMMIT, codec.commit_group)
     identity = _load(page, Group.IDENTITY, codec.identity_group)
     members = identity.configuration.members if identity else ()
+    notices = (
+        *(page.words(group) for group in (Group.DISORDER, Group.NOTICE)),
+        _leaderless(identity, role),
+        LACKS[storage.space],
+    )
     return StatusResult(
         node_id=settings.id,
         state=role.role,
@@ -89,7 +88,7 @@ def cluster_status(
         first_log_index=storage.first,
         last_log_index=storage.last,
         revision=storage.revision,
-        notice="; ".join(filter(None, (page.notice(), _leaderless(identity, role), disorder, LACKS[storage.space]))),
+        notice="; ".join(dict.fromkeys(filter(None, notices))),
         compacted_revision=storage.compacted,
         snapshot_index=storage.holdings.snapshot,
         log_bytes=storage.holdings.log_bytes,
@@ -133,7 +132,9 @@ def why_not_ready(page: Page) -> str:
     identity = _load(page, Group.IDENTITY, codec.identity_group)
     role = _load(page, Group.ROLE, codec.role_group) or _NO_ROLE
     storage = _load(page, Group.STORAGE, codec.storage_group) or _NO_STORAGE
-    notice = page.notice()
+    if disorder := page.words(Group.DISORDER):
+        return disorder
+    notice = page.words(Group.NOTICE)
     if node is None or node.incarnation == 0:
         return notice or "election, replication and storage are not running"
     if identity is None or not identity.cluster:

@@ -59,6 +59,8 @@ class Group(enum.IntEnum):
     REPLICATION_BEAT = 8
     STORAGE_BEAT = 9
     GATEWAY_BEAT = 10
+    DISORDER = 11
+    """What is wrong with the node's processes, in words for people, of the supervisor."""
 
 
 PAYLOAD_BYTES_MAX = {
@@ -73,6 +75,7 @@ PAYLOAD_BYTES_MAX = {
     Group.REPLICATION_BEAT: 8,
     Group.STORAGE_BEAT: 8,
     Group.GATEWAY_BEAT: 8,
+    Group.DISORDER: 1024,
 }
 
 
@@ -188,13 +191,13 @@ class Page:
         """
         self.publish(group, b"")
 
-    def publish_notice(self, text: str) -> None:
-        """Makes so much of the text as fits the value of NOTICE; an empty one clears it."""
-        self.publish(Group.NOTICE, text.encode()[: PAYLOAD_BYTES_MAX[Group.NOTICE]])
+    def publish_words(self, group: Group, text: str) -> None:
+        """Makes so much of the text as fits the value of a group for people; an empty one clears it."""
+        self.publish(group, text.encode()[: PAYLOAD_BYTES_MAX[group]])
 
-    def notice(self) -> str:
-        """The text in NOTICE; empty when there is none."""
-        return (self.load(Group.NOTICE) or b"").decode(errors="replace")
+    def words(self, group: Group) -> str:
+        """The text in a group for people; empty when there is none."""
+        return (self.load(group) or b"").decode(errors="replace")
 
     def sequence(self, group: Group) -> int:
         """How often the group was published: as long as that is the same, so is what ``load`` returns."""

@@ -129,9 +129,12 @@ def test_a_status_complains_of_all_that_is_wrong(page: Page) -> None:
     assert cluster_status(page, SETTINGS, {}).notice == ""
     page.publish(Group.ROLE, encode(RoleGroup(term=5, role="candidate", leader=0)))
     page.publish(Group.NOTICE, b"the log says so")
-    told = from_page(ClusterStatus(), page, SETTINGS, {}, "storage does not answer")
+    page.publish(Group.DISORDER, b"storage has not moved for 6 s")
+    told = from_page(ClusterStatus(), page, SETTINGS, {})
     assert isinstance(told, StatusResult)
-    assert told.notice == "the log says so; no leader is known in term 5; storage does not answer"
+    assert told.notice == "storage has not moved for 6 s; the log says so; no leader is known in term 5"
+    page.publish(Group.NOTICE, b"storage has not moved for 6 s")
+    assert cluster_status(page, SETTINGS, {}).notice == "storage has not moved for 6 s; no leader is known in term 5"
 
 
 def test_a_leader_tells_its_own_commit_index(page: Page) -> None:
@@ -166,6 +169,12 @@ def test_fields_have_names_in_json(page: Page) -> None:
 def test_a_node_is_ready_when_it_can_serve(page: Page) -> None:
     publish_all(page)
     assert why_not_ready(page) == ""
+
+
+def test_a_node_whose_processes_are_in_disorder_is_not_ready(page: Page) -> None:
+    publish_all(page)
+    page.publish(Group.DISORDER, b"replication has not moved for 6 s")
+    assert why_not_ready(page) == "replication has not moved for 6 s"
 
 
 def test_readiness_names_the_first_thing_that_is_missing(page: Page) -> None:

@@ -86,11 +86,11 @@ def test_a_cleared_group_stays_empty_until_the_next_publication(page: Page, path
     assert page.load(Group.ROLE) == b"leader of 4"
 
 
-def test_a_notice_is_text_as_much_of_it_as_fits(page: Page) -> None:
-    page.publish_notice("waiting for é" * 1_000)
-    assert page.notice().startswith("waiting for é" * 50)
-    page.publish_notice("")
-    assert (page.notice(), page.load(Group.NOTICE)) == ("", None)
+def test_words_for_people_are_as_much_text_as_fits(page: Page) -> None:
+    page.publish_words(Group.NOTICE, "waiting for é" * 1_000)
+    assert page.words(Group.NOTICE).startswith("waiting for é" * 50)
+    page.publish_words(Group.NOTICE, "")
+    assert (page.words(Group.NOTICE), page.load(Group.NOTICE)) == ("", None)
 
 
 def test_a_new_incarnation_clears_what_the_one_before_published(page: Page, path: Path) -> None:
