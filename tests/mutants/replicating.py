@@ -275,6 +275,14 @@ MUTANTS = (
         test="tests/unit/core/test_forwarded.py",
     ),
     Mutant(
+        "a proposal for a term that nobody knows is remembered",
+        "nine of them, from anybody, and no proposal of the leader's own term would ever be taken again",
+        "core/forwarded.py",
+        "        if message.term > self._known:\n",
+        "        if False:\n",
+        test="tests/unit/core/test_forwarded.py",
+    ),
+    Mutant(
         "a proposal without an answer is made again",
         "S9: a proposal is sent at most once; what became of it is Unknown (trap 55)",
         PROPOSALS,
