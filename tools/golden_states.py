@@ -12,7 +12,7 @@ from typing import Any
 
 from zraft.core.keyspace import Keyspace
 from zraft.core.records import APPLIED, read_applied
-from zraft.protocol.entries import EntryKind, Origin, decode_entry, encode_entry
+from zraft.protocol.entries import NO_ORIGIN, EntryKind, Origin, decode_entry, encode_entry
 from zraft.store.state import LmdbState
 
 TERM = 1
@@ -49,5 +49,6 @@ def state_anew(line: dict[str, Any]) -> dict[str, Any]:
 def _entry(index: int, one: dict[str, Any]) -> dict[str, Any]:
     kind = EntryKind(one["kind"])
     payload = bytes.fromhex(one["payload"])
-    origin = (ORIGIN._replace(number=index),) if kind in (EntryKind.COMMANDS, EntryKind.CONFIGURATION) else ()
-    return {**one, "hex": encode_entry(index, TERM, kind, *origin, payload=payload).hex()}
+    is_proposed = kind in (EntryKind.COMMANDS, EntryKind.CONFIGURATION)
+    origin = ORIGIN._replace(number=index) if is_proposed else NO_ORIGIN
+    return {**one, "hex": encode_entry(index, TERM, kind, origin, payload).hex()}

@@ -58,8 +58,8 @@ MUTANTS = (
         "damaged entries are stored",
         "an entry is checked when it arrives (trap 29)",
         ACCEPTOR,
-        "            if not entry_is_sound(index, data):\n",
-        "            if False:\n",
+        "            if not entry_is_sound(index, data) or entry_term(data) > message.term:\n",
+        "            if entry_term(data) > message.term:\n",
         test="tests/unit/core/test_acceptor.py",
     ),
     Mutant(

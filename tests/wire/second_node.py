@@ -1,7 +1,7 @@
 """A node that is no zraft: all it knows is ``proto_schemas/peers.md``, MessagePack and ZeroMQ.
 
-It keeps its log in memory and applies nothing, so it is of no use but to show that the page is enough: it forms a
-cluster with real nodes, follows one of them, votes, and leads them.
+It keeps all in memory, so it is of no use but to show that the page is enough: it forms a cluster with real nodes,
+follows one of them, votes, leads them, comes to the same state as they do, and takes their snapshots.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from typing import Any
 
 import google_crc32c
 import msgspec
-import zmq
+
+from tests.wire.second_links import CONTROL, DATA, GATEWAYS, SecondLinks
+from tests.wire.second_log import SecondLog, entry, is_sound, manifest_of, term_of
 
 VERSION = 1
-CONTROL, DATA, GATEWAYS = 0, 1, 2
 HELLO, PRE_VOTE, PRE_VOTE_ANSWER, VOTE, VOTE_ANSWER, HEARTBEAT, HEARTBEAT_ANSWER, TIMEOUT_NOW = range(1, 9)
 APPEND, APPEND_ANSWER, COMMIT, INSTALL_SNAPSHOT, INSTALL_ANSWER, DIVERGED = range(1, 7)
 GREETING, FORWARD, NOT_PROPOSED, READ_INDEX, READ_INDEX_ANSWER = range(1, 6)
 EMPTY, COMMANDS, CONFIGURATION, CLUSTER_VERSION = range(4)
-HEAD_BYTES = 39
+CLUSTER_VERSIONS = 2
 HELLO_S, HEARTBEAT_S, GREET_S = 0.1, 0.05, 1.0
 TURN_MS = 20
 Message = list[Any]
@@ -31,31 +32,11 @@ unpack = msgspec.msgpack.decode
 now = time.monotonic
 
 
-def entry(index: int, term: int, kind: int, origin: Message, payload: bytes) -> bytes:
-    """The bytes of an entry."""
-    member, gateway, nonce, number = origin
-    numbers = [(term, 8), (kind, 1), (member, 8), (gateway, 2), (nonce, 8), (number, 8)]
-    rest = b"".join(number.to_bytes(size, "big") for number, size in numbers) + payload
-    return google_crc32c.value(index.to_bytes(8, "big") + rest).to_bytes(4, "big") + rest
-
-
-def is_sound(index: int, data: bytes) -> bool:
-    """Whether these are the bytes of the entry at that index."""
-    crc = google_crc32c.value(index.to_bytes(8, "big") + data[4:])
-    return len(data) >= HEAD_BYTES and crc == int.from_bytes(data[:4], "big")
-
-
-def term_of(data: bytes) -> int:
-    """The term of an entry."""
-    return int.from_bytes(data[4:12], "big")
-
-
 class SecondNode:
     """One node. ``ports`` are the control ports of all first members, by name; nothing happens but in ``turn``."""
 
-    def __init__(self, name: str, ports: dict[str, int], timeout_min_ms: int, version: int = 1) -> None:
+    def __init__(self, name: str, ports: dict[str, int], timeout_min_ms: int) -> None:
         self.name, self.names, self.timeout_min_ms = name, sorted(ports), timeout_min_ms
-        self.version = version
         self.me = int.from_bytes(os.urandom(8), "big") | 1
         self.incarnation = int.from_bytes(os.urandom(8), "big")
         self.heard: dict[str, Message] = {}
@@ -65,69 +46,42 @@ class SecondNode:
         self.started = now()
         # Durable, if this were more than a test.
         self.term = self.vote = 0
-        self.log: list[bytes] = []
+        self.log = SecondLog()
         # And what is not.
         self.verified = self.commit = self.leader = self.ballot = self.round = 0
         self.heard_at = -1e9
-        self.votes: set[int] = set()
-        self.pre_votes: set[int] = set()
-        self.campaigning = self.pre_voting = self.leads = self.transfers = False
-        self.match: dict[int, int] = {}
-        self.next: dict[int, int] = {}
-        self.rounds: dict[int, int] = {}
+        self.votes, self.pre_votes = set[int](), set[int]()
+        self.pre_votes_told: dict[int, bool] = {}
+        self.campaigning = self.pre_voting = self.leads = False
+        self.match, self.next, self.rounds = dict[int, int](), dict[int, int](), dict[int, int]()
         self.asked: list[tuple[int, int, int]] = []
         self.seen: dict[int, int] = {}
         self.received: list[tuple[int, str, Message]] = []
         self.endpoints: dict[int, str] = {}
-        self.answers_appends = True
+        self.hears_entries = True
+        self.staged: tuple[Message, bytes] = ([], b"")
+        self.installed: list[Message] = []
         self._next = dict.fromkeys(("hello", "beat", "greet"), 0.0)
-        self._context = zmq.Context()
-        self._poller = zmq.Poller()
-        self._routers = [self._router(ports[name] + plane) for plane in (CONTROL, DATA, GATEWAYS)]
-        self._dealers = {
-            (other, plane): self._dealer(port + plane)
-            for other, port in ports.items()
-            for plane in (CONTROL, DATA, GATEWAYS)
-            if other != name
-        }
+        self._links = SecondLinks(ports[name], {other: port for other, port in ports.items() if other != name})
 
     def close(self) -> None:
         """The end of it."""
-        self._context.destroy(0)
+        self._links.close()
 
     def turn(self, ms: int = TURN_MS) -> None:
         """Take what has come within that time, and do what is due."""
-        events = dict(self._poller.poll(ms))
-        for plane, router in enumerate(self._routers):
-            while router in events and router.poll(0):
-                route, *frames = router.recv_multipart()
-                self._take(plane, frames, route)
-        for (_, plane), dealer in self._dealers.items():
-            while dealer in events and dealer.poll(0):
-                self._take(plane, dealer.recv_multipart(), None)
+        for plane, route, frames in self._links.arrived(ms):
+            self._take(plane, frames, route)
         self._tick()
 
     # --- framing
-
-    def _router(self, port: int) -> zmq.Socket[bytes]:
-        socket = self._context.socket(zmq.ROUTER)
-        socket.bind(f"tcp://127.0.0.1:{port}")
-        self._poller.register(socket, zmq.POLLIN)
-        return socket
-
-    def _dealer(self, port: int) -> zmq.Socket[bytes]:
-        socket = self._context.socket(zmq.DEALER)
-        socket.setsockopt(zmq.RECONNECT_IVL, 10)
-        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 100)
-        socket.connect(f"tcp://127.0.0.1:{port}")
-        self._poller.register(socket, zmq.POLLIN)
-        return socket
 
     def _take(self, plane: int, frames: list[bytes], route: bytes | None) -> None:
         head, frame = frames
         version, cluster, sender, target, incarnation, *_ = unpack(head)
         message = unpack(frame)
         assert version == VERSION
+        assert route is not None or incarnation == self.incarnation or plane == GATEWAYS  # an answer
         if (plane, message[0]) == (CONTROL, HELLO):
             assert (cluster, target) == (b"", 0)
             self._on_hello(message, route, incarnation)
@@ -135,8 +89,6 @@ class SecondNode:
         if not self.formed:
             return
         assert (cluster, target) == (self.cluster, self.me)
-        if route is None:
-            assert incarnation == self.incarnation  # an answer
         self.received.append((plane, self.name_of(sender), message))
         answers = self._on(plane, message, sender)
         for answer in answers:
@@ -145,12 +97,12 @@ class SecondNode:
             else:
                 header = pack([VERSION, self.cluster, self.me, sender, incarnation])
                 assert route is not None
-                self._routers[plane].send_multipart([route, header, pack(answer)])
+                self._links.answer(plane, route, [header, pack(answer)])
 
     def send(self, member: int, plane: int, message: Message) -> None:
         """A request to a member."""
         header = pack([VERSION, self.cluster, self.me, member, self.incarnation])
-        self._dealers[self.name_of(member), plane].send_multipart([header, pack(message)])
+        self._links.send(self.name_of(member), plane, [header, pack(message)])
 
     def name_of(self, member: int) -> str:
         """A member's name."""
@@ -179,7 +131,7 @@ class SecondNode:
         self.formed = self.formed or len(agree) == len(self.names) - 1 or any(one[8] for one in agree)
         if not answer and route is not None:
             header = pack([VERSION, b"", self.me, 0, incarnation])
-            self._routers[CONTROL].send_multipart([route, header, pack(self._hello(answer=True))])
+            self._links.answer(CONTROL, route, [header, pack(self._hello(answer=True))])
 
     def _tick(self) -> None:
         if not self.formed:
@@ -187,7 +139,7 @@ class SecondNode:
                 header = pack([VERSION, b"", self.me, 0, self.incarnation])
                 for name in self.names:
                     if name != self.name:
-                        self._dealers[name, CONTROL].send_multipart([header, pack(self._hello(answer=False))])
+                        self._links.send(name, CONTROL, [header, pack(self._hello(answer=False))])
             return
         if self._due("greet", GREET_S):
             for member in self.others():
@@ -217,21 +169,13 @@ class SecondNode:
             (DATA, APPEND): self._on_append,
             (DATA, APPEND_ANSWER): self._on_append_answer,
             (DATA, COMMIT): self._on_commit,
+            (DATA, INSTALL_SNAPSHOT): self._on_install,
             (GATEWAYS, GREETING): self._on_greeting,
             (GATEWAYS, FORWARD): self._on_forward,
             (GATEWAYS, READ_INDEX): self._on_read_index,
         }
         handle = handlers.get((plane, message[0]))
         return handle(message, sender) if handle else []
-
-    def last(self) -> list[int]:
-        """Index and term of the last entry."""
-        return [len(self.log), term_of(self.log[-1]) if self.log else 0]
-
-    def _term_at(self, index: int) -> int | None:
-        if index == 0:
-            return 0
-        return term_of(self.log[index - 1]) if index <= len(self.log) else None
 
     def _enter(self, term: int, vote: int) -> None:
         if term > self.term:
@@ -247,7 +191,7 @@ class SecondNode:
     def _on_vote(self, message: Message, candidate: int) -> list[Message]:
         tag, term, ballot, last, *rest = message
         free = term > self.term or (term == self.term and self.vote in (0, candidate))
-        fresh = (last[1], last[0]) >= (self.last()[1], self.last()[0])
+        fresh = (last[1], last[0]) >= (self.log.last[1], self.log.last[0])
         granted = self._may_grant(bool(rest and rest[0])) and free and fresh
         if granted and tag == VOTE:
             self._enter(term, candidate)
@@ -264,37 +208,72 @@ class SecondNode:
 
     def _on_append(self, message: Message, leader: int) -> list[Message]:
         _, term, (index, previous_term), entries, commit = message
-        if not self.answers_appends or not all(is_sound(at, data) for at, data in enumerate(entries, index + 1)):
+        if not self.hears_entries or not all(is_sound(at, data) for at, data in enumerate(entries, index + 1)):
             return []
-        if term >= self.term:
-            self._enter(term, self.vote if term == self.term else 0)
-            self.leader = leader
-        here = self._term_at(index)
         if term < self.term:
             return [self._append_answer(False, 0, index, [0, 0])]
+        self._enter(term, self.vote if term == self.term else 0)
+        self.leader = leader
+        here = self.log.term_at(index)
+        if index < self.log.base[0]:
+            return [self._append_answer(True, self.log.base[0], index, [0, 0])]
         if here is None:
-            return [self._append_answer(False, 0, index, [len(self.log) + 1, 0])]
+            return [self._append_answer(False, 0, index, [self.log.last[0] + 1, 0])]
         if here != previous_term:
             first = index
-            while first > self.commit + 1 and self._term_at(first - 1) == here:
+            while first > self.commit + 1 and self.log.term_at(first - 1) == here:
                 first -= 1
             return [self._append_answer(False, 0, index, [first, here])]
         for at, data in enumerate(entries, index + 1):
-            if self._term_at(at) != term_of(data):
+            if self.log.term_at(at) != term_of(data):
                 assert at > self.commit
-                self.log[at - 1 :] = [data]
+                self.log.put(at, data)
         self.verified = max(self.verified, index + len(entries))
-        self.commit = max(self.commit, min(commit, self.verified))
+        self._commit_to(min(commit, self.verified))
         return [self._append_answer(True, index + len(entries), index, [0, 0])]
 
     def _append_answer(self, success: bool, match: int, probe: int, conflict: list[int]) -> Message:
-        return [APPEND_ANSWER, self.term, success, match, self.commit, probe, conflict, [0, 0], self.version, 1]
+        checkpoint = self.log.checkpoint if success else [0, 0]
+        versions = CLUSTER_VERSIONS, self.log.state.version
+        return [APPEND_ANSWER, self.term, success, match, self.commit, probe, conflict, checkpoint, *versions]
+
+    def _commit_to(self, index: int) -> None:
+        self.commit = max(self.commit, index)
+        self.log.apply_to(self.commit)
 
     def _on_commit(self, message: Message, _: int) -> list[Message]:
         _, term, index = message
         if term == self.term:
-            self.commit = max(self.commit, min(index, self.verified))
+            self._commit_to(min(index, self.verified))
         return []
+
+    def _on_install(self, message: Message, leader: int) -> list[Message]:
+        _, term, snapshot, offset, crc, data = message
+        index, last_term, size, checksum = snapshot
+        if not self.hears_entries or google_crc32c.value(data) != crc:
+            return []
+        if term < self.term:
+            return [[INSTALL_ANSWER, self.term, snapshot, 0, False, ""]]
+        self._enter(term, self.vote if term == self.term else 0)
+        self.leader = leader
+        if index <= self.commit:
+            return [[INSTALL_ANSWER, term, snapshot, size, True, ""]]
+        if not data and self.staged[0] != snapshot:
+            self.staged = (snapshot, b"")
+        if self.staged[0] != snapshot:
+            return []
+        if offset == len(self.staged[1]):
+            self.staged = (snapshot, self.staged[1] + data)
+        held = self.staged[1]
+        if len(held) < size:
+            return [[INSTALL_ANSWER, term, snapshot, len(held), False, ""]]
+        manifest, read = manifest_of(held)
+        assert hashlib.sha256(manifest).digest() == checksum
+        assert (read[1], read[2], hashlib.sha256(held[: read[6]]).digest()) == (index, last_term, read[7])
+        self.log.install(index, last_term, held)
+        self.commit = self.verified = index
+        self.installed.append(snapshot)
+        return [[INSTALL_ANSWER, term, snapshot, size, True, ""]]
 
     def _on_greeting(self, message: Message, sender: int) -> list[Message]:
         assert message[1] == self.name_of(sender)
@@ -306,15 +285,15 @@ class SecondNode:
     def ask_for_votes(self) -> None:
         """Begin a ballot, with a pre-vote."""
         self.ballot += 1
-        self.pre_voting, self.pre_votes = True, {self.me}
+        self.pre_voting, self.pre_votes, self.pre_votes_told = True, {self.me}, {}
         for member in self.others():
-            self.send(member, CONTROL, [PRE_VOTE, self.term + 1, self.ballot, self.last()])
+            self.send(member, CONTROL, [PRE_VOTE, self.term + 1, self.ballot, self.log.last])
 
     def _campaign(self, transfer: bool) -> None:
         self._enter(self.term + 1, self.me)
         self.campaigning, self.votes = True, {self.me}
         for member in self.others():
-            self.send(member, CONTROL, [VOTE, self.term, self.ballot, self.last(), transfer])
+            self.send(member, CONTROL, [VOTE, self.term, self.ballot, self.log.last, transfer])
 
     def _on_timeout_now(self, message: Message, leader: int) -> list[Message]:
         if (message[1], leader) == (self.term, self.leader):
@@ -323,9 +302,10 @@ class SecondNode:
         return []
 
     def _on_vote_answer(self, message: Message, voter: int) -> list[Message]:
-        tag, term, ballot, granted, storage_term, _ = message
+        tag, term, ballot, granted, _, _ = message
+        if tag == PRE_VOTE_ANSWER and ballot == self.ballot:
+            self.pre_votes_told[voter] = granted
         if ballot != self.ballot or not granted:
-            assert granted or storage_term >= 0
             return []
         if tag == PRE_VOTE_ANSWER and self.pre_voting and term == self.term + 1:
             self.pre_votes.add(voter)
@@ -342,20 +322,21 @@ class SecondNode:
         self.campaigning, self.leads, self.leader = False, True, self.me
         self.round, self.rounds, self.asked, self.seen = 0, {}, [], {}
         self.match = dict.fromkeys(self.others(), 0)
-        self.next = dict.fromkeys(self.others(), len(self.log) + 1)
+        self.next = dict.fromkeys(self.others(), self.log.last[0] + 1)
         self.propose(EMPTY, [0, 0, 0, 0], b"")
         self._beat()
 
     def propose(self, kind: int, origin: Message, payload: bytes) -> None:
         """Append an entry of the own term."""
-        self.log.append(entry(len(self.log) + 1, self.term, kind, origin, payload))
+        index = self.log.last[0] + 1
+        self.log.put(index, entry(index, self.term, kind, origin, payload))
         for member in self.others():
             self._feed(member)
 
     def _feed(self, member: int) -> None:
         previous = self.next[member] - 1
-        term = self._term_at(previous)
-        self.send(member, DATA, [APPEND, self.term, [previous, term], self.log[previous:], self.commit])
+        term = self.log.term_at(previous)
+        self.send(member, DATA, [APPEND, self.term, [previous, term], self.log.behind(previous), self.commit])
 
     def _beat(self) -> None:
         self.round += 1
@@ -379,14 +360,14 @@ class SecondNode:
         if not self.leads or term < self.term:
             return []
         if success:
-            assert match <= len(self.log)
+            assert match <= self.log.last[0]
             self.match[member] = max(match, self.match[member])
             self.next[member] = self.match[member] + 1
         elif conflict[0]:
             self.next[member] = max(self.match[member] + 1, min(conflict[0], probe))
-        reached = sorted([*self.match.values(), len(self.log)], reverse=True)[len(self.members) // 2]
-        if reached > self.commit and self._term_at(reached) == self.term:
-            self.commit = reached
+        reached = sorted([*self.match.values(), self.log.last[0]], reverse=True)[len(self.members) // 2]
+        if reached > self.commit and self.log.term_at(reached) == self.term:
+            self._commit_to(reached)
             for other in self.others():
                 self.send(other, DATA, [COMMIT, self.term, self.commit])
         return []
@@ -411,7 +392,7 @@ class SecondNode:
     def _answer_reads(self) -> None:
         confirmed = sorted([*self.rounds.values(), self.round], reverse=True)
         reached = confirmed[len(self.members) // 2] if len(confirmed) > len(self.members) // 2 else 0
-        if not self.commit or self._term_at(self.commit) != self.term:
+        if not self.commit or self.log.term_at(self.commit) != self.term:
             return
         for asked in [one for one in self.asked if one[0] <= reached]:
             self.asked.remove(asked)

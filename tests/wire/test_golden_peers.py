@@ -6,13 +6,13 @@ import msgspec
 import pytest
 
 from tests.wire.by_schema import RECORDS, default_of
-from tests.wire.second_node import is_sound
+from tests.wire.second_log import is_sound
 from tests.wire.second_state import SecondState
 from tests.wire.test_golden import each
 from tools import golden
 from zraft.actors.identity import Identity
 from zraft.errors import ProtocolError
-from zraft.protocol.entries import ClusterRecord, Configuration, Member
+from zraft.protocol.entries import ClusterRecord, Configuration, Member, Origin
 
 FRAMES = [line for line in golden.load("peer.jsonl") if line.get("encode", True)]
 REFUSED = golden.load("refused_peer.jsonl")
@@ -74,7 +74,7 @@ def decoded(frame: str, data: bytes) -> Any:
 def with_longer_parts(plain: Any, more: list[Any]) -> Any:
     """A golden value as an array, in which each record but an ``Origin`` has more fields."""
     value = golden.value_of(plain)
-    if isinstance(value, golden.entries.Origin):
+    if isinstance(value, Origin):
         return list(value)
     [(name, fields)] = plain.items()
     tag = [] if RECORDS[name]["tag"] is None else [RECORDS[name]["tag"]]

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from tests.waiting import wait_until
 from tests.wire.by_schema import ARRIVING, RECORDS
 from tests.wire.served import GET, PUT, STATUS, WAIT_MS, WAIT_S, Served, Stranger, pack
+from tools import golden
 from zraft.protocol.client import StatusResult
 from zraft.protocol.peer import CONTROL_BYTES_MAX, GATEWAY_BYTES_MAX, MESSAGE_BYTES_MAX
 
@@ -88,6 +89,25 @@ def test_frames_of_any_kind_do_no_harm(served: Served, stranger: Stranger, plane
     frame = st.one_of(st.sampled_from(headers), values.map(pack), st.binary(max_size=30))
     throw_all(served, plane, st.lists(frame, max_size=4).map(lambda frames: frames or [b""]), 150)
     assert is_served(stranger)
+    assert served.roster() == before
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_the_golden_refused_frames_are_dropped_unanswered(served: Served, stranger: Stranger, plane: str) -> None:
+    before = served.roster()
+    ours, theirs = header(stranger, STRANGER, member_of(stranger)), pack([6, 0, 1])
+    with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
+        dealer.setsockopt(zmq.LINGER, 1_000)
+        dealer.connect(f"tcp://127.0.0.1:{port_of(served, plane)}")
+        for line in golden.load("refused_peer.jsonl"):
+            frame = bytes.fromhex(line["hex"])
+            dealer.send_multipart([frame, theirs] if line["frame"] == "peer_header" else [ours, frame])
+        if plane == "control":  # what comes behind them is answered: a heartbeat of a term that is over
+            dealer.send_multipart([ours, theirs])
+            assert dealer.poll(WAIT_MS)
+            assert msgspec.msgpack.decode(dealer.recv_multipart()[1])[:4] == [7, 0, 1, False]
+        assert is_served(stranger)
+        assert not dealer.poll(0)
     assert served.roster() == before
 
 
