@@ -79,7 +79,7 @@ class Cluster:
 @pytest.fixture(scope="module")
 def cluster(module_path: Path) -> Iterator[Cluster]:
     ports = free_ports()
-    peers = {name: ports.peer + 10 * number for number, name in enumerate(NAMES)}
+    peers = {name: ports.peer + 10 * number for number, name in enumerate(NAMES, 1)}
     settings = [
         Settings(
             id=name,
@@ -93,7 +93,7 @@ def cluster(module_path: Path) -> Iterator[Cluster]:
             snapshot_log_mib=1,
             burst_mib=0,
         )
-        for number, name in enumerate(NAMES[:-1])
+        for number, name in enumerate(NAMES[:-1], 1)
     ]
     second = SecondNode(SECOND, peers, TIMEOUT_MIN_MS)
     try:
