@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from tools.golden_states import state_anew
 from zraft.errors import ProtocolError
 from zraft.protocol import client, codec, entries, peer
 
@@ -140,9 +141,11 @@ def exchange_anew(line: Line, frames: dict[str, Line]) -> Line:
 def all_anew() -> dict[str, list[Line]]:
     """The lines of all files, as they would be written."""
     made = {
-        name: [anew(line) for line in load(name)] for name in (*FRAME_FILES, "refused.jsonl", "refused_messages.jsonl")
+        name: [anew(line) for line in load(name)]
+        for name in (*FRAME_FILES, "refused.jsonl", "refused_messages.jsonl", "refused_peer.jsonl")
     }
     frames = {line["name"]: line for name in FRAME_FILES for line in made[name]}
+    made["states.jsonl"] = [state_anew(line) for line in load("states.jsonl")]
     made["exchanges.jsonl"] = [exchange_anew(line, frames) for line in load("exchanges.jsonl")]
     return made
 

@@ -25,10 +25,8 @@ import msgspec
 
 from tools import golden
 from tools.answers import ANSWERS
-from zraft.actors import clients
+from tools.limits import LIMITS, PEER_LIMITS
 from zraft.client.core import has_effect, is_local
-from zraft.config import Settings
-from zraft.core import views
 from zraft.errors import NotExecuted, ProtocolError, Rejected, Unknown, ZraftError
 from zraft.protocol import client, entries, peer
 
@@ -96,27 +94,6 @@ ENTRY_LAYOUT = {
 }
 """The head of an entry by the letters of ``struct``: big-endian, without gaps."""
 
-LIMITS: dict[str, int] = {
-    "request_id_bytes_max": client.REQUEST_ID_BYTES_MAX,
-    "header_bytes_max": clients.HEADER_BYTES_MAX,
-    "request_bytes_max": client.REQUEST_BYTES_MAX,
-    "key_bytes_max": client.KEY_BYTES_MAX,
-    "range_bound_bytes_max": client.KEY_BYTES_MAX + 1,
-    "batch_operations_max": client.BATCH_OPERATIONS_MAX,
-    "range_items_max": client.RANGE_ITEMS_MAX,
-    "reply_bytes_max": client.REPLY_BYTES_MAX,
-    "records_walked_max": views.RECORDS_WALKED_MAX,
-    "bytes_walked_max": views.BYTES_WALKED_MAX,
-    "backup_chunk_bytes": client.BACKUP_CHUNK_BYTES,
-    "frame_bytes_max": clients.MESSAGE_BYTES_MAX,
-    "timeout_ms_max": round(clients.TIMEOUT_SECONDS_MAX * 1000),
-    "timeout_ms_default": Settings().request_timeout_ms,
-    "client_requests_max": Settings().client_requests_max,
-    "client_bytes_max": Settings().client_bytes_max,
-    "gateway_requests_max": Settings().gateway_requests_max,
-    "gateway_bytes_max": Settings().gateway_bytes_max,
-    "unread_seconds_max": round(clients.UNREAD_SECONDS),
-}
 CONCLUSIONS: dict[type[ZraftError], str] = {
     NotExecuted: "not executed",
     Unknown: "unknown",
@@ -241,23 +218,36 @@ def entry_layout(meanings: Meanings) -> list[dict[str, Any]]:
     return fields
 
 
+def limits(values: dict[str, int], thing: str, meanings: Meanings) -> list[dict[str, Any]]:
+    """Bounds, with what they are of."""
+    words = meanings.of(thing, list(values))
+    return [
+        {"name": name, "value": value, "doc": word} for (name, value), word in zip(values.items(), words, strict=True)
+    ]
+
+
+def limits_table(content: dict[str, Any]) -> str:
+    """The bounds of a file."""
+    rows = [[f"`{one['name']}`", f"{one['value']:,}", one["doc"]] for one in content["limits"]]
+    return table(["limit", "value", "of"], rows)
+
+
 def schemas() -> dict[str, dict[str, Any]]:
     """The contents of the JSON files, by name."""
     meanings = Meanings(SCHEMAS / "meanings.toml")
-    bounds = zip(LIMITS.items(), meanings.of("limits", list(LIMITS)), strict=True)
     kinds = zip(entries.EntryKind, meanings.of("EntryKind", [kind.name for kind in entries.EntryKind]), strict=True)
     found: dict[str, dict[str, Any]] = {
         "client.json": {
             "protocol": "clients and gateways, see README.md",
             "version": client.PROTOCOL_VERSION,
-            "limits": [{"name": name, "value": value, "doc": word} for (name, value), word in bounds],
+            "limits": limits(LIMITS, "limits", meanings),
             "errors": errors(meanings),
             "messages": [describe(*message, meanings) for message in CLIENT_MESSAGES],
         },
         "peer.json": {
             "protocol": "nodes among themselves, see peers.md",
             "version": peer.PEER_VERSION,
-            "frame_bytes_max": peer.MESSAGE_BYTES_MAX,
+            "limits": limits(PEER_LIMITS, "peer_limits", meanings),
             "messages": [describe(*message, meanings) for message in PEER_MESSAGES],
         },
         "entries.json": {
@@ -318,10 +308,8 @@ def blocks(found: dict[str, dict[str, Any]]) -> dict[str, str]:
     """All that a page may ask for, by name."""
     client_file, entries_file = found["client.json"], found["entries.json"]
     made = {message["name"]: message_block(message) for content in found.values() for message in content["messages"]}
-    made["limits"] = table(
-        ["limit", "value", "of"],
-        [[f"`{one['name']}`", f"{one['value']:,}", one["doc"]] for one in client_file["limits"]],
-    )
+    made["limits"] = limits_table(client_file)
+    made["peer limits"] = limits_table(found["peer.json"])
     made["errors"] = table(
         ["code", "conclusion", "when"],
         [[f"`{one['code']}`", one["conclusion"], one["doc"]] for one in client_file["errors"]],

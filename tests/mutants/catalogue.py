@@ -16,6 +16,7 @@ from tests.mutants import (
     restoring,
     shells,
     snapshots,
+    strangers,
     transferring,
     upgrades,
 )
@@ -38,4 +39,5 @@ MUTANTS = (
     + incarnations.MUTANTS
     + connections.MUTANTS
     + clients.MUTANTS
+    + strangers.MUTANTS
 )

@@ -32,22 +32,6 @@ MUTANTS = (
         test="tests/unit/core/test_restarts.py::test_all_three_exits_are_awaited_before_the_trio_starts_again",
     ),
     Mutant(
-        "any term is believed",
-        "one message with a term at the end of all numbers would leave a cluster without terms",
-        "core/terms.py",
-        "    if term > known + TERM_LEAP_MAX:\n",
-        "    if False:\n",
-        test="tests/wire/test_peer_ports.py",
-    ),
-    Mutant(
-        "numbers that nothing can hold are decoded",
-        "what is decoded can be counted on from, and stored",
-        "protocol/entries.py",
-        "Number = Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)]\n",
-        "Number = int\n",
-        test="tests/unit/core/test_terms.py",
-    ),
-    Mutant(
         "a map reaches beyond the blocks of its file",
         "a page for which the disk has no block is a SIGBUS, not an error",
         "store/growing.py",

@@ -183,7 +183,8 @@ class GatewayActor(Actor):
 
     def _on_forward(self, message: Forward, sender: int) -> None:
         trio = self._node.trio
-        made = self._forwarded.take(message, self._lack_of_room(message.grows))
+        role = self._node.page.role
+        made = self._forwarded.take(message, role.term if role else 0, self._lack_of_room(message.grows))
         if isinstance(made, Propose):
             if trio is not None:
                 trio.gateway_to_replication.send(made)

@@ -12,7 +12,7 @@ import zmq
 from zraft.actors import metrics
 from zraft.actors.beat import Beat
 from zraft.actors.clock import clock
-from zraft.actors.identity import Identity, check_hello
+from zraft.actors.identity import Identity, Routes, check_hello
 from zraft.actors.launch import Launch, StopSignal
 from zraft.actors.logs import Log
 from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, peers_of
@@ -25,7 +25,7 @@ from zraft.core.election import Election
 from zraft.core.formation import Formation, Formed, Outside, Own, SayHello
 from zraft.core.lease import PublishLease, lease_seconds
 from zraft.core.roles import LEADER, Effect, LocalMessage, PeerMessage, PublishRole, Timing
-from zraft.core.terms import require_near
+from zraft.core.terms import require_leader, require_near
 from zraft.core.vitality import GATEWAY, REPLICATION, SIGN_OF_LIFE, STORAGE
 from zraft.errors import InvariantViolated, NotYetMember, ProtocolError
 from zraft.protocol import codec
@@ -42,6 +42,7 @@ from zraft.protocol.local import (
     VoteQuery,
 )
 from zraft.protocol.peer import (
+    CONTROL_BYTES_MAX,
     PEER_VERSION,
     Heartbeat,
     HeartbeatAnswer,
@@ -82,7 +83,9 @@ class ElectionActor:
         self._page.clear(Group.NOTICE)
         self._sockets = Sockets()
         self._poller = zmq.Poller()
-        self._control = self._sockets.bind_router(tcp(settings.host, settings.peer_port), PEER_MESSAGES_MAX)
+        self._control = self._sockets.bind_router(
+            tcp(settings.host, settings.peer_port), PEER_MESSAGES_MAX, CONTROL_BYTES_MAX
+        )
         self._storage = self._sockets.connect_local(launch.endpoint("storage.election"))
         self._replication = self._sockets.connect_local(launch.endpoint("replication.election"))
         self._gateways = self._sockets.bind_router(launch.endpoint("election.gateways"), LOCAL_MESSAGES_MAX)
@@ -90,7 +93,7 @@ class ElectionActor:
             self._poller.register(socket, zmq.POLLIN)
         self._links = PeerLinks(self._sockets, self._poller, settings.peer_addresses(), 0)
         self._configuration: Configuration | None = None  # whose members the links lead to
-        self._routes: dict[int, tuple[bytes, int]] = {}  # member -> where its last request came from, its incarnation
+        self._routes = Routes()
         self._gateway_routes: dict[int, bytes] = {}
         self._formation: Formation | None = None
         self._election: Election | None = None
@@ -195,7 +198,9 @@ class ElectionActor:
             return  # not formed: neither granted nor acknowledged
         header = self._identity.check(head)
         require_near(message, self._election.term)
-        self._routes[header.sender] = (route, header.incarnation)
+        if self._election.role == LEADER:
+            require_leader(message, header.sender, (self._election.term, self._election.me))
+        self._routes.note(header, route)
         if isinstance(message, Heartbeat):
             metrics.last_heartbeat.set(time.time())
         if isinstance(message, Heartbeat | PreVote | Vote | TimeoutNow):
@@ -311,7 +316,7 @@ class ElectionActor:
         if identity is None:
             return
         if isinstance(message, ANSWERS):
-            route, incarnation = self._routes.get(member, (b"", 0))
+            route, incarnation = self._routes.to(member)
             send(self._control, [route, identity.header_to(member, incarnation), codec.encode(message)])
             return
         if isinstance(message, Vote):

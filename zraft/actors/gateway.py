@@ -248,7 +248,8 @@ class GatewayActor:
 
     def _on_forward(self, sender: int, message: Forward) -> None:
         """Another node's proposal, for our replication to take or to refuse; a second copy is neither (S9)."""
-        made = self._forwarded.take(message, self._lack_of_space(message.grows))
+        known = self._hints.term(told=message.term)
+        made = self._forwarded.take(message, known, self._lack_of_space(message.grows))
         if isinstance(made, Propose) and not self._trio.propose(made):
             made = self._forwarded.unsent(made)
         if isinstance(made, NotProposed):

@@ -16,9 +16,11 @@ from zraft.core.preference import Preference, priority_of
 from zraft.errors import ProtocolError
 from zraft.protocol import codec
 from zraft.protocol.local import IdentityGroup, RoleGroup
-from zraft.protocol.peer import GatewayMessage, Greeting
+from zraft.protocol.peer import GATEWAY_BYTES_MAX, GatewayMessage, Greeting
 
 GREET_SECONDS = 1.0
+ENDPOINT_CHARACTERS_MAX = 300
+"""A DNS name has up to 253."""
 UNHEARD_SECONDS = 0.05
 """A greeting that did not leave, as there is no link yet, is tried again after this."""
 
@@ -31,7 +33,8 @@ class GatewayPeers:
         self._nonce = nonce
         self._settings = settings
         self._priority = settings.priority
-        self._router = sockets.bind_router(tcp(settings.host, settings.peer_port + 2), PEER_MESSAGES_MAX)
+        address = tcp(settings.host, settings.peer_port + 2)
+        self._router = sockets.bind_router(address, PEER_MESSAGES_MAX, GATEWAY_BYTES_MAX)
         poller.register(self._router, zmq.POLLIN)
         self._links = PeerLinks(sockets, poller, settings.peer_addresses(), 2)
         self._identity: Identity | None = None
@@ -105,6 +108,8 @@ class GatewayPeers:
         sender = self._identity.check(head).sender
         message = codec.gateways.decode(frame)
         if isinstance(message, Greeting):
+            if len(message.client_endpoint) > ENDPOINT_CHARACTERS_MAX:  # it stands in each answer to a client
+                raise ProtocolError(f"a client endpoint of {len(message.client_endpoint)} characters")
             # Who was removed may never hear of it, and greets under the name that its successor has.
             if self._identity.name_of(sender) == message.name:
                 self.endpoints[message.name] = message.client_endpoint

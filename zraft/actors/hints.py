@@ -47,6 +47,12 @@ class Hints:
         """Who leads, as far as election knows."""
         return self._role
 
+    def term(self, told: int) -> int:
+        """The highest term that this node knows of; looked up anew for who was ``told`` of a higher one."""
+        if told > self._term():
+            self.refresh()
+        return self._term()
+
     def identity(self) -> IdentityGroup | None:
         """Who this node is; once known it stays."""
         return self._identity
@@ -82,6 +88,9 @@ class Hints:
     def notice(self) -> str:
         """Why the node is not ready, in words."""
         return self._page.words(Group.NOTICE)
+
+    def _term(self) -> int:
+        return max(self._role.term if self._role else 0, self._storage.term if self._storage else 0)
 
     def _load(self, group: Group, channel: codec.Channel[T]) -> T | None:
         cached = self._cached[group]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from zraft.errors import ProtocolError
 from zraft.protocol.codec import encode, peer_header
 from zraft.protocol.entries import Configuration
-from zraft.protocol.peer import PEER_VERSION, PeerHeader
+from zraft.protocol.peer import HEADER_BYTES_MAX, PEER_VERSION, PeerHeader
+
+ROUTES_MAX = 1024
 
 HEADERS_MAX = 1_024
 """So many are remembered, made ones and checked ones; then it begins anew."""
@@ -52,7 +54,7 @@ class Identity:
         """
         header = self._known.get(frame)
         if header is None:
-            header = peer_header.decode(frame)
+            header = _decode(frame)
             self._check(header)
             if len(self._known) >= HEADERS_MAX:
                 self._known.clear()
@@ -72,6 +74,8 @@ class Identity:
             raise ProtocolError(f"message of cluster {header.cluster.hex()}, this is {self._cluster.hex()}")
         if header.target != self.me:
             raise ProtocolError(f"message for member {header.target:016x}, this is {self.me:016x}")
+        if not header.sender:
+            raise ProtocolError("message in the name of member 0, which is nobody")
         if header.sender == self.me:  # what this node says to itself takes other ways, and is believed
             raise ProtocolError(f"message in the name of member {self.me:016x}, which is this node")
 
@@ -82,9 +86,33 @@ def check_hello(frame: bytes) -> PeerHeader:
     Raises:
         ProtocolError: it does not.
     """
-    header = peer_header.decode(frame)
+    header = _decode(frame)
     _check_version(header)
     return header
+
+
+class Routes:
+    """Where each member's last request came from, and its incarnation: there, and to that one, its answer goes."""
+
+    def __init__(self) -> None:
+        self._routes: dict[int, tuple[bytes, int]] = {}
+
+    def note(self, header: PeerHeader, route: bytes) -> None:
+        """A request came that way. Who has been silent for longest is forgotten, where there are too many."""
+        self._routes.pop(header.sender, None)
+        self._routes[header.sender] = (route, header.incarnation)
+        if len(self._routes) > ROUTES_MAX:
+            del self._routes[next(iter(self._routes))]
+
+    def to(self, member: int) -> tuple[bytes, int]:
+        """(route, incarnation) for an answer; a route that leads nowhere if none is known."""
+        return self._routes.get(member, (b"", 0))
+
+
+def _decode(frame: bytes) -> PeerHeader:
+    if len(frame) > HEADER_BYTES_MAX:  # it is kept, and shown in the log
+        raise ProtocolError(f"a header has up to {HEADER_BYTES_MAX} bytes, this one has {len(frame)}")
+    return peer_header.decode(frame)
 
 
 def _check_version(header: PeerHeader) -> None:

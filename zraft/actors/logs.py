@@ -21,6 +21,8 @@ import time
 from collections.abc import Callable
 
 STDERR = 2
+EVENTS_MAX = 1_000
+"""So many events that repeat are known; beyond that some of them may repeat faster."""
 _PLAIN = re.compile(r"""[^\s"'=\\\x00-\x1f\x7f]+""")
 _logger = logging.getLogger("zraft")
 
@@ -54,6 +56,8 @@ class Log:
         The next line tells how many were left out since the one before it (``suppressed``).
         """
         now = self._clock()
+        if event not in self._repeats and len(self._repeats) >= EVENTS_MAX:
+            self._repeats.clear()  # some tell what others say, which may be anything
         repeat = self._repeats.setdefault(event, _Repeat())
         if now < repeat.quiet_until:
             repeat.suppressed += 1

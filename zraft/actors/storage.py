@@ -28,7 +28,7 @@ from zraft.core.applier import Applier
 from zraft.core.belonging import Told
 from zraft.core.effects import Ignored
 from zraft.core.room import ENOUGH, EXHAUSTED, LACKS, Room
-from zraft.core.terms import require_near
+from zraft.core.terms import require_leader, require_near
 from zraft.errors import CorruptState, OutOfSpace, ProtocolError, StateDiverged
 from zraft.protocol import codec
 from zraft.protocol.local import IdentityGroup, Keep, Ping, Read, StorageGroup
@@ -189,6 +189,7 @@ class StorageActor:
                 return  # the cluster has not formed: there is no leader to follow
             header = self._identity.check(head)
             require_near(message, self._acceptor.term)
+            require_leader(message, header.sender, (self._acceptor.term, self._acceptor.leader))
         except (ProtocolError, ValueError) as error:
             self._logger.every(10, "data message dropped", reason=str(error))
             return

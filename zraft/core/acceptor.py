@@ -75,7 +75,8 @@ class Acceptor:
         self.cluster_version = FIRST
         """Of the state in use, as far as it is published."""
         self._verified = 0  # S3: the highest match answered in the current term; forgotten with the process
-        self._leader = 0  # of the current term, as far as an Append of it came by
+        self.leader = 0
+        """Of the current term, as far as an Append of it came by; else 0."""
         self.commit = applied
         self.applied = applied
         self.offer: SnapshotId | None = None
@@ -190,7 +191,7 @@ class Acceptor:
         if message.term < log.term:
             return Answer(self._refused(message.previous.index, NOTHING))
         for index, data in enumerate(message.entries, message.previous.index + 1):
-            if not entry_is_sound(index, data):
+            if not entry_is_sound(index, data) or entry_term(data) > message.term:
                 return Ignored(f"entry {index} was damaged on its way from {sender:016x}")
         self._follow(message.term, sender)
         if message.previous.index < log.base.index:
@@ -304,7 +305,7 @@ class Acceptor:
             raise InvariantViolated("term never goes back", term=self._log.term, new=term)
         if term > self._log.term:
             self._verified = 0  # S3: forgotten when the term rises (traps 14, 18)
-            self._leader = 0
+            self.leader = 0
         self._log.set_term(term, vote)
 
     def _follow(self, term: int, leader: int) -> None:
@@ -314,9 +315,9 @@ class Acceptor:
             raise InvariantViolated("own Append has own vote", term=term, log_term=log.term, vote=log.vote)
         if term > log.term:
             self._enter(term, vote=0)
-        if self._leader not in (0, leader):
-            raise InvariantViolated("election safety", term=term, leader=leader, other=self._leader)
-        self._leader = leader
+        if self.leader not in (0, leader):
+            raise InvariantViolated("election safety", term=term, leader=leader, other=self.leader)
+        self.leader = leader
 
     def _take(self, message: Append) -> None:
         """Append what is new; "if an existing entry conflicts with a new one, delete it and all that follow it"."""

@@ -13,13 +13,23 @@ class Forwarded:
 
     def __init__(self) -> None:
         self._seen = Seen()
+        self._known = 0
 
-    def take(self, message: Forward, lack: ZraftError | None) -> Propose | NotProposed | None:
-        """What to make of one: a proposal to the own replication, or its refusal; None: nothing of a second copy.
+    def take(self, message: Forward, known: int, lack: ZraftError | None) -> Propose | NotProposed | None:
+        """What to make of one: a proposal to the own replication, or its refusal; None: it is passed over.
 
-        ``lack``: why this node has no room for it, if it has none. Only the leader's lack of it is a refusal; any other
-        node's replication refuses by itself.
+        So is a second copy, and one for a term that this node does not know: nobody can have taken it for the leader of
+        that. (It would be remembered as seen, and a few of them would push out all terms in which others propose.)
+
+        Args:
+            message: what was passed on.
+            known: the highest term that this node knows of now; it may forget it when its trio restarts.
+            lack: why this node has no room for it, if it has none. Only the leader's lack of it is a refusal; any other
+                node's replication refuses by itself.
         """
+        self._known = max(self._known, known)
+        if message.term > self._known:
+            return None
         if self._seen.is_copy(message.term, message.origin):
             return None
         if isinstance(lack, ResourceExhausted):

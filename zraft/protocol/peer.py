@@ -16,8 +16,14 @@ import msgspec
 from zraft.protocol.entries import U64, EntryId, EntryKind, Member, Number, Origin
 
 PEER_VERSION = 1
+HEADER_BYTES_MAX = 256
+"""What is in a header takes 56 bytes at most."""
+CONTROL_BYTES_MAX = 64 << 10
 MESSAGE_BYTES_MAX = 64 << 20
-"""No peer message is larger; a ROUTER drops the connection of one that is."""
+GATEWAY_BYTES_MAX = 16 << 20
+"""No frame of the control, the data, and the gateways' plane is larger: a ROUTER ends the connection of one that is.
+
+A proposal becomes an entry, which must fit in a frame of the data plane: else it could never be sent to anybody."""
 
 
 class PeerHeader(msgspec.Struct, array_like=True, frozen=True):
@@ -232,6 +238,7 @@ class Diverged(_Message, tag=6, frozen=True):
     majority: U64
 
 
+DataRequest = Append | Commit | InstallSnapshot | Diverged
 DataMessage = Append | Commit | AppendAnswer | InstallSnapshot | InstallAnswer | Diverged
 
 # --- gateway plane

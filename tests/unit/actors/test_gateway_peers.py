@@ -8,7 +8,7 @@ import zmq
 from tests.ports import free_port
 from tests.unit.actors.kept import KeptSockets
 from tests.waiting import wait_until
-from zraft.actors.gateway_peers import GREET_SECONDS, UNHEARD_SECONDS, GatewayPeers
+from zraft.actors.gateway_peers import ENDPOINT_CHARACTERS_MAX, GREET_SECONDS, UNHEARD_SECONDS, GatewayPeers
 from zraft.actors.identity import Identity
 from zraft.actors.logs import Log
 from zraft.actors.sockets import poll
@@ -170,6 +170,20 @@ def test_a_removed_member_is_not_heard_under_the_name_of_its_successor(pair: Pai
         wait_until(lambda: (STRANGER, ReadIndex(9)) in first.arrived(), WAIT_S, "what came behind the greetings")
     assert first.peers.endpoints["node-2"] == "new:1"
     assert first.successor(A) == ""  # nor does its priority count
+
+
+def test_an_endpoint_that_is_none_is_not_told_to_clients(pair: Pair) -> None:
+    first, _, ports = pair
+    first.meet(A)
+    header = Identity(B, CLUSTER, MEMBERS, 1).header_to(A)
+    with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
+        dealer.setsockopt(zmq.LINGER, 1000)
+        dealer.connect(tcp("127.0.0.1", ports[0]))
+        for length in (ENDPOINT_CHARACTERS_MAX, ENDPOINT_CHARACTERS_MAX + 1):
+            dealer.send_multipart([header, encode(Greeting("node-2", "h" * length))])
+        dealer.send_multipart([header, encode(ReadIndex(9))])
+        wait_until(lambda: (B, ReadIndex(9)) in first.arrived(), WAIT_S, "what came behind the greetings")
+    assert first.peers.endpoints["node-2"] == "h" * ENDPOINT_CHARACTERS_MAX
 
 
 def test_before_the_cluster_has_formed_nothing_is_said_or_heard(pair: Pair) -> None:

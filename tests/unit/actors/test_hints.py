@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from zraft.actors.clock import clock
@@ -105,3 +106,12 @@ def test_what_is_published_while_it_is_loaded_is_found_the_next_time(  # S10, S1
 def test_a_notice_is_words_whatever_its_bytes(page: Page, hints: Hints) -> None:
     page.publish(Group.NOTICE, b"no quorum \xff")
     assert hints.notice() == "no quorum \ufffd"
+
+
+def test_a_term_that_was_told_and_is_not_known_is_looked_up_anew(page: Page, hints: Hints) -> None:
+    assert hints.term(told=3) == 0
+    page.publish(Group.ROLE, encode(ROLE))
+    assert hints.term(told=0) == 0
+    assert hints.term(told=3) == 3
+    page.publish(Group.STORAGE, encode(msgspec.structs.replace(STORAGE, term=4)))
+    assert hints.term(told=4) == 4

@@ -3,11 +3,11 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from zraft.actors.identity import Identity
+from zraft.actors.identity import ROUTES_MAX, Identity, Routes, check_hello
 from zraft.errors import ProtocolError
 from zraft.protocol.codec import encode, peer_header
 from zraft.protocol.entries import Configuration, Member
-from zraft.protocol.peer import PEER_VERSION, PeerHeader
+from zraft.protocol.peer import HEADER_BYTES_MAX, PEER_VERSION, PeerHeader
 
 A, B, C, STRANGER = 0xA, 0xB, 0xC, 0xD
 CLUSTER = b"0123456789abcdef"
@@ -47,9 +47,10 @@ def test_a_message_for_us_is_heard_whatever_its_incarnation_and_whether_or_not_i
         (header(cluster=b"another"), f"message of cluster {b'another'.hex()}, this is {CLUSTER.hex()}"),
         (header(target=B), "message for member 000000000000000b, this is 000000000000000a"),
         (header(target=0), "message for member 0000000000000000, this is 000000000000000a"),
+        (header(sender=0), "message in the name of member 0, which is nobody"),
         (header(sender=A), "message in the name of member 000000000000000a, which is this node"),
     ],
-    ids=["version", "cluster", "target", "nobody", "ourselves"],
+    ids=["version", "cluster", "target", "nobody", "of nobody", "ourselves"],
 )
 def test_any_other_message_is_refused_with_the_reason(identity: Identity, frame: PeerHeader, reason: str) -> None:
     for _ in range(2):
@@ -64,6 +65,36 @@ def test_an_answer_to_another_incarnation_is_dropped(identity: Identity) -> None
     for _ in range(2):
         with pytest.raises(ProtocolError, match="answer to incarnation 0000000000000070, which is gone"):
             identity.check_answer(encode(late))
+
+
+def test_a_header_with_fields_of_a_later_version_is_taken_up_to_its_bound(identity: Identity) -> None:
+    """Each that is taken is kept: without a bound a few of them would be all the memory that there is."""
+    fields = [PEER_VERSION, CLUSTER, B, A, THEIRS]
+    room = HEADER_BYTES_MAX - len(encode(fields)) - len(encode(bytes(HEADER_BYTES_MAX - 100))) + HEADER_BYTES_MAX - 100
+    largest, larger = (encode([*fields, bytes(size)]) for size in (room, room + 1))
+    assert len(largest) == HEADER_BYTES_MAX
+    for check in (identity.check, check_hello):
+        assert check(largest) == header()
+        with pytest.raises(ProtocolError, match="a header has up to 256 bytes, this one has 257"):
+            check(larger)
+
+
+def test_an_answer_goes_where_the_last_request_of_its_member_came_from() -> None:
+    routes = Routes()
+    assert routes.to(B) == (b"", 0)
+    for incarnation, route in ((THEIRS, b"1"), (OURS, b"2")):
+        routes.note(header(incarnation=incarnation), route)
+        assert routes.to(B) == (route, incarnation)
+
+
+def test_so_many_strangers_may_ask_and_who_asks_again_is_not_forgotten() -> None:
+    routes = Routes()
+    for stranger in range(100, 100 + 3 * ROUTES_MAX):
+        routes.note(header(sender=B), b"member")
+        routes.note(header(sender=stranger), b"stranger")
+    assert routes.to(B) == (b"member", THEIRS)
+    known = [stranger for stranger in range(100, 100 + 3 * ROUTES_MAX) if routes.to(stranger) != (b"", 0)]
+    assert len(known) == ROUTES_MAX - 1
 
 
 @given(st.binary(max_size=60))

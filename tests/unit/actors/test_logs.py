@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from zraft.actors.logs import Log, Logfmt
+from zraft.actors.logs import EVENTS_MAX, Log, Logfmt
 
 
 class Lines(logging.Handler):
@@ -90,6 +90,16 @@ def test_a_repeated_event_is_told_once_in_a_while_and_counted(lines: list[str]) 
         '"peer is gone" peer=node-2 suppressed=2',
         '"peer is gone" peer=node-2',
     ]
+
+
+def test_what_is_known_of_repeated_events_is_bounded(lines: list[str]) -> None:
+    """An event may tell what a stranger says, as the reason for which a node is not ready."""
+    log = Log("node-1", "election", clock=lambda: 100.0)
+    for number in range(3 * EVENTS_MAX):
+        log.every(10, f"not ready: {number}")
+        log.every(10, f"not ready: {number}")
+    assert len(lines) == 3 * EVENTS_MAX
+    assert len(log._repeats) <= EVENTS_MAX
 
 
 PRINTS = """

@@ -21,10 +21,12 @@ from tests.unit.actors.trio_stage import (
     turn_storage,
 )
 from tests.waiting import wait_until
+from zraft.core.roles import LEADER
 from zraft.protocol import codec
-from zraft.protocol.entries import EntryId, Origin
+from zraft.protocol.entries import ClusterRecord, EntryId, Member, Origin
 from zraft.protocol.local import (
     Campaign,
+    CampaignAnswer,
     Deposed,
     IdentityGroup,
     Lead,
@@ -36,17 +38,23 @@ from zraft.protocol.local import (
     RoundAnswer,
     RoundRequest,
     StatusQuery,
+    StoreRecord,
 )
 from zraft.protocol.peer import (
     PEER_VERSION,
+    Append,
     AppendAnswer,
     Heartbeat,
     HeartbeatAnswer,
     NotProposed,
     PeerHeader,
+    PreVote,
+    PreVoteAnswer,
     Vote,
 )
 from zraft.store.page import Group
+
+STRANGER = 0xC
 
 
 @pytest.fixture
@@ -148,6 +156,67 @@ def test_storage_drops_what_another_incarnations_replication_says(stage: Stage) 
     answer = replication.hear()
     assert isinstance(answer, ReadAnswer)
     assert answer.peer == 2
+
+
+# --- another one says to lead the term that is led (trap 2)
+
+
+class Others:
+    """Members that speak to one port of the actor that is turned."""
+
+    def __init__(self, stage: Stage, plane: int, me: int, record: ClusterRecord, turn: Callable[[], None]) -> None:
+        self._link = stage.sockets.connect_local(f"tcp://127.0.0.1:{stage.settings.peer_port + plane}")
+        self._me, self._cluster, self._turn = me, record.cluster_id(), turn
+
+    def say(self, sender: int, message: object) -> None:
+        header = codec.encode(PeerHeader(PEER_VERSION, self._cluster, sender, self._me, THEIRS))
+        self._link.send_multipart([header, codec.encode(message)])
+
+    def hear(self) -> tuple[PeerHeader, bytes]:
+        """The next answer."""
+
+        def has_come() -> bool:
+            self._turn()
+            return bool(self._link.poll(0))
+
+        wait_until(has_come, WAIT_S, "an answer")
+        head, frame = self._link.recv_multipart()
+        return codec.peer_header.decode(head), frame
+
+
+def test_a_leader_hears_no_second_one_of_its_term(stage: Stage) -> None:
+    actor = stage.election()
+    turn = turn_election(actor)
+    storage = stage.bind("storage.election", codec.election_to_storage, turn)
+    others = Others(stage, 0, ME, ALONE, turn)
+    storage.say(status(term=3))
+    while not isinstance(message := storage.hear(), Campaign):
+        storage.say(status(term=3))
+    storage.say(CampaignAnswer(message.term, message.ballot, True, message.term, EntryId(3, 2), ALONE.configuration()))
+    wait_until(lambda: turn() is None and actor._election is not None and actor._election.role == LEADER, WAIT_S, "it")
+    others.say(PEER, Heartbeat(message.term, 1))
+    others.say(PEER, PreVote(message.term + 1, 1, EntryId(9, message.term)))
+    assert codec.control.decode(others.hear()[1]) == PreVoteAnswer(message.term + 1, 1, False, message.term)
+    assert actor._election is not None
+    assert actor._election.role == LEADER
+
+
+def test_storage_hears_no_second_leader_of_a_term(stage: Stage) -> None:
+    actor = stage.storage()
+    turn = turn_storage(actor)
+    me = actor._log.member
+    record = ClusterRecord((Member(me, "node-1"), Member(PEER, "node-2")), 150)
+    election = stage.connect("storage.election", codec.storage_to_election, turn)
+    election.say(StoreRecord(record, True))
+    assert election.hear()
+    others = Others(stage, 1, me, record, turn)
+    for senders in ([PEER], [STRANGER, PEER]):
+        for sender in senders:
+            others.say(sender, Append(1, EntryId(0, 0), (), 0))
+        header, frame = others.hear()
+        answer = codec.data.decode(frame)
+        assert isinstance(answer, AppendAnswer)
+        assert (header.target, answer.success) == (PEER, True)
 
 
 # --- before storage was asked (S7)

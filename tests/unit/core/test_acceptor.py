@@ -233,8 +233,8 @@ def test_the_vote_stays_within_its_term() -> None:  # traps 1, 3
 
 @pytest.mark.parametrize(
     "damaged",
-    [entry(2, 2, b"x")[:-1] + b"y", entry(3, 2), entry(2, 2)[:10], b""],
-    ids=["flipped", "wrong place", "cut off", "empty"],
+    [entry(2, 2, b"x")[:-1] + b"y", entry(3, 2), entry(2, 2)[:10], b"", entry(2, 3)],
+    ids=["flipped", "wrong place", "cut off", "empty", "of a later term"],
 )
 def test_damaged_entries_change_nothing(damaged: bytes) -> None:  # trap 29
     log = log_of(1, term=1)

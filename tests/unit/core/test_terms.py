@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from zraft.core.terms import TERM_LEAP_MAX, require_near
+from zraft.core.terms import TERM_LEAP_MAX, require_leader, require_near
 from zraft.errors import ProtocolError
 from zraft.protocol import codec
 from zraft.protocol.entries import NUMBER_MAX, EntryId
@@ -13,6 +13,7 @@ from zraft.protocol.peer import (
     Commit,
     ControlMessage,
     DataMessage,
+    DataRequest,
     Diverged,
     Heartbeat,
     HeartbeatAnswer,
@@ -80,6 +81,39 @@ def where(message: ControlMessage | DataMessage, term: int) -> list[str]:
 
 def test_a_hello_tells_none() -> None:
     require_near(Hello("node-1", 1, ("node-1",), 150, b"", b"", (), False), 0)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        PreVote(KNOWN, 1, EntryId(9, KNOWN)),
+        Vote(KNOWN, 1, EntryId(9, KNOWN)),
+        Append(KNOWN, EntryId(9, KNOWN + 1), (), 0),
+        InstallSnapshot(KNOWN, SnapshotId(9, KNOWN + 1, 1, b""), 0, 0, b""),
+    ],
+    ids=repr,
+)
+def test_nor_is_an_entry_of_a_term_that_comes_later(message: ControlMessage | DataMessage) -> None:
+    with pytest.raises(ProtocolError, match=f"a message of term {KNOWN} speaks of an entry of a term that comes later"):
+        require_near(message, KNOWN)
+
+
+LEADERS = [one for one in messages(KNOWN) if isinstance(one, Heartbeat | TimeoutNow | DataRequest)]
+
+
+@pytest.mark.parametrize("message", LEADERS, ids=repr)
+def test_a_term_has_one_leader_whoever_says_to_be_another_one(message: ControlMessage | DataMessage) -> None:  # trap 2
+    require_leader(message, 1, (KNOWN, 1))
+    require_leader(message, 2, (KNOWN, 0))  # none is known
+    require_leader(message, 2, (KNOWN - 1, 1))
+    with pytest.raises(ProtocolError, match=f"0002 says to lead term {KNOWN}, which 0{{15}}1 leads"):
+        require_leader(message, 2, (KNOWN, 1))
+
+
+def test_others_may_say_what_they_like_of_a_term_that_is_led() -> None:
+    for message in messages(KNOWN):
+        if message not in LEADERS:
+            require_leader(message, 2, (KNOWN, 1))
 
 
 @pytest.mark.parametrize("term", [-1, NUMBER_MAX + 1, 2**64 - 1])
