@@ -56,8 +56,8 @@ class Log:
         The next line tells how many were left out since the one before it (``suppressed``).
         """
         now = self._clock()
-        if event not in self._repeats and len(self._repeats) >= EVENTS_MAX:  # some tell what others say, which may be anything
-            self._repeats.clear()
+        if event not in self._repeats and len(self._repeats) >= EVENTS_MAX:
+            self._repeats.clear()  # some tell what others say, which may be anything
         repeat = self._repeats.setdefault(event, _Repeat())
         if now < repeat.quiet_until:
             repeat.suppressed += 1
