@@ -84,7 +84,9 @@ class ElectionActor:
         self._page.clear(Group.NOTICE)
         self._sockets = Sockets()
         self._poller = zmq.Poller()
-        self._control = self._sockets.bind_router(tcp(settings.host, settings.peer_port), PEER_MESSAGES_MAX)
+        self._control = self._sockets.bind_router(
+            tcp(settings.host, settings.peer_port), PEER_MESSAGES_MAX, setting="peer_port (control)"
+        )
         self._storage = self._sockets.connect_local(ipc_endpoint(runtime, launch.incarnation, "storage.election"))
         self._replication = self._sockets.connect_local(
             ipc_endpoint(runtime, launch.incarnation, "replication.election")

@@ -30,7 +30,9 @@ class GatewayPeers:
         self._nonce = nonce
         self._settings = settings
         self._priority = settings.priority
-        self._router = sockets.bind_router(tcp(settings.host, settings.peer_port + 2), PEER_MESSAGES_MAX)
+        self._router = sockets.bind_router(
+            tcp(settings.host, settings.peer_port + 2), PEER_MESSAGES_MAX, setting="peer_port + 2 (gateways)"
+        )
         poller.register(self._router, zmq.POLLIN)
         peers = settings.peer_addresses()
         self._resolver = Resolver(host for host, _ in peers.values())
