@@ -53,22 +53,32 @@ from zraft.errors import (
 from zraft.protocol import codec
 from zraft.protocol.client import (
     PROTOCOL_VERSION,
+    BackupChunk,
     Batch,
+    BatchResult,
+    ChangeMember,
     ClusterStatus,
+    Compact,
+    CompactResult,
+    Delete,
     DeleteResult,
     ErrorResult,
     Get,
     GetResult,
     ListMembers,
     MembersResult,
+    Put,
     PutResult,
     Range,
+    RangeResult,
     ReadBackup,
     Request,
     RequestHeader,
     Response,
     ResponseHeader,
+    StatusResult,
     TransferLeadership,
+    TransferResult,
 )
 
 OPEN = "the write may have taken effect, or may still do so"
@@ -363,7 +373,10 @@ def is_local(request: Request) -> bool:
             return request.serializable
         case Batch():
             return all(isinstance(operation, Get) and operation.serializable for operation in request.operations)
-    return isinstance(request, ClusterStatus | ListMembers | ReadBackup)
+        case ClusterStatus() | ListMembers() | ReadBackup():
+            return True
+        case Put() | Delete() | Compact() | TransferLeadership() | ChangeMember():
+            return False
 
 
 def _error_in(response: Response) -> ZraftError | None:
@@ -373,4 +386,7 @@ def _error_in(response: Response) -> ZraftError | None:
             return from_code(error.code, error.message, response.mod_revision) if error else None
         case ErrorResult():
             return from_code(response.code, response.message)
-    return None
+        case BatchResult() | RangeResult() | StatusResult() | CompactResult() | BackupChunk():
+            return None
+        case TransferResult() | MembersResult():
+            return None
