@@ -1,5 +1,6 @@
 """The schemas and the pages of the wire protocol say what the code does."""
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,6 +82,13 @@ def test_a_schema_has_a_request_treated_as_the_client_does(line: golden.Line) ->
     request = golden.value_of(line["value"])
     treated = (has_effect(request), is_local(request))
     assert (holds("has_effect", line["value"]), holds("any_node", line["value"])) == treated
+
+
+def test_the_pages_client_takes_for_a_write_what_a_schema_says_has_an_effect() -> None:
+    page = (schemas.SCHEMAS / "README.md").read_text(encoding="utf-8")
+    [line] = re.findall(r"is_write = request is (.*)", page)
+    requests = [message for message in FILES["client.json"]["messages"] if message["kind"] == "request"]
+    assert set(re.findall(r"[A-Z]\w+", line)) == {one["name"] for one in requests if one["has_effect"]}
 
 
 @pytest.mark.parametrize("words", ["", "[Put]\nkey = 'a key'", "[Put]\nkey = 'a key'\nvalue = 'a value'\nnew = '?'"])
