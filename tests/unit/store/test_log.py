@@ -164,11 +164,7 @@ def format_of(path: Path, log: LmdbLog) -> int:
 
 
 def test_a_log_without_a_format_is_not_made_anew(written: Path) -> None:  # trap 28
-    def empty(txn: lmdb.Transaction[bytes], meta: lmdb._Database, entries: lmdb._Database) -> None:
-        txn.drop(meta, delete=False)
-        txn.drop(entries, delete=False)
-
-    change(written, empty)
+    change(written, lambda txn, *tables: [txn.drop(table, delete=False) for table in tables])
     assert "holds no format version" in refusal(written)
 
 
