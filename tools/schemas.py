@@ -118,14 +118,16 @@ class Meanings:
         words = self._words.get(thing)
         if words is None or words.keys() != set(names):
             known = sorted(words or ())
-            raise Contradiction(f"meanings.toml: [{thing}] must explain {sorted(names)}, and explains {known}")
+            raise Contradiction(
+                f"proto_schemas/meanings.toml: [{thing}] must explain {sorted(names)}, and explains {known}"
+            )
         self._used.add(thing)
         return [words[name] for name in names]
 
     def require_all_used(self) -> None:
         """There is nothing that is no more."""
         if unused := self._words.keys() - self._used:
-            raise Contradiction(f"meanings.toml explains what is not there: {sorted(unused)}")
+            raise Contradiction(f"proto_schemas/meanings.toml explains what is not there: {sorted(unused)}")
 
 
 def type_of(info: msgspec.inspect.Type) -> list[Any]:
@@ -159,9 +161,12 @@ def decided(requests: list[client.Request], rule: Callable[[client.Request], boo
 
 def treatment(message: Any) -> dict[str, Any]:
     """How a client treats a request: which record answers it, whether it has an effect, and whether any node knows."""
-    requests = REQUESTS[message.__name__]
+    requests, answer = REQUESTS.get(message.__name__), ANSWERS.get(message)
+    if requests is None or answer is None:
+        table = "tools/answers.py: ANSWERS" if requests else "tools/schemas.py: REQUESTS"
+        raise Contradiction(f"{table} must have {message.__name__}, too")
     return {
-        "answer": ANSWERS[message].__name__,
+        "answer": answer.__name__,
         "has_effect": decided(requests, has_effect),
         "any_node": decided(requests, is_local),
     }

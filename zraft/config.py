@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import re
 from pathlib import Path
@@ -230,6 +231,20 @@ def split_endpoint(endpoint: str, what: str = "the endpoint") -> tuple[str, int]
         ConfigurationError: it is not of that form.
     """
     return split_address(endpoint, what, 65535)
+
+
+def not_bound(setting: str, where: str, number: int, reason: str) -> ConfigurationError:
+    """What to tell of a node that can't listen.
+
+    Args:
+        setting: whose port it is, as ``Settings.ports`` has it.
+        where: the address and port.
+        number: the errno, or another number where the host has no address.
+        reason: the system's words for it.
+    """
+    taken = number in (errno.EADDRINUSE, errno.EACCES)
+    advice = "choose another port" if taken else "host must be an address of this machine, or a name that has one"
+    return ConfigurationError(f"{setting}: can't listen on {where}: {reason}; {advice}")
 
 
 def split_address(address: str, what: str = "the address", port_max: int = 65533) -> tuple[str, int]:

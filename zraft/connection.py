@@ -35,7 +35,9 @@ _FAILED = (
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 )
-_OPENED, _BROKEN = int(zmq.EVENT_HANDSHAKE_SUCCEEDED), int(zmq.EVENT_DISCONNECTED)
+_TAKEN, _OPENED, _BROKEN = (
+    int(event) for event in (zmq.EVENT_CONNECTED, zmq.EVENT_HANDSHAKE_SUCCEEDED, zmq.EVENT_DISCONNECTED)
+)
 _EVENT = struct.Struct("=HI")  # number, value
 _IN = int(zmq.POLLIN)
 _NEVER_MS = 86_400_000
@@ -63,7 +65,9 @@ class Connection:
     Attributes:
         socket: to receive from, and to be polled. What has come can be read until ``close``, also when it is lost.
         monitor: to be polled: ``look`` when there is something.
-        is_open: whether messages can be sent; as of the last ``look``.
+        is_mute: whether the other side took the TCP connection, and has not spoken as a node does; as of the last
+            ``look``, and only of a connection that is tried once.
+        is_open: whether messages can be sent; likewise.
         is_lost: whether the connection broke, or could not be made, and this one is of no use any more; likewise.
 
     Raises:
@@ -79,7 +83,7 @@ class Connection:
         options: Mapping[int, int],
         among: set[Connection] | None = None,
     ) -> None:
-        self.is_open = self.is_lost = False
+        self.is_mute = self.is_open = self.is_lost = False
         # Ours before they are open: ``context.socket`` may be interrupted with one in hand, which stays open as long as
         # the traceback refers to it.
         self.socket: zmq.Socket[bytes] = zmq.Socket.__new__(zmq.Socket)
@@ -96,7 +100,7 @@ class Connection:
             self.socket.setsockopt(zmq.RECONNECT_IVL, retry_ms[0] if retry_ms else _NEVER_MS)
             self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, retry_ms[1] if retry_ms else 0)
             events = f"inproc://monitor-{next(_numbers)}"
-            self.socket.monitor(events, _OPENED | _BROKEN | (0 if retry_ms else _FAILED))
+            self.socket.monitor(events, _OPENED | _BROKEN | (0 if retry_ms else _FAILED | _TAKEN))
             self.monitor.connect(events)
             self.socket.connect(address)
         except BaseException:  # Ctrl-C as well: the context's end would wait for it
@@ -107,8 +111,9 @@ class Connection:
         """Take in what the monitor has to tell; whether the connection is lost."""
         while zmq.zmq_poll([(self.monitor, _IN)], 0):
             event, _ = _EVENT.unpack(self.monitor.recv_multipart(_LAST)[0])
-            self.is_lost = self.is_lost or event != _OPENED
-            self.is_open = not self.is_lost
+            self.is_mute = event == _TAKEN or (self.is_mute and event != _OPENED)
+            self.is_lost = self.is_lost or event not in (_TAKEN, _OPENED)
+            self.is_open = not self.is_lost and (self.is_open or event == _OPENED)
         return self.is_lost
 
     def close(self) -> None:

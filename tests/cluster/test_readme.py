@@ -9,12 +9,15 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 
 from tests.cluster.nodes import started
-from tests.cluster.running import free_ports, running
+from tests.cluster.running import WAIT_S, free_ports, running
+from tests.waiting import wait_until
+from zraft import Client, PutResult, Unknown
 from zraft.cli import zraft
 from zraft.cli.node import settings_of
 from zraft.cluster import LocalCluster
@@ -22,6 +25,7 @@ from zraft.config import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+RECIPES = (ROOT / "zraft" / "client" / "README.md").read_text(encoding="utf-8")
 MANUAL = (ROOT / "zraft" / "cli" / "README.md").read_text(encoding="utf-8")
 FOURTH = "10.0.0.4:7080"
 """Where the README has the node that joins."""
@@ -111,6 +115,78 @@ def test_the_python_runs(home: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert lines[-3] == "b'config/rate' b'200'"
     assert re.fullmatch(r"as of revision \d+", lines[-2])
     assert lines[-1] == "['PutResult', 'DeleteResult', 'PreconditionFailed']"
+
+
+class Doubtful(Client):
+    """Whose next puts end as unknown, some after they took effect, some before; then others write, too."""
+
+    def lose(self, *executed: bool, then: str = "") -> None:
+        self.lost, self.then = list(executed), then
+
+    def put(self, key: Any, value: Any, **options: Any) -> PutResult:
+        if not self.lost:
+            return super().put(key, value, **options)
+        if self.lost.pop(0):
+            super().put(key, value, **options)
+        if self.then and not self.lost:
+            super().put(key, self.then)
+        raise Unknown("lost")
+
+
+@pytest.fixture
+def recipes() -> dict[str, Any]:
+    """What the page of the client defines."""
+    made: dict[str, Any] = {}
+    exec("".join(re.findall(r"^```python\n(.*?)^```", RECIPES, re.DOTALL | re.MULTILINE)), made)
+    return made
+
+
+@pytest.mark.cluster
+def test_the_recipes_of_the_client_hold(home: Path, recipes: dict[str, Any]) -> None:
+    write_once, change = recipes["write_once"], recipes["change"]
+    with Doubtful(LocalCluster.load(home / ".zraft").endpoints()) as client:
+        client.lose()
+        first = write_once(client, "k", "1", 0)
+        assert first == client.get("k").mod_revision
+        assert write_once(client, "k", "2", 0) is None
+        for number, executed in enumerate([(True,), (False,), (False, True), (True, False)]):
+            before = client.get("k").mod_revision
+            client.lose(*executed)
+            assert write_once(client, "k", f"ours {number}", before) == client.get("k").mod_revision
+        client.lose(True, then="theirs")  # it took effect, and is no more to be seen
+        now = client.get("k").mod_revision
+        mine = write_once(client, "k", "mine", now)
+        assert client.get("k").value == b"theirs"
+        assert mine is not None
+        assert client.get("k", revision=mine).value == b"mine"
+        client.lose(False, then="theirs again")
+        assert write_once(client, "k", "never", client.get("k").mod_revision) is None
+        client.lose(True, then="as the very first")
+        made = write_once(client, "new", "made", 0)
+        assert client.get("new", revision=made).value == b"made"
+        for _ in range(3):
+            client.lose(True)
+            change(client, "count", lambda text: str(int(text or "0") + 1))
+        assert client.get("count").value.endswith(b"\n3")  # type: ignore[union-attr]  # there is one
+        client.lose()
+        assert recipes["changed"](client, "count", 0, 0.0)
+        assert not recipes["changed"](client, "count", 1 << 40, 0.0)
+
+
+@pytest.mark.cluster
+def test_the_lock_of_the_clients_page_is_held_by_one_and_taken_from_the_dead(
+    home: Path, recipes: dict[str, Any]
+) -> None:
+    with Client(LocalCluster.load(home / ".zraft").endpoints()) as client:
+        dead, heir = (recipes["Lock"](client, "lock", seconds) for seconds in (60.0, 0.2))
+        assert dead.step()
+        assert (heir.step(), dead.step(), dead.token) == (False, True, client.get("lock").create_revision)
+        wait_until(heir.step, WAIT_S, "the lock is taken over")
+        assert heir.token > dead.token
+        assert not dead.step()  # as soon as it asks
+        heir.release()
+        assert dead.step()
+        assert dead.token > heir.token
 
 
 @pytest.mark.parametrize("page", [README, MANUAL], ids=["README", "manual"])

@@ -51,6 +51,14 @@ MUTANTS = (
         test=f"{INTERRUPTS}::test_an_interrupt_while_a_name_is_looked_up_does_not_last",
     ),
     Mutant(
+        "a connection that was taken counts as one to a node",
+        "nothing is sent to whoever has not spoken as a node does: a write would be of unknown outcome",
+        "connection.py",
+        "            self.is_open = not self.is_lost and (self.is_open or event == _OPENED)\n",
+        "            self.is_open = not self.is_lost\n",
+        test="tests/wire/test_timeouts.py::test_a_server_of_another_kind_is_told_from_nobody",
+    ),
+    Mutant(
         "a pipeline keeps the connections of a run that was broken off",
         "answers of one run are not taken for those of the next",
         "client/pipeline.py",

@@ -10,6 +10,7 @@ import pytest
 
 from tests.waiting import wait_until
 from tests.wire.scripted import ScriptedNode
+from zraft.client.connections import MUTE
 from zraft.client.core import NEVER, OPEN, Core
 from zraft.client.dealer_link import LANES_MAX, MESSAGE_BYTES_MAX, TIMERS_STALE_MAX, DealerLink
 from zraft.client.steps import NO_ANSWER, Fail, Return
@@ -158,7 +159,7 @@ def test_a_connection_that_is_never_accepted_is_given_up(link: DealerLink[object
     with socket.create_server(("127.0.0.1", 0)) as bound:
         endpoint = f"127.0.0.1:{bound.getsockname()[1]}"
         begin(link, core_of(endpoint), Put(b"k", b"v"), "put", timeout=0.2)
-        assert ends(link) == {"put": Fail(Unavailable, f"{endpoint}: no connection")}
+        assert ends(link) == {"put": Fail(Unavailable, f"{endpoint}: {MUTE}")}
 
 
 def test_silence_makes_a_write_unknown_and_sends_a_read_elsewhere(

@@ -21,6 +21,12 @@ EXCHANGES = golden.load("exchanges.jsonl")
 REFUSED = golden.load("refused.jsonl")
 
 
+A_FRAME = (
+    "write a line without `hex` into a file of proto_schemas/golden/, with a value that is not the default, "
+    "and run `python tools/schemas.py --write-golden`"
+)
+
+
 def each(lines: list[Line]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("line", [pytest.param(line, id=line["name"]) for line in lines])
 
@@ -64,14 +70,15 @@ def test_every_field_of_every_record_is_in_some_frame_with_a_value_of_its_own(na
                 if record == name:
                     seen[field].append(value)
     for field in RECORDS[name]["fields"]:
-        assert seen[field["name"]], field["name"]
-        assert field["required"] or any(value != default_of(field) for value in seen[field["name"]]), field["name"]
+        told = f"{name}.{field['name']}: {A_FRAME}"
+        assert seen[field["name"]], told
+        assert field["required"] or any(value != default_of(field) for value in seen[field["name"]]), told
 
 
 def test_every_record_and_every_kind_of_entry_is_in_some_frame() -> None:
     tops = {name for line in FRAMES for name in line["value"]}
     parts = {name for name, record in RECORDS.items() if record["kind"] == "part"}
-    assert tops - {"Entry"} == RECORDS.keys() - parts
+    assert tops - {"Entry"} == RECORDS.keys() - parts, A_FRAME
     kinds = {line["value"]["Entry"]["kind"] for line in FRAMES if line["frame"] == "entry"}
     assert kinds == {kind["value"] for kind in FILES["entries.json"]["kinds"]}
 

@@ -1,5 +1,6 @@
 """The schemas and the pages of the wire protocol say what the code does."""
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,9 @@ import pytest
 
 from tests.wire.by_schema import FILES, RECORDS
 from tools import golden, schemas
+from tools.answers import ANSWERS
 from zraft.client.core import has_effect, is_local
+from zraft.protocol.client import ListMembers
 
 
 def names_in(alternatives: list[Any]) -> Iterator[str]:
@@ -44,7 +47,8 @@ def test_what_has_a_default_stands_at_the_end(name: str) -> None:
 @pytest.mark.parametrize(("name", "page"), [("client.json", "README.md"), ("peer.json", "peers.md")])
 def test_a_page_has_a_table_of_every_message(name: str, page: str) -> None:
     blocks = set(schemas.BLOCK.findall((schemas.SCHEMAS / page).read_text(encoding="utf-8")))
-    assert {message["name"] for message in FILES[name]["messages"]} <= blocks
+    missing = {message["name"] for message in FILES[name]["messages"]} - blocks
+    assert not missing, f"say in proto_schemas/{page} what they are for, above `<!-- generated: NAME --> <!-- end -->`"
 
 
 def test_a_node_refuses_what_it_does_not_know_in_a_request() -> None:
@@ -80,6 +84,13 @@ def test_a_schema_has_a_request_treated_as_the_client_does(line: golden.Line) ->
     assert (holds("has_effect", line["value"]), holds("any_node", line["value"])) == treated
 
 
+def test_the_pages_client_takes_for_a_write_what_a_schema_says_has_an_effect() -> None:
+    page = (schemas.SCHEMAS / "README.md").read_text(encoding="utf-8")
+    [line] = re.findall(r"is_write = request is (.*)", page)
+    requests = [message for message in FILES["client.json"]["messages"] if message["kind"] == "request"]
+    assert set(re.findall(r"[A-Z]\w+", line)) == {one["name"] for one in requests if one["has_effect"]}
+
+
 @pytest.mark.parametrize("words", ["", "[Put]\nkey = 'a key'", "[Put]\nkey = 'a key'\nvalue = 'a value'\nnew = '?'"])
 def test_a_field_without_meaning_and_a_meaning_without_field_are_found(tmp_path: Path, words: str) -> None:
     (tmp_path / "meanings.toml").write_text(words)
@@ -93,6 +104,16 @@ def test_a_meaning_of_what_is_no_more_is_found(tmp_path: Path) -> None:
     assert meanings.of("Put", ["key"]) == ["a key"]
     with pytest.raises(schemas.Contradiction, match="Old"):
         meanings.require_all_used()
+
+
+def test_a_request_that_the_tables_of_the_tools_lack_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    request = ListMembers
+    monkeypatch.delitem(ANSWERS, request)
+    with pytest.raises(schemas.Contradiction, match=r"tools/answers.py: ANSWERS must have ListMembers"):
+        schemas.treatment(request)
+    monkeypatch.delitem(schemas.REQUESTS, "ListMembers")
+    with pytest.raises(schemas.Contradiction, match=r"tools/schemas.py: REQUESTS must have ListMembers"):
+        schemas.treatment(request)
 
 
 def test_a_page_that_asks_for_what_is_not_there_is_found() -> None:

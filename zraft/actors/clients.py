@@ -88,7 +88,7 @@ class Clients:
         handle: Callable[[Ask], None],
         log: Log,
     ) -> None:
-        self.socket = sockets.bind_router(tcp(*address), UNREAD_MESSAGES_MAX, MESSAGE_BYTES_MAX)
+        self.socket = sockets.bind_router(tcp(*address), UNREAD_MESSAGES_MAX, MESSAGE_BYTES_MAX, "port")
         self.cluster = b""
         self._timeout = timeout
         self._handle = handle

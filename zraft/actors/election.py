@@ -84,7 +84,7 @@ class ElectionActor:
         self._sockets = Sockets()
         self._poller = zmq.Poller()
         self._control = self._sockets.bind_router(
-            tcp(settings.host, settings.peer_port), PEER_MESSAGES_MAX, CONTROL_BYTES_MAX
+            tcp(settings.host, settings.peer_port), PEER_MESSAGES_MAX, CONTROL_BYTES_MAX, "peer_port (control)"
         )
         self._storage = self._sockets.connect_local(launch.endpoint("storage.election"))
         self._replication = self._sockets.connect_local(launch.endpoint("replication.election"))

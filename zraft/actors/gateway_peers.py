@@ -34,7 +34,7 @@ class GatewayPeers:
         self._settings = settings
         self._priority = settings.priority
         address = tcp(settings.host, settings.peer_port + 2)
-        self._router = sockets.bind_router(address, PEER_MESSAGES_MAX, GATEWAY_BYTES_MAX)
+        self._router = sockets.bind_router(address, PEER_MESSAGES_MAX, GATEWAY_BYTES_MAX, "peer_port + 2 (gateways)")
         poller.register(self._router, zmq.POLLIN)
         self._links = PeerLinks(sockets, poller, settings.peer_addresses(), 2)
         self._identity: Identity | None = None

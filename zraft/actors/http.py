@@ -18,7 +18,7 @@ from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from zraft.actors.logs import Log
-from zraft.errors import ConfigurationError
+from zraft.config import not_bound
 
 CONNECTIONS_MAX = 64
 """Past it the oldest connection is closed: whoever holds connections open keeps no health check out."""
@@ -61,7 +61,8 @@ class HttpServer:
         try:
             self._server = _Server("" if host == "*" else host, port)
         except OSError as error:
-            raise ConfigurationError(f"http_port {port} on {host} can't be bound: {error}") from error
+            reason = error.strerror or str(error)
+            raise not_bound("http_port", f"{host}:{port}", error.errno or 0, reason) from None
         self._server.set_app(_Application(resources, log))
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": _POLL_SECONDS}, name="http", daemon=True

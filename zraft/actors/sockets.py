@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 
 import zmq
 
+from zraft.config import not_bound
 from zraft.connection import Connection, received, send_frames, tcp
 from zraft.errors import ConfigurationError
 from zraft.protocol.peer import MESSAGE_BYTES_MAX
@@ -35,13 +37,16 @@ class Sockets:
         self._context = zmq.Context()
         self._context.set(zmq.MAX_SOCKETS, 4096)
 
-    def bind_router(self, endpoint: str, queue: int, bytes_max: int = MESSAGE_BYTES_MAX) -> zmq.Socket[bytes]:
+    def bind_router(
+        self, endpoint: str, queue: int, bytes_max: int = MESSAGE_BYTES_MAX, setting: str = ""
+    ) -> zmq.Socket[bytes]:
         """A ROUTER that tells when a message can't be sent, instead of dropping it silently.
 
         Args:
             endpoint: where to listen.
             queue: bound of the messages that wait, to each of those who connect.
             bytes_max: of one frame; a longer one ends its connection.
+            setting: whose port it is, as an error names it; empty: a link within the node.
 
         Raises:
             ConfigurationError: the address can't be bound, with the reason.
@@ -52,7 +57,7 @@ class Sockets:
         socket.setsockopt(zmq.MAXMSGSIZE, bytes_max)  # trap 62: no unbounded read from a port
         socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
         socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_MS)
-        return self._bind(socket, endpoint)
+        return self._bind(socket, endpoint, setting)
 
     def bind_local(self, endpoint: str) -> zmq.Socket[bytes]:
         """One end of a link between two actors of one incarnation."""
@@ -89,13 +94,17 @@ class Sockets:
         socket.setsockopt(zmq.RCVHWM, queue)
         return socket
 
-    def _bind(self, socket: zmq.Socket[bytes], endpoint: str) -> zmq.Socket[bytes]:
+    def _bind(self, socket: zmq.Socket[bytes], endpoint: str, setting: str = "") -> zmq.Socket[bytes]:
         socket.setsockopt(zmq.IPV6, _is_ipv6(endpoint))
         try:
             socket.bind(endpoint)
         except zmq.ZMQError as error:
             socket.close(0)
-            raise ConfigurationError(f"can't listen on {endpoint}: {error.strerror}; choose another port") from None
+            number = error.errno or 0
+            reason = os.strerror(number)
+            if setting:
+                raise not_bound(setting, endpoint, number, reason) from None
+            raise ConfigurationError(f"can't listen on {endpoint}: {reason}") from None
         return socket
 
 

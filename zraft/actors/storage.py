@@ -74,7 +74,9 @@ class StorageActor:
         self._sockets = Sockets()
         self._poller = zmq.Poller()
         # Bound before the stores are opened: a port that is taken is found out at once.
-        self._data = self._sockets.bind_router(tcp(settings.host, settings.peer_port + 1), PEER_MESSAGES_MAX)
+        self._data = self._sockets.bind_router(
+            tcp(settings.host, settings.peer_port + 1), PEER_MESSAGES_MAX, setting="peer_port + 1 (data)"
+        )
         self._election = self._sockets.bind_local(launch.endpoint("storage.election"))
         self._replication = self._sockets.bind_local(launch.endpoint("storage.replication"))
         gateways = self._sockets.bind_router(launch.endpoint("storage.gateways"), LOCAL_MESSAGES_MAX)

@@ -40,7 +40,11 @@ _ELSEWHERE = {
     **dict.fromkeys(("backup", "restore"), "snapshot"),
     "set": "put",
     "members": "member list",
+    "move-leader": "leader transfer",
+    "endpoint": "status",
     "benchmark": "bench",
+    "help": "--help",
+    "version": "--version",
 }
 """What others call a command, and what it is called here."""
 

@@ -47,6 +47,8 @@ def save(ask: Ask, endpoints: tuple[str, ...], timeout: float, path: Path, progr
     if path.exists() and not path.is_file():
         raise FileExistsError(f"{path} is no regular file: name one that may be replaced, or that is not there yet")
     path = path.resolve()  # where a link leads to is replaced, not the link
+    if not path.parent.is_dir():  # the system's words would be of a temporary file's name
+        raise FileNotFoundError(f"there is no directory {path.parent}")
     least = ask(Get(_ANY_KEY), GetResult).revision
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:

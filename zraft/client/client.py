@@ -64,6 +64,9 @@ class Client:
     ``bytes``, whatever was put: the store keeps no types, others may write what is no text, and a type checker can
     rely on it. ``value.decode()`` is the text.
 
+    What a method returns has succeeded. ``success`` and ``error`` in it are the wire's; only among the ``results`` of a
+    batch they may tell of a failure, and ``outcomes`` are easier there.
+
     Every method may raise a ``zraft.ZraftError``: ``NotExecuted`` (certainly no effect; the client has already repeated
     the request until its time was up), ``Unknown`` (a write that may have taken effect, or may still do so),
     ``Rejected`` (final), ``ProtocolError``, or ``ClientClosed``; only ``snapshot`` raises others as well.

@@ -28,6 +28,9 @@ connection that waits for this one, and what goes on then ends by itself."""
 CLOSED_S = 0.1
 """Whoever waits for the time to pass looks so often whether the link was closed."""
 
+MUTE = "connected, but nobody speaks zraft there (is it a node's client port?)"
+"""It is another kind of server, as a node's HTTP port; or the node stands still, and its machine takes connections."""
+
 _OPTIONS = {
     int(zmq.IPV6): 1,
     int(zmq.HEARTBEAT_IVL): HEARTBEAT_MS,
@@ -135,3 +138,8 @@ class NodeConnection(Connection):
         # pyzmq knows of a context's end only after libzmq has freed it, and asks what is freed for a socket.
         with connections.lock:
             super().__init__(connections.context, kind, address, None, _OPTIONS, connections.open)
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing could be sent over it."""
+        return MUTE if self.is_mute else "no connection"

@@ -52,19 +52,32 @@ from zraft.errors import (
 from zraft.protocol import codec
 from zraft.protocol.client import (
     PROTOCOL_VERSION,
+    BackupChunk,
+    Batch,
+    BatchResult,
+    ChangeMember,
     ClusterStatus,
+    Compact,
+    CompactResult,
+    Delete,
     DeleteResult,
     ErrorResult,
+    Get,
     GetResult,
     ListMembers,
     MembersResult,
+    Put,
     PutResult,
+    Range,
+    RangeResult,
     ReadBackup,
     Request,
     RequestHeader,
     Response,
     ResponseHeader,
+    StatusResult,
     TransferLeadership,
+    TransferResult,
 )
 
 OPEN = "the write may have taken effect, or may still do so"
@@ -354,7 +367,13 @@ def has_effect(request: Request) -> bool:
 
 def is_local(request: Request) -> bool:
     """Whether any node answers from what it knows itself, so that the leader is no better than others."""
-    return is_serializable(request) or isinstance(request, ClusterStatus | ListMembers | ReadBackup)
+    match request:
+        case Get() | Range() | Batch():
+            return is_serializable(request)
+        case ClusterStatus() | ListMembers() | ReadBackup():
+            return True
+        case Put() | Delete() | Compact() | TransferLeadership() | ChangeMember():
+            return False
 
 
 def _error_in(response: Response) -> ZraftError | None:
@@ -364,4 +383,7 @@ def _error_in(response: Response) -> ZraftError | None:
             return from_code(error.code, error.message, response.mod_revision) if error else None
         case ErrorResult():
             return from_code(response.code, response.message)
-    return None
+        case BatchResult() | RangeResult() | StatusResult() | CompactResult() | BackupChunk():
+            return None
+        case TransferResult() | MembersResult():
+            return None

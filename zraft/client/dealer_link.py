@@ -21,7 +21,7 @@ from zraft.client.connections import CLOSED_S, Connections, NodeConnection
 from zraft.client.core import Call
 from zraft.client.names import RESOLVE_S, Lookup, Names
 from zraft.client.steps import NO_ANSWER, Answered, Event, Fail, Go, NotAnswered, NotSent, Pause, Return, Send
-from zraft.connection import Connection, received, send_frames
+from zraft.connection import received, send_frames
 from zraft.errors import ClientClosed
 from zraft.protocol.client import Response
 
@@ -209,21 +209,25 @@ class _Lane(Generic[T]):
     def __init__(self, endpoint: str, lookup: Lookup) -> None:
         self.endpoint = endpoint
         self.lookup = lookup
-        self.connection: Connection | None = None
+        self.connection: NodeConnection | None = None
         self.is_made = False
         """There has been a connection."""
-        self.trouble = "its name can't be resolved"
+        self._trouble = "its name can't be resolved"
         self.queue: OrderedDict[_Flight[T], Send] = OrderedDict()  # thousands may be given up at once
         self.flying: dict[bytes, _Flight[T]] = {}
 
-    def open(self, connections: Connections) -> Connection | None:
+    @property
+    def trouble(self) -> str:
+        """Why what waits could not be sent."""
+        return self.connection.trouble if self.connection else self._trouble
+
+    def open(self, connections: Connections) -> NodeConnection | None:
         """The connection, perhaps still being made; None: the name is being resolved, or there can't be one."""
         if self.connection is None and self.lookup.address:
             try:
                 self.connection = NodeConnection(connections, zmq.DEALER, self.lookup.address)
-                self.trouble = "no connection"
             except zmq.ZMQError as error:
-                self.trouble = f"can't connect: {error}"
+                self._trouble = f"can't connect: {error}"
         elif self.connection is not None and not self.flying and self.connection.look():
             return None  # what was sent over it now would be of unknown outcome
         return self.connection

@@ -260,7 +260,7 @@ class _Connection(NodeConnection):
         try:
             while not self.is_open:
                 if self.is_lost or not _wait([self.monitor], send.connect_by):
-                    return NotSent("no connection")
+                    return NotSent(self.trouble)
                 self.look()
             send_frames(self.socket, send.frames)
         except zmq.ZMQError as error:

@@ -42,7 +42,13 @@ def batch_of(operations: Iterable[Put | Delete | Get], consistency: str) -> wire
     is_serializable(consistency)  # writes don't ask for it, and a misspelt one is wrong all the same
     if not isinstance(operations, Iterable):
         raise InvalidArgument(f"a batch is several operations, not {type(operations).__name__}")
-    return wire.Batch(tuple(_request_of(operation, consistency) for operation in operations))
+    made: list[wire.Put | wire.Delete | wire.Get] = []
+    try:
+        for operation in operations:
+            made.append(_request_of(operation, consistency))
+    except InvalidArgument as error:
+        raise InvalidArgument(f"operation {len(made)}: {error}") from None
+    return wire.Batch(tuple(made))
 
 
 def _request_of(operation: Put | Delete | Get, consistency: str) -> wire.Put | wire.Delete | wire.Get:

@@ -169,8 +169,8 @@ class Keyspace:
                 yield  # many small batches are no small step
         elif isinstance(command, Compact):
             yield from self._compact(command, index, answers)
-        else:
-            answers.append(self._apply_one(command, index))  # type: ignore[arg-type]  # no Get: that is a fault
+        elif not isinstance(command, Get):  # which is a fault
+            answers.append(self._apply_one(command, index))
 
     def _apply_configuration(self, entry: Entry, results: list[bytes] | None) -> None:
         """It has been in force since it was appended; from now on snapshots of the state carry it."""
@@ -216,9 +216,7 @@ class Keyspace:
         current = mod if version else 0
         expected = operation.expected_revision
         if expected is not None and expected != current:
-            error = ErrorInfo(
-                PreconditionFailed.code, f"the key's mod revision is {current}, not {expected}; read it and try again"
-            )
+            error = _not_expected(current, expected)
             if isinstance(operation, Put):
                 return PutResult(False, error, index, self.revision, current)
             return DeleteResult(False, error, index, self.revision, current, current != 0)
@@ -279,6 +277,17 @@ def members_result(configuration: Configuration) -> MembersResult:
     """What a client is told of a configuration."""
     members = [MemberInfo(one.name, one.id, one.voter, one.address) for one in configuration.members]
     return MembersResult(configuration.index, tuple(members))
+
+
+def _not_expected(current: int, expected: int) -> ErrorInfo:
+    """Why a write with a condition did nothing; 0: there is, or was to be, no such key."""
+    if not expected:
+        text = f"there is such a key already, of mod revision {current}"
+    elif not current:
+        text = f"there is no such key, and its mod revision was to be {expected}; read it and try again"
+    else:
+        text = f"the key's mod revision is {current}, not {expected}; read it and try again"
+    return ErrorInfo(PreconditionFailed.code, text)
 
 
 def _fault(command: Command | Get) -> ErrorResult | None:

@@ -11,6 +11,10 @@ the configuration, learners too, has announced a higher version than that of the
 that raises it. To apply that entry is what switches the rules: so all members change them at the same entry. A cluster
 version is never lowered, since what was applied by it can't be taken back.
 
+So does a new command, or a new field of one: code that can't read a command of an entry applies none of the entry, and
+its state would be another one than that of those who can. A gateway refuses it, as ``Unavailable``, until its own
+storage has applied the entry that raises the version: what it proposes from then on stands behind that in every log.
+
 An entry that raises the version goes to nobody who does not know that version: code that is older applies nothing
 wrongly, it is left behind, and told of.
 """

@@ -247,7 +247,7 @@ class DeleteResult(_Answer, tag=2, frozen=True):
 
 
 class GetResult(_Answer, tag=4, frozen=True):
-    """``revision`` is the store's at the read; the other revisions are the key's."""
+    """``revision`` is the store's at the read, the others are the key's; ``value`` is None where there is no key."""
 
     found: bool
     value: bytes | None

@@ -119,5 +119,11 @@ def test_a_star_is_every_address_as_it_is_to_zeromq() -> None:
 
 
 def test_a_taken_port_is_told_at_once(port: int) -> None:
-    with pytest.raises(ConfigurationError, match="in use"):
+    with pytest.raises(ConfigurationError, match=f"^http_port: can't listen on 127.0.0.1:{port}: .* in use; choose an"):
         HttpServer("127.0.0.1", port, {}, Log("node-1", "supervisor"))
+
+
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1"])
+def test_a_host_that_is_not_this_machine_is_not_blamed_on_the_port(host: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"can't listen on {host}:0: .*; host must be an address of this"):
+        HttpServer(host, 0, {}, Log("node-1", "supervisor"))

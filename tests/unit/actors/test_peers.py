@@ -11,6 +11,8 @@ import zmq
 from tests.unit.actors.kept import KeptSockets
 from tests.waiting import wait_until
 from zraft.actors import peers
+from zraft.actors.gateway_peers import GatewayPeers
+from zraft.actors.logs import Log
 from zraft.actors.peers import PATIENCE_SECONDS, PeerLinks, Resolver, peers_of
 from zraft.actors.sockets import PEER_MESSAGES_MAX, Frames, Sockets, poll
 from zraft.config import GIVEN, Settings
@@ -324,10 +326,13 @@ def test_peers_meet_over_ipv6(sockets: Sockets, make_resolver: MakeResolver) -> 
     assert wait_until(node.heard, WAIT_S, "the message") == [[b"1"]]
 
 
-def test_a_port_that_is_taken_is_named(sockets: Sockets) -> None:
+def test_a_port_that_is_taken_is_named_and_the_setting_whose_it_is(sockets: Sockets) -> None:
     node = Node(sockets, HERE)
-    with pytest.raises(ConfigurationError, match=f"can't listen on tcp://{HERE}:{node.port}: Address already in use"):
-        Node(sockets, HERE, node.port)
+    settings = Settings(id="node-1", host=HERE, peer_port=node.port - 2)
+    with pytest.raises(ConfigurationError) as caught:
+        GatewayPeers(sockets, zmq.Poller(), settings, 1, Log("node-1", "gateway"))
+    where = f"peer_port + 2 (gateways): can't listen on tcp://{HERE}:{node.port}"
+    assert str(caught.value) == f"{where}: Address already in use; choose another port"
 
 
 def test_the_addresses_that_the_cluster_has_stored_count_unless_it_is_told_otherwise() -> None:

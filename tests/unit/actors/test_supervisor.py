@@ -319,5 +319,6 @@ def test_a_wrong_setting_stops_the_node_with_its_exit_code(node: Node) -> None:
 def test_a_taken_http_port_is_told_before_anything_starts(node: Node) -> None:
     with socket.create_server(("127.0.0.1", node.settings.http_port)):
         assert node.start().wait(WAIT_S) == ConfigurationError.exit_code
-    assert f"http_port {node.settings.http_port} on 127.0.0.1 can't be bound" in node.log()
+    where = f"http_port: can't listen on 127.0.0.1:{node.settings.http_port}"
+    assert f"{where}: Address already in use; choose another port" in node.log()
     assert node.roster() is None

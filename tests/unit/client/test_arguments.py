@@ -96,6 +96,12 @@ def test_a_batch_is_of_operations_in_the_clients_words() -> None:
         assert batch_of(reads, consistency) == Batch((Get(b"k", is_local), Get(b"l", is_local, 7)))
 
 
+def test_an_error_says_which_operation_of_a_batch_is_wrong() -> None:
+    good = operations.Put("k", "v")
+    with pytest.raises(InvalidArgument, match=r"^operation 1: a value must be bytes or str, not NoneType$"):
+        batch_of([good, operations.Put("k", None), good], "linearizable")  # type: ignore[arg-type]
+
+
 def test_bytes_may_come_in_any_form_and_are_taken_as_they_are_now() -> None:
     value = bytearray(b"value")
     taken = [bytes_of(value, "a value"), bytes_of(memoryview(value)[::2], "a value")]

@@ -57,6 +57,14 @@ def test_no_node_that_is_behind_gives_one() -> None:
     assert nodes.began == []
 
 
+def test_a_directory_that_is_missing_is_named_before_anybody_is_asked(tmp_path: Path) -> None:
+    def never(request: ReadBackup | Get, answer: type[Any], only: str = "") -> Any:
+        raise AssertionError(request)
+
+    with pytest.raises(FileNotFoundError, match=f"^there is no directory {tmp_path}/missing$"):
+        backup.save(never, NODES, 1.0, tmp_path / "missing" / "file", lambda done, whole: None)
+
+
 def test_without_a_leader_there_is_no_backup_and_no_file(tmp_path: Path) -> None:
     def without_leader(request: ReadBackup | Get, answer: type[Any], only: str = "") -> Any:
         raise Unavailable("there is no leader")

@@ -79,9 +79,12 @@ def without_index(result: Response) -> Response:
 
 
 def not_expected(current: int, expected: int) -> ErrorInfo:
-    return ErrorInfo(
-        "PreconditionFailed", f"the key's mod revision is {current}, not {expected}; read it and try again"
-    )
+    if not expected:
+        return ErrorInfo("PreconditionFailed", f"there is such a key already, of mod revision {current}")
+    found = f"the key's mod revision is {current}, not {expected}"
+    if not current:
+        found = f"there is no such key, and its mod revision was to be {expected}"
+    return ErrorInfo("PreconditionFailed", f"{found}; read it and try again")
 
 
 # --- revisions (S11)

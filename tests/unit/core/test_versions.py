@@ -294,9 +294,10 @@ def test_a_log_needs_the_format_of_its_newest_entry() -> None:
 
 
 def test_what_is_said_of_a_format_names_the_version_that_is_needed() -> None:
-    assert [fault_of_format(number, "it") for number in (2, 3)] == ["", ""]
+    assert [fault_of_format(number, "it") for number in (2, NEXT)] == ["", ""]
     assert "start the version of zraft that wrote it" in fault_of_format(1, "it")
-    assert "that of cluster version 3, and this version of zraft knows only up to 2" in fault_of_format(4, "it")
+    needed = f"that of cluster version {NEXT}, and this version of zraft knows only up to {SUPPORTED}"
+    assert needed in fault_of_format(NEXT + 1, "it")
 
 
 def test_ignored_is_no_answer() -> None:

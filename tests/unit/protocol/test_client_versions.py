@@ -1,11 +1,24 @@
 """What a later version may add: fields of answers are passed over, fields of requests are refused."""
 
+from typing import get_args, get_type_hints
+
 import msgspec
 import pytest
 
 from zraft.errors import InvalidArgument
 from zraft.protocol import codec
-from zraft.protocol.client import ErrorInfo, ErrorResult, Get, GetResult, KeyValue, PutResult, RangeResult, Response
+from zraft.protocol.client import (
+    Batch,
+    Command,
+    ErrorInfo,
+    ErrorResult,
+    Get,
+    GetResult,
+    KeyValue,
+    PutResult,
+    RangeResult,
+    Response,
+)
 
 ANSWERS: list[Response] = [
     PutResult(True, None, 7, 3, 3),
@@ -32,3 +45,17 @@ def test_a_field_that_a_later_version_adds_to_an_answer_is_passed_over(answer: R
 def test_a_field_that_a_later_version_adds_to_a_request_is_refused() -> None:
     with pytest.raises(InvalidArgument, match="malformed request"):
         codec.decode_request(with_one_field_more(Get(b"k")))
+
+
+def test_code_of_before_can_read_all_that_stands_in_a_log() -> None:
+    known = {command.__name__: command.__struct_fields__ for command in get_args(Command)}
+    [operations, _] = get_args(get_type_hints(Batch)["operations"])
+    assert (known, {operation.__name__ for operation in get_args(operations)}) == (
+        {
+            "Put": ("key", "value", "expected_revision", "return_previous", "session", "sequence", "lease"),
+            "Delete": ("key", "expected_revision", "return_previous", "session", "sequence"),
+            "Batch": ("operations",),
+            "Compact": ("revision", "resume"),
+        },
+        {"Put", "Delete", "Get"},
+    ), "older members would apply another state: raise the cluster version for it (core/versions.py), then add it here"

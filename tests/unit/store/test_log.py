@@ -13,6 +13,7 @@ import lmdb
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from zraft.core.versions import SUPPORTED
 from zraft.errors import CorruptLog, IdentityRefused, InvariantViolated, OutOfSpace, StorageFault, SyncFailed
 from zraft.protocol.codec import encode
 from zraft.protocol.entries import NO_ORIGIN, ClusterRecord, Configuration, EntryId, EntryKind, Member, encode_entry
@@ -130,7 +131,9 @@ def test_the_directory_is_for_its_owner_only(written: Path) -> None:
 
 def test_a_log_of_a_newer_format_is_refused(written: Path) -> None:
     change(written, lambda txn, meta, entries: txn.put(b"format", (9).to_bytes(4, "big"), db=meta))
-    with pytest.raises(IdentityRefused, match=r"is of format 9, that of cluster version 8, .* knows only up to 2"):
+    with pytest.raises(
+        IdentityRefused, match=f"is of format 9, that of cluster version 8, .* knows only up to {SUPPORTED}[.]"
+    ):
         LmdbLog(written, MEMBER, MAP_SIZE)
 
 
@@ -161,11 +164,7 @@ def format_of(path: Path, log: LmdbLog) -> int:
 
 
 def test_a_log_without_a_format_is_not_made_anew(written: Path) -> None:  # trap 28
-    def empty(txn: lmdb.Transaction[bytes], meta: lmdb._Database, entries: lmdb._Database) -> None:
-        txn.drop(meta, delete=False)
-        txn.drop(entries, delete=False)
-
-    change(written, empty)
+    change(written, lambda txn, *tables: [txn.drop(table, delete=False) for table in tables])
     assert "holds no format version" in refusal(written)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.unit.store.viewing import Viewer
 from zraft.core.records import record_key
+from zraft.core.versions import SUPPORTED
 from zraft.errors import CorruptState, IdentityRefused, OutOfSpace, StorageFault, Unavailable
 from zraft.store import environment
 from zraft.store.state import LmdbState, StateView, _Writing
@@ -25,7 +26,9 @@ def test_a_state_of_a_newer_format_is_refused(path: Path) -> None:
     state.set_meta(b"format", b"\x09")
     state.commit()
     state.close()
-    with pytest.raises(IdentityRefused, match=r"is of format 9, that of cluster version 8, .* knows only up to 2"):
+    with pytest.raises(
+        IdentityRefused, match=f"is of format 9, that of cluster version 8, .* knows only up to {SUPPORTED}[.]"
+    ):
         LmdbState(path, MAP_SIZE)
 
 
