@@ -89,7 +89,7 @@ def cluster_status(
         first_log_index=storage.first,
         last_log_index=storage.last,
         revision=storage.revision,
-        notice="; ".join(filter(None, (_notice(page), _leaderless(identity, role), disorder, LACKS[storage.space]))),
+        notice="; ".join(filter(None, (_trouble(page), _leaderless(identity, role), disorder, LACKS[storage.space]))),
         compacted_revision=storage.compacted,
         snapshot_index=storage.holdings.snapshot,
         log_bytes=storage.holdings.log_bytes,
@@ -136,6 +136,8 @@ def why_not_ready(page: Page) -> str:
     notice = _notice(page)
     if node is None or node.incarnation == 0:
         return notice or "election, replication and storage are not running"
+    if opening := _opening(page):
+        return opening
     if identity is None or not identity.cluster:
         return f"the cluster has not formed{': ' + notice if notice else ''}"
     if leaderless := _leaderless(identity, role):
@@ -153,6 +155,16 @@ def _load(page: Page, group: Group, kind: type[T]) -> T | None:
 def _leaderless(identity: IdentityGroup | None, role: RoleGroup) -> str:
     """That no leader is known, in a cluster that has formed."""
     return f"no leader is known in term {role.term}" if identity and identity.cluster and not role.leader else ""
+
+
+def _trouble(page: Page) -> str:
+    return _notice(page) or _opening(page)
+
+
+def _opening(page: Page) -> str:
+    """That storage has not said anything yet, which may take minutes: nobody is to take that for a lost cluster."""
+    is_open = page.load(Group.STORAGE) is not None or _notice(page)
+    return "" if is_open else "storage is reading its log and state"
 
 
 def _notice(page: Page) -> str:

@@ -51,6 +51,7 @@ from zraft.core.restarts import (
     Withdraw,
     sync_failure_reason,
 )
+from zraft.core.told import Lasts, Over, Told
 from zraft.core.vitality import Beats
 from zraft.errors import ConfigurationError, DataDirectoryInUse, FatalError, StorageFault
 from zraft.protocol.client import StatusResult
@@ -198,6 +199,7 @@ class _Supervisor:
         self._children = Children(actors)
         self._restarts = Restarts([actor for actor in actors if actor not in TRIO])
         self._beats = Beats()
+        self._told = Told()
         self._events: deque[Event] = deque()
         self._incarnation = 0
         self._stopping = False
@@ -260,6 +262,7 @@ class _Supervisor:
             self._stopping = True
             self._events.append(StopRequested())
         self._listen()
+        self._tell()
         self._events.append(Tick())
 
     def _listen(self) -> None:
@@ -277,6 +280,16 @@ class _Supervisor:
                 # One that waits for a disk in the kernel dies only after that.
                 self._log.every(10, "gateway killed: it is stuck", child=actor, pid=pids[actor], seconds=int(seconds))
                 self._children.kill((actor,))
+
+    def _tell(self) -> None:
+        """That a node does not serve, and why, stands in its log as well: nobody may be there to ask it."""
+        if self._stopping:
+            return
+        match self._told.look(self._why_not_ready(), time.monotonic()):
+            case Lasts(reason, seconds):
+                self._log.warning("not ready", reason=reason, seconds=int(seconds))
+            case Over(seconds):
+                self._log.info("ready again", seconds=int(seconds))
 
     def _homeless(self) -> list[str]:
         """Whether the runtime directory is gone, in words: all goes on, but no process that ends can be replaced."""

@@ -134,6 +134,10 @@ def test_a_status_complains_of_all_that_is_wrong(page: Page) -> None:
     assert told.notice == "the log says so; no leader is known in term 5; storage does not answer"
 
 
+def test_a_status_tells_of_stores_that_are_being_opened(page: Page) -> None:  # of a large node for minutes
+    assert cluster_status(page, SETTINGS, {}).notice == "storage is reading its log and state"
+
+
 def test_a_leader_tells_its_own_commit_index(page: Page) -> None:
     publish_all(page)
     page.publish(Group.COMMIT, encode(CommitGroup(term=5, commit=10)))
@@ -172,7 +176,9 @@ def test_readiness_names_the_first_thing_that_is_missing(page: Page) -> None:
     reasons = [why_not_ready(page)]
     page.publish(Group.NODE, encode(NodeGroup(77)))
     reasons.append(why_not_ready(page))
+    page.publish(Group.STORAGE, storage(applied=0))
     page.publish(Group.IDENTITY, encode(IdentityGroup(A, b"", Configuration(0, ()))))
+    reasons.append(why_not_ready(page))
     page.publish(Group.NOTICE, b"node-2 has not answered")
     reasons.append(why_not_ready(page))
     page.clear(Group.NOTICE)
@@ -186,6 +192,7 @@ def test_readiness_names_the_first_thing_that_is_missing(page: Page) -> None:
     reasons.append(why_not_ready(page))
     assert reasons == [
         "election, replication and storage are not running",
+        "storage is reading its log and state",
         "the cluster has not formed",
         "the cluster has not formed: node-2 has not answered",
         "no leader is known in term 5",
