@@ -30,7 +30,7 @@ def page(tmp_path: Path) -> Iterator[Page]:
 HOLDINGS = Holdings(6, 100, 200, 300, installing_held_bytes=40, installing_bytes=50)
 
 
-def storage(term: int = 5, commit: int = 9, applied: int = 8) -> bytes:
+def storage(term: int = 5, commit: int = 9, applied: int = 8, holdings: Holdings = HOLDINGS) -> bytes:
     return encode(
         StorageGroup(
             0,
@@ -43,7 +43,7 @@ def storage(term: int = 5, commit: int = 9, applied: int = 8) -> bytes:
             space=0,
             compacted=2,
             swept=1,
-            holdings=HOLDINGS,
+            holdings=holdings,
             cluster_version=2,
         )
     )
@@ -169,7 +169,14 @@ def test_fields_have_names_in_json(page: Page) -> None:
 
 def test_a_node_is_ready_when_it_can_serve(page: Page) -> None:
     publish_all(page)
+    page.publish(Group.STORAGE, storage(holdings=Holdings(6)))
     assert why_not_ready(page) == ""
+
+
+def test_a_node_that_receives_a_snapshot_is_not_ready(page: Page) -> None:
+    """Nothing new is acknowledged by it: were the next one restarted meanwhile, writes would wait for all of it."""
+    publish_all(page)
+    assert why_not_ready(page) == "a snapshot is received: 40 of 50 bytes"
 
 
 def test_readiness_names_the_first_thing_that_is_missing(page: Page) -> None:
