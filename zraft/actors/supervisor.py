@@ -289,7 +289,7 @@ class _Supervisor:
             case Lasts(reason, seconds):
                 self._log.warning("not ready", reason=reason, seconds=int(seconds))
             case Over(seconds):
-                self._log.info("ready again", seconds=int(seconds))
+                self._log.info("ready", seconds=int(seconds))
 
     def _homeless(self) -> list[str]:
         """Whether the runtime directory is gone, in words: all goes on, but no process that ends can be replaced."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 PATIENCE_SECONDS = 5.0
@@ -48,3 +50,31 @@ class Told:
         self._pause = min(max(2 * self._pause, AGAIN_SECONDS_MIN), AGAIN_SECONDS_MAX)
         self._tell_at = now + self._pause
         return Lasts(reason, now - self._since)
+
+
+LOOK_SECONDS = 1.0
+
+
+class Contacts:
+    """As a leader has them: which of the other members do not answer its heartbeats. Times are in seconds."""
+
+    def __init__(self) -> None:
+        self._told: dict[int, Told] = {}
+        self._answered: set[int] = set()
+        self._next_look = 0.0
+
+    def answered(self, member: int) -> None:
+        """A heartbeat of this node was answered."""
+        self._answered.add(member)
+
+    def look(self, members: Iterable[int], now: float) -> list[tuple[int, Lasts | Over]]:
+        """What to tell of whom; ``members``: those that are sent heartbeats, nobody when this node does not lead."""
+        if now < self._next_look:
+            return []
+        self._next_look = now + LOOK_SECONDS
+        answered, self._answered = self._answered, set()
+        self._told = {member: self._told.get(member, Told()) for member in members}
+        found = (
+            (member, told.look("" if member in answered else "silent", now)) for member, told in self._told.items()
+        )
+        return [(member, what) for member, what in found if what is not None]

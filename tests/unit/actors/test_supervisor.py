@@ -141,7 +141,7 @@ def test_a_stuck_actor_is_told_and_a_stuck_gateway_replaced(node: Node) -> None:
     for actor in after.actors.values():
         os.kill(actor, signal.SIGCONT)
     wait_until(node.is_ready, WAIT_S, "the node to be ready")
-    wait_until(lambda: "ready again" in node.log(), WAIT_S, "the log to tell of that")
+    wait_until(lambda: " event=ready seconds=" in node.log(), WAIT_S, "the log to tell of that")
 
 
 def test_a_stopped_actor_counts_as_dead_only_when_it_is(running: Node) -> None:

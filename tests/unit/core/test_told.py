@@ -1,6 +1,6 @@
 """One line for a trouble that lasts, few for one that goes on and on, and one for its end."""
 
-from zraft.core.told import AGAIN_SECONDS_MAX, PATIENCE_SECONDS, Lasts, Over, Told
+from zraft.core.told import AGAIN_SECONDS_MAX, PATIENCE_SECONDS, Contacts, Lasts, Over, Told
 
 
 def test_what_is_over_soon_is_not_told() -> None:
@@ -40,3 +40,29 @@ def test_the_next_trouble_has_the_same_patience() -> None:
     told.look("", 6.0)
     assert told.look("no leader", 7.0) is None
     assert told.look("no leader", 12.0) == Lasts("no leader", 5.0)
+
+
+def test_a_leader_tells_of_a_member_that_does_not_answer_and_when_it_does_again() -> None:
+    contacts, told = Contacts(), []
+    for second in range(12):
+        contacts.answered(2)
+        if second == 8:
+            contacts.answered(3)
+        told += [(second, *one) for one in contacts.look((2, 3), float(second))]
+    assert told == [(5, 3, Lasts("silent", 5.0)), (8, 3, Over(8.0))]
+
+
+def test_members_have_a_second_to_answer_however_often_is_looked() -> None:
+    contacts, told = Contacts(), []
+    for tenth in range(100):
+        if tenth % 10 == 9:
+            contacts.answered(2)
+        told += contacts.look((2,), tenth / 10)
+    assert told == []
+
+
+def test_who_leads_no_more_tells_of_nobody_and_begins_anew() -> None:
+    contacts = Contacts()
+    assert contacts.look((2,), 0.0) == contacts.look((), 2.0) == []
+    assert contacts.look((2,), 6.0) == []
+    assert contacts.look((2,), 11.0) == [(2, Lasts("silent", 5.0))]
