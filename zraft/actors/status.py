@@ -142,11 +142,11 @@ def why_not_ready(page: Page) -> str:
         return f"the cluster has not formed{': ' + notice if notice else ''}"
     if leaderless := _leaderless(identity, role):
         return f"{leaderless}{': ' + notice if notice else ''}"
-    if storage.applied == 0:
-        return "storage has applied nothing yet"
     if size := storage.holdings.installing_bytes:
         # Who restarts one node after the other is not to take the next one yet: this one acknowledges nothing new.
         return f"a snapshot is received: {storage.holdings.installing_held_bytes} of {size} bytes"
+    if storage.applied == 0:
+        return "storage has applied nothing yet"
     return ""
 
 

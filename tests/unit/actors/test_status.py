@@ -193,7 +193,7 @@ def test_readiness_names_the_first_thing_that_is_missing(page: Page) -> None:
     page.publish(Group.ROLE, encode(RoleGroup(term=5, role="candidate", leader=0)))
     reasons.append(why_not_ready(page))
     page.publish(Group.ROLE, encode(RoleGroup(term=5, role="follower", leader=B)))
-    page.publish(Group.STORAGE, storage(applied=0))
+    page.publish(Group.STORAGE, storage(applied=0, holdings=Holdings()))
     reasons.append(why_not_ready(page))
     page.publish(Group.NODE, encode(NodeGroup(0)))
     reasons.append(why_not_ready(page))
