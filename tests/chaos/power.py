@@ -18,10 +18,17 @@ EXT4_GOING_FLAGS_NOLOGFLUSH = struct.pack("I", 2)
 RELEASE_TIMEOUT_S = 10
 
 
-class PowerCutDisk:
-    """An ext4 file system of its own in a file, mounted at `path` while the context lasts."""
+MAKE = {"ext4": ("mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0"), "xfs": ("mkfs.xfs", "-q")}
+"""How a file system is made, by its kind."""
+XFS_MIB_MIN = 300
+"""No smaller XFS is made."""
 
-    def __init__(self, size_mib: int) -> None:
+
+class PowerCutDisk:
+    """A file system of its own in a file, mounted at `path` while the context lasts."""
+
+    def __init__(self, size_mib: int, kind: str = "ext4") -> None:
+        self._kind = kind
         self._home = Path(tempfile.mkdtemp(prefix="zraft-disk-"))
         self._image = self._home / "image"
         self._size_mib = size_mib
@@ -32,7 +39,7 @@ class PowerCutDisk:
             self.path.mkdir()
             self._image.touch()
             os.truncate(self._image, self._size_mib << 20)
-            _run("mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0", str(self._image))
+            _run(*MAKE[self._kind], str(self._image))
             self._mount()
         except BaseException:
             self.close()
@@ -99,17 +106,17 @@ def reserve_of(disk: PowerCutDisk) -> int:
 
 
 @functools.cache
-def available() -> str | None:
+def available(kind: str = "ext4") -> str | None:
     """Why there can be no such disk here, for a test to skip with; None if there can."""
     if os.geteuid() != 0:
         return "a loop mount needs root"
-    for tool in ("mkfs.ext4", "mount", "umount"):
+    for tool in (MAKE[kind][0], "mount", "umount"):
         if shutil.which(tool) is None:
             return f"there is no {tool}"
     if not Path("/dev/loop-control").exists():
         return "there is no loop device"
     try:
-        with PowerCutDisk(8) as disk:
+        with PowerCutDisk(XFS_MIB_MIN if kind == "xfs" else 8, kind) as disk:
             disk.cut()
     except OSError as error:
         return f"a loop mount does not work: {error}"

@@ -1,6 +1,7 @@
 """The stores on disks that refuse, fill up, or lose their power."""
 
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -69,6 +70,23 @@ def disk() -> Iterator[PowerCutDisk]:
     if reason := power.available():
         pytest.skip(reason)
     with PowerCutDisk(16) as disk:
+        yield disk
+
+
+@pytest.fixture
+def sharing_disk() -> Iterator[PowerCutDisk]:
+    """With a state of three records, each of a MiB, and a copy of it that shares its blocks."""
+    if reason := power.available("xfs"):
+        pytest.skip(reason)
+    with PowerCutDisk(power.XFS_MIB_MIN, "xfs") as disk:
+        state = LmdbState(disk.path / "state.1", MAP_SIZE)
+        for operation in range(3):  # of revision 0: a writer goes on with 1
+            state.append_records([(record_key(0, operation), bytes(MIB))])
+            state.commit()
+        state.sync()
+        state.close()
+        copied = ["cp", "-r", "--reflink=always", str(disk.path / "state.1"), str(disk.path / "copy")]
+        subprocess.run(copied, check=True)
         yield disk
 
 
@@ -258,6 +276,13 @@ def test_a_full_disk_blocks_the_state_and_loses_nothing(
     state.commit()
     assert state.record(record_key(written + 1, 0)) == bytes(MIB)
     state.close()
+
+
+def test_blocks_that_the_state_shares_with_a_copy_become_its_own(sharing_disk: PowerCutDisk) -> None:
+    """To write a shared one through the map would be a SIGBUS on a full disk: it needs a new one."""
+    free, _ = power.room(sharing_disk)
+    LmdbState(sharing_disk.path / "state.1", MAP_SIZE).close()
+    assert free - power.room(sharing_disk)[0] >= 3 * MIB
 
 
 def test_a_full_disk_stops_the_log_and_loses_nothing(disk: PowerCutDisk) -> None:  # S13

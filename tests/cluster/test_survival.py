@@ -79,6 +79,18 @@ def test_the_first_story(tmp_path: Path) -> None:
         equal_and_led(cluster)
 
 
+def test_a_node_tells_who_asks_it_which_of_its_actors_stands_still(cluster: LocalCluster) -> None:
+    name = next(one for one in cluster.names if one != cluster.leader())
+    with Client(cluster.endpoints()[cluster.names.index(name)], learn_members=False) as asking:
+
+        def notice() -> str:
+            return asking.status().notice
+
+        with standing_still(roster(cluster, name).actors["replication"]):
+            wait_until(lambda: "replication has not moved for" in notice(), WAIT_S, "its node to say so")
+        wait_until(lambda: not notice(), WAIT_S, "its node to be well")
+
+
 def test_writes_and_reads_go_on_when_the_leader_is_killed(cluster: LocalCluster, client: Client, load: Load) -> None:
     times = []
     with load:

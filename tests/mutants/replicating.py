@@ -259,6 +259,14 @@ MUTANTS = (
         "        if False:\n",
     ),
     Mutant(
+        "one member's terms make another's proposals old",
+        "S9: what is not known to be a copy is proposed, whatever another member claimed",
+        "core/seen.py",
+        "self._members.pop(origin.member, None) or _SeenOfMember()\n        self._members[origin.member] = member",
+        "self._members.pop(0, None) or _SeenOfMember()\n        self._members[0] = member",
+        test="tests/unit/core/test_replication.py",
+    ),
+    Mutant(
         "a copy of a refused proposal is made",
         "S9: an origin seen in this term is dropped, also when it was refused (trap 55)",
         REPLICATION,

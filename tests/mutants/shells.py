@@ -75,8 +75,8 @@ MUTANTS = (
         "a damaged file gets blocks for pages that it never had",
         "a damaged number of pages must not fill the disk",
         "store/growing.py",
-        '        if self.env.info()["map_size"] <= size and self._allocate(size):\n',
-        '        if self._allocate(self.env.info()["map_size"]):\n',
+        'if self.env.info()["map_size"] <= size and self._allocate(size) and',
+        'if self._allocate(self.env.info()["map_size"]) and',
         test="tests/unit/store/test_growing.py",
     ),
     Mutant(

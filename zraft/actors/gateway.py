@@ -157,7 +157,7 @@ class GatewayActor:
     def _on_ask(self, ask: Ask) -> None:
         """A request that passed all checks: it is answered exactly once from here on."""
         request, now = ask.request, ask.caller.arrived
-        known = from_page(request, self._page, self._settings, self._peers.endpoints, self._disorder())
+        known = from_page(request, self._page, self._settings, self._peers.endpoints)
         if known is not None:
             self._clients.tell(ask.caller, codec.encode(known), now)
         elif self._hand_over.refuses():
@@ -185,17 +185,14 @@ class GatewayActor:
     def _on_write(self, ask: Ask, now: float) -> None:
         growing = grows(ask.request)
         fault = self._lack_of_space(growing)
-        if disorder := self._disorder():  # no result would ever come from storage: others may do better
-            fault = Unavailable(f"{self._settings.id}: {disorder}")
+        if self._storage_life.is_silent:  # no result would ever come from it: others may do better
+            fault = Unavailable(f"{self._settings.id}: storage does not answer: look at the disk")
         if fault:
             self._clients.fail(ask.caller, fault, now)
             return
         returns = isinstance(ask.request, Put | Delete) and ask.request.return_previous
         kind = EntryKind.CONFIGURATION if isinstance(ask.request, ChangeMember) else EntryKind.COMMANDS
         self._proposals.submit(Waiting(ask.caller, ask.body, growing, ask.deadline, returns, kind))
-
-    def _disorder(self) -> str:
-        return "storage does not answer: look at the disk" if self._storage_life.is_silent else ""
 
     def _on_backup(self, ask: Ask, request: ReadBackup, now: float) -> None:
         identity, role = self._hints.identity(), self._hints.role()

@@ -15,7 +15,7 @@ from zraft.core.preference import Preference, priority_of
 from zraft.errors import ProtocolError
 from zraft.protocol import codec
 from zraft.protocol.local import IdentityGroup, RoleGroup
-from zraft.protocol.peer import GatewayMessage, Greeting
+from zraft.protocol.peer import Forward, GatewayMessage, Greeting
 
 GREET_SECONDS = 1.0
 UNHEARD_SECONDS = 0.05
@@ -110,5 +110,7 @@ class GatewayPeers:
             if self._identity.name_of(sender) == message.name:
                 self.endpoints[message.name] = message.client_endpoint
                 self._preference.on_greeting(message.name, message.priority, now)
-        else:
-            messages.append((sender, message))
+            return
+        if isinstance(message, Forward) and message.origin.member != sender:  # whose copies are told apart by origin
+            raise ProtocolError(f"a proposal of member {message.origin.member:016x} from member {sender:016x}")
+        messages.append((sender, message))

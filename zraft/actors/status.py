@@ -30,15 +30,12 @@ T = TypeVar("T")
 
 
 def from_page(
-    request: Request, page: Page, settings: Settings, client_endpoints: Mapping[str, str], disorder: str = ""
+    request: Request, page: Page, settings: Settings, client_endpoints: Mapping[str, str]
 ) -> StatusResult | MembersResult | None:
-    """The answer to a request that any node answers from its page; None: it is another one, or can't be yet.
-
-    ``disorder``: what else whoever answers knows to be wrong with the node.
-    """
+    """The answer to a request that any node answers from its page; None: it is another one, or can't be yet."""
     match request:
         case ClusterStatus():
-            return cluster_status(page, settings, client_endpoints, disorder)
+            return cluster_status(page, settings, client_endpoints)
         case ListMembers():
             identity = _load(page, Group.IDENTITY, IdentityGroup)
             storage = _load(page, Group.STORAGE, StorageGroup) or _NO_STORAGE
@@ -46,9 +43,7 @@ def from_page(
     return None
 
 
-def cluster_status(
-    page: Page, settings: Settings, client_endpoints: Mapping[str, str], disorder: str = ""
-) -> StatusResult:
+def cluster_status(page: Page, settings: Settings, client_endpoints: Mapping[str, str]) -> StatusResult:
     """This node's own view. Before the cluster has formed its fields are empty.
 
     ``notice`` says why the node is not ready, and what to do when space is short.
@@ -57,13 +52,18 @@ def cluster_status(
         page: the node's page.
         settings: the node's settings.
         client_endpoints: where clients of the other members connect, by name, as far as it is known.
-        disorder: part of the notice.
     """
     role = _load(page, Group.ROLE, RoleGroup) or _NO_ROLE
     storage = _load(page, Group.STORAGE, StorageGroup) or _NO_STORAGE
     commit = _load(page, Group.COMMIT, CommitGroup)
     identity = _load(page, Group.IDENTITY, IdentityGroup)
     members = identity.configuration.members if identity else ()
+    notices = (
+        *(_words(page, group) for group in (Group.DISORDER, Group.NOTICE)),
+        _opening(page),
+        _leaderless(identity, role),
+        LACKS[storage.space],
+    )
     return StatusResult(
         node_id=settings.id,
         state=role.role,
@@ -89,7 +89,7 @@ def cluster_status(
         first_log_index=storage.first,
         last_log_index=storage.last,
         revision=storage.revision,
-        notice="; ".join(filter(None, (_trouble(page), _leaderless(identity, role), disorder, LACKS[storage.space]))),
+        notice="; ".join(dict.fromkeys(filter(None, notices))),
         compacted_revision=storage.compacted,
         snapshot_index=storage.holdings.snapshot,
         log_bytes=storage.holdings.log_bytes,
@@ -133,7 +133,9 @@ def why_not_ready(page: Page) -> str:
     identity = _load(page, Group.IDENTITY, IdentityGroup)
     role = _load(page, Group.ROLE, RoleGroup) or _NO_ROLE
     storage = _load(page, Group.STORAGE, StorageGroup) or _NO_STORAGE
-    notice = _notice(page)
+    if disorder := _words(page, Group.DISORDER):
+        return disorder
+    notice = _words(page, Group.NOTICE)
     if node is None or node.incarnation == 0:
         return notice or "election, replication and storage are not running"
     if opening := _opening(page):
@@ -160,15 +162,11 @@ def _leaderless(identity: IdentityGroup | None, role: RoleGroup) -> str:
     return f"no leader is known in term {role.term}" if identity and identity.cluster and not role.leader else ""
 
 
-def _trouble(page: Page) -> str:
-    return _notice(page) or _opening(page)
-
-
 def _opening(page: Page) -> str:
     """That storage has not said anything yet, which may take minutes: nobody is to take that for a lost cluster."""
-    is_open = page.load(Group.STORAGE) is not None or _notice(page)
+    is_open = page.load(Group.STORAGE) is not None or _words(page, Group.NOTICE)
     return "" if is_open else "storage is reading its log and state"
 
 
-def _notice(page: Page) -> str:
-    return (page.load(Group.NOTICE) or b"").decode(errors="replace")
+def _words(page: Page, group: Group) -> str:
+    return (page.load(group) or b"").decode(errors="replace")

@@ -21,8 +21,6 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
-import msgspec
-
 from zraft.actors.beat import GROUPS, HUNG_SECONDS, SILENT_SECONDS
 from zraft.actors.children import Children, Ended
 from zraft.actors.http import HttpServer, as_json, health
@@ -54,7 +52,6 @@ from zraft.core.restarts import (
 from zraft.core.told import Lasts, Over, Told
 from zraft.core.vitality import Beats
 from zraft.errors import ConfigurationError, DataDirectoryInUse, FatalError, StorageFault
-from zraft.protocol.client import StatusResult
 from zraft.protocol.codec import encode
 from zraft.protocol.local import NodeGroup
 from zraft.store.directory import DataDirectory, hold_runtime, runtime_directory
@@ -204,14 +201,13 @@ class _Supervisor:
         self._incarnation = 0
         self._stopping = False
         self._exit_code: int | None = None
-        # What the HTTP threads see of all this: each replaced as a whole, by the main thread.
-        self._problem = "the node is starting"
+        self._complaints = ""
         self._disorder = ""
-        self._pids: dict[str, int] = {}
+        self._pids: dict[str, int] = {}  # the HTTP threads see it: replaced as a whole
         self._metrics = NodeMetrics(
             _metrics_directory(premises.runtime),
             premises.directory.path,
-            is_ready=lambda: not self._why_not_ready(),
+            is_ready=lambda: not why_not_ready(premises.page),
             pids=lambda: {"supervisor": os.getpid(), **self._pids},
             restarts=lambda: self._restarts.restarts,
             voters=lambda: voters(premises.page),
@@ -221,6 +217,7 @@ class _Supervisor:
         """Start everything, watch it until the end, and return the exit code."""
         http = self._open_http()
         try:
+            self._tell("the node is starting")
             http.start()
             self._announce()
             self._events.append(Boot(self._why_halted()))
@@ -262,7 +259,7 @@ class _Supervisor:
             self._stopping = True
             self._events.append(StopRequested())
         self._listen()
-        self._tell()
+        self._log_trouble()
         self._events.append(Tick())
 
     def _listen(self) -> None:
@@ -271,21 +268,24 @@ class _Supervisor:
         pids, page = self._children.pids(), self._premises.page
         signs = {actor: (pid, page.sequence(GROUPS[actor])) for actor, pid in pids.items() if actor in GROUPS}
         silent = self._beats.look(signs, time.monotonic())
+        opening = ("storage",) if page.load(Group.STORAGE) is None else ()  # it opens its stores, and tells nothing yet
         stuck = [
-            f"{actor} has not moved for {silent[actor]:.0f} s" for actor in silent if silent[actor] > SILENT_SECONDS
+            f"{actor} has not moved for {seconds:.0f} s"
+            for actor, seconds in silent.items()
+            if seconds > SILENT_SECONDS and actor not in opening
         ]
-        self._disorder = ", ".join([*self._homeless(), *stuck])
+        self._complaints = ", ".join([*self._homeless(), *stuck])
         for actor, seconds in silent.items():
             if actor not in TRIO and seconds > HUNG_SECONDS:
                 # One that waits for a disk in the kernel dies only after that.
                 self._log.every(10, "gateway killed: it is stuck", child=actor, pid=pids[actor], seconds=int(seconds))
                 self._children.kill((actor,))
 
-    def _tell(self) -> None:
+    def _log_trouble(self) -> None:
         """That a node does not serve, and why, stands in its log as well: nobody may be there to ask it."""
         if self._stopping:
             return
-        match self._told.look(self._why_not_ready(), time.monotonic()):
+        match self._told.look(why_not_ready(self._premises.page), time.monotonic()):
             case Lasts(reason, seconds):
                 self._log.warning("not ready", reason=reason, seconds=int(seconds))
             case Over(seconds):
@@ -316,8 +316,14 @@ class _Supervisor:
         while self._events:
             for effect in self._restarts.step(self._events.popleft(), time.monotonic()):
                 self._perform(effect)
-        self._problem = self._restarts.problem(time.monotonic())
+        self._tell(", ".join(filter(None, (self._restarts.problem(time.monotonic()), self._complaints))))
         self._publish_roster()
+
+    def _tell(self, disorder: str) -> None:
+        """To whoever asks this node's HTTP port or its gateway."""
+        if disorder != self._disorder:
+            self._disorder = disorder
+            self._premises.page.publish(Group.DISORDER, disorder.encode()[: PAYLOAD_BYTES_MAX[Group.DISORDER]])
 
     def _perform(self, effect: Effect) -> None:
         page = self._premises.page
@@ -379,17 +385,10 @@ class _Supervisor:
             except OSError as error:
                 self._log.every(60, "the roster can't be written", error=str(error))
 
-    def _why_not_ready(self) -> str:
-        return self._problem or why_not_ready(self._premises.page) or self._disorder
-
     def _open_http(self) -> HttpServer:
-        settings = self._settings
-        resources = health(settings.id, self._why_not_ready) | {
-            "/status": lambda: as_json(named_fields(self._status())),
+        settings, page = self._settings, self._premises.page
+        resources = health(settings.id, lambda: why_not_ready(page)) | {
+            "/status": lambda: as_json(named_fields(cluster_status(page, settings, {}))),
             "/metrics": lambda: (HTTPStatus.OK, *self._metrics.text()),
         }
         return HttpServer(settings.host, settings.http_port, resources, self._log)
-
-    def _status(self) -> StatusResult:
-        status = cluster_status(self._premises.page, self._settings, {})
-        return msgspec.structs.replace(status, notice=self._problem or status.notice)

@@ -6,11 +6,14 @@ error. So the writer's map ends where the blocks of the file end: LMDB refuses t
 Between two transactions the file grows, and the map with it. (Readers map their full size from the start.)
 
 This rests on a file system that writes a block again where it stands. On any other, LMDB writes pages by system calls,
-into a map that is as large as the settings say.
+into a map that is as large as the settings say. (XFS does but for a block that two files share, after ``cp --reflink``:
+so the state gets blocks of its own when it is opened. Copy no state of a node that runs.)
 """
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 from pathlib import Path
 
@@ -28,6 +31,7 @@ URGENT_BYTES_MIN, URGENT_BYTES_MAX = 64 << 10, 4 << 20
 row, as long as that leaves a part of the reserve for the log. Were the least more, the disk would be full for apply
 where it is not yet for the log, and what was taken then never applied; nor must one step use up a small reserve."""
 
+_FALLOC_FL_UNSHARE_RANGE = 0x40  # linux/falloc.h
 _MOUNTS = Path("/proc/self/mountinfo")
 
 
@@ -100,7 +104,7 @@ class GrowingMap:
         self._step = min(max(disk(self._path)[1] // 16, URGENT_BYTES_MAX), STEP_BYTES_MAX)
         # A larger map than was asked for: LMDB knows of pages behind the end of the file, which was cut short, or is
         # damaged. To give them blocks could fill the disk.
-        if self.env.info()["map_size"] <= size and self._allocate(size):
+        if self.env.info()["map_size"] <= size and self._allocate(size) and _unshare(self._file, size):
             return True
         self.close()
         return False
@@ -117,6 +121,14 @@ class GrowingMap:
             return False
         self._size = size
         return True
+
+
+def _unshare(file: int, size: int) -> bool:
+    """Give a file blocks of its own for those that it shares with a copy; whether the disk had them."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.fallocate(file, _FALLOC_FL_UNSHARE_RANGE, ctypes.c_longlong(0), ctypes.c_longlong(size)) == 0:
+        return True
+    return ctypes.get_errno() == errno.EOPNOTSUPP  # ext4 and tmpfs never share any
 
 
 def writes_in_place(path: Path) -> bool:

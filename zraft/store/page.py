@@ -59,6 +59,8 @@ class Group(enum.IntEnum):
     REPLICATION_BEAT = 8
     STORAGE_BEAT = 9
     GATEWAY_BEAT = 10
+    DISORDER = 11
+    """What is wrong with the node's processes, in words for people, of the supervisor."""
 
 
 PAYLOAD_BYTES_MAX = {
@@ -73,6 +75,7 @@ PAYLOAD_BYTES_MAX = {
     Group.REPLICATION_BEAT: 8,
     Group.STORAGE_BEAT: 8,
     Group.GATEWAY_BEAT: 8,
+    Group.DISORDER: 1024,
 }
 
 

@@ -91,6 +91,16 @@ def test_messages_reach_the_member_that_they_are_for(pair: Pair) -> None:
     assert not first.peers.send(STRANGER, forward)
 
 
+def test_a_proposal_in_the_name_of_another_member_is_dropped(pair: Pair) -> None:  # S9
+    first, second, _ = pair
+    first.meet(A)
+    second.meet(B)
+    wait_until(lambda: first.arrived() == [] and first.peers.send(B, ReadIndex(1)), WAIT_S, "the connection")
+    assert first.peers.send(B, Forward(3, Origin(STRANGER, 0, 7, 1), True, b"payload"))
+    assert first.peers.send(B, ReadIndex(2))
+    assert gather(second, first, lambda messages: len(messages) == 2) == [ReadIndex(1), ReadIndex(2)]
+
+
 def test_a_leader_hears_who_is_preferred(pair: Pair) -> None:
     first, second, _ = pair
     first.meet(A)

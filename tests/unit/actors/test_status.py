@@ -129,9 +129,12 @@ def test_a_status_complains_of_all_that_is_wrong(page: Page) -> None:
     assert cluster_status(page, SETTINGS, {}).notice == ""
     page.publish(Group.ROLE, encode(RoleGroup(term=5, role="candidate", leader=0)))
     page.publish(Group.NOTICE, b"the log says so")
-    told = from_page(ClusterStatus(), page, SETTINGS, {}, "storage does not answer")
+    page.publish(Group.DISORDER, b"storage has not moved for 6 s")
+    told = from_page(ClusterStatus(), page, SETTINGS, {})
     assert isinstance(told, StatusResult)
-    assert told.notice == "the log says so; no leader is known in term 5; storage does not answer"
+    assert told.notice == "storage has not moved for 6 s; the log says so; no leader is known in term 5"
+    page.publish(Group.NOTICE, b"storage has not moved for 6 s")
+    assert cluster_status(page, SETTINGS, {}).notice == "storage has not moved for 6 s; no leader is known in term 5"
 
 
 def test_a_status_tells_of_stores_that_are_being_opened(page: Page) -> None:  # of a large node for minutes
@@ -177,6 +180,12 @@ def test_a_node_that_receives_a_snapshot_is_not_ready(page: Page) -> None:
     """Nothing new is acknowledged by it: were the next one restarted meanwhile, writes would wait for all of it."""
     publish_all(page)
     assert why_not_ready(page) == "a snapshot is received: 40 of 50 bytes"
+
+
+def test_a_node_whose_processes_are_in_disorder_is_not_ready(page: Page) -> None:
+    publish_all(page)
+    page.publish(Group.DISORDER, b"replication has not moved for 6 s")
+    assert why_not_ready(page) == "replication has not moved for 6 s"
 
 
 def test_readiness_names_the_first_thing_that_is_missing(page: Page) -> None:

@@ -135,6 +135,7 @@ def test_a_stuck_actor_is_told_and_a_stuck_gateway_replaced(node: Node) -> None:
     for actor in before.actors.values():
         os.kill(actor, signal.SIGSTOP)
     wait_until(node.reason("storage has not moved for"), WAIT_S, "health to be red")
+    assert "replication has not moved for" in node.get("/status")[1]["notice"]
     after = node.running(before, new=("gateway",))
     assert "gateway killed: it is stuck" in node.log()
     wait_until(lambda: "not ready" in node.log(), WAIT_S, "the log to tell of it")

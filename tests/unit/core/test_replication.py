@@ -29,7 +29,7 @@ from zraft.core.replication import (
     Replication,
     ToElection,
 )
-from zraft.core.seen import GATEWAYS_MAX, TERMS_MAX, Seen
+from zraft.core.seen import MEMBERS_MAX, STARTS_MAX, TERMS_MAX, Seen
 from zraft.protocol.entries import EntryId, Origin
 from zraft.protocol.local import Deposed, Lead, Ping, Pong, Stop
 from zraft.protocol.peer import Append, Commit, NotProposed
@@ -114,7 +114,7 @@ def test_each_start_of_a_gateway_counts_for_itself() -> None:  # S9
 def test_a_gateway_that_goes_on_proposing_is_not_forgotten() -> None:  # S9, trap 55
     core = streaming(A, B, C)
     core.step(propose(1, nonce=77), 10.0, A)
-    for nonce in range(1000, 1000 + GATEWAYS_MAX - 1):
+    for nonce in range(1000, 1000 + STARTS_MAX - 1):
         core.step(propose(1, nonce=nonce), 10.0, A)
     core.step(propose(2, nonce=77), 10.0, A)
     core.step(propose(1, nonce=5000), 10.0, A)  # one start too many: the most silent one is forgotten
@@ -127,6 +127,26 @@ def test_of_a_term_that_is_forgotten_everything_may_be_a_copy() -> None:  # S9
         assert not seen.is_copy(term, Origin(A, 0, 77, 5))
     assert [term for term in range(1, TERMS_MAX + 2) if seen.is_copy(term, Origin(A, 0, 78, 1))] == [1]
     assert all(seen.is_copy(term, Origin(A, 0, 77, 5)) for term in range(1, TERMS_MAX + 2))
+
+
+def test_a_member_that_claims_terms_of_the_future_makes_nobody_elses_proposals_old() -> None:  # S9
+    seen = Seen()
+    assert not seen.is_copy(3, Origin(A, 0, 77, 1))
+    for term in range(1000, 1001 + TERMS_MAX):
+        assert not seen.is_copy(term, Origin(B, 0, 78, 1))
+    assert seen.is_copy(3, Origin(B, 0, 78, 2))
+    assert not seen.is_copy(3, Origin(A, 0, 77, 2))
+    assert seen.is_copy(3, Origin(A, 0, 77, 1))
+
+
+def test_the_members_whose_proposals_are_known_are_bounded() -> None:
+    seen = Seen()
+    for member in range(1, MEMBERS_MAX + 1):
+        assert not seen.is_copy(3, Origin(member, 0, 77, 1))
+    assert seen.is_copy(3, Origin(1, 0, 77, 1))
+    assert not seen.is_copy(3, Origin(99_999, 0, 77, 1))  # one too many: the most silent one is forgotten
+    assert not seen.is_copy(3, Origin(2, 0, 77, 1))
+    assert seen.is_copy(3, Origin(1, 0, 77, 1))
 
 
 def test_what_waits_for_commitment_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
