@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import itertools
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -51,6 +53,12 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "burst_mib": (0, 1 << 20),
 }
 """The bounds of each number."""
+
+
+PREFIX = "ZRAFT_"
+"""Of the variables that hold settings."""
+PEER_PORTS = 3
+"""A node uses its peer port, and the ones after it up to so many in all."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -142,13 +150,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             if port in taken:
                 raise ConfigurationError(f"{what} and {taken[port]} both use port {port}")
             taken[port] = what
-        for name, address in self.peers.items():
-            split_address(address, f"the address of peer {name}")
+        self._check_peers()
         for endpoint in self.join_endpoints():
             split_endpoint(endpoint, "an endpoint to join")
         split_endpoint(self.client_endpoint(), "advertise" if self.advertise else "host with port")
-        if len(self.names()) > MEMBERS_MAX:
-            raise ConfigurationError(f"peers names {len(self.names())} nodes, and a cluster has up to {MEMBERS_MAX}")
         own = split_address(self.peer_endpoint())[0] if self.peer_endpoint() else ""
         away = [host for host, _ in map(split_endpoint, self.join_endpoints()) if is_address(host)]
         if away and is_loopback(own) and not any(map(is_loopback, away)):
@@ -161,6 +166,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 f"on {self.host}: set advertise to its address"
             )
         return self
+
+    def _check_peers(self) -> None:
+        if len(self.names()) > MEMBERS_MAX:
+            raise ConfigurationError(f"peers names {len(self.names())} nodes, and a cluster has up to {MEMBERS_MAX}")
+        found = [(name, *split_address(one, f"the address of peer {name}")) for name, one in self.peers.items()]
+        for (name, host, port), (other, other_host, other_port) in itertools.combinations(found, 2):
+            if host == other_host and abs(port - other_port) < PEER_PORTS:
+                raise ConfigurationError(
+                    f"peers {name} and {other} overlap on {host}: a node uses its peer port and the two after it, and "
+                    f"these are {port} and {other_port}"
+                )
 
     def ports(self) -> dict[str, int]:
         """The TCP ports that the node binds, by what they are for."""
@@ -208,6 +224,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def data_path(self) -> Path:
         """The data directory."""
         return Path(self.data_dir)
+
+
+def unknown_variables(names: Iterable[str]) -> tuple[str, ...]:
+    """Those of environment variables that look like a setting's, and are none's: misspelt ones, perhaps."""
+    known = {f"{PREFIX}{name.upper()}" for name in (*Settings.__struct_fields__, "config", "endpoints")}
+    return tuple(sorted(name for name in names if name.startswith(PREFIX) and name not in known))
 
 
 def is_loopback(host: str) -> bool:

@@ -116,6 +116,18 @@ def test_a_damaged_log_is_set_aside_with_all_else(directory: DataDirectory) -> N
     assert sorted(path.name for path in aside.iterdir()) == ["log", "state.0"]
 
 
+@pytest.mark.parametrize("command", ["check", "repair"])
+def test_a_failed_sync_is_told_where_nothing_is_damaged(directory: DataDirectory, command: str) -> None:
+    """The node does not start: that nothing is wrong would be a riddle."""
+    record_sync_failure(directory, runtime_directory(directory.path), "EIO")
+    result = run(command, str(directory.path))
+    assert (result.exit_code, "nothing is damaged\n" in result.stdout) == (5, False)
+    assert "a commit of the log failed: EIO" in result.stderr
+    assert "--acknowledge-fsync-failure" in result.stderr
+    damage_log(directory)
+    assert ("a commit of the log failed: EIO" in run("check", str(directory.path)).stderr) is True
+
+
 def test_a_failed_sync_is_acknowledged(directory: DataDirectory) -> None:  # S13
     runtime = runtime_directory(directory.path)
     record_sync_failure(directory, runtime, "EIO")

@@ -59,12 +59,30 @@ def test_every_setting_is_a_flag(started: list[Settings]) -> None:
     assert started == [Settings(**wanted)]
 
 
+@pytest.mark.parametrize("other", ["h:7080", "h:7078", "h:7082"])
+def test_peers_do_not_share_a_port(other: str) -> None:
+    with pytest.raises(ConfigurationError, match="peers node-1 and node-2 overlap on h: "):
+        Settings(peers={"node-1": "h:7080", "node-2": other}).check()
+    Settings(peers={"node-1": "h:7080", "node-2": "h:7083", "node-3": "i:7080"}).check()
+
+
 def test_a_flag_beats_a_variable_beats_the_file_beats_the_default(started: list[Settings], tmp_path: Path) -> None:
     config = tmp_path / "zraft.toml"
     config.write_text('port = 1001\nhttp_port = 1002\npeer_port = 1003\n[peers]\nnode-2 = "b:1"\n')
     env = {"ZRAFT_CONFIG": str(config), "ZRAFT_PORT": "2001", "ZRAFT_HTTP_PORT": "2002", "ZRAFT_PEERS": ""}
     assert node("--port", "3001", env=env).output == ""
     assert started == [Settings(port=3001, http_port=2002, peer_port=1003, peers={"node-2": "b:1"})]
+
+
+def test_a_variable_that_is_no_settings_is_told(started: list[Settings], capfd: pytest.CaptureFixture[str]) -> None:
+    """With ZRAFT_PEER=... a node would form a cluster of its own, and nobody know why."""
+    env = {"ZRAFT_PEER": "node-1=a:7080", "ZRAFT_PORT": "2001", "ZRAFT_ENDPOINTS": "a:8080", "ZRAFT_": "x"}
+    result = node(env=env)
+    assert result.exit_code == 0
+    (line,) = (result.stderr + capfd.readouterr().err).splitlines()
+    assert 'level=warning node=node-1 actor=supervisor event="variables that are no settings"' in line
+    assert line.endswith("names=ZRAFT_,ZRAFT_PEER")
+    assert started == [Settings(port=2001)]
 
 
 @pytest.mark.parametrize(

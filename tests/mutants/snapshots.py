@@ -55,6 +55,14 @@ MUTANTS = (
         test=KEEPING_TEST,
     ),
     Mutant(
+        "a cut log without a snapshot",
+        "a log that was cut is never left without a snapshot for longer than it takes to make one",
+        KEEPING,
+        "        is_bare = sizes.base > 0 and self.snapshot == 0\n",
+        "        is_bare = False\n",
+        test=KEEPING_TEST,
+    ),
+    Mutant(
         "a snapshot is put off on a full disk",
         "a longer log is let come only where there is room for it",
         KEEPING,

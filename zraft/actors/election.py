@@ -15,7 +15,7 @@ from zraft.actors.clock import clock
 from zraft.actors.identity import Identity, Routes, check_hello
 from zraft.actors.launch import Launch, StopSignal
 from zraft.actors.logs import Log
-from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, peers_of
+from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, differing_addresses, peers_of
 from zraft.actors.sockets import LOCAL_MESSAGES_MAX, PEER_MESSAGES_MAX, Frames, Sockets, drain, poll, send, taken
 from zraft.config import LEASE
 from zraft.connection import tcp
@@ -26,6 +26,7 @@ from zraft.core.formation import Formation, Formed, Outside, Own, SayHello
 from zraft.core.lease import PublishLease, lease_seconds
 from zraft.core.roles import LEADER, Effect, LocalMessage, PeerMessage, PublishRole, Timing
 from zraft.core.terms import require_leader, require_near
+from zraft.core.told import Contacts, Lasts
 from zraft.core.vitality import GATEWAY, REPLICATION, SIGN_OF_LIFE, STORAGE
 from zraft.errors import InvariantViolated, NotYetMember, ProtocolError
 from zraft.protocol import codec
@@ -98,6 +99,7 @@ class ElectionActor:
         self._formation: Formation | None = None
         self._election: Election | None = None
         self._beats: dict[int, tuple[Heartbeat, float]] = {}  # member -> its last heartbeat, and when that left
+        self._contacts = Contacts()
         self._last_leader = 0
         self._gateway_beat = 0
         self._identity: Identity | None = None
@@ -156,11 +158,24 @@ class ElectionActor:
             self._do(self._election.tick(now))
             if self._election.role == LEADER:
                 metrics.last_heartbeat.set(time.time())
+            self._tell_of_silence(now)
         if self._election is not None and self._election.configuration is not self._configuration:
             self._meet_members(self._election.configuration)
         self._depth.see(taken())
         metrics.reporter.tick(now)
         self._beat.tick(now)
+
+    def _tell_of_silence(self, now: float) -> None:
+        identity, election, status = self._identity, self._election, self._status
+        if identity is None or election is None or status is None:
+            return
+        members = election.configuration.members if election.role == LEADER else ()
+        for member, what in self._contacts.look((one.id for one in members if one.id != status.member), now):
+            name = identity.name_of(member)
+            if isinstance(what, Lasts):
+                self._log.warning("a member does not answer", member=name, seconds=int(what.seconds))
+            else:
+                self._log.info("a member answers again", member=name, seconds=int(what.seconds))
 
     def _of_incarnation(self, socket: zmq.Socket[bytes]) -> list[bytes]:
         """Messages of our own incarnation; another one's are dropped (S1)."""
@@ -216,6 +231,7 @@ class ElectionActor:
             require_near(message, self._election.term)
             now = clock()
             if isinstance(message, HeartbeatAnswer):
+                self._contacts.answered(header.sender)
                 self._measure(header.sender, message, now)
             self._do(self._election.step(message, now, header.sender))
 
@@ -280,6 +296,11 @@ class ElectionActor:
         self._identity = Identity(status.member, record.cluster_id(), status.configuration, self._incarnation)
         self._election = Election(status.member, status, timing, self._started, clock(), random.random)
         self._log.info("formed", cluster=record.cluster_id().hex(), member=f"{status.member:016x}")
+        if differing := differing_addresses(settings, status.configuration):
+            hint = (
+                "start with --addresses-of peers if all have moved; if this one or few: zraft member add NAME HOST:PORT"
+            )
+            self._log.warning("--peers differs from the addresses that count", stored=differing, hint=hint)
 
     def _meet_members(self, configuration: Configuration) -> None:
         """Follow a change of members: links, names, and who may say hello."""

@@ -86,10 +86,13 @@ class Installing:
         """Readable when the thread has finished: then call ``finished``."""
         return self._done
 
-    def progress(self) -> tuple[int, int]:
-        """(bytes held, bytes in all) of the snapshot that is on its way in; zeros when none is."""
+    def progress(self, applied: int) -> tuple[int, int]:
+        """(bytes held, bytes in all) of the snapshot that is on its way in; zeros when none is.
+
+        One that ends at or before ``applied`` is none: its leader is gone, and another one had the entries.
+        """
         snapshot = self._core.snapshot
-        return (self._core.held, snapshot.size) if snapshot else (0, 0)
+        return (self._core.held, snapshot.size) if snapshot and snapshot.index > applied else (0, 0)
 
     def on_chunk(self, message: InstallSnapshot, term: int, generation: int, record: ClusterRecord | None) -> Outcome:
         """A piece that passed the acceptor's guards; ``generation`` is the one in use, ``record`` the own cluster's."""

@@ -17,7 +17,7 @@ from typing import NoReturn
 from zraft.actors.logs import Log, set_up, take_stderr
 from zraft.actors.process import InheritedDescriptor, name_process
 from zraft.config import Settings
-from zraft.errors import FatalError, InvariantViolated
+from zraft.errors import FatalError, InvariantViolated, NotYetMember
 from zraft.store.directory import ipc_endpoint
 from zraft.store.page import Page
 from zraft.store.processes import die_with_parent
@@ -138,6 +138,9 @@ def child_main(actor: str, module: str, launch: Launch) -> None:
         body: Body = importlib.import_module(module).run
         gc.freeze()  # code never becomes garbage, and to look through it for some took up to 27 ms now and then
         body(launch, stop, log)
+    except NotYetMember as error:  # part of how a node joins
+        log.info("begins anew", why=str(error))
+        _end(launch, actor, error.exit_code, str(error))
     except FatalError as error:
         log.error("fatal", error=type(error).__name__, message=str(error), exit_code=error.exit_code)
         _end(launch, actor, error.exit_code, str(error))

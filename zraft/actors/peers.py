@@ -43,6 +43,13 @@ def peers_of(settings: Settings, configuration: Configuration) -> dict[str, tupl
     return {one.name: known[one.name] for one in configuration.members if one.name in known and one.name != settings.id}
 
 
+def differing_addresses(settings: Settings, configuration: Configuration) -> str:
+    """The addresses that the cluster has stored, and that count, where ``peers`` has others; empty: there are none."""
+    stored = configuration.addresses()
+    names = [name for name, given in settings.peers.items() if stored.get(name, given) != given]
+    return "" if settings.addresses_of == GIVEN else ",".join(f"{name}={stored[name]}" for name in names)
+
+
 class Resolver:
     """Keeps the numeric addresses of some hosts up to date; numeric hosts need no looking up.
 

@@ -60,6 +60,7 @@ def cluster_status(page: Page, settings: Settings, client_endpoints: Mapping[str
     members = identity.configuration.members if identity else ()
     notices = (
         *(page.words(group) for group in (Group.DISORDER, Group.NOTICE)),
+        _opening(page),
         _leaderless(identity, role),
         LACKS[storage.space],
     )
@@ -137,10 +138,15 @@ def why_not_ready(page: Page) -> str:
     notice = page.words(Group.NOTICE)
     if node is None or node.incarnation == 0:
         return notice or "election, replication and storage are not running"
+    if opening := _opening(page):
+        return opening
     if identity is None or not identity.cluster:
         return f"the cluster has not formed{': ' + notice if notice else ''}"
     if leaderless := _leaderless(identity, role):
         return f"{leaderless}{': ' + notice if notice else ''}"
+    if size := storage.holdings.installing_bytes:
+        # Who restarts one node after the other is not to take the next one yet: this one acknowledges nothing new.
+        return f"a snapshot is received: {storage.holdings.installing_held_bytes} of {size} bytes"
     if storage.applied == 0:
         return "storage has applied nothing yet"
     return ""
@@ -154,3 +160,9 @@ def _load(page: Page, group: Group, channel: codec.Channel[T]) -> T | None:
 def _leaderless(identity: IdentityGroup | None, role: RoleGroup) -> str:
     """That no leader is known, in a cluster that has formed."""
     return f"no leader is known in term {role.term}" if identity and identity.cluster and not role.leader else ""
+
+
+def _opening(page: Page) -> str:
+    """That storage has not said anything yet, which may take minutes: nobody is to take that for a lost cluster."""
+    is_open = page.load(Group.STORAGE) is not None or page.words(Group.NOTICE)
+    return "" if is_open else "storage is reading its log and state"

@@ -95,7 +95,12 @@ class StorageActor:
         self._sender: Destination = ("", b"", b"")  # of the snapshot that is on its way in
         self._space = Space(directory.path, self._map_size, self._use)
         self._snapshots = Snapshots(launch, self._log, log, self._poller)
-        self._inventory = Inventory(self._log, self._state, self._snapshots.held, self._installing.progress)
+        self._inventory = Inventory(
+            self._log,
+            self._state,
+            self._snapshots.held,
+            lambda: self._installing.progress(self._acceptor.applied),
+        )
         self._identity: Identity | None = None
         self._told: Told | None = None  # none while there is nothing to tell
         self._published: tuple[object, ...] = ()

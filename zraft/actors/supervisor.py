@@ -49,6 +49,7 @@ from zraft.core.restarts import (
     Withdraw,
     sync_failure_reason,
 )
+from zraft.core.told import Lasts, Over, Told
 from zraft.core.vitality import Beats
 from zraft.errors import ConfigurationError, DataDirectoryInUse, FatalError, StorageFault
 from zraft.protocol.codec import encode
@@ -195,6 +196,7 @@ class _Supervisor:
         self._children = Children(actors)
         self._restarts = Restarts([actor for actor in actors if actor not in TRIO])
         self._beats = Beats()
+        self._told = Told()
         self._events: deque[Event] = deque()
         self._incarnation = 0
         self._stopping = False
@@ -257,6 +259,7 @@ class _Supervisor:
             self._stopping = True
             self._events.append(StopRequested())
         self._listen()
+        self._log_trouble()
         self._events.append(Tick())
 
     def _listen(self) -> None:
@@ -265,8 +268,11 @@ class _Supervisor:
         pids, page = self._children.pids(), self._premises.page
         signs = {actor: (pid, page.sequence(GROUPS[actor])) for actor, pid in pids.items() if actor in GROUPS}
         silent = self._beats.look(signs, time.monotonic())
+        opening = ("storage",) if page.load(Group.STORAGE) is None else ()  # it opens its stores, and tells nothing yet
         stuck = [
-            f"{actor} has not moved for {silent[actor]:.0f} s" for actor in silent if silent[actor] > SILENT_SECONDS
+            f"{actor} has not moved for {seconds:.0f} s"
+            for actor, seconds in silent.items()
+            if seconds > SILENT_SECONDS and actor not in opening
         ]
         self._complaints = ", ".join([*self._homeless(), *stuck])
         for actor, seconds in silent.items():
@@ -274,6 +280,16 @@ class _Supervisor:
                 # One that waits for a disk in the kernel dies only after that.
                 self._log.every(10, "gateway killed: it is stuck", child=actor, pid=pids[actor], seconds=int(seconds))
                 self._children.kill((actor,))
+
+    def _log_trouble(self) -> None:
+        """That a node does not serve, and why, stands in its log as well: nobody may be there to ask it."""
+        if self._stopping:
+            return
+        match self._told.look(why_not_ready(self._premises.page), time.monotonic()):
+            case Lasts(reason, seconds):
+                self._log.warning("not ready", reason=reason, seconds=int(seconds))
+            case Over(seconds):
+                self._log.info("ready", seconds=int(seconds))
 
     def _homeless(self) -> list[str]:
         """Whether the runtime directory is gone, in words: all goes on, but no process that ends can be replaced."""

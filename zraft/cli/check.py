@@ -11,9 +11,11 @@ from zraft.cli.offline import data_directory_argument, locked, progress_bar
 from zraft.cli.outcomes import REJECTED, UNAVAILABLE, Failure
 from zraft.cli.output import output_option, tell
 from zraft.cli.tables import table
+from zraft.core.restarts import sync_failure_reason
 from zraft.errors import DataDirectoryInUse, IdentityRefused, StorageFault
 from zraft.store.check import Findings, check as check_data
 from zraft.store.dirty import Mark
+from zraft.store.fault import recorded_sync_failure
 
 
 @click.command(
@@ -29,15 +31,20 @@ def check(data_dir: Path, output: str) -> None:
     """Verify the data in DATA_DIR, of a node that is down.
 
     That is all checksums: of the log, the state and the snapshots. Ends with 5 on damage, each named on stderr with its
-    file and index, and with what to do. Nothing is changed.
+    file and index, and with what to do; and if a failed commit of the log waits to be acknowledged. Nothing is changed.
     """
     with locked(data_dir) as directory, progress_bar() as progress:
         found = check_data(directory, progress)
     tell(output, table(_rows(found)), _document(found))
     for damage in found.damages:
         click.echo(f"zraft: {damage.what}", err=True)
+    failure = recorded_sync_failure(directory)
+    if failure and found.damages:
+        click.echo(f"zraft: {sync_failure_reason(failure)}", err=True)
     if found.damages:
         raise Failure(f"damaged. What can be done, and what would be lost, says: zraft repair {data_dir}", REJECTED)
+    if failure:
+        raise Failure(sync_failure_reason(failure), REJECTED)
 
 
 def _rows(found: Findings) -> list[tuple[object, ...]]:

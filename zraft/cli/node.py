@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from click.core import ParameterSource
 
 from zraft.cli.manual import Manual
 from zraft.cli.outcomes import MACHINE
-from zraft.config import BOUNDS, Settings
+from zraft.config import BOUNDS, PREFIX, Settings, unknown_variables
 from zraft.errors import ConfigurationError, DataDirectoryInUse, IdentityRefused, NotYetMember, StorageFault
 
 _HELP = {
@@ -71,7 +72,7 @@ def _options(command: click.Command) -> click.Command:
         option = _Setting(
             [f"--{field.name.replace('_', '-')}", field.name],
             type=int if field.type is int else str,
-            envvar=f"ZRAFT_{field.name.upper()}",
+            envvar=f"{PREFIX}{field.name.upper()}",
             metavar=_METAVARS.get(field.name),
             help=text,
         )
@@ -110,8 +111,12 @@ def node(config: Path | None, **given: Any) -> int:
     nothing, but stays up and says why: in its log, on /health, in `zraft status`.
     """
     settings = settings_of(config, given)
+    from zraft.actors.logs import set_up
     from zraft.actors.supervisor import run
 
+    if unknown := unknown_variables(os.environ):
+        # Not refused: Kubernetes sets such ones for a Service named zraft, unless it is told not to.
+        set_up(settings.id, "supervisor").warning("variables that are no settings", names=",".join(unknown))
     if settings.join and settings.id not in settings.peers:
         _join(settings)
     code = run(settings)

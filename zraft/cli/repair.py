@@ -12,11 +12,12 @@ import click
 from zraft.cli.manual import Manual
 from zraft.cli.offline import data_directory_argument, locked, progress_bar
 from zraft.cli.outcomes import MACHINE, REJECTED, UNAVAILABLE, Failure
+from zraft.core.restarts import sync_failure_reason
 from zraft.errors import DataDirectoryInUse, IdentityRefused, StorageFault
 from zraft.store.check import check
 from zraft.store.directory import DataDirectory, runtime_directory
 from zraft.store.environment import MAP_BYTES
-from zraft.store.fault import acknowledge_sync_failure, pending_divergence, pending_sync_failure
+from zraft.store.fault import acknowledge_sync_failure, pending_divergence, pending_sync_failure, recorded_sync_failure
 from zraft.store.repair import force_new_cluster, perform, plan
 
 _FORCING = (
@@ -54,10 +55,11 @@ _FORCING = (
 def repair(data_dir: Path, acknowledge_fsync_failure: bool, force_new_cluster: bool, yes: bool) -> None:
     """Repair the data in DATA_DIR, of a node that is down. Old files are kept in it, as damaged-TIME.
 
-    Without an option: checks everything. A damaged state or snapshot is set aside and made anew when the node starts.
-    So is a state that is not what a majority of the members has, for which its node stopped, if the log is whole.
-    With a damaged log the whole data is set aside: a node that lost a part of its log has lost what the others count
-    on, and never comes back as the member that it was.
+    Without an option: checks everything, and ends with 5 if a failed commit of the log waits to be acknowledged. A
+    damaged state or snapshot is set aside and made anew when the node starts. So is a state that is not what a majority
+    of the members has, for which its node stopped, if the log is whole. With a damaged log the whole data is set aside:
+    a node that lost a part of its log has lost what the others count on, and never comes back as the member that it
+    was.
     """
     if acknowledge_fsync_failure and force_new_cluster:
         raise click.UsageError("one thing at a time: first acknowledge the failure, then force a new cluster")
@@ -86,6 +88,8 @@ def _repair(directory: DataDirectory, yes: bool) -> None:
     with progress_bar() as progress:
         proposed = plan(directory, check(directory, progress))
     if proposed is None:
+        if failure := recorded_sync_failure(directory):
+            raise Failure(f"nothing is damaged. But {sync_failure_reason(failure)}", REJECTED)
         click.echo("nothing is damaged")
         return
     click.echo(f"zraft: {proposed.explains}", err=True)

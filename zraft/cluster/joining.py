@@ -16,6 +16,7 @@ import secrets
 import signal
 import time
 from collections.abc import Iterator
+from typing import NoReturn
 
 from zraft.actors.http import HttpServer, health
 from zraft.actors.logs import set_up
@@ -50,8 +51,8 @@ def join(settings: Settings) -> None:
 
     It waits for a cluster that does not answer, and while that has no place for it, as when its name is another
     member's. A failed sync of the log is put on record, and damage of a node that ran before is left to be found, by
-    the node itself: it stays up, and says what is wrong. Only a main thread may call this: signals end the process at
-    once from then on.
+    the node itself: it stays up, and says what is wrong. Only a main thread may call this: SIGTERM and SIGHUP end the
+    process at once from then on, as an orderly stop does, with exit code 0.
 
     Raises:
         ConfigurationError: the settings do not fit the cluster's or the machine, or the directory holds a restored
@@ -63,7 +64,8 @@ def join(settings: Settings) -> None:
     # Nothing needs an order here; a supervisor that ran before has left handlers. The kernel's own for SIGTERM would
     # not end a process 1.
     signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: _end(settings))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     directory = DataDirectory(settings.data_path())
     directory.acquire()
@@ -78,6 +80,11 @@ def join(settings: Settings) -> None:
         record_sync_failure(directory, runtime_directory(directory.path), str(error))
     finally:
         directory.release()
+
+
+def _end(settings: Settings) -> NoReturn:
+    set_up(settings.id, "joining").info("node stopped", exit_code=0)
+    os._exit(0)
 
 
 def _open_log(directory: DataDirectory, settings: Settings) -> LmdbLog | None:

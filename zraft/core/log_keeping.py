@@ -75,7 +75,9 @@ class LogKeeping:
     def due(self, sizes: Sizes, now: float, roomy: bool = False) -> bool:
         """Whether to make a snapshot now.
 
-        The log that a ``hold`` keeps from being cut is no reason: so much must have come since the last snapshot.
+        The log that a ``hold`` keeps from being cut is no reason: so much must have come since the last snapshot. Where
+        the log was cut and there is none behind the cut, as `zraft repair` has set it aside, one is due at once: the
+        state could not be made anew.
         ``roomy``: the disk has room for the ``longest`` log, and for a snapshot beside it.
         """
         self._pace.look(sizes.last, now, BUSY_BYTES / _mean(sizes))
@@ -83,7 +85,8 @@ class LogKeeping:
             return False
         limit = self.longest(sizes) if self._pace.is_fast and roomy else self._limit(sizes)
         fresh = (sizes.applied - self.snapshot) * _mean(sizes)
-        return (self._asked and now >= self._ask_at) or (sizes.log_bytes > limit and 2 * fresh > limit)
+        is_bare = sizes.base > 0 and self.snapshot == 0
+        return ((self._asked or is_bare) and now >= self._ask_at) or (sizes.log_bytes > limit and 2 * fresh > limit)
 
     def begun(self) -> None:
         """A snapshot is being made, or the newest one verified."""

@@ -42,6 +42,11 @@ def pending_sync_failure(directory: DataDirectory, runtime: Path) -> str | None:
     return next(filter(None, map(_read, _records(directory, runtime))), None)
 
 
+def recorded_sync_failure(directory: DataDirectory) -> str | None:
+    """The same, as far as the data directory tells: an operator may have another runtime directory."""
+    return _read(directory.fault_record)
+
+
 def acknowledge_sync_failure(directory: DataDirectory, runtime: Path) -> None:
     """Removes all records: an operator has looked, and the node may start.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from zraft.actors.beat import Beat
 from zraft.actors.launch import Launch, StopSignal
 from zraft.actors.logs import Log
-from zraft.errors import ConfigurationError, InvariantViolated, SyncFailed
+from zraft.errors import ConfigurationError, InvariantViolated, NotYetMember, SyncFailed
 from zraft.protocol.codec import encode
 from zraft.protocol.entries import Configuration, Member
 from zraft.protocol.local import CommitGroup, IdentityGroup, RoleGroup, StorageGroup
@@ -23,6 +23,7 @@ ME = 0xAB
 ERRORS = {
     "sync": SyncFailed("fdatasync: EIO"),
     "setting": ConfigurationError("a setting is wrong"),
+    "outside": NotYetMember("others have formed"),
     "bug": InvariantViolated("one and one is two", sum=3),
     "crash": KeyError("nobody expected it"),
 }

@@ -102,7 +102,7 @@ def test_where_no_thread_can_be_started_the_leader_is_asked_again(
 
     monkeypatch.setattr(threading.Thread, "start", start)
     assert receiver._do([Verify(SNAPSHOT)], 2) == ([], None)
-    assert receiver.progress() == (0, 0)
+    assert receiver.progress(0) == (0, 0)
     receiver.close()  # there is no thread to wait for
 
 

@@ -11,6 +11,7 @@ import pytest
 from zraft.actors.children import Children, Ended
 from zraft.actors.launch import Launch, StopSignal, last_words, page_path
 from zraft.config import Settings
+from zraft.errors import NotYetMember
 from zraft.store.page import Page
 
 STAND_IN = "tests.unit.actors.stand_in"
@@ -56,6 +57,16 @@ def test_an_error_is_an_exit_code_a_line_and_last_words(
     assert f'message="{words}"' in line
     assert last_words(tmp_path, "gateway") == words
     assert last_words(tmp_path, "gateway") == ""
+
+
+def test_that_there_is_a_cluster_to_join_is_no_error(
+    children: Children, launch: Launch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gateway.outside").touch()
+    pid = children.start("gateway", launch)
+    assert children.wait(WAIT_S, None) == [Ended("gateway", pid, NotYetMember.exit_code)]
+    (line,) = capfd.readouterr().err.splitlines()
+    assert 'level=info node=node-1 actor=gateway event="begins anew" why="others have formed"' in line
 
 
 def test_any_other_exception_is_exit_code_1(

@@ -13,7 +13,7 @@ from tests.waiting import wait_until
 from zraft.actors import peers
 from zraft.actors.gateway_peers import GatewayPeers
 from zraft.actors.logs import Log
-from zraft.actors.peers import PATIENCE_SECONDS, PeerLinks, Resolver, peers_of
+from zraft.actors.peers import PATIENCE_SECONDS, PeerLinks, Resolver, differing_addresses, peers_of
 from zraft.actors.sockets import PEER_MESSAGES_MAX, Frames, Sockets, poll
 from zraft.config import GIVEN, Settings
 from zraft.connection import look_up, tcp
@@ -341,6 +341,9 @@ def test_the_addresses_that_the_cluster_has_stored_count_unless_it_is_told_other
     assert peers_of(settings, Configuration(5, members)) == {"node-2": ("old", 1), "node-3": ("old", 2)}
     moved = msgspec.structs.replace(settings, addresses_of=GIVEN)
     assert peers_of(moved, Configuration(5, members)) == {"node-2": ("new", 7080), "node-3": ("old", 2)}
+    assert differing_addresses(settings, Configuration(5, members)) == "node-2=old:1"
+    assert differing_addresses(moved, Configuration(5, members)) == ""
+    assert differing_addresses(msgspec.structs.replace(settings, peers={}), Configuration(5, members)) == ""
 
 
 def test_an_address_that_another_version_let_pass_is_left_out() -> None:

@@ -30,7 +30,7 @@ def page(tmp_path: Path) -> Iterator[Page]:
 HOLDINGS = Holdings(6, 100, 200, 300, installing_held_bytes=40, installing_bytes=50)
 
 
-def storage(term: int = 5, commit: int = 9, applied: int = 8) -> bytes:
+def storage(term: int = 5, commit: int = 9, applied: int = 8, holdings: Holdings = HOLDINGS) -> bytes:
     return encode(
         StorageGroup(
             0,
@@ -43,7 +43,7 @@ def storage(term: int = 5, commit: int = 9, applied: int = 8) -> bytes:
             space=0,
             compacted=2,
             swept=1,
-            holdings=HOLDINGS,
+            holdings=holdings,
             cluster_version=2,
         )
     )
@@ -137,6 +137,10 @@ def test_a_status_complains_of_all_that_is_wrong(page: Page) -> None:
     assert cluster_status(page, SETTINGS, {}).notice == "storage has not moved for 6 s; no leader is known in term 5"
 
 
+def test_a_status_tells_of_stores_that_are_being_opened(page: Page) -> None:  # of a large node for minutes
+    assert cluster_status(page, SETTINGS, {}).notice == "storage is reading its log and state"
+
+
 def test_a_leader_tells_its_own_commit_index(page: Page) -> None:
     publish_all(page)
     page.publish(Group.COMMIT, encode(CommitGroup(term=5, commit=10)))
@@ -168,7 +172,14 @@ def test_fields_have_names_in_json(page: Page) -> None:
 
 def test_a_node_is_ready_when_it_can_serve(page: Page) -> None:
     publish_all(page)
+    page.publish(Group.STORAGE, storage(holdings=Holdings(6)))
     assert why_not_ready(page) == ""
+
+
+def test_a_node_that_receives_a_snapshot_is_not_ready(page: Page) -> None:
+    """Nothing new is acknowledged by it: were the next one restarted meanwhile, writes would wait for all of it."""
+    publish_all(page)
+    assert why_not_ready(page) == "a snapshot is received: 40 of 50 bytes"
 
 
 def test_a_node_whose_processes_are_in_disorder_is_not_ready(page: Page) -> None:
@@ -181,7 +192,9 @@ def test_readiness_names_the_first_thing_that_is_missing(page: Page) -> None:
     reasons = [why_not_ready(page)]
     page.publish(Group.NODE, encode(NodeGroup(77)))
     reasons.append(why_not_ready(page))
+    page.publish(Group.STORAGE, storage(applied=0))
     page.publish(Group.IDENTITY, encode(IdentityGroup(A, b"", Configuration(0, ()))))
+    reasons.append(why_not_ready(page))
     page.publish(Group.NOTICE, b"node-2 has not answered")
     reasons.append(why_not_ready(page))
     page.clear(Group.NOTICE)
@@ -189,12 +202,13 @@ def test_readiness_names_the_first_thing_that_is_missing(page: Page) -> None:
     page.publish(Group.ROLE, encode(RoleGroup(term=5, role="candidate", leader=0)))
     reasons.append(why_not_ready(page))
     page.publish(Group.ROLE, encode(RoleGroup(term=5, role="follower", leader=B)))
-    page.publish(Group.STORAGE, storage(applied=0))
+    page.publish(Group.STORAGE, storage(applied=0, holdings=Holdings()))
     reasons.append(why_not_ready(page))
     page.publish(Group.NODE, encode(NodeGroup(0)))
     reasons.append(why_not_ready(page))
     assert reasons == [
         "election, replication and storage are not running",
+        "storage is reading its log and state",
         "the cluster has not formed",
         "the cluster has not formed: node-2 has not answered",
         "no leader is known in term 5",

@@ -138,9 +138,11 @@ def test_a_stuck_actor_is_told_and_a_stuck_gateway_replaced(node: Node) -> None:
     assert "replication has not moved for" in node.get("/status")[1]["notice"]
     after = node.running(before, new=("gateway",))
     assert "gateway killed: it is stuck" in node.log()
+    wait_until(lambda: "not ready" in node.log(), WAIT_S, "the log to tell of it")
     for actor in after.actors.values():
         os.kill(actor, signal.SIGCONT)
     wait_until(node.is_ready, WAIT_S, "the node to be ready")
+    wait_until(lambda: " event=ready seconds=" in node.log(), WAIT_S, "the log to tell of that")
 
 
 def test_a_stopped_actor_counts_as_dead_only_when_it_is(running: Node) -> None:

@@ -1,6 +1,8 @@
 """Who may not even ask to join."""
 
 import shutil
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,15 @@ from zraft.store.log import LmdbLog
 
 MEMBER = 7
 NOBODY = "127.0.0.1:1"
+
+
+@pytest.fixture(autouse=True)
+def signals_are_the_tests_own() -> Iterator[None]:
+    """It is a process of its own that joins: its signals end it, and tell nobody of a failure."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
 
 
 def settings(home: Path, join: str = NOBODY) -> Settings:

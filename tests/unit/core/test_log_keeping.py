@@ -104,6 +104,14 @@ def test_one_that_is_asked_for_is_due_at_once(keeping: LogKeeping) -> None:
     assert not keeping.due(sizes(11), 0.0)
 
 
+def test_one_is_due_at_once_where_the_log_was_cut_and_there_is_none(keeping: LogKeeping) -> None:
+    """`zraft repair` has set a damaged one aside: without another one the state can't be made anew."""
+    assert not keeping.due(sizes(11), 0.0)  # the log reaches back to the beginning
+    assert keeping.due(sizes(11, base=10), 0.0)
+    keeping.installed(11)
+    assert not keeping.due(sizes(12, base=10), 0.0)
+
+
 def test_one_that_was_called_damaged_is_replaced_at_once_and_then_ever_more_rarely(keeping: LogKeeping) -> None:
     """A follower whose own memory is bad calls each of them damaged, and each is a copy of the whole state."""
     now, waited = 0.0, []
