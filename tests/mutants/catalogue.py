@@ -12,6 +12,7 @@ from tests.mutants import (
     journals,
     leases,
     members,
+    moments,
     replicating,
     restoring,
     shells,
@@ -38,4 +39,5 @@ MUTANTS = (
     + incarnations.MUTANTS
     + connections.MUTANTS
     + clients.MUTANTS
+    + moments.MUTANTS
 )
