@@ -10,10 +10,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tests.simulation.world import World
+from zraft.protocol.peer import AppendAnswer, HeartbeatAnswer, InstallAnswer, PreVoteAnswer, VoteAnswer
 
 if TYPE_CHECKING:
     from tests.simulation.network import Parcel, Plane
 
+ANSWERS = (HeartbeatAnswer, PreVoteAnswer, VoteAnswer, AppendAnswer, InstallAnswer)
+"""What takes the way of its question. Gateways answer each other over links of their own."""
 MINGLING_SECONDS = 0.5
 """So long a receiver may go on reading what came by the connection before, beside what comes by the new one."""
 
@@ -23,7 +26,7 @@ class End(enum.Enum):
 
     BURST = "arrives at once"
     MINGLED = "arrives beside what is new"
-    """A new connection was made, and its receiver still has the old one's messages."""
+    """A new connection was made, and its receiver still has the old one's messages; but answers end with it."""
     LOST = "is lost"
 
 
@@ -69,6 +72,8 @@ class Lateness:
             return
         if how is End.LOST:
             queue.parcels.clear()
+        if how is End.MINGLED:
+            queue.parcels = deque(parcel for parcel in queue.parcels if not isinstance(parcel[1], ANSWERS))
         for _ in queue.parcels:
             wait = self._world.between(0, MINGLING_SECONDS) if how is End.MINGLED else 0.0
             self._world.after(wait, self._pass, plane, sender, target, queue)

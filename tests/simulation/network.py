@@ -4,20 +4,11 @@ import enum
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tests.simulation.lateness import Lateness
+from tests.simulation.lateness import ANSWERS, Lateness
 from tests.simulation.world import World
-from zraft.protocol.peer import (
-    AppendAnswer,
-    HeartbeatAnswer,
-    InstallAnswer,
-    PeerHeader,
-    PreVoteAnswer,
-    VoteAnswer,
-)
+from zraft.protocol.peer import PeerHeader, VoteAnswer
 
 HOARD_MAX = 300
-ANSWERS = (HeartbeatAnswer, PreVoteAnswer, VoteAnswer, AppendAnswer, InstallAnswer)
-"""What takes the way of its question. Gateways answer each other over links of their own."""
 
 
 class Plane(enum.Enum):

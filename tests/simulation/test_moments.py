@@ -15,7 +15,7 @@ from tests.simulation.run import run
 from tests.simulation.sick import Sick
 from tests.simulation.standstills import Standstills
 from tests.simulation.world import World
-from zraft.protocol.peer import PEER_VERSION, Commit, PeerHeader
+from zraft.protocol.peer import PEER_VERSION, Commit, PeerHeader, VoteAnswer
 
 pytestmark = pytest.mark.simulation
 
@@ -103,6 +103,15 @@ def test_a_leader_that_is_later_and_later_gives_way(way: str, monkeypatch: pytes
     delayed = cluster.network.lateness.delayed
     world.run_until(8)
     assert cluster.network.lateness.delayed == delayed
+
+
+def test_old_answers_end_with_their_connection_and_none_comes_behind_a_newer_one() -> None:
+    line = Line()
+    line.lateness.delay(*LINK, math.inf)
+    assert line.lateness.takes(*LINK, (HEADER, VoteAnswer(1, 1, False, 1)), 0.001)
+    line.send(1)
+    line.lateness.end(*LINK, End.MINGLED)
+    assert line.came_by(10.0) == [1]
 
 
 def test_all_links_are_well_again() -> None:
