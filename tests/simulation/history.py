@@ -38,7 +38,8 @@ class History:
 
     def range(self, request: Range, now: int) -> RangeResult:
         revision = request.revision or now
-        found = [self._item(key, revision) for key in self._keys if key.startswith(request.prefix)]
+        keys = [key for key in self._keys if key.startswith(request.prefix) and key >= request.start]
+        found = [self._item(key, revision) for key in keys]
         items = tuple(item for item in found if item is not None)
         more = request.limit > 0 and len(items) > request.limit
         shown = items[: request.limit] if more else items

@@ -252,6 +252,7 @@ class Schemes:
         """Everybody is well, and somebody leads."""
         self._network.heal()
         self._network.release()
+        self._network.lateness.end_all()
         self._network.weather = dict.fromkeys(Plane, CALM)
         for node in self._cluster.members():
             node.repair()
