@@ -18,23 +18,17 @@ from zraft.core.limits import is_serializable
 from zraft.core.proposals import Waiting
 from zraft.core.reads import Read
 from zraft.errors import Compacted, NotExecuted, Rejected, Unknown, from_code
-from zraft.protocol.client import (
-    Batch,
+from zraft.protocol.codec import encode, response
+from zraft.protocol.requests import Batch, Command, Compact, Delete, Get, Put, Range
+from zraft.protocol.responses import (
     BatchResult,
-    Command,
-    Compact,
     CompactResult,
-    Delete,
     DeleteResult,
     ErrorResult,
-    Get,
     GetResult,
-    Put,
     PutResult,
-    Range,
     RangeResult,
 )
-from zraft.protocol.codec import encode, response
 
 if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster

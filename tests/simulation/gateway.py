@@ -17,7 +17,6 @@ from zraft.core.retention import Retention
 from zraft.core.room import lack_of_room
 from zraft.core.views import View
 from zraft.errors import ZraftError
-from zraft.protocol.client import ErrorResult, Get, Range
 from zraft.protocol.codec import encode, response, split_results
 from zraft.protocol.entries import Origin
 from zraft.protocol.local import (
@@ -31,6 +30,8 @@ from zraft.protocol.local import (
     WaitApplied,
 )
 from zraft.protocol.peer import Forward, NotProposed, ReadIndex, ReadIndexAnswer
+from zraft.protocol.requests import Get, Range
+from zraft.protocol.responses import ErrorResult
 
 if TYPE_CHECKING:
     from tests.simulation.node import Node

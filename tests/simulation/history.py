@@ -4,7 +4,8 @@ from bisect import bisect_right, insort
 from collections import defaultdict
 
 from zraft.core.records import key_value, read_record_key, unpack_record
-from zraft.protocol.client import Get, GetResult, KeyValue, Range, RangeResult
+from zraft.protocol.requests import Get, Range
+from zraft.protocol.responses import GetResult, KeyValue, RangeResult
 
 
 class History:

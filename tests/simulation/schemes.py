@@ -14,8 +14,8 @@ from tests.simulation.faults import Faults
 from tests.simulation.network import CALM, Plane
 from tests.simulation.node import Node
 from tests.simulation.operators import EVEN
-from zraft.protocol.client import ChangeMember
 from zraft.protocol.local import TransferRequest
+from zraft.protocol.requests import ChangeMember
 
 SHARE = 0.6
 """Of the runs with operators."""

@@ -17,24 +17,18 @@ from zraft import Client, ClientClosed, InvalidArgument, PreconditionFailed, Pro
 from zraft.client import operations
 from zraft.client.connections import SOCKETS_MAX
 from zraft.client.links import IDLE_CONNECTIONS_MAX
-from zraft.protocol.client import (
-    Batch,
+from zraft.protocol.requests import Batch, ClusterStatus, Delete, Get, Put, Range, Request
+from zraft.protocol.responses import (
     BatchResult,
-    ClusterStatus,
-    Delete,
     DeleteResult,
     ErrorInfo,
     ErrorResult,
-    Get,
     GetResult,
     KeyValue,
     MemberInfo,
     MembersResult,
-    Put,
     PutResult,
-    Range,
     RangeResult,
-    Request,
     Response,
     StatusResult,
 )

@@ -14,19 +14,8 @@ from tests.wire.scripted import ScriptedNode
 from zraft import Client, ClientClosed, InvalidArgument, PreconditionFailed, Unknown
 from zraft.client import operations
 from zraft.client.pipeline import BYTES_MAX, REQUESTS_MAX
-from zraft.protocol.client import (
-    Batch,
-    BatchResult,
-    Delete,
-    DeleteResult,
-    ErrorInfo,
-    Get,
-    GetResult,
-    Put,
-    PutResult,
-    Request,
-    Response,
-)
+from zraft.protocol.requests import Batch, Delete, Get, Put, Request
+from zraft.protocol.responses import BatchResult, DeleteResult, ErrorInfo, GetResult, PutResult, Response
 
 DONE = PutResult(success=True, error=None, index=7, revision=3, mod_revision=3)
 GONE = DeleteResult(success=True, error=None, index=8, revision=4, found=True)
