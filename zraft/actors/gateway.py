@@ -22,7 +22,7 @@ from zraft.actors.gateway_peers import GatewayPeers
 from zraft.actors.hand_over import HandOver
 from zraft.actors.hints import Hints
 from zraft.actors.launch import Launch, StopSignal
-from zraft.actors.logs import Log
+from zraft.actors.logs import Logger
 from zraft.actors.sockets import Sockets, poll, taken
 from zraft.actors.state_reads import SLICE_SECONDS, StateReads
 from zraft.actors.status import from_page
@@ -68,19 +68,19 @@ EXPIRE_SECONDS = 0.050
 READS_PER_SLICE = 64
 
 
-def run(launch: Launch, stop: StopSignal, log: Log) -> None:
+def run(launch: Launch, stop: StopSignal, logger: Logger) -> None:
     """The body of the gateway process."""
-    with contextlib.closing(GatewayActor(launch, log)) as actor:
+    with contextlib.closing(GatewayActor(launch, logger)) as actor:
         actor.run(stop)
 
 
 class GatewayActor:
     """Polls, decodes, steps proposals and reads, answers."""
 
-    def __init__(self, launch: Launch, log: Log) -> None:
+    def __init__(self, launch: Launch, logger: Logger) -> None:
         settings = launch.settings
         self._settings = settings
-        self._log = log
+        self._logger = logger
         self._page = launch.open_page()
         self._sockets = Sockets()
         self._poller = zmq.Poller()
@@ -92,11 +92,11 @@ class GatewayActor:
             settings.gateway_bytes_max,
         )
         address, timeout = (settings.host, settings.port), settings.request_timeout_ms / 1000
-        self._clients = Clients(self._sockets, address, limits, timeout, self._on_ask, log)
+        self._clients = Clients(self._sockets, address, limits, timeout, self._on_ask, logger)
         for socket in (self._clients.socket, self._clients.monitor):
             self._poller.register(socket, zmq.POLLIN)
         self._trio = Trio(self._sockets, self._poller, launch.runtime, Register(GATEWAY, self._nonce))
-        self._peers = GatewayPeers(self._sockets, self._poller, settings, self._nonce, log)
+        self._peers = GatewayPeers(self._sockets, self._poller, settings, self._nonce, logger)
         self._beat = Beat(self._page, "gateway")
         self._depth = metrics.queue_depth("gateway", "messages")
         self._depth_of_reads = metrics.queue_depth("gateway", "reads")
