@@ -238,29 +238,33 @@ class GatewayActor:
             case Forward():
                 self._on_forward(sender, message)
             case NotProposed():
-                self._on_not_proposed(message, now)
+                self._on_refusal(sender, message, now)
             case ReadIndex():
                 self._reads.submit(PeerRead(sender, message.request))
             case ReadIndexAnswer():
-                self._do(self._reads.on_read_index(message, now), now)
+                self._do(self._reads.on_read_index(sender, message, now), now)
             case Greeting():
                 raise InvariantViolated("greetings are dealt with by the links")
 
     def _on_forward(self, sender: int, message: Forward) -> None:
         """Another node's proposal, for our replication to take or to refuse; a second copy is neither (S9)."""
         known = self._hints.term(told=message.term)
-        made = self._forwarded.take(message, known, self._lack_of_space(message.grows))
+        made = self._forwarded.take(sender, message, known, self._lack_of_space(message.grows))
         if isinstance(made, Propose) and not self._trio.propose(made):
             made = self._forwarded.unsent(made)
         if isinstance(made, NotProposed):
             self._peers.send(sender, made)
 
     def _on_not_proposed(self, message: NotProposed, now: float) -> None:
-        if message.origin.member != self._me:
+        """Our replication refused a proposal: an own one, or another gateway's."""
+        if message.origin.member == self._me:
+            self._on_refusal(self._me, message, now)
+        else:
             self._peers.send(message.origin.member, message)
-            return
+
+    def _on_refusal(self, sender: int, message: NotProposed, now: float) -> None:
         metrics.proposals_refused.inc()
-        self._tell(self._proposals.on_not_proposed(message.origin, message.code, message.message, now), now)
+        self._tell(self._proposals.on_not_proposed(sender, message.origin, message.code, message.message, now), now)
 
     # --- what the cores want
 
