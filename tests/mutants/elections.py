@@ -334,11 +334,19 @@ MUTANTS = (
         "RoundAnswer(request, self.term)) for gateway, request in self.rounds.drop()]",
     ),
     Mutant(
+        "anybody answers for the leader",
+        "a read index comes from the member that was asked for it",
+        READS,
+        "        if group is None or group.leader != sender:\n            return []\n",
+        "        if group is None:\n            return []\n",
+        test="tests/unit/core/test_answers_by_whom.py",
+    ),
+    Mutant(
         "an old answer to another question",
         "a read index answers the question that was asked after the read came",
         READS,
-        "        group = self._asked.get(message.request)\n        if group is None:\n            return []\n"
-        "        if message.code:",
+        "        group = self._asked.get(message.request)\n        if group is None or group.leader != sender:\n"
+        "            return []\n        if message.code:",
         "        group = next(iter(self._asked.values()), None)\n        if group is None:\n            return []\n"
         "        message = ReadIndexAnswer(next(iter(self._asked)), *[getattr(message, name) for name in"
         " message.__struct_fields__[1:]])\n        if message.code:",

@@ -314,6 +314,22 @@ MUTANTS = (
         test="tests/unit/core/test_proposals.py",
     ),
     Mutant(
+        "anybody refuses a proposal",
+        "S9: only the member that a proposal was sent to knows that it was not appended (trap 55)",
+        PROPOSALS,
+        "        if proposal is None or proposal.leader != sender:\n",
+        "        if proposal is None:\n",
+        test="tests/unit/core/test_answers_by_whom.py",
+    ),
+    Mutant(
+        "a proposal in another member's name is made",
+        "S9: results and refusals go to the member that proposed (trap 55)",
+        "core/forwarded.py",
+        "        if message.origin.member != sender:\n            return None\n",
+        "",
+        test="tests/unit/core/test_answers_by_whom.py",
+    ),
+    Mutant(
         "a lost proposal keeps others waiting",
         "a proposal without an answer holds its place for a second, not as long as its clients wait",
         PROPOSALS,

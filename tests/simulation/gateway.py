@@ -18,7 +18,6 @@ from zraft.core.room import lack_of_room
 from zraft.core.views import View
 from zraft.errors import ZraftError
 from zraft.protocol.codec import encode, response, split_results
-from zraft.protocol.entries import Origin
 from zraft.protocol.local import (
     Applied,
     AppliedTerm,
@@ -177,8 +176,8 @@ class GatewayActor(Actor):
                 if term:
                     self._node.cluster.invariants.round_confirmed(term, newest)
                 self._do(self._reads.on_round(message, commit, now), now)
-            case NotProposed(origin):
-                self._refused(message, origin, now)
+            case NotProposed():
+                self._on_not_proposed(message, now)
 
     def _on_peer(self, message: object, sender: int, incarnation: int, now: float) -> None:
         match message:
@@ -189,14 +188,14 @@ class GatewayActor(Actor):
                 self._open.add((sender, request))
                 self._routes[sender] = incarnation
             case ReadIndexAnswer() if incarnation == self._nonce:
-                self._do(self._reads.on_read_index(message, now), now)
-            case NotProposed(origin):
-                self._refused(message, origin, now)
+                self._do(self._reads.on_read_index(sender, message, now), now)
+            case NotProposed():
+                self._on_refusal(sender, message, now)
 
     def _on_forward(self, message: Forward, sender: int) -> None:
         trio = self._node.trio
         role = self._node.page.role
-        made = self._forwarded.take(message, role.term if role else 0, self._lack_of_room(message.grows))
+        made = self._forwarded.take(sender, message, role.term if role else 0, self._lack_of_room(message.grows))
         if isinstance(made, Propose):
             if trio is not None:
                 trio.gateway_to_replication.send(made)
@@ -235,11 +234,15 @@ class GatewayActor(Actor):
         else:
             self._proposals.unsent(proposal.origin, now)
 
-    def _refused(self, message: NotProposed, origin: Origin, now: float) -> None:
-        if origin.member != self._node.id:
-            self._node.send_of_gateway(origin.member, message, 0)
+    def _on_not_proposed(self, message: NotProposed, now: float) -> None:
+        if message.origin.member == self._node.id:
+            self._on_refusal(self._node.id, message, now)
         else:
-            self._do(self._proposals.on_not_proposed(origin, message.code, message.message, now), now)
+            self._node.send_of_gateway(message.origin.member, message, 0)
+
+    def _on_refusal(self, sender: int, message: NotProposed, now: float) -> None:
+        origin, code, text = message.origin, message.code, message.message
+        self._do(self._proposals.on_not_proposed(sender, origin, code, text, now), now)
 
     def _do(self, effects: "list[reads.Effect] | list[Tell] | list[Serve]", now: float) -> None:
         node = self._node

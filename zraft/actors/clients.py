@@ -15,7 +15,7 @@ from zmq.utils.monitor import parse_monitor_message
 
 from zraft.actors import metrics
 from zraft.actors.clock import clock
-from zraft.actors.logs import Log
+from zraft.actors.logs import Logger
 from zraft.actors.sockets import Frames, Sockets, drain
 from zraft.connection import send_frames, tcp
 from zraft.core.admission import Admission, Caller, Limits
@@ -83,13 +83,13 @@ class Clients:
         limits: Limits,
         timeout: float,
         handle: Callable[[Ask], None],
-        log: Log,
+        logger: Logger,
     ) -> None:
         self.socket = sockets.bind_router(tcp(*address), UNREAD_MESSAGES_MAX, MESSAGE_BYTES_MAX, "port")
         self.cluster = b""
         self._timeout = timeout
         self._handle = handle
-        self._log = log
+        self._logger = logger
         self._admission = Admission(limits)
         self._unread_max = limits.client_bytes
         self._all_unread_max = limits.gateway_bytes
@@ -162,7 +162,7 @@ class Clients:
             if self._send(route, unsent, head, now):
                 del self._outbox[route]
             elif now - unsent.since > UNREAD_SECONDS:
-                self._log.every(10, "answers dropped", reason="a client reads none of its answers")
+                self._logger.every(10, "answers dropped", reason="a client reads none of its answers")
                 del self._outbox[route]
         left = clock()  # not ``now``: a read may come and be answered within one turn
         for caller in self._told:
@@ -274,7 +274,7 @@ class Clients:
         metrics.requests.inc(("refused", error.code))
         unsent = self._outbox.get(route)
         if unsent is not None and unsent.size > 2 * self._unread_max:
-            self._log.every(10, "refusals dropped", reason="a client reads none of its answers")
+            self._logger.every(10, "refusals dropped", reason="a client reads none of its answers")
             return
         self._put(route, request, codec.encode(ErrorResult(error.code, error.message)), now)
 

@@ -14,7 +14,7 @@ from zraft.actors.beat import Beat
 from zraft.actors.clock import clock
 from zraft.actors.identity import Identity, Routes, check_hello
 from zraft.actors.launch import Launch, StopSignal
-from zraft.actors.logs import Log
+from zraft.actors.logs import Logger
 from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, differing_addresses, peers_of
 from zraft.actors.sockets import LOCAL_MESSAGES_MAX, PEER_MESSAGES_MAX, Frames, Sockets, drain, poll, send, taken
 from zraft.config import LEASE
@@ -60,19 +60,19 @@ from zraft.store.page import Group
 ANSWERS = (HeartbeatAnswer, PreVoteAnswer, VoteAnswer)
 
 
-def run(launch: Launch, stop: StopSignal, log: Log) -> None:
+def run(launch: Launch, stop: StopSignal, logger: Logger) -> None:
     """The body of the election process."""
-    with contextlib.closing(ElectionActor(launch, log)) as actor:
+    with contextlib.closing(ElectionActor(launch, logger)) as actor:
         actor.run(stop)
 
 
 class ElectionActor:
     """Polls, decodes, steps the cores, carries out their effects."""
 
-    def __init__(self, launch: Launch, log: Log) -> None:
+    def __init__(self, launch: Launch, logger: Logger) -> None:
         settings = launch.settings
         self._settings = settings
-        self._log = log
+        self._logger = logger
         self._started = clock()
         self._incarnation = launch.incarnation
         self._local = codec.incarnation_frame(launch.incarnation)
@@ -173,9 +173,9 @@ class ElectionActor:
         for member, what in self._contacts.look((one.id for one in members if one.id != status.member), now):
             name = identity.name_of(member)
             if isinstance(what, Lasts):
-                self._log.warning("a member does not answer", member=name, seconds=int(what.seconds))
+                self._logger.warning("a member does not answer", member=name, seconds=int(what.seconds))
             else:
-                self._log.info("a member answers again", member=name, seconds=int(what.seconds))
+                self._logger.info("a member answers again", member=name, seconds=int(what.seconds))
 
     def _of_incarnation(self, socket: zmq.Socket[bytes]) -> list[bytes]:
         """Messages of our own incarnation; another one's are dropped (S1)."""
@@ -186,7 +186,7 @@ class ElectionActor:
         try:
             handle(route, frames)
         except (ProtocolError, ValueError) as error:
-            self._log.every(10, "control message dropped", reason=str(error))
+            self._logger.every(10, "control message dropped", reason=str(error))
 
     # --- what comes in
 
@@ -280,7 +280,7 @@ class ElectionActor:
                 case Outside():
                     raise NotYetMember(f"{effect.name} is in a cluster that has formed without this node")
                 case Ignored():
-                    self._log.every(10, "hello refused", reason=effect.reason)
+                    self._logger.every(10, "hello refused", reason=effect.reason)
 
     def _start_election(self, record: ClusterRecord) -> None:
         settings, status = self._settings, self._status
@@ -295,12 +295,12 @@ class ElectionActor:
         )
         self._identity = Identity(status.member, record.cluster_id(), status.configuration, self._incarnation)
         self._election = Election(status.member, status, timing, self._started, clock(), random.random)
-        self._log.info("formed", cluster=record.cluster_id().hex(), member=f"{status.member:016x}")
+        self._logger.info("formed", cluster=record.cluster_id().hex(), member=f"{status.member:016x}")
         if differing := differing_addresses(settings, status.configuration):
             hint = (
                 "start with --addresses-of peers if all have moved; if this one or few: zraft member add NAME HOST:PORT"
             )
-            self._log.warning("--peers differs from the addresses that count", stored=differing, hint=hint)
+            self._logger.warning("--peers differs from the addresses that count", stored=differing, hint=hint)
 
     def _meet_members(self, configuration: Configuration) -> None:
         """Follow a change of members: links, names, and who may say hello."""
@@ -362,10 +362,10 @@ class ElectionActor:
     def _publish(self, effect: PublishRole) -> None:
         role = effect.role
         self._page.publish(Group.ROLE, codec.encode(role))
-        self._log.term = role.term
+        self._logger.term = role.term
         names = self._identity
         leader = names.name_of(role.leader) if names and role.leader else ""
-        self._log.info(role.role, leader=leader, why=effect.why)
+        self._logger.info(role.role, leader=leader, why=effect.why)
         metrics.current_term.set(role.term)
         metrics.node_state.set(metrics.NODE_STATES[role.role])
         metrics.has_leader.set(int(role.leader != 0))
@@ -378,4 +378,4 @@ class ElectionActor:
     def _notice(self, text: str) -> None:
         self._page.publish_words(Group.NOTICE, text)
         if text:
-            self._log.every(5, f"not ready: {text}")  # an event of its own: one reason hides no other
+            self._logger.every(5, f"not ready: {text}")  # an event of its own: one reason hides no other

@@ -22,7 +22,7 @@ from zraft.actors.gateway_peers import GatewayPeers
 from zraft.actors.hand_over import HandOver
 from zraft.actors.hints import Hints
 from zraft.actors.launch import Launch, StopSignal
-from zraft.actors.logs import Log
+from zraft.actors.logs import Logger
 from zraft.actors.sockets import Sockets, poll, taken
 from zraft.actors.state_reads import SLICE_SECONDS, StateReads
 from zraft.actors.status import from_page
@@ -68,19 +68,19 @@ EXPIRE_SECONDS = 0.050
 READS_PER_SLICE = 64
 
 
-def run(launch: Launch, stop: StopSignal, log: Log) -> None:
+def run(launch: Launch, stop: StopSignal, logger: Logger) -> None:
     """The body of the gateway process."""
-    with contextlib.closing(GatewayActor(launch, log)) as actor:
+    with contextlib.closing(GatewayActor(launch, logger)) as actor:
         actor.run(stop)
 
 
 class GatewayActor:
     """Polls, decodes, steps proposals and reads, answers."""
 
-    def __init__(self, launch: Launch, log: Log) -> None:
+    def __init__(self, launch: Launch, logger: Logger) -> None:
         settings = launch.settings
         self._settings = settings
-        self._log = log
+        self._logger = logger
         self._page = launch.open_page()
         self._sockets = Sockets()
         self._poller = zmq.Poller()
@@ -92,11 +92,11 @@ class GatewayActor:
             settings.gateway_bytes_max,
         )
         address, timeout = (settings.host, settings.port), settings.request_timeout_ms / 1000
-        self._clients = Clients(self._sockets, address, limits, timeout, self._on_ask, log)
+        self._clients = Clients(self._sockets, address, limits, timeout, self._on_ask, logger)
         for socket in (self._clients.socket, self._clients.monitor):
             self._poller.register(socket, zmq.POLLIN)
         self._trio = Trio(self._sockets, self._poller, launch.runtime, Register(GATEWAY, self._nonce))
-        self._peers = GatewayPeers(self._sockets, self._poller, settings, self._nonce, log)
+        self._peers = GatewayPeers(self._sockets, self._poller, settings, self._nonce, logger)
         self._beat = Beat(self._page, "gateway")
         self._depth = metrics.queue_depth("gateway", "messages")
         self._depth_of_reads = metrics.queue_depth("gateway", "reads")
@@ -238,29 +238,33 @@ class GatewayActor:
             case Forward():
                 self._on_forward(sender, message)
             case NotProposed():
-                self._on_not_proposed(message, now)
+                self._on_refusal(sender, message, now)
             case ReadIndex():
                 self._reads.submit(PeerRead(sender, message.request))
             case ReadIndexAnswer():
-                self._do(self._reads.on_read_index(message, now), now)
+                self._do(self._reads.on_read_index(sender, message, now), now)
             case Greeting():
                 raise InvariantViolated("greetings are dealt with by the links")
 
     def _on_forward(self, sender: int, message: Forward) -> None:
         """Another node's proposal, for our replication to take or to refuse; a second copy is neither (S9)."""
         known = self._hints.term(told=message.term)
-        made = self._forwarded.take(message, known, self._lack_of_space(message.grows))
+        made = self._forwarded.take(sender, message, known, self._lack_of_space(message.grows))
         if isinstance(made, Propose) and not self._trio.propose(made):
             made = self._forwarded.unsent(made)
         if isinstance(made, NotProposed):
             self._peers.send(sender, made)
 
     def _on_not_proposed(self, message: NotProposed, now: float) -> None:
-        if message.origin.member != self._me:
+        """Our replication refused a proposal: an own one, or another gateway's."""
+        if message.origin.member == self._me:
+            self._on_refusal(self._me, message, now)
+        else:
             self._peers.send(message.origin.member, message)
-            return
+
+    def _on_refusal(self, sender: int, message: NotProposed, now: float) -> None:
         metrics.proposals_refused.inc()
-        self._tell(self._proposals.on_not_proposed(message.origin, message.code, message.message, now), now)
+        self._tell(self._proposals.on_not_proposed(sender, message.origin, message.code, message.message, now), now)
 
     # --- what the cores want
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import zmq
 
 from zraft.actors.identity import Identity
-from zraft.actors.logs import Log
+from zraft.actors.logs import Logger
 from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, peers_of
 from zraft.actors.sockets import PEER_MESSAGES_MAX, Frames, Sockets, drain
 from zraft.config import Settings
@@ -28,8 +28,8 @@ UNHEARD_SECONDS = 0.05
 class GatewayPeers:
     """The other gateways, by member id. Every message goes over our own link to its target."""
 
-    def __init__(self, sockets: Sockets, poller: zmq.Poller, settings: Settings, nonce: int, log: Log) -> None:
-        self._log = log
+    def __init__(self, sockets: Sockets, poller: zmq.Poller, settings: Settings, nonce: int, logger: Logger) -> None:
+        self._logger = logger
         self._nonce = nonce
         self._settings = settings
         self._priority = settings.priority
@@ -82,7 +82,7 @@ class GatewayPeers:
         name = self._preference.successor(self._priority, term, self._voters, now)
         if name:
             why = "this disk lacks room" if self._priority < 0 else ""
-            self._log.info("handing over to a node of higher priority", to=name, term=role.term, why=why)
+            self._logger.info("handing over to a node of higher priority", to=name, term=role.term, why=why)
         return name
 
     def arrived(self, events: Mapping[object, int], now: float) -> list[tuple[int, GatewayMessage]]:
@@ -94,7 +94,7 @@ class GatewayPeers:
                 try:
                     self._take(frames, messages, now)
                 except (ProtocolError, ValueError) as error:
-                    self._log.every(10, "gateway message dropped", reason=str(error))
+                    self._logger.every(10, "gateway message dropped", reason=str(error))
         return messages
 
     def close(self) -> None:

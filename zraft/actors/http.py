@@ -17,7 +17,7 @@ from http import HTTPStatus
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from zraft.actors.logs import Log
+from zraft.actors.logs import Logger
 from zraft.config import not_bound
 
 CONNECTIONS_MAX = 64
@@ -52,7 +52,7 @@ def health(node: str, why_not_ready: Callable[[], str]) -> dict[str, Resource]:
 class HttpServer:
     """Serves a few resources from threads of its own."""
 
-    def __init__(self, host: str, port: int, resources: Mapping[str, Resource], log: Log) -> None:
+    def __init__(self, host: str, port: int, resources: Mapping[str, Resource], logger: Logger) -> None:
         """Binds at once; requests are served from ``start`` on.
 
         Raises:
@@ -63,7 +63,7 @@ class HttpServer:
         except OSError as error:
             reason = error.strerror or str(error)
             raise not_bound("http_port", f"{host}:{port}", error.errno or 0, reason) from None
-        self._server.set_app(_Application(resources, log))
+        self._server.set_app(_Application(resources, logger))
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": _POLL_SECONDS}, name="http", daemon=True
         )
@@ -82,9 +82,9 @@ class HttpServer:
 class _Application:
     """The WSGI application: resources by path, GET and HEAD only."""
 
-    def __init__(self, resources: Mapping[str, Resource], log: Log) -> None:
+    def __init__(self, resources: Mapping[str, Resource], logger: Logger) -> None:
         self._resources = resources
-        self._log = log
+        self._logger = logger
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
         method: str = environ["REQUEST_METHOD"]
@@ -104,7 +104,7 @@ class _Application:
         try:
             return resource()
         except Exception as error:
-            self._log.every(10, "an HTTP request failed", path=path, error=repr(error))
+            self._logger.every(10, "an HTTP request failed", path=path, error=repr(error))
             return as_json({"error": "internal error: see the node's log"}, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 

@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from zraft.actors.logs import Log
+from zraft.actors.logs import Logger
 from zraft.core.acceptor import Acceptor
 from zraft.core.effects import Answer, Ignored
 from zraft.core.installation import Discard, Effect, Install, Installation, Stage, Verify, WriteChunk
@@ -70,9 +70,9 @@ class Outcome(NamedTuple):
 class Installing:
     """Carries out the effects of ``core.installation``; one snapshot at a time."""
 
-    def __init__(self, directory: DataDirectory, log: Log) -> None:
+    def __init__(self, directory: DataDirectory, logger: Logger) -> None:
         self._directory = directory
-        self._log = log
+        self._logger = logger
         self._core = Installation()
         self._staged = -1  # descriptor of the staging file
         self._path = Path()  # of the staging file
@@ -109,7 +109,7 @@ class Installing:
         fault, self._fault = self._fault, None
         if fault is None or isinstance(fault, CorruptSnapshot):
             if fault is not None:
-                self._log.error("a snapshot from the leader is damaged, and another one asked for", why=str(fault))
+                self._logger.error("a snapshot from the leader is damaged, and another one asked for", why=str(fault))
             return self._do(self._core.verified(fault is None, term), term)
         self._give_up(fault)
         return Outcome([], None)
@@ -168,7 +168,7 @@ class Installing:
                     case Answer(answer):
                         answers.append(answer)
                     case Ignored(reason):
-                        self._log.every(10, "piece of a snapshot ignored", reason=reason)
+                        self._logger.every(10, "piece of a snapshot ignored", reason=reason)
                     case Stage(snapshot):
                         more = self._do(self._core.staged(self._stage(snapshot), term), term)
                         answers += more.answers
@@ -248,7 +248,7 @@ class Installing:
 
     def _give_up(self, error: Exception) -> None:
         """Begin anew when the leader asks again: of what was staged, the size tells how far it got."""
-        self._log.every(10, "a snapshot from the leader could not be stored; it will be tried again", why=str(error))
+        self._logger.every(10, "a snapshot from the leader could not be stored; it will be tried again", why=str(error))
         self._close_staged()
         self._core = Installation()
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from zraft.actors.logs import Log, set_up, take_stderr
+from zraft.actors.logs import Logger, set_up, take_stderr
 from zraft.actors.process import InheritedDescriptor, name_process
 from zraft.config import Settings
 from zraft.errors import FatalError, InvariantViolated, NotYetMember
@@ -23,7 +23,7 @@ from zraft.store.page import Page
 from zraft.store.processes import die_with_parent
 from zraft.version import __version__
 
-Body = Callable[["Launch", "StopSignal", Log], None]
+Body = Callable[["Launch", "StopSignal", Logger], None]
 """An actor: runs until ``StopSignal.requested``, then returns."""
 
 CRASHED = 1
@@ -104,7 +104,7 @@ class StopSignal:
         self._write_end.close()
 
 
-def begin(launch: Launch, actor: str) -> tuple[StopSignal, Log]:
+def begin(launch: Launch, actor: str) -> tuple[StopSignal, Logger]:
     """What a child does first: die with its parent, take its signals, have a name and a log."""
     die_with_parent(launch.parent)
     # A terminal sends SIGINT to the whole group, and who runs services may send SIGTERM to all their processes (systemd
@@ -129,7 +129,7 @@ def child_main(actor: str, module: str, launch: Launch) -> None:
         module: the dotted path of the actor's module, imported only here: no child loads another one's code.
         launch: the child's arguments.
     """
-    stop, log = begin(launch, actor)
+    stop, logger = begin(launch, actor)
     try:
         if launch.version != __version__:
             raise FatalError(
@@ -137,18 +137,18 @@ def child_main(actor: str, module: str, launch: Launch) -> None:
             )
         body: Body = importlib.import_module(module).run
         gc.freeze()  # code never becomes garbage, and to look through it for some took up to 27 ms now and then
-        body(launch, stop, log)
+        body(launch, stop, logger)
     except NotYetMember as error:  # part of how a node joins
-        log.info("begins anew", why=str(error))
+        logger.info("begins anew", why=str(error))
         _end(launch, actor, error.exit_code, str(error))
     except FatalError as error:
-        log.error("fatal", error=type(error).__name__, message=str(error), exit_code=error.exit_code)
+        logger.error("fatal", error=type(error).__name__, message=str(error), exit_code=error.exit_code)
         _end(launch, actor, error.exit_code, str(error))
     except InvariantViolated as error:
-        log.error("bug", message=str(error), traceback=traceback.format_exc())
+        logger.error("bug", message=str(error), traceback=traceback.format_exc())
         _end(launch, actor, FatalError.exit_code, str(error))
     except Exception as error:
-        log.error("crashed", error=repr(error), traceback=traceback.format_exc())
+        logger.error("crashed", error=repr(error), traceback=traceback.format_exc())
         _end(launch, actor, CRASHED, repr(error))
 
 

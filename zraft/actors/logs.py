@@ -24,11 +24,11 @@ STDERR = 2
 EVENTS_MAX = 1_000
 """So many events that repeat are known; beyond that some of them may repeat faster."""
 _PLAIN = re.compile(r"""[^\s"'=\\\x00-\x1f\x7f]+""")
-_logger = logging.getLogger("zraft")
+_standard = logging.getLogger("zraft")
 
 
-class Log:
-    """The log of one process, with its node and actor in every line."""
+class Logger:
+    """The logger of one process, with its node and actor in every line."""
 
     def __init__(self, node: str, actor: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.node = node
@@ -68,7 +68,7 @@ class Log:
 
     def _write(self, level: int, event: str, fields: dict[str, object]) -> None:
         bound = {} if self.term is None else {"term": self.term}
-        _logger.log(level, event, extra={"before": bound, "after": fields})
+        _standard.log(level, event, extra={"before": bound, "after": fields})
 
 
 class _Repeat:
@@ -141,12 +141,12 @@ def take_stderr() -> None:
     sys.stderr = _Stderr()
 
 
-def set_up(node: str, actor: str) -> Log:
-    """Sends all logging of this process to stderr as logfmt lines, from level info on, and returns its log."""
+def set_up(node: str, actor: str) -> Logger:
+    """Sends all logging of this process to stderr as logfmt lines, from level info on, and returns its logger."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Logfmt(node, actor))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    return Log(node, actor)
+    return Logger(node, actor)
 
 
 def _value(value: object) -> str:

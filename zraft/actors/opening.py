@@ -10,7 +10,7 @@ import secrets
 from zraft.actors import metrics
 from zraft.actors.clock import clock
 from zraft.actors.launch import Launch, verified_path
-from zraft.actors.logs import Log
+from zraft.actors.logs import Logger
 from zraft.errors import StateDiverged
 from zraft.store.directory import DataDirectory
 from zraft.store.fault import pending_divergence
@@ -20,7 +20,7 @@ TELL_SECONDS = 5.0
 """Between two lines of the log about how far the verification is."""
 
 
-def open_for(launch: Launch, directory: DataDirectory, log: Log) -> Stores:
+def open_for(launch: Launch, directory: DataDirectory, logger: Logger) -> Stores:
     """The stores of the node. When the trio is started again, mostly only processes died: nothing is verified anew.
 
     Raises:
@@ -39,7 +39,7 @@ def open_for(launch: Launch, directory: DataDirectory, log: Log) -> Stores:
 
     def tell(done: int, whole: int) -> None:
         if clock() - begun >= TELL_SECONDS:
-            log.every(TELL_SECONDS, "the state is being verified", bytes=done, of=whole)
+            logger.every(TELL_SECONDS, "the state is being verified", bytes=done, of=whole)
 
     stores = open_stores(
         directory,
@@ -51,6 +51,6 @@ def open_for(launch: Launch, directory: DataDirectory, log: Log) -> Stores:
     )
     verified.touch()
     if stores.rebuilt:
-        log.warning("the applied state is rebuilt from the log", why=stores.rebuilt, begins_at=stores.applied.index)
-    log.info("stores opened", applied=stores.applied.index, seconds=round(clock() - begun, 3))
+        logger.warning("the applied state is rebuilt from the log", why=stores.rebuilt, begins_at=stores.applied.index)
+    logger.info("stores opened", applied=stores.applied.index, seconds=round(clock() - begun, 3))
     return stores

@@ -11,7 +11,7 @@ from zraft.actors.beat import Beat
 from zraft.actors.clock import clock
 from zraft.actors.identity import Identity
 from zraft.actors.launch import Launch, StopSignal
-from zraft.actors.logs import Log
+from zraft.actors.logs import Logger
 from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, peers_of
 from zraft.actors.snapshot_source import SnapshotSource
 from zraft.actors.sockets import LOCAL_MESSAGES_MAX, Frames, Sockets, drain, poll, send, taken
@@ -31,18 +31,18 @@ from zraft.store.directory import DataDirectory
 from zraft.store.page import Group
 
 
-def run(launch: Launch, stop: StopSignal, log: Log) -> None:
+def run(launch: Launch, stop: StopSignal, logger: Logger) -> None:
     """The body of the replication process."""
-    with contextlib.closing(ReplicationActor(launch, log)) as actor:
+    with contextlib.closing(ReplicationActor(launch, logger)) as actor:
         actor.run(stop)
 
 
 class ReplicationActor:
     """Polls, decodes, steps the core, flushes it once for all that came, carries out its effects."""
 
-    def __init__(self, launch: Launch, log: Log) -> None:
+    def __init__(self, launch: Launch, logger: Logger) -> None:
         settings = launch.settings
-        self._log = log
+        self._logger = logger
         self._window = (settings.window_entries, settings.window_bytes)
         self._incarnation = launch.incarnation
         self._local = codec.incarnation_frame(launch.incarnation)
@@ -164,7 +164,7 @@ class ReplicationActor:
             sender = self._identity.check_answer(head).sender
             require_near(message, self._core.term)
         except (ProtocolError, ValueError) as error:
-            self._log.every(10, "answer dropped", reason=str(error))
+            self._logger.every(10, "answer dropped", reason=str(error))
             return
         self._step(message, now, sender)
 
@@ -202,21 +202,21 @@ class ReplicationActor:
         metrics.divergences.inc()
         digests = {self._name_of(member): f"{digest:016x}" for member, digest in found.digests}
         if found.majority is None:
-            self._log.error("replicas differ, and no majority agrees", index=found.index, digests=digests)
+            self._logger.error("replicas differ, and no majority agrees", index=found.index, digests=digests)
             return
         differ = [self._name_of(member) for member in found.members]
-        self._log.error("replicas differ from the majority", index=found.index, differ=differ, digests=digests)
+        self._logger.error("replicas differ from the majority", index=found.index, differ=differ, digests=digests)
 
     def _tell_of(self, left: LeftBehind) -> None:
         """A member gets no more entries: only an operator can help, and the member's old code can't even say so."""
         name = self._name_of(left.member)
-        self._log.every(10, f"{name} is left behind: upgrade zraft on it", knows=left.announced, needs=left.needed)
+        self._logger.every(10, f"{name} is left behind: upgrade zraft on it", knows=left.announced, needs=left.needed)
 
     def _tell_of_loss(self, lost: Forgot) -> None:
         """Its copies were counted, and may have made a majority: what it acknowledged may be on too few disks now."""
         name = self._name_of(lost.member)
         text = f"{name} lost entries that it had acknowledged: was its disk taken back? Stop it, and replace it"
-        self._log.every(10, text, acknowledged=lost.acknowledged, has=lost.has)
+        self._logger.every(10, text, acknowledged=lost.acknowledged, has=lost.has)
 
     def _name_of(self, member: int) -> str:
         return self._identity.name_of(member) if self._identity else f"{member:016x}"
@@ -226,7 +226,7 @@ class ReplicationActor:
         try:
             message = self._source.message(chunk)
         except (CorruptSnapshot, OSError) as error:
-            self._log.every(10, "a snapshot can't be sent, and another one is asked for", why=str(error))
+            self._logger.every(10, "a snapshot can't be sent, and another one is asked for", why=str(error))
             self._core.on_damaged(chunk.to, chunk.snapshot.checksum)
             return
         self._send(chunk.to, message)

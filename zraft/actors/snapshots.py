@@ -12,7 +12,7 @@ import zmq
 from zraft.actors import metrics
 from zraft.actors.clock import clock
 from zraft.actors.launch import Launch
-from zraft.actors.logs import Log
+from zraft.actors.logs import Logger
 from zraft.actors.snapshotter import STATE_DAMAGED, Job, start
 from zraft.core.log_keeping import LogKeeping, Sizes
 from zraft.core.room import RESERVE
@@ -39,7 +39,7 @@ class Snapshots:
     ones go, then the log is cut.
     """
 
-    def __init__(self, launch: Launch, log: LmdbLog, logger: Log, poller: zmq.Poller) -> None:
+    def __init__(self, launch: Launch, log: LmdbLog, logger: Logger, poller: zmq.Poller) -> None:
         settings = launch.settings
         self._directory = DataDirectory(settings.data_path())
         self._settings = settings

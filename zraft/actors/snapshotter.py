@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from zraft.actors.logs import Log, set_up
+from zraft.actors.logs import Logger, set_up
 from zraft.actors.process import name_process
 from zraft.errors import CorruptSnapshot, CorruptState, FatalError
 from zraft.protocol.entries import ClusterRecord
@@ -62,13 +62,13 @@ def main(job: Job) -> int:
     die_with_parent(job.parent)
     os.nice(NICENESS)
     name_process(job.node, "snapshotter")
-    log = set_up(job.node, "snapshotter")
+    logger = set_up(job.node, "snapshotter")
     try:
         if job.backup:
             write_snapshot(Path(job.state), Path(job.backup), job.map_size, job.record, time.time())
         else:
             newest = list_snapshots(Path(job.directory))[:1] if job.check else []
-            if newest and _is_sound(newest[0], log):
+            if newest and _is_sound(newest[0], logger):
                 return 0
             path, _ = make_snapshot(Path(job.state), Path(job.directory), job.map_size, job.record, time.time())
             _read_back(path)
@@ -76,19 +76,19 @@ def main(job: Job) -> int:
                 if damaged != path:
                     damaged.unlink()
     except (FatalError, OSError) as error:
-        log.error("no snapshot was made", error=type(error).__name__, message=str(error))
+        logger.error("no snapshot was made", error=type(error).__name__, message=str(error))
         if isinstance(error, CorruptState):
             return STATE_DAMAGED
         return error.exit_code if isinstance(error, FatalError) else 1
     return 0
 
 
-def _is_sound(path: Path, log: Log) -> bool:
+def _is_sound(path: Path, logger: Logger) -> bool:
     try:
         forget_cached(path)  # a snapshotter that was killed may not have read it back
         verify_snapshot(path)
     except (CorruptSnapshot, OSError) as error:
-        log.error("a damaged snapshot is replaced", message=str(error))
+        logger.error("a damaged snapshot is replaced", message=str(error))
         return False
     return True
 

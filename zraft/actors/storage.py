@@ -16,7 +16,7 @@ from zraft.actors.holdings import Inventory
 from zraft.actors.identity import Identity
 from zraft.actors.installing import Installing, Outcome, Prepared, remove_replaced
 from zraft.actors.launch import Launch, StopSignal
-from zraft.actors.logs import Log
+from zraft.actors.logs import Logger
 from zraft.actors.opening import open_for
 from zraft.actors.results import ResultLinks
 from zraft.actors.snapshots import Snapshots
@@ -49,9 +49,9 @@ Destination = tuple[str, bytes, bytes]
 """(link, route, header): where an answer goes."""
 
 
-def run(launch: Launch, stop: StopSignal, log: Log) -> None:
+def run(launch: Launch, stop: StopSignal, logger: Logger) -> None:
     """The body of the storage process."""
-    actor = StorageActor(launch, log)
+    actor = StorageActor(launch, logger)
     actor.run(stop)
     # Only now: to wait, after a failure, for a thread that prepares a snapshot would keep a failed sync from being told
     # (S13). The process ends at once instead, and the thread and the lock with it.
@@ -61,9 +61,9 @@ def run(launch: Launch, stop: StopSignal, log: Log) -> None:
 class StorageActor:
     """Polls, decodes, steps the acceptor, commits, answers, applies."""
 
-    def __init__(self, launch: Launch, log: Log) -> None:
+    def __init__(self, launch: Launch, logger: Logger) -> None:
         settings = launch.settings
-        self._logger = log
+        self._logger = logger
         self._local = codec.incarnation_frame(launch.incarnation)
         self._incarnation = launch.incarnation
         self._page = launch.open_page()
@@ -85,16 +85,16 @@ class StorageActor:
         self._gateways = ResultLinks(gateways, self._local)
         self._directory = directory = DataDirectory(settings.data_path())
         self._map_size = settings.map_size_gib << 30
-        self._stores = open_for(launch, directory, log)
+        self._stores = open_for(launch, directory, logger)
         self._log, self._state = self._stores.log, self._stores.state
         applied = self._stores.applied.index
         self._acceptor = Acceptor(self._log, applied)
         self._applier = Applier(self._log, self._state, self._acceptor)
-        self._installing = Installing(directory, log)
+        self._installing = Installing(directory, logger)
         self._poller.register(self._installing.fileno(), zmq.POLLIN)
         self._sender: Destination = ("", b"", b"")  # of the snapshot that is on its way in
         self._space = Space(directory.path, self._map_size, self._use)
-        self._snapshots = Snapshots(launch, self._log, log, self._poller)
+        self._snapshots = Snapshots(launch, self._log, logger, self._poller)
         self._inventory = Inventory(
             self._log,
             self._state,

@@ -25,7 +25,7 @@ from zraft.actors.beat import GROUPS, HUNG_SECONDS, SILENT_SECONDS
 from zraft.actors.children import Children, Ended
 from zraft.actors.http import HttpServer, as_json, health
 from zraft.actors.launch import CRASHED, FOR_THE_SUPERVISOR, Launch, StopSignal, last_words, page_path, verified_path
-from zraft.actors.logs import Log, set_up, take_stderr
+from zraft.actors.logs import Logger, set_up, take_stderr
 from zraft.actors.process import InheritedDescriptor, name_process, raise_file_limit
 from zraft.actors.roster import Roster
 from zraft.actors.status import cluster_status, named_fields, voters, why_not_ready
@@ -97,24 +97,24 @@ def run(settings: Settings, actors: Mapping[str, str] = ACTORS) -> int:
     """
     take_stderr()
     raise_file_limit()
-    log = set_up(settings.id, "supervisor")
+    logger = set_up(settings.id, "supervisor")
     stop = StopSignal()
     stop.listen(*FOR_THE_SUPERVISOR)
     name_process(settings.id, "supervisor")
     try:
         settings.check()
-        with _premises(settings, stop, log) as premises:
-            return _Supervisor(settings, actors, premises, stop, log).run()
+        with _premises(settings, stop, logger) as premises:
+            return _Supervisor(settings, actors, premises, stop, logger).run()
     except FatalError as error:
-        log.error("the node can't run", error=type(error).__name__, message=str(error), exit_code=error.exit_code)
+        logger.error("the node can't run", error=type(error).__name__, message=str(error), exit_code=error.exit_code)
         return error.exit_code
 
 
 @contextlib.contextmanager
-def _premises(settings: Settings, stop: StopSignal, log: Log) -> Iterator[_Premises]:
+def _premises(settings: Settings, stop: StopSignal, logger: Logger) -> Iterator[_Premises]:
     """Take the data directory's lock before anything else is touched (S1), then make room in the runtime directory."""
     directory = DataDirectory(settings.data_path())
-    lock = _acquire(directory, stop, log)
+    lock = _acquire(directory, stop, logger)
     try:
         runtime = runtime_directory(directory.path)
         held = hold_runtime(runtime)
@@ -159,7 +159,7 @@ def _metrics_directory(runtime: Path) -> Path:
     return runtime / "metrics"
 
 
-def _acquire(directory: DataDirectory, stop: StopSignal, log: Log) -> int:
+def _acquire(directory: DataDirectory, stop: StopSignal, logger: Logger) -> int:
     """Lock the data directory, and wait a little for it: the children of a node that was killed may still be dying."""
     deadline = time.monotonic() + LOCK_WAIT_SECONDS
     while True:
@@ -168,7 +168,7 @@ def _acquire(directory: DataDirectory, stop: StopSignal, log: Log) -> int:
         except DataDirectoryInUse as error:
             if stop.requested or time.monotonic() >= deadline:
                 raise
-            log.every(LOCK_WAIT_SECONDS, "waiting for the data directory", reason=str(error))
+            logger.every(LOCK_WAIT_SECONDS, "waiting for the data directory", reason=str(error))
             time.sleep(_LOCK_RETRY_SECONDS)
 
 
@@ -185,14 +185,14 @@ class _Supervisor:
     """One node's life, from its first child to its last."""
 
     def __init__(
-        self, settings: Settings, actors: Mapping[str, str], premises: _Premises, stop: StopSignal, log: Log
+        self, settings: Settings, actors: Mapping[str, str], premises: _Premises, stop: StopSignal, logger: Logger
     ) -> None:
         from zraft.actors.metrics import NodeMetrics  # not before its directory is set
 
         self._settings = settings
         self._premises = premises
         self._stop = stop
-        self._log = log
+        self._logger = logger
         self._children = Children(actors)
         self._restarts = Restarts([actor for actor in actors if actor not in TRIO])
         self._beats = Beats()
@@ -224,7 +224,7 @@ class _Supervisor:
             while True:
                 self._handle_events()
                 if self._exit_code is not None:
-                    self._log.info("node stopped", exit_code=self._exit_code)
+                    self._logger.info("node stopped", exit_code=self._exit_code)
                     return self._exit_code
                 self._watch()
         finally:
@@ -234,14 +234,14 @@ class _Supervisor:
     def _announce(self) -> None:
         settings = self._settings
         ports = {"port": settings.port, "http_port": settings.http_port, "peer_port": settings.peer_port}
-        self._log.info("node started", host=settings.host, data_dir=settings.data_dir, **ports)
+        self._logger.info("node started", host=settings.host, data_dir=settings.data_dir, **ports)
         own = split_address(settings.peers[settings.id])[0] if settings.id in settings.peers else settings.host
         if is_loopback(settings.host) and is_address(own) and not is_loopback(own):
-            self._log.warning(
+            self._logger.warning(
                 "nobody else reaches this node where it listens: set --host", host=settings.host, peers=own
             )
         if not is_loopback(settings.host):
-            self._log.warning(
+            self._logger.warning(
                 "whoever can reach this host can read and write: there is no security yet", host=settings.host
             )
 
@@ -278,7 +278,9 @@ class _Supervisor:
         for actor, seconds in silent.items():
             if actor not in TRIO and seconds > HUNG_SECONDS:
                 # One that waits for a disk in the kernel dies only after that.
-                self._log.every(10, "gateway killed: it is stuck", child=actor, pid=pids[actor], seconds=int(seconds))
+                self._logger.every(
+                    10, "gateway killed: it is stuck", child=actor, pid=pids[actor], seconds=int(seconds)
+                )
                 self._children.kill((actor,))
 
     def _log_trouble(self) -> None:
@@ -287,9 +289,9 @@ class _Supervisor:
             return
         match self._told.look(why_not_ready(self._premises.page), time.monotonic()):
             case Lasts(reason, seconds):
-                self._log.warning("not ready", reason=reason, seconds=int(seconds))
+                self._logger.warning("not ready", reason=reason, seconds=int(seconds))
             case Over(seconds):
-                self._log.info("ready", seconds=int(seconds))
+                self._logger.info("ready", seconds=int(seconds))
 
     def _homeless(self) -> list[str]:
         """Whether the runtime directory is gone, in words: all goes on, but no process that ends can be replaced."""
@@ -297,16 +299,16 @@ class _Supervisor:
             if page_path(self._premises.runtime).stat().st_ino == self._premises.page_inode:
                 return []
         why = f"the runtime directory {self._premises.runtime} was removed: restart the node"
-        self._log.every(600, why, hint="a logout does that: loginctl enable-linger, or XDG_RUNTIME_DIR elsewhere")
+        self._logger.every(600, why, hint="a logout does that: loginctl enable-linger, or XDG_RUNTIME_DIR elsewhere")
         return [why]
 
     def _on_ended(self, ended: Ended) -> Exited:
         try:
             self._metrics.bury(ended.pid)
         except OSError as error:
-            self._log.every(60, "the counts of an actor are lost", child=ended.actor, error=str(error))
+            self._logger.every(60, "the counts of an actor are lost", child=ended.actor, error=str(error))
         words = last_words(self._premises.runtime, ended.actor)
-        self._log.info("actor ended", child=ended.actor, pid=ended.pid, exit_code=ended.exit_code)
+        self._logger.info("actor ended", child=ended.actor, pid=ended.pid, exit_code=ended.exit_code)
         if ended.actor == "storage" and ended.exit_code in _DOUBTFUL:
             # Where LMDB's own pages are damaged, nobody may have noticed until it crashed, and it would again.
             verified_path(self._premises.runtime).unlink(missing_ok=True)
@@ -341,7 +343,7 @@ class _Supervisor:
             case RecordSyncFailure(detail):
                 record_sync_failure(self._premises.directory, self._premises.runtime, detail)
             case Halted(reason):
-                self._log.error("halted", reason=reason)
+                self._logger.error("halted", reason=reason)
                 page.publish_words(Group.NOTICE, reason)
             case Finished(exit_code):
                 self._exit_code = exit_code
@@ -365,7 +367,7 @@ class _Supervisor:
             except OSError as error:
                 self._events.append(Exited(actor, _NOT_STARTED, f"the process could not be started: {error}"))
             else:
-                self._log.info("actor started", child=actor, pid=pid, incarnation=f"{launch.incarnation:016x}")
+                self._logger.info("actor started", child=actor, pid=pid, incarnation=f"{launch.incarnation:016x}")
 
     def _forget(self) -> None:
         """No process of the trio is left: until the next Start its groups and sockets are the supervisor's to clear."""
@@ -383,7 +385,7 @@ class _Supervisor:
             try:
                 Roster(self._settings.id, os.getpid(), incarnation, pids).write(self._premises.runtime)
             except OSError as error:
-                self._log.every(60, "the roster can't be written", error=str(error))
+                self._logger.every(60, "the roster can't be written", error=str(error))
 
     def _open_http(self) -> HttpServer:
         settings, page = self._settings, self._premises.page
@@ -391,4 +393,4 @@ class _Supervisor:
             "/status": lambda: as_json(named_fields(cluster_status(page, settings, {}))),
             "/metrics": lambda: (HTTPStatus.OK, *self._metrics.text()),
         }
-        return HttpServer(settings.host, settings.http_port, resources, self._log)
+        return HttpServer(settings.host, settings.http_port, resources, self._logger)

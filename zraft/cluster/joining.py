@@ -121,19 +121,19 @@ class _Waiting:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._why = "asking the cluster to join"
-        self.log = set_up(settings.id, "joining")
+        self.logger = set_up(settings.id, "joining")
 
     def because(self, why: str) -> None:
         """That is why, for now."""
         self._why = why
-        self.log.every(LOG_SECONDS, "waiting for the cluster to join", why=why)
+        self.logger.every(LOG_SECONDS, "waiting for the cluster to join", why=why)
 
     @contextlib.contextmanager
     def told(self) -> Iterator[None]:
         """Answers over HTTP meanwhile."""
         settings = self._settings
         resources = health(settings.id, lambda: f"waiting for the cluster to join: {self._why}")
-        server = HttpServer(settings.host, settings.http_port, resources, self.log)
+        server = HttpServer(settings.host, settings.http_port, resources, self.logger)
         server.start()
         try:
             yield
@@ -154,7 +154,7 @@ def _announce(settings: Settings, member: int) -> ClusterRecord:
             except Rejected as error:
                 raise IdentityRefused(f"the cluster refuses {settings.id}: {error}") from error
             else:
-                waiting.log.info("joined", cluster=record.cluster_id().hex(), member=f"{member:016x}")
+                waiting.logger.info("joined", cluster=record.cluster_id().hex(), member=f"{member:016x}")
                 return record
 
 

@@ -41,8 +41,8 @@ class NodeProcesses(msgspec.Struct, frozen=True):
     boot: str
 
     @classmethod
-    def start(cls, command: list[str], log: Path, environment: dict[str, str]) -> NodeProcesses:
-        """Starts a command, detached, in a session of its own; what it prints is appended to the log."""
+    def start(cls, command: list[str], log_path: Path, environment: dict[str, str]) -> NodeProcesses:
+        """Starts a command, detached, in a session of its own; what it prints is appended to the file."""
         # Not subprocess, whose objects want to be waited for: nodes outlive the program that starts them.
         pid = os.posix_spawn(
             command[0],
@@ -50,7 +50,7 @@ class NodeProcesses(msgspec.Struct, frozen=True):
             environment,
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
+                (os.POSIX_SPAWN_OPEN, 1, log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
                 (os.POSIX_SPAWN_DUP2, 1, 2),
             ],
             setsid=True,

@@ -76,11 +76,12 @@ class SendProposal(msgspec.Struct, frozen=True):
 class _InFlight(msgspec.Struct):
     """A proposal that was sent, and somebody still waits for.
 
-    A command whose client was told in the meantime leaves None in its place. ``sent``: when it left; ``counts``:
-    whether it is one of the ``IN_FLIGHT_MAX``.
+    A command whose client was told in the meantime leaves None in its place. ``leader``: the member that it was sent
+    to; ``sent``: when it left; ``counts``: whether it is one of the ``IN_FLIGHT_MAX``.
     """
 
     term: int
+    leader: int
     commands: list[Waiting | None]
     sent: float
     counts: bool = True
@@ -135,7 +136,7 @@ class Proposals:
         while self._counted < IN_FLIGHT_MAX and (commands := self._gather()):
             self._number += 1
             self._counted += 1
-            self._in_flight[self._number] = _InFlight(role.term, [*commands], now)
+            self._in_flight[self._number] = _InFlight(role.term, role.leader, [*commands], now)
             kind = commands[0].kind
             bodies = [command.body for command in commands]
             payload = pack_commands(bodies) if kind == EntryKind.COMMANDS else bodies[0]
@@ -158,10 +159,13 @@ class Proposals:
         told = zip(proposal.commands, results, strict=True)
         return [Tell(command.client, body) for command, body in told if command is not None]
 
-    def on_not_proposed(self, origin: Origin, code: str, message: str, now: float) -> list[Tell]:
-        """It was refused before it was appended: try again if only the leader changed, else say why."""
+    def on_not_proposed(self, sender: int, origin: Origin, code: str, message: str, now: float) -> list[Tell]:
+        """It was refused before it was appended: try again if only the leader changed, else say why.
+
+        Only the member that it was sent to can know that: another ``sender``'s word would have it executed twice.
+        """
         proposal = self._in_flight.get(origin.number) if self._is_ours(origin) else None
-        if proposal is None:
+        if proposal is None or proposal.leader != sender:
             return []
         if code == NotLeader.code:
             self._again(origin.number, now)

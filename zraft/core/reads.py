@@ -180,10 +180,10 @@ class Reads:
             return []
         return self._finish(message.request, commit, now)
 
-    def on_read_index(self, message: ReadIndexAnswer, now: float) -> list[Effect]:
-        """The leader's gateway answered."""
+    def on_read_index(self, sender: int, message: ReadIndexAnswer, now: float) -> list[Effect]:
+        """The gateway of member ``sender`` answered: nobody but the one that was asked knows an index."""
         group = self._asked.get(message.request)
-        if group is None:
+        if group is None or group.leader != sender:
             return []
         if message.code:
             self._again(message.request, now)

@@ -7,7 +7,7 @@ import zmq
 from tests.unit.actors.kept import KeptSockets
 from tests.waiting import wait_until
 from zraft.actors.clients import Ask, Clients
-from zraft.actors.logs import Log
+from zraft.actors.logs import Logger
 from zraft.core.admission import Limits
 from zraft.protocol.codec import encode, response
 from zraft.protocol.requests import PROTOCOL_VERSION, Get, RequestHeader
@@ -29,7 +29,7 @@ class Gateway:
         self.asked: list[Ask] = []
         self.sockets = KeptSockets()
         self.clients = Clients(
-            self.sockets, ("127.0.0.1", 0), LIMITS, TIMEOUT_S, self.asked.append, Log("node-1", "gateway")
+            self.sockets, ("127.0.0.1", 0), LIMITS, TIMEOUT_S, self.asked.append, Logger("node-1", "gateway")
         )
         self.endpoint = self.clients.socket.getsockopt_string(zmq.LAST_ENDPOINT)
         self._context = zmq.Context()

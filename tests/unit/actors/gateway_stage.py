@@ -10,7 +10,7 @@ from tests.ports import free_port
 from tests.unit.actors.kept import KeptSockets
 from zraft.actors.gateway import GatewayActor
 from zraft.actors.launch import Launch, StopSignal, page_path
-from zraft.actors.logs import Log
+from zraft.actors.logs import Logger
 from zraft.actors.sockets import LOCAL_MESSAGES_MAX
 from zraft.config import Settings
 from zraft.core.records import APPLIED, AppliedState, pack_applied
@@ -110,7 +110,7 @@ class Node:
         set_applied(state, 3)
         state.close()
         self.stop = StopSignal()
-        self.actor = GatewayActor(Launch(self.settings, home, 0, 0, None), Log("node-1", "gateway"))
+        self.actor = GatewayActor(Launch(self.settings, home, 0, 0, None), Logger("node-1", "gateway"))
         self._thread = threading.Thread(target=self.actor.run, args=(self.stop,))
         self._answers: deque[tuple[bytes, bytes]] = deque()
         self._context = zmq.Context()

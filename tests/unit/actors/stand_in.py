@@ -12,7 +12,7 @@ from pathlib import Path
 
 from zraft.actors.beat import Beat
 from zraft.actors.launch import Launch, StopSignal
-from zraft.actors.logs import Log
+from zraft.actors.logs import Logger
 from zraft.errors import ConfigurationError, InvariantViolated, NotYetMember, SyncFailed
 from zraft.protocol.codec import encode
 from zraft.protocol.entries import Configuration, Member
@@ -29,26 +29,26 @@ ERRORS = {
 }
 
 
-def run(launch: Launch, stop: StopSignal, log: Log) -> None:
+def run(launch: Launch, stop: StopSignal, logger: Logger) -> None:
     data = Path(launch.settings.data_dir)
     page = launch.open_page()
-    publish(page, log.actor)
-    beat = Beat(page, log.actor)
-    (data / f"{log.actor}.launched").write_text(f"{os.getpid()} {launch.incarnation:016x} {launch.lock is not None}")
+    publish(page, logger.actor)
+    beat = Beat(page, logger.actor)
+    (data / f"{logger.actor}.launched").write_text(f"{os.getpid()} {launch.incarnation:016x} {launch.lock is not None}")
     while not stop.requested:
         for order, error in ERRORS.items():
-            if (data / f"{log.actor}.{order}").exists():
-                (data / f"{log.actor}.{order}").unlink()
+            if (data / f"{logger.actor}.{order}").exists():
+                (data / f"{logger.actor}.{order}").unlink()
                 raise error
         readable = [stop]
-        if (data / f"{log.actor}.deaf").exists():
-            (data / f"{log.actor}.deafened").touch()
+        if (data / f"{logger.actor}.deaf").exists():
+            (data / f"{logger.actor}.deafened").touch()
             readable = []
         beat.tick(time.monotonic())
         select.select(readable, [], [], 0.02)
         stop.requested = stop.requested and bool(readable)
     with (data / "stopped").open("a") as stopped:
-        stopped.write(f"{log.actor}\n")
+        stopped.write(f"{logger.actor}\n")
 
 
 def publish(page: Page, actor: str) -> None:

@@ -89,6 +89,25 @@ def test_what_was_refused_is_proposed_again_under_another_number(node: Node) -> 
     assert node.answer() == (b"1", DONE)
 
 
+def test_a_refusal_counts_only_if_it_comes_from_who_was_asked(  # S9
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trio = node.start_trio()
+    node.ask(Put(b"k", b"v"))
+    proposal = trio.hear_proposal()
+    told: list[GatewayMessage] = []
+    others = proposal.origin, Origin(OTHER + 1, 0, 7, 1)
+    arrived = deque(NotProposed(origin, ResourceExhausted.code, "full") for origin in others)
+    monkeypatch.setattr(node.actor._peers, "send", lambda member, message: told.append(message))
+    monkeypatch.setattr(
+        node.actor._peers, "arrived", lambda events, now: [(OTHER, arrived.popleft())] if arrived else []
+    )
+    wait_until(lambda: not arrived, 10, "the refusals to be taken")
+    trio.say("storage", results(proposal, DONE))
+    assert node.answer() == (b"1", DONE)
+    assert not any(isinstance(message, NotProposed) for message in told)  # nor is one passed on in our name
+
+
 def test_a_copy_of_what_another_gateway_sent_is_neither_made_nor_refused(  # S9
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ from tests.unit.actors.kept import KeptSockets
 from tests.waiting import wait_until
 from zraft.actors.gateway_peers import ENDPOINT_CHARACTERS_MAX, GREET_SECONDS, UNHEARD_SECONDS, GatewayPeers
 from zraft.actors.identity import Identity
-from zraft.actors.logs import Log
+from zraft.actors.logs import Logger
 from zraft.actors.sockets import poll
 from zraft.config import Settings
 from zraft.connection import tcp
@@ -31,7 +31,7 @@ class Gateway:
 
     def __init__(self, sockets: KeptSockets, settings: Settings) -> None:
         self._poller = zmq.Poller()
-        self.peers = GatewayPeers(sockets, self._poller, settings, 1, Log(settings.id, "gateway"))
+        self.peers = GatewayPeers(sockets, self._poller, settings, 1, Logger(settings.id, "gateway"))
         self._now = 0.0
         self.level = ENOUGH
 

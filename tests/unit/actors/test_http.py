@@ -8,7 +8,7 @@ import pytest
 
 from tests.waiting import wait_until
 from zraft.actors.http import CONNECTIONS_MAX, Answer, HttpServer, as_json, health
-from zraft.actors.logs import Log
+from zraft.actors.logs import Logger
 from zraft.errors import ConfigurationError
 
 
@@ -33,7 +33,7 @@ def port(ports: Ports) -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     resources = health("node-1", ports.why) | {"/status": lambda: as_json({"é": 1}), "/broken": broken}
-    server = HttpServer("127.0.0.1", port, resources, Log("node-1", "supervisor"))
+    server = HttpServer("127.0.0.1", port, resources, Logger("node-1", "supervisor"))
     server.start()
     yield port
     server.close()
@@ -114,16 +114,16 @@ def test_idle_connections_keep_no_request_out(port: int) -> None:
 
 
 def test_a_star_is_every_address_as_it_is_to_zeromq() -> None:
-    server = HttpServer("*", 0, health("node-1", lambda: ""), Log("node-1", "supervisor"))
+    server = HttpServer("*", 0, health("node-1", lambda: ""), Logger("node-1", "supervisor"))
     server.close()
 
 
 def test_a_taken_port_is_told_at_once(port: int) -> None:
     with pytest.raises(ConfigurationError, match=f"^http_port: can't listen on 127.0.0.1:{port}: .* in use; choose an"):
-        HttpServer("127.0.0.1", port, {}, Log("node-1", "supervisor"))
+        HttpServer("127.0.0.1", port, {}, Logger("node-1", "supervisor"))
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1"])
 def test_a_host_that_is_not_this_machine_is_not_blamed_on_the_port(host: str) -> None:
     with pytest.raises(ConfigurationError, match=f"can't listen on {host}:0: .*; host must be an address of this"):
-        HttpServer(host, 0, {}, Log("node-1", "supervisor"))
+        HttpServer(host, 0, {}, Logger("node-1", "supervisor"))

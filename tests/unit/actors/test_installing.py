@@ -14,7 +14,7 @@ import pytest
 from tests.unit.store.machine import LAST, MAP_SIZE, Machine, kill, moments, run_killed_at, value
 from zraft.actors import installing
 from zraft.actors.installing import Installing, remove_replaced
-from zraft.actors.logs import Log
+from zraft.actors.logs import Logger
 from zraft.core.acceptor import Acceptor
 from zraft.core.applier import Applier
 from zraft.core.streaming import CHUNK_BYTES
@@ -96,7 +96,7 @@ def piece(offered: SnapshotFile, offset: int, size: int = CHUNK_BYTES) -> Instal
 
 def receive(machine: Machine, stores: Stores, offered: SnapshotFile) -> Stores:
     """Ask, stream from what is held, and install."""
-    receiver = Installing(machine.directory, Log("node", "storage"))
+    receiver = Installing(machine.directory, Logger("node", "storage"))
     acceptor = Acceptor(stores.log, stores.applied.index)
     (answer,) = receiver.on_chunk(piece(offered, 0, 0), TERM, stores.generation, None).answers
     while answer.offset < offered.snapshot.size:
@@ -157,7 +157,7 @@ def test_a_snapshot_of_a_newer_cluster_version_is_refused_in_words(
 ) -> None:
     """It is whole and sound: another one would be no better, and what is here stays as it is."""
     offered, stores = offer(tmp_path, format=9), machine.open()
-    receiver = Installing(machine.directory, Log("node", "storage"))
+    receiver = Installing(machine.directory, Logger("node", "storage"))
     (answer,) = receiver.on_chunk(piece(offered, 0, 0), TERM, stores.generation, None).answers
     while answer.offset < offered.snapshot.size:
         (answer,) = receiver.on_chunk(piece(offered, answer.offset), TERM, stores.generation, None).answers
@@ -212,7 +212,7 @@ def test_an_interrupted_stream_goes_on_and_what_is_staged_of_others_goes(
     machine: Machine, offered: SnapshotFile
 ) -> None:
     snapshots = machine.directory.snapshots_path
-    first = Installing(machine.directory, Log("node", "storage"))
+    first = Installing(machine.directory, Logger("node", "storage"))
     first.on_chunk(piece(offered, 0, 0), TERM, 0, None)
     first.on_chunk(piece(offered, 0), TERM, 0, None)
     last = offered.snapshot.index
@@ -220,7 +220,7 @@ def test_an_interrupted_stream_goes_on_and_what_is_staged_of_others_goes(
     assert first.progress(applied=last) == (0, 0)  # another leader had the entries
     first.close()
     (snapshots / "incoming.00").write_bytes(b"of another")
-    second = Installing(machine.directory, Log("node", "storage"))
+    second = Installing(machine.directory, Logger("node", "storage"))
     (answer,) = second.on_chunk(piece(offered, 0, 0), TERM, 0, None).answers
     assert answer == InstallAnswer(TERM, offered.snapshot, CHUNK_BYTES)
     assert len(list(snapshots.glob("incoming.*"))) == 1
@@ -228,7 +228,7 @@ def test_an_interrupted_stream_goes_on_and_what_is_staged_of_others_goes(
 
 
 def test_a_snapshot_that_was_damaged_is_removed_and_told(machine: Machine, offered: SnapshotFile) -> None:  # trap 30
-    receiver = Installing(machine.directory, Log("node", "storage"))
+    receiver = Installing(machine.directory, Logger("node", "storage"))
     receiver.on_chunk(piece(offered, 0, 0), TERM, 0, None)
     for offset in range(0, offered.snapshot.size, CHUNK_BYTES):
         good = piece(offered, offset)
@@ -284,7 +284,7 @@ def test_a_node_that_caught_up_meanwhile_keeps_its_state(
     machine: Machine, offered: SnapshotFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stores = machine.open()
-    receiver = Installing(machine.directory, Log("node", "storage"))
+    receiver = Installing(machine.directory, Logger("node", "storage"))
     receiver.on_chunk(piece(offered, 0, 0), TERM, 0, None)
     for offset in range(0, offered.snapshot.size, CHUNK_BYTES):
         receiver.on_chunk(piece(offered, offset), TERM, 0, None)
@@ -319,7 +319,7 @@ def test_nothing_is_received_into_the_reserve_of_the_disk(
         return free
 
     monkeypatch.setattr(installing, "has_room", has_room)
-    receiver = Installing(machine.directory, Log("node", "storage"))
+    receiver = Installing(machine.directory, Logger("node", "storage"))
     assert receiver.on_chunk(piece(offered, 0, 0), TERM, 0, None).answers == []
     assert asked == [2 * offered.snapshot.size]  # the file, and the state that is made of it
     free = True
@@ -339,7 +339,7 @@ def test_a_state_that_could_not_be_made_leaves_nothing_behind(
         raise error
 
     monkeypatch.setattr(installing, "copy_file", fail)
-    receiver = Installing(machine.directory, Log("node", "storage"))
+    receiver = Installing(machine.directory, Logger("node", "storage"))
     receiver.on_chunk(piece(offered, 0, 0), TERM, 0, None)
     for offset in range(0, offered.snapshot.size, CHUNK_BYTES):
         receiver.on_chunk(piece(offered, offset), TERM, 0, None)
@@ -353,7 +353,7 @@ def test_what_the_disk_refused_to_keep_comes_once_more_from_the_beginning(
 ) -> None:
     """After a failed fsync a second one succeeds, and the page cache has what the disk has not (S13)."""
     stores = machine.open()
-    receiver = Installing(machine.directory, Log("node", "storage"))
+    receiver = Installing(machine.directory, Logger("node", "storage"))
 
     def refuse(path: Path) -> None:
         raise OSError(errno.EIO, "the disk refuses")
@@ -375,14 +375,14 @@ def test_what_is_left_of_a_stream_goes_when_the_node_has_come_on_without_it(
 ) -> None:
     stores = machine.open()
     for applied in (ENTRIES, 3):  # of this process, and of one before
-        receiver = Installing(machine.directory, Log("node", "storage"))
+        receiver = Installing(machine.directory, Logger("node", "storage"))
         receiver.on_chunk(piece(offered, 0, 0), TERM, stores.generation, None)
         receiver.on_chunk(piece(offered, 0), TERM, stores.generation, None)
         receiver.tidy(ENTRIES - 1)  # it is still ahead, and may be gone on with
         assert list_incoming(machine.directory.snapshots_path)
         if applied < ENTRIES:
             receiver.close()
-            receiver = Installing(machine.directory, Log("node", "storage"))
+            receiver = Installing(machine.directory, Logger("node", "storage"))
         receiver.tidy(applied)
         assert (list(machine.directory.snapshots_path.iterdir()), receiver.progress(0)) == ([], (0, 0))
         receiver.close()

@@ -13,7 +13,7 @@ from tests.unit.store.machine import Machine, kill
 from tests.waiting import wait_until
 from zraft.actors import installing
 from zraft.actors.installing import Installing, Prepared, remove_replaced
-from zraft.actors.logs import Log
+from zraft.actors.logs import Logger
 from zraft.core.installation import Verify
 from zraft.protocol.peer import SnapshotId
 from zraft.store.snapshots import incoming_path, list_snapshots, snapshot_path
@@ -39,7 +39,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 @pytest.fixture
 def receiver(machine: Machine) -> Installing:
-    return Installing(machine.directory, Log("node", "storage"))
+    return Installing(machine.directory, Logger("node", "storage"))
 
 
 def prepared_in_vain(machine: Machine, receiver: Installing) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from zraft.actors.logs import EVENTS_MAX, Log, Logfmt
+from zraft.actors.logs import EVENTS_MAX, Logfmt, Logger
 
 
 class Lines(logging.Handler):
@@ -37,28 +37,30 @@ def lines(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def log() -> Log:
-    return Log("node-1", "election")
+def logger() -> Logger:
+    return Logger("node-1", "election")
 
 
-def test_a_line_names_node_actor_and_term(log: Log, lines: list[str]) -> None:
-    log.info("started", port=8080)
-    log.term = 3
-    log.info("became leader", votes=2)
+def test_a_line_names_node_actor_and_term(logger: Logger, lines: list[str]) -> None:
+    logger.info("started", port=8080)
+    logger.term = 3
+    logger.info("became leader", votes=2)
     assert lines == [
         "level=info node=node-1 actor=election event=started port=8080",
         'level=info node=node-1 actor=election term=3 event="became leader" votes=2',
     ]
 
 
-def test_levels_are_told(log: Log, lines: list[str]) -> None:
-    log.warning("a")
-    log.error("b")
+def test_levels_are_told(logger: Logger, lines: list[str]) -> None:
+    logger.warning("a")
+    logger.error("b")
     assert [line.split()[0] for line in lines] == ["level=warning", "level=error"]
 
 
-def test_every_value_is_one_word_or_quoted(log: Log, lines: list[str]) -> None:
-    log.info("x", a="two words", b='say "x"', c="", d="k=v", e=b"\x01\xff", f=0.1 + 0.2, g=True, h=None, i="line\nline")
+def test_every_value_is_one_word_or_quoted(logger: Logger, lines: list[str]) -> None:
+    logger.info(
+        "x", a="two words", b='say "x"', c="", d="k=v", e=b"\x01\xff", f=0.1 + 0.2, g=True, h=None, i="line\nline"
+    )
     assert lines[0].partition("event=x ")[2] == (
         r'a="two words" b="say \"x\"" c="" d="k=v" e=01ff f=0.3 g=true h=null i="line\nline"'
     )
@@ -76,14 +78,14 @@ def test_a_library_s_exception_is_one_line_too(lines: list[str]) -> None:
 
 def test_a_repeated_event_is_told_once_in_a_while_and_counted(lines: list[str]) -> None:
     now = 100.0
-    log = Log("node-1", "election", clock=lambda: now)
+    logger = Logger("node-1", "election", clock=lambda: now)
     for peer in ("node-2", "node-3", "node-2"):
-        log.every(10, "peer is gone", peer=peer)
-    log.every(10, "another event")
+        logger.every(10, "peer is gone", peer=peer)
+    logger.every(10, "another event")
     now = 110.0
-    log.every(10, "peer is gone", peer="node-2")
+    logger.every(10, "peer is gone", peer="node-2")
     now = 120.0
-    log.every(10, "peer is gone", peer="node-2")
+    logger.every(10, "peer is gone", peer="node-2")
     assert [line.partition("event=")[2] for line in lines] == [
         '"peer is gone" peer=node-2',
         '"another event"',
@@ -94,12 +96,12 @@ def test_a_repeated_event_is_told_once_in_a_while_and_counted(lines: list[str]) 
 
 def test_what_is_known_of_repeated_events_is_bounded(lines: list[str]) -> None:
     """An event may tell what a stranger says, as the reason for which a node is not ready."""
-    log = Log("node-1", "election", clock=lambda: 100.0)
+    logger = Logger("node-1", "election", clock=lambda: 100.0)
     for number in range(3 * EVENTS_MAX):
-        log.every(10, f"not ready: {number}")
-        log.every(10, f"not ready: {number}")
+        logger.every(10, f"not ready: {number}")
+        logger.every(10, f"not ready: {number}")
     assert len(lines) == 3 * EVENTS_MAX
-    assert len(log._repeats) <= EVENTS_MAX
+    assert len(logger._repeats) <= EVENTS_MAX
 
 
 PRINTS = """

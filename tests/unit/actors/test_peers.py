@@ -12,7 +12,7 @@ from tests.unit.actors.kept import KeptSockets
 from tests.waiting import wait_until
 from zraft.actors import peers
 from zraft.actors.gateway_peers import GatewayPeers
-from zraft.actors.logs import Log
+from zraft.actors.logs import Logger
 from zraft.actors.peers import PATIENCE_SECONDS, PeerLinks, Resolver, differing_addresses, peers_of
 from zraft.actors.sockets import PEER_MESSAGES_MAX, Frames, Sockets, poll
 from zraft.config import GIVEN, Settings
@@ -330,7 +330,7 @@ def test_a_port_that_is_taken_is_named_and_the_setting_whose_it_is(sockets: Sock
     node = Node(sockets, HERE)
     settings = Settings(id="node-1", host=HERE, peer_port=node.port - 2)
     with pytest.raises(ConfigurationError) as caught:
-        GatewayPeers(sockets, zmq.Poller(), settings, 1, Log("node-1", "gateway"))
+        GatewayPeers(sockets, zmq.Poller(), settings, 1, Logger("node-1", "gateway"))
     where = f"peer_port + 2 (gateways): can't listen on tcp://{HERE}:{node.port}"
     assert str(caught.value) == f"{where}: Address already in use; choose another port"
 

@@ -7,7 +7,7 @@ import pytest
 
 from zraft.actors import storage
 from zraft.actors.launch import Launch, StopSignal
-from zraft.actors.logs import Log
+from zraft.actors.logs import Logger
 from zraft.config import Settings
 from zraft.errors import SyncFailed
 
@@ -17,7 +17,7 @@ class Failing:
 
     closed = False
 
-    def __init__(self, launch: Launch, log: Log) -> None:
+    def __init__(self, launch: Launch, logger: Logger) -> None:
         """As the real one."""
 
     def run(self, stop: StopSignal) -> None:
@@ -32,5 +32,5 @@ def test_a_failed_sync_is_told_without_waiting_for_anybody(monkeypatch: pytest.M
     monkeypatch.setattr(storage, "StorageActor", Failing)
     stop = StopSignal()
     with contextlib.closing(stop), pytest.raises(SyncFailed):
-        storage.run(Launch(Settings(), Path(), 0, 0, None), stop, Log("node-1", "storage"))
+        storage.run(Launch(Settings(), Path(), 0, 0, None), stop, Logger("node-1", "storage"))
     assert not Failing.closed

@@ -10,7 +10,7 @@ from tests.unit.actors.kept import KeptSockets
 from tests.waiting import wait_until
 from zraft.actors.election import ElectionActor
 from zraft.actors.launch import Launch, page_path
-from zraft.actors.logs import Log
+from zraft.actors.logs import Logger
 from zraft.actors.replication import ReplicationActor
 from zraft.actors.sockets import poll
 from zraft.actors.storage import StorageActor
@@ -70,18 +70,18 @@ class Stage:
         self._closing: list[Callable[[], None]] = [self.page.close]
 
     def election(self) -> ElectionActor:
-        actor = ElectionActor(self._launch, Log("node-1", "election"))
+        actor = ElectionActor(self._launch, Logger("node-1", "election"))
         self._closing.append(actor.close)
         return actor
 
     def replication(self) -> ReplicationActor:
-        actor = ReplicationActor(self._launch, Log("node-1", "replication"))
+        actor = ReplicationActor(self._launch, Logger("node-1", "replication"))
         self._closing.append(actor.close)
         return actor
 
     def storage(self) -> StorageActor:
         (self.home / "data").mkdir(mode=0o700)
-        actor = StorageActor(self._launch, Log("node-1", "storage"))
+        actor = StorageActor(self._launch, Logger("node-1", "storage"))
         self._closing.append(actor.close)
         return actor
 

@@ -129,7 +129,7 @@ def test_what_was_overdue_and_is_answered_after_all_frees_no_second_place(propos
     proposals.expire(SLOT_SECONDS)
     fill(proposals)
     assert proposals.on_results(origin(2), [b"done"]) == [told("b")]
-    assert proposals.on_not_proposed(origin(3), NotLeader.code, "leads term 4", SLOT_SECONDS) == []
+    assert proposals.on_not_proposed(A, origin(3), NotLeader.code, "leads term 4", SLOT_SECONDS) == []
     submit(proposals, "e")
     assert proposals.flush(role(3), SLOT_SECONDS + RETRY_SECONDS) == []
     assert proposals.on_results_lost()
@@ -200,7 +200,7 @@ def test_results_and_refusals_of_unknown_origins_are_dropped(proposals: Proposal
     submit(proposals, "a")
     proposals.flush(role(3), 0.0)
     assert proposals.on_results(stranger, [b"1"]) == []
-    assert proposals.on_not_proposed(stranger, ResourceExhausted.code, "", 0.0) == []
+    assert proposals.on_not_proposed(A, stranger, ResourceExhausted.code, "", 0.0) == []
     assert proposals.on_results(origin(1), [b"1"]) == [told("a", b"1")]
 
 
@@ -210,7 +210,7 @@ def test_results_and_refusals_of_unknown_origins_are_dropped(proposals: Proposal
 def test_what_was_refused_is_proposed_again_under_a_new_number(proposals: Proposals) -> None:  # S9
     submit(proposals, "a", "b")
     proposals.flush(role(3), 0.0)
-    assert proposals.on_not_proposed(origin(1), NotLeader.code, "leads term 4", 0.0) == []
+    assert proposals.on_not_proposed(A, origin(1), NotLeader.code, "leads term 4", 0.0) == []
     submit(proposals, "c")
     assert proposals.flush(role(4, leader=B), 0.0) == [sent(2, 4, "a", "b", to=B), sent(3, 4, "c", to=B)]
 
@@ -227,7 +227,7 @@ def test_what_could_not_be_sent_is_proposed_again(proposals: Proposals) -> None:
 def test_a_refused_term_is_not_asked_again_at_once(proposals: Proposals) -> None:
     submit(proposals, "a")
     proposals.flush(role(3), 1.0)
-    proposals.on_not_proposed(origin(1), NotLeader.code, "", 1.0)
+    proposals.on_not_proposed(A, origin(1), NotLeader.code, "", 1.0)
     assert proposals.flush(role(3), 1.0 + RETRY_SECONDS / 2) == []
     assert proposals.flush(role(3), 1.0 + RETRY_SECONDS) == [sent(2, 3, "a")]
 
@@ -236,7 +236,7 @@ def test_a_refusal_for_another_reason_goes_to_the_clients(proposals: Proposals) 
     submit(proposals, "a", "b")
     proposals.flush(role(3), 0.0)
     error = encode(ErrorResult(ResourceExhausted.code, "full"))
-    refusal = proposals.on_not_proposed(origin(1), ResourceExhausted.code, "full", 0.0)
+    refusal = proposals.on_not_proposed(A, origin(1), ResourceExhausted.code, "full", 0.0)
     assert refusal == [told("a", error), told("b", error)]
     assert proposals.on_results(origin(1), [b"1", b"2"]) == []
 
@@ -247,9 +247,9 @@ def test_what_does_not_grow_is_proposed_again_when_growth_is_refused(proposals: 
     submit(proposals, "put")
     proposals.flush(role(3), 0.0)
     error = encode(ErrorResult(ResourceExhausted.code, "full"))
-    assert proposals.on_not_proposed(origin(1), ResourceExhausted.code, "full", 0.0) == [told("put", error)]
+    assert proposals.on_not_proposed(A, origin(1), ResourceExhausted.code, "full", 0.0) == [told("put", error)]
     assert proposals.flush(role(3), 0.0) == [sent(2, 3, "delete", grows=False)]
-    assert proposals.on_not_proposed(origin(2), ResourceExhausted.code, "full", 0.0) == [told("delete", error)]
+    assert proposals.on_not_proposed(A, origin(2), ResourceExhausted.code, "full", 0.0) == [told("delete", error)]
     assert proposals.flush(role(3), 0.0) == []
 
 
@@ -289,7 +289,7 @@ def test_refusals_one_by_one_keep_the_order(proposals: Proposals) -> None:
     fill(proposals)
     submit(proposals, "e")
     for number in (2, 3, 4):
-        proposals.on_not_proposed(origin(number), NotLeader.code, "", 0.0)
+        proposals.on_not_proposed(A, origin(number), NotLeader.code, "", 0.0)
     assert proposals.flush(role(4), 0.0) == [sent(5, 4, "b"), sent(6, 4, "c"), sent(7, 4, "d")]
     proposals.on_applied_term(4, 0.0)
     assert proposals.flush(role(4), 0.0) == [sent(8, 4, "a")]
@@ -344,7 +344,7 @@ def test_what_came_back_was_certainly_not_executed(proposals: Proposals) -> None
     for name, deadline in (("a", 1.0), ("b", 2.0), ("c", 3.0)):
         proposals.submit(command(name, deadline=deadline))
     proposals.flush(role(3), 0.0)
-    proposals.on_not_proposed(origin(1), NotLeader.code, "", 0.0)
+    proposals.on_not_proposed(A, origin(1), NotLeader.code, "", 0.0)
     assert codes(proposals.expire(1.0)) == {"a": Unavailable.code}
     assert proposals.flush(role(4), 1.0) == [sent(2, 4, "b", "c")]
     assert codes(proposals.expire(2.0)) == {"b": Unknown.code}
@@ -387,7 +387,7 @@ def test_lost_results_are_unknown_and_what_was_not_sent_goes_on(proposals: Propo
 def test_what_came_back_outlives_a_restart_of_the_trio(proposals: Proposals) -> None:
     submit(proposals, "a")
     proposals.flush(role(3), 0.0)
-    proposals.on_not_proposed(origin(1), NotLeader.code, "", 0.0)
+    proposals.on_not_proposed(A, origin(1), NotLeader.code, "", 0.0)
     assert proposals.on_results_lost() == []
     assert proposals.flush(role(3), 0.0) == [sent(2, 3, "a")]
 

@@ -26,6 +26,7 @@ class Proposed:
 
     origin: Origin
     term: int
+    leader: int
     names: list[bytes]
 
 
@@ -83,7 +84,7 @@ class ProposalsMachine(RuleBasedStateMachine):
                 self.proposals.unsent(proposal.origin, self.now)
             else:
                 self.left.update(names)
-                self.log.open.append(Proposed(proposal.origin, proposal.term, names))
+                self.log.open.append(Proposed(proposal.origin, proposal.term, leader, names))
 
     @rule(seconds=st.sampled_from([0.005, 0.02, 0.5, 5.0]))
     def time_passes(self, seconds: float) -> None:
@@ -97,7 +98,7 @@ class ProposalsMachine(RuleBasedStateMachine):
         if position < len(self.log.open):
             proposed = self.log.open.pop(position)
             if not lost:
-                self.tell(self.proposals.on_not_proposed(proposed.origin, code, "", self.now))
+                self.tell(self.proposals.on_not_proposed(proposed.leader, proposed.origin, code, "", self.now))
 
     @rule(position=positions)
     def executed(self, position: int) -> None:

@@ -136,20 +136,20 @@ def test_without_a_leader_reads_wait(reads: Reads, nobody: RoleGroup | None) -> 
 def test_a_follower_asks_the_leaders_gateway(reads: Reads) -> None:
     reads.submit(read("a"))
     assert reads.flush(FOLLOWING, None, 0.0) == [ask_leader(1)]
-    assert reads.on_read_index(index_answer(1, 5, 9), 0.1) == [Serve(9, (read("a"),))]
-    assert reads.on_read_index(index_answer(1, 5, 9), 0.1) == []
+    assert reads.on_read_index(B, index_answer(1, 5, 9), 0.1) == [Serve(9, (read("a"),))]
+    assert reads.on_read_index(B, index_answer(1, 5, 9), 0.1) == []
 
 
 def test_an_answer_to_another_start_of_this_gateway_confirms_nothing(reads: Reads) -> None:
     reads.submit(read("a"))
     reads.flush(FOLLOWING, None, 0.0)
-    assert reads.on_read_index(ReadIndexAnswer(1, 5, 9), 0.1) == []
+    assert reads.on_read_index(B, ReadIndexAnswer(1, 5, 9), 0.1) == []
 
 
 def test_a_refused_read_index_is_asked_again(reads: Reads) -> None:
     reads.submit(read("a"))
     reads.flush(FOLLOWING, None, 0.0)
-    assert reads.on_read_index(index_answer(1, 0, 0, NotLeader.code), 0.0) == []
+    assert reads.on_read_index(B, index_answer(1, 0, 0, NotLeader.code), 0.0) == []
     assert reads.flush(RoleGroup(6, "follower", C), None, RETRY_SECONDS) == [ask_leader(2, leader=C)]
 
 
@@ -169,7 +169,7 @@ def test_a_new_leader_is_asked_anew(
     reads.flush(before, None, 0.0)
     assert reads.flush(after, COMMIT, 0.0) == []
     assert reads.on_round(round_answer(1, 5), COMMIT, 0.0) == []
-    assert reads.on_read_index(index_answer(1, 5, 9), 0.0) == []
+    assert reads.on_read_index(B, index_answer(1, 5, 9), 0.0) == []
     assert reads.flush(after, COMMIT, RETRY_SECONDS) == [question]
 
 

@@ -5,6 +5,7 @@ from tests.unit.core.reading import (
     FIRST,
     FOLLOWING,
     LEADING,
+    B,
     C,
     ask_election,
     read,
@@ -45,7 +46,7 @@ def test_a_long_way_to_the_leader_is_waited_for(reads: Reads) -> None:
         for request, since in list(asked.items()):
             if now >= since + way:
                 del asked[request]
-                answered = reads.on_read_index(ReadIndexAnswer(request, 5, 9), now)
+                answered = reads.on_read_index(B, ReadIndexAnswer(request, 5, 9), now)
                 served = answered[0] if answered else None
         now += 0.01
     assert now < 10 * way
@@ -53,7 +54,7 @@ def test_a_long_way_to_the_leader_is_waited_for(reads: Reads) -> None:
     (effect,) = reads.flush(FOLLOWING, None, now)
     assert isinstance(effect, AskLeader)
     assert reads.flush(FOLLOWING, None, now + way) == []  # it knows by now
-    assert reads.on_read_index(ReadIndexAnswer(effect.message.request, 5, 9), now + way)
+    assert reads.on_read_index(B, ReadIndexAnswer(effect.message.request, 5, 9), now + way)
 
 
 def test_the_way_to_another_leader_is_another_one(reads: Reads) -> None:
