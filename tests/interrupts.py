@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import count
+from threading import get_ident
 from types import CodeType, FrameType
 from typing import Any, ParamSpec
 
@@ -13,6 +14,7 @@ P = ParamSpec("P")
 
 # Python runs handlers after these (CPython 3.11 to 3.13), and nowhere else between two instructions: when a function
 # begins or goes on, when a loop goes round, after a call.
+_BEGUN = -1
 _CHECKED = {"RESUME", "JUMP_BACKWARD", "CALL", "CALL_KW", "CALL_FUNCTION_EX"}
 
 
@@ -20,6 +22,55 @@ _CHECKED = {"RESUME", "JUMP_BACKWARD", "CALL", "CALL_KW", "CALL_FUNCTION_EX"}
 def _checked(code: CodeType) -> frozenset[int]:
     """The offsets of those instructions."""
     return frozenset(one.offset for one in dis.get_instructions(code) if one.opname in _CHECKED)
+
+
+Visit = Callable[[FrameType], None]
+
+
+def _watch(within: str, begin: Visit, visit: Visit, end: Visit) -> Callable[[], None]:
+    """From now on ``visit`` the frame before each instruction of code ``within``, ``begin`` and ``end`` it around them.
+
+    Returns:
+        What ends that.
+    """
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        if within not in frame.f_code.co_filename:
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        if event in visits:
+            visits[event](frame)
+        return trace
+
+    visits = {"call": begin, "opcode": visit, "return": end}
+    former = sys.gettrace()
+    sys.settrace(trace)
+    return lambda: sys.settrace(former)
+
+
+if sys.version_info >= (3, 12):  # from there on a function that runs for the first time is not traced by instruction
+
+    def _watch(within: str, begin: Visit, visit: Visit, end: Visit) -> Callable[[], None]:
+        def calling(what: Visit) -> Callable[..., None]:
+            def on_event(code: CodeType, *_: object) -> None:
+                if thread == get_ident() and within in code.co_filename and code.co_filename != __file__:
+                    what(sys._getframe(1))
+
+            return on_event
+
+        thread = get_ident()
+        tool, events = sys.monitoring.PROFILER_ID, sys.monitoring.events
+        visits = {events.PY_START: begin, events.INSTRUCTION: visit, events.PY_RETURN: end, events.PY_UNWIND: end}
+        sys.monitoring.use_tool_id(tool, "interrupts")
+        for event, what in visits.items():
+            sys.monitoring.register_callback(tool, event, calling(what))
+        sys.monitoring.set_events(tool, sum(visits))
+
+        def stop() -> None:
+            sys.monitoring.set_events(tool, 0)
+            sys.monitoring.free_tool_id(tool)
+
+        return stop
 
 
 class Point:
@@ -45,32 +96,31 @@ class Point:
         left = self.number
         last: dict[FrameType, int] = {}
 
-        def trace(frame: FrameType, event: str, _: Any) -> Any:
-            nonlocal left
-            if self._within not in frame.f_code.co_filename:
-                return None
-            frame.f_trace_opcodes, frame.f_trace_lines = True, False
-            if event == "return":
-                last.pop(frame, None)
-            if event != "opcode" or self.came:
-                return trace
-            before = last.get(frame)
-            last[frame] = frame.f_lasti
-            if before is None or before in _checked(frame.f_code):  # the first one follows RESUME
-                left -= 1
-                if left < 0:
-                    self.came = True
-                    sys.settrace(None)
-                    handler()
-            return trace
+        def begin(frame: FrameType) -> None:
+            last[frame] = _BEGUN
 
-        former = sys.gettrace()
+        def visit(frame: FrameType) -> None:
+            nonlocal left
+            if frame not in last or self.came:
+                return
+            before, last[frame] = last[frame], frame.f_lasti
+            if before == _BEGUN or before in _checked(frame.f_code):
+                left -= 1
+            if left < 0:
+                self.came = True
+                stop()
+                handler()
+
+        def end(frame: FrameType) -> None:
+            last.pop(frame, None)
+
         gc.disable()  # what others have left is no part of it
-        sys.settrace(trace)
+        stop = _watch(self._within, begin, visit, end)
         try:
             act(*of, **how)
         finally:
-            sys.settrace(former)
+            if not self.came:
+                stop()
             gc.enable()
 
     def interrupt(self, act: Callable[P, object], *of: P.args, **how: P.kwargs) -> BaseException | None:

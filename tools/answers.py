@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from zraft.protocol.client import (
-    BackupChunk,
+from zraft.protocol.requests import (
     Batch,
-    BatchResult,
     ChangeMember,
     ClusterStatus,
     Compact,
-    CompactResult,
     Delete,
-    DeleteResult,
     Get,
-    GetResult,
     ListMembers,
-    MembersResult,
     Put,
-    PutResult,
     Range,
-    RangeResult,
     ReadBackup,
     Request,
+    TransferLeadership,
+)
+from zraft.protocol.responses import (
+    BackupChunk,
+    BatchResult,
+    CompactResult,
+    DeleteResult,
+    GetResult,
+    MembersResult,
+    PutResult,
+    RangeResult,
     Response,
     StatusResult,
-    TransferLeadership,
     TransferResult,
 )
 

@@ -17,7 +17,7 @@ import msgspec
 
 from tools.golden_states import state_anew
 from zraft.errors import ProtocolError
-from zraft.protocol import client, codec, entries, peer
+from zraft.protocol import codec, entries, peer, requests, responses
 
 GOLDEN = Path(__file__).resolve().parents[1] / "proto_schemas" / "golden"
 FRAME_FILES = ("client.jsonl", "peer.jsonl", "entries.jsonl")
@@ -33,7 +33,13 @@ def _records(module: ModuleType) -> dict[str, Any]:
     return {name: one for name, one in found if issubclass(one, msgspec.Struct) and one.__module__ == module.__name__}
 
 
-RECORDS: dict[str, Any] = {**_records(entries), **_records(client), **_records(peer), "Origin": entries.Origin}
+RECORDS: dict[str, Any] = {
+    **_records(entries),
+    **_records(requests),
+    **_records(responses),
+    **_records(peer),
+    "Origin": entries.Origin,
+}
 
 
 class Kind(NamedTuple):

@@ -5,20 +5,20 @@ from __future__ import annotations
 from zraft.actors import clients, gateway_peers
 from zraft.config import MEMBERS_MAX, Settings
 from zraft.core import audit, proposals, replication, streaming, terms, versions, views
-from zraft.protocol import client, entries, peer
+from zraft.protocol import entries, peer, requests, responses
 
 LIMITS: dict[str, int] = {
-    "request_id_bytes_max": client.REQUEST_ID_BYTES_MAX,
+    "request_id_bytes_max": requests.REQUEST_ID_BYTES_MAX,
     "header_bytes_max": clients.HEADER_BYTES_MAX,
-    "request_bytes_max": client.REQUEST_BYTES_MAX,
-    "key_bytes_max": client.KEY_BYTES_MAX,
-    "range_bound_bytes_max": client.KEY_BYTES_MAX + 1,
-    "batch_operations_max": client.BATCH_OPERATIONS_MAX,
-    "range_items_max": client.RANGE_ITEMS_MAX,
-    "reply_bytes_max": client.REPLY_BYTES_MAX,
+    "request_bytes_max": requests.REQUEST_BYTES_MAX,
+    "key_bytes_max": requests.KEY_BYTES_MAX,
+    "range_bound_bytes_max": requests.KEY_BYTES_MAX + 1,
+    "batch_operations_max": requests.BATCH_OPERATIONS_MAX,
+    "range_items_max": requests.RANGE_ITEMS_MAX,
+    "reply_bytes_max": responses.REPLY_BYTES_MAX,
     "records_walked_max": views.RECORDS_WALKED_MAX,
     "bytes_walked_max": views.BYTES_WALKED_MAX,
-    "backup_chunk_bytes": client.BACKUP_CHUNK_BYTES,
+    "backup_chunk_bytes": responses.BACKUP_CHUNK_BYTES,
     "frame_bytes_max": clients.MESSAGE_BYTES_MAX,
     "timeout_ms_max": round(clients.TIMEOUT_SECONDS_MAX * 1000),
     "timeout_ms_default": Settings().request_timeout_ms,
@@ -37,7 +37,7 @@ PEER_LIMITS: dict[str, int] = {
     "number_max": entries.NUMBER_MAX,
     "term_leap_max": terms.TERM_LEAP_MAX,
     "members_max": MEMBERS_MAX,
-    "member_name_bytes_max": client.MEMBER_NAME_BYTES_MAX,
+    "member_name_bytes_max": requests.MEMBER_NAME_BYTES_MAX,
     "client_endpoint_characters_max": gateway_peers.ENDPOINT_CHARACTERS_MAX,
     "proposal_bytes": proposals.PROPOSAL_BYTES_MAX,
     "append_bytes": replication.APPEND_BYTES_MAX,

@@ -28,7 +28,7 @@ from tools.answers import ANSWERS
 from tools.limits import LIMITS, PEER_LIMITS
 from zraft.client.core import has_effect, is_local
 from zraft.errors import NotExecuted, ProtocolError, Rejected, Unknown, ZraftError
-from zraft.protocol import client, entries, peer
+from zraft.protocol import entries, peer, requests, responses
 
 SCHEMAS = Path(__file__).resolve().parents[1] / "proto_schemas"
 PAGES = ("README.md", "peers.md")
@@ -39,26 +39,29 @@ CONTROL, DATA, GATEWAYS = "control plane", "data plane", "gateways' plane"
 PARTS = "part of others"
 
 CLIENT_MESSAGES: list[tuple[str, str, Any]] = [
-    ("header", TO_GATEWAY, client.RequestHeader),
-    ("header", TO_CLIENT, client.ResponseHeader),
-    *(("request", TO_GATEWAY, message) for message in get_args(client.Request)),
-    *(("response", TO_CLIENT, message) for message in get_args(client.Response)),
-    *(("part", PARTS, message) for message in (client.ErrorInfo, client.KeyValue, client.PeerInfo, client.MemberInfo)),
+    ("header", TO_GATEWAY, requests.RequestHeader),
+    ("header", TO_CLIENT, responses.ResponseHeader),
+    *(("request", TO_GATEWAY, message) for message in get_args(requests.Request)),
+    *(("response", TO_CLIENT, message) for message in get_args(responses.Response)),
+    *(
+        ("part", PARTS, message)
+        for message in (responses.ErrorInfo, responses.KeyValue, responses.PeerInfo, responses.MemberInfo)
+    ),
 ]
-GET = client.Get(b"key")
-SERIALIZABLE_GET = client.Get(b"key", serializable=True)
-REQUESTS: dict[str, list[client.Request]] = {
-    "Put": [client.Put(b"key", b"value")],
-    "Delete": [client.Delete(b"key")],
-    "Batch": [client.Batch((one,)) for one in (client.Put(b"key", b"value"), GET, SERIALIZABLE_GET)],
+GET = requests.Get(b"key")
+SERIALIZABLE_GET = requests.Get(b"key", serializable=True)
+REQUESTS: dict[str, list[requests.Request]] = {
+    "Put": [requests.Put(b"key", b"value")],
+    "Delete": [requests.Delete(b"key")],
+    "Batch": [requests.Batch((one,)) for one in (requests.Put(b"key", b"value"), GET, SERIALIZABLE_GET)],
     "Get": [GET, SERIALIZABLE_GET],
-    "Range": [client.Range(), client.Range(serializable=True)],
-    "ClusterStatus": [client.ClusterStatus()],
-    "Compact": [client.Compact(1)],
-    "ReadBackup": [client.ReadBackup(b"name")],
-    "TransferLeadership": [client.TransferLeadership()],
-    "ChangeMember": [client.ChangeMember("add", "name")],
-    "ListMembers": [client.ListMembers()],
+    "Range": [requests.Range(), requests.Range(serializable=True)],
+    "ClusterStatus": [requests.ClusterStatus()],
+    "Compact": [requests.Compact(1)],
+    "ReadBackup": [requests.ReadBackup(b"name")],
+    "TransferLeadership": [requests.TransferLeadership()],
+    "ChangeMember": [requests.ChangeMember("add", "name")],
+    "ListMembers": [requests.ListMembers()],
 }
 """Of each request, one of every kind that a client treats in another way."""
 DECIDING = ("serializable", "operations")
@@ -150,25 +153,25 @@ def type_of(info: msgspec.inspect.Type) -> list[Any]:
     return [names[type(info)]]
 
 
-def decided(requests: list[client.Request], rule: Callable[[client.Request], bool]) -> bool | str:
+def decided(examples: list[requests.Request], rule: Callable[[requests.Request], bool]) -> bool | str:
     """What the rule says of all of them; or the field that decides it."""
-    answers = {rule(request) for request in requests}
+    answers = {rule(request) for request in examples}
     if len(answers) == 1:
         return answers.pop()
-    [field] = [name for name in DECIDING if hasattr(requests[0], name)]
+    [field] = [name for name in DECIDING if hasattr(examples[0], name)]
     return field
 
 
 def treatment(message: Any) -> dict[str, Any]:
     """How a client treats a request: which record answers it, whether it has an effect, and whether any node knows."""
-    requests, answer = REQUESTS.get(message.__name__), ANSWERS.get(message)
-    if requests is None or answer is None:
-        table = "tools/answers.py: ANSWERS" if requests else "tools/schemas.py: REQUESTS"
+    examples, answer = REQUESTS.get(message.__name__), ANSWERS.get(message)
+    if examples is None or answer is None:
+        table = "tools/answers.py: ANSWERS" if examples else "tools/schemas.py: REQUESTS"
         raise Contradiction(f"{table} must have {message.__name__}, too")
     return {
         "answer": answer.__name__,
-        "has_effect": decided(requests, has_effect),
-        "any_node": decided(requests, is_local),
+        "has_effect": decided(examples, has_effect),
+        "any_node": decided(examples, is_local),
     }
 
 
@@ -244,7 +247,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {
         "client.json": {
             "protocol": "clients and gateways, see README.md",
-            "version": client.PROTOCOL_VERSION,
+            "version": requests.PROTOCOL_VERSION,
             "limits": limits(LIMITS, "limits", meanings),
             "errors": errors(meanings),
             "messages": [describe(*message, meanings) for message in CLIENT_MESSAGES],

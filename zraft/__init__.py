@@ -23,7 +23,7 @@ from zraft.errors import (
     Unknown,
     ZraftError,
 )
-from zraft.protocol.client import (
+from zraft.protocol.responses import (
     BatchResult,
     CompactResult,
     DeleteResult,

@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 
 from tests.wire.scripted import Script, ScriptedNode
 from zraft.cli import zraft
-from zraft.protocol.client import Response
+from zraft.protocol.responses import Response
 
 ANSWERED_S = 30.0
 """For a command that is answered at once, on whatever machine."""

@@ -7,7 +7,7 @@ import pytest
 
 from tests.cli.asking import Serve
 from tests.wire.scripted import Script, ScriptedNode
-from zraft.protocol.client import Response
+from zraft.protocol.responses import Response
 
 
 @pytest.fixture

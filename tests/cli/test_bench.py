@@ -16,16 +16,8 @@ from zraft.bench import Figures, Load
 from zraft.bench.worker import Tally
 from zraft.cli.bench import row
 from zraft.config import Settings
-from zraft.protocol.client import (
-    ClusterStatus,
-    ErrorResult,
-    Get,
-    GetResult,
-    PutResult,
-    Request,
-    Response,
-    StatusResult,
-)
+from zraft.protocol.requests import ClusterStatus, Get, Request
+from zraft.protocol.responses import ErrorResult, GetResult, PutResult, Response, StatusResult
 
 DONE = PutResult(success=True, error=None, index=7, revision=3, mod_revision=3)
 FOUND = GetResult(found=True, value=b"v", error=None, revision=3)

@@ -15,21 +15,16 @@ from click.testing import Result
 from tests.cli.asking import ANSWERED_S, UNANSWERED_S, Serve, ask, run
 from tests.wire.scripted import CLUSTER, ScriptedNode
 from zraft.cli.output import read_in
-from zraft.protocol.client import (
-    ClusterStatus,
-    Delete,
+from zraft.protocol.requests import ClusterStatus, Delete, Get, Put, Request, TransferLeadership
+from zraft.protocol.responses import (
     DeleteResult,
     ErrorInfo,
     ErrorResult,
-    Get,
     GetResult,
     PeerInfo,
-    Put,
     PutResult,
-    Request,
     Response,
     StatusResult,
-    TransferLeadership,
     TransferResult,
 )
 

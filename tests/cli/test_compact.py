@@ -6,15 +6,8 @@ import json
 import pytest
 
 from tests.cli.asking import Serve, ask
-from zraft.protocol.client import (
-    ClusterStatus,
-    Compact,
-    CompactResult,
-    ErrorResult,
-    Request,
-    Response,
-    StatusResult,
-)
+from zraft.protocol.requests import ClusterStatus, Compact, Request
+from zraft.protocol.responses import CompactResult, ErrorResult, Response, StatusResult
 
 STATUS = ("node-1", "leader", 1, "node-1", (), 7, 7, "", "", 1, 7, 900)
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.cli.asking import run
 from zraft.cluster import LocalCluster
-from zraft.protocol.client import StatusResult
+from zraft.protocol.responses import StatusResult
 
 LEADER = StatusResult("node-1", "leader", 4, "node-1", (), 9, 8, "", "", 1, 10, 3)
 

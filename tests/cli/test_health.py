@@ -7,16 +7,8 @@ import pytest
 
 from tests.cli.asking import Serve, ask, run
 from tests.wire.scripted import CLUSTER
-from zraft.protocol.client import (
-    ClusterStatus,
-    ErrorResult,
-    Get,
-    GetResult,
-    PeerInfo,
-    Request,
-    Response,
-    StatusResult,
-)
+from zraft.protocol.requests import ClusterStatus, Get, Request
+from zraft.protocol.responses import ErrorResult, GetResult, PeerInfo, Response, StatusResult
 
 ABSENT = GetResult(False, None, None, 3)
 UNAVAILABLE = ErrorResult("Unavailable", "there is no leader")

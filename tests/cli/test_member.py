@@ -6,16 +6,8 @@ import pytest
 
 from tests.cli.asking import Serve, run
 from tests.wire.scripted import CLUSTER, ScriptedNode
-from zraft.protocol.client import (
-    ChangeMember,
-    ClusterStatus,
-    MemberInfo,
-    MembersResult,
-    PeerInfo,
-    Request,
-    Response,
-    StatusResult,
-)
+from zraft.protocol.requests import ChangeMember, ClusterStatus, Request
+from zraft.protocol.responses import MemberInfo, MembersResult, PeerInfo, Response, StatusResult
 
 IDS = {"node-1": 0xA, "node-2": 0x8B73427520CE4A7B}
 

@@ -9,7 +9,8 @@ import pytest
 from tests.cli.asking import Serve, ask, run
 from tools import cli_reference
 from zraft.core.limits import REVISION_MAX
-from zraft.protocol.client import Compact, CompactResult, GetResult, Put, PutResult
+from zraft.protocol.requests import Compact, Put
+from zraft.protocol.responses import CompactResult, GetResult, PutResult
 
 
 def of_kind(kind: type[click.ParamType[object]]) -> Iterator[tuple[click.Context, click.Parameter]]:

@@ -12,20 +12,8 @@ from msgspec.structs import replace
 
 from tests.cli.asking import Serve, ask, run
 from zraft.cli.output import SHOWN_MAX, in_json, shown, tell, write_out
-from zraft.protocol.client import (
-    Delete,
-    DeleteResult,
-    ErrorResult,
-    Get,
-    GetResult,
-    KeyValue,
-    Put,
-    PutResult,
-    Range,
-    RangeResult,
-    Request,
-    Response,
-)
+from zraft.protocol.requests import Delete, Get, Put, Range, Request
+from zraft.protocol.responses import DeleteResult, ErrorResult, GetResult, KeyValue, PutResult, RangeResult, Response
 
 DONE = PutResult(success=True, error=None, index=7, revision=3, mod_revision=3)
 GONE = DeleteResult(success=True, error=None, index=8, revision=4, found=True)

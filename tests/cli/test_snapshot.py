@@ -12,7 +12,8 @@ import pytest
 
 from tests.cli.asking import Serve, run
 from tests.unit.store.stored import MAP, RECORD, copy_unprobed, find, flip, lead_astray, written
-from zraft.protocol.client import BackupChunk, ErrorResult, GetResult, ReadBackup, Request, Response
+from zraft.protocol.requests import ReadBackup, Request
+from zraft.protocol.responses import BackupChunk, ErrorResult, GetResult, Response
 from zraft.store.snapshots import make_snapshot, verify_snapshot
 
 CHUNK = 10_000

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.asking import Serve
-from zraft.protocol.client import Get, GetResult, PutResult
+from zraft.protocol.requests import Get
+from zraft.protocol.responses import GetResult, PutResult
 
 DONE = PutResult(success=True, error=None, index=7, revision=3, mod_revision=3)
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}

@@ -13,7 +13,8 @@ import pytest
 
 from tests.cli.asking import Serve, ask, run
 from tests.wire.scripted import CLUSTER
-from zraft.protocol.client import ClusterStatus, GetResult, PeerInfo, Request, Response, StatusResult
+from zraft.protocol.requests import ClusterStatus, Request
+from zraft.protocol.responses import GetResult, PeerInfo, Response, StatusResult
 
 PAGE = """# TYPE zraft_node_ready gauge
 zraft_node_ready 1.0

@@ -4,20 +4,8 @@ import json
 from pathlib import Path
 
 from tests.cli.asking import Serve, ask, run
-from zraft.protocol.client import (
-    Batch,
-    BatchResult,
-    DeleteResult,
-    ErrorResult,
-    Get,
-    GetResult,
-    Put,
-    PutResult,
-    Range,
-    RangeResult,
-    Request,
-    Response,
-)
+from zraft.protocol.requests import Batch, Get, Put, Range, Request
+from zraft.protocol.responses import BatchResult, DeleteResult, ErrorResult, GetResult, PutResult, RangeResult, Response
 from zraft.verify import Operation, Result, write_history
 
 HISTORY = "--history"

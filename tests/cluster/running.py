@@ -18,7 +18,7 @@ from zraft import Client
 from zraft.actors.roster import Roster
 from zraft.cluster import LocalCluster, Ports
 from zraft.core.restarts import TRIO
-from zraft.protocol.client import KeyValue
+from zraft.protocol.responses import KeyValue
 from zraft.store.directory import MEMORY_DIRECTORY, DataDirectory, runtime_directory
 
 NODES = 3

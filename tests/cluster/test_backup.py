@@ -27,7 +27,7 @@ from tests.waiting import wait_until
 from zraft import Client, Unavailable
 from zraft.cli import zraft
 from zraft.cluster import LocalCluster
-from zraft.protocol.client import KeyValue
+from zraft.protocol.responses import KeyValue
 
 pytestmark = pytest.mark.cluster
 

@@ -16,7 +16,7 @@ from zraft.bench import Load, measure
 from zraft.cli import zraft
 from zraft.client import Get, Put
 from zraft.cluster import LocalCluster
-from zraft.protocol.client import BatchResult, DeleteResult, GetResult, PutResult
+from zraft.protocol.responses import BatchResult, DeleteResult, GetResult, PutResult
 
 pytestmark = pytest.mark.cluster
 

@@ -16,7 +16,7 @@ from zraft.cli import zraft
 from zraft.client import Delete, Get, Put
 from zraft.cluster import ClusterError, LocalCluster, Ports
 from zraft.errors import InvalidArgument, Unknown
-from zraft.protocol.client import DeleteResult, GetResult, PutResult
+from zraft.protocol.responses import DeleteResult, GetResult, PutResult
 
 pytestmark = pytest.mark.cluster
 

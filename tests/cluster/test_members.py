@@ -22,7 +22,7 @@ from zraft import Client
 from zraft.cluster import LocalCluster
 from zraft.config import Settings
 from zraft.errors import ZraftError
-from zraft.protocol.client import MemberInfo
+from zraft.protocol.responses import MemberInfo
 
 pytestmark = pytest.mark.cluster
 

@@ -16,7 +16,7 @@ from zraft import Client
 from zraft.actors.status import named_fields
 from zraft.cluster import LocalCluster
 from zraft.core.restarts import TRIO
-from zraft.protocol.client import StatusResult
+from zraft.protocol.responses import StatusResult
 from zraft.store.directory import DataDirectory
 
 pytestmark = pytest.mark.cluster

@@ -16,11 +16,11 @@ from collections import deque
 from tests.conformance.player import Player
 from tests.simulation.describe import describe
 from zraft.core.roles import LEADER
-from zraft.protocol.client import ChangeMember
 from zraft.protocol.codec import encode
 from zraft.protocol.entries import ClusterRecord, Configuration, EntryKind, Member, Origin
 from zraft.protocol.local import Propose, TransferRequest
 from zraft.protocol.peer import SnapshotId
+from zraft.protocol.requests import ChangeMember
 
 START = 100.0
 

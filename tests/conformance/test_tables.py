@@ -14,7 +14,7 @@ from tests.simulation.memory import MemoryState
 from zraft.core.durable import Tables, WritableTables
 from zraft.core.records import record_key
 from zraft.errors import InvariantViolated
-from zraft.protocol.client import KEY_BYTES_MAX
+from zraft.protocol.requests import KEY_BYTES_MAX
 from zraft.store.state import LmdbState, StateView
 
 MAP_SIZE = 1 << 30

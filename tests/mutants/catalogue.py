@@ -12,6 +12,7 @@ from tests.mutants import (
     journals,
     leases,
     members,
+    moments,
     replicating,
     restoring,
     shells,
@@ -40,4 +41,5 @@ MUTANTS = (
     + connections.MUTANTS
     + clients.MUTANTS
     + strangers.MUTANTS
+    + moments.MUTANTS
 )

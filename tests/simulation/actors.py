@@ -14,23 +14,51 @@ LATENCY = 0.000_03
 
 
 class Clock:
-    """A node's clock: it began somewhere and runs a little too fast or too slow."""
+    """A node's clock: it began somewhere and runs a little too fast or too slow, and now and then at another rate."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._offset = world.between(0, 1000)
-        self._rate = world.between(1 - CLOCK_DRIFT_MAX, 1 + CLOCK_DRIFT_MAX)
+        self.rate = world.between(1 - CLOCK_DRIFT_MAX, 1 + CLOCK_DRIFT_MAX)
+        self._since = -math.inf
+        self._stands_until = 0.0
+        self._before: list[tuple[float, float, float]] = []
+        """(since, offset, rate) of the times before ``_since``."""
 
     def now(self) -> float:
         return self.at(self._world.now)
 
     def at(self, world_time: float) -> float:
         """What this clock shows at a time of the world."""
-        return self._offset + world_time * self._rate
+        if world_time >= self._since:
+            return self._offset + world_time * self.rate
+        _, offset, rate = next(part for part in reversed(self._before) if world_time >= part[0])
+        return offset + world_time * rate
 
     def world_time(self, now: float) -> float:
-        """When this clock shows ``now``."""
-        return (now - self._offset) / self._rate
+        """When this clock shows ``now``, if its rate stays what it is."""
+        return (now - self._offset) / self.rate
+
+    def change(self, rate: float, ahead: float) -> None:
+        """It runs at this rate from now on, and shows so much more than it did."""
+        self._go_on(rate, self.now() + ahead, self._world.now)
+
+    def stand_still(self, seconds: float) -> None:
+        """As for so long the machine does, from now on; nobody on it looks at the clock meanwhile."""
+        self.go_on()
+        self._go_on(self.rate, self.now() - seconds * self.rate, self._world.now)
+        self._stands_until = self._world.now + seconds
+
+    def go_on(self) -> None:
+        """The machine does not stand still any more: if that is sooner than it should, the clock must not go back."""
+        left = max(0.0, self._stands_until - self._world.now)
+        self._stands_until = 0.0
+        if left:
+            self._go_on(self.rate, self.now() + left * self.rate, self._world.now)
+
+    def _go_on(self, rate: float, shown: float, since: float) -> None:
+        self._before.append((self._since, self._offset, self.rate))
+        self._since, self._offset, self.rate = since, shown - since * rate, rate
 
 
 class Died(Exception):
@@ -101,6 +129,11 @@ class Actor:
         self.free_at = min(self.free_at, self.world.now)
         self._alarm = math.inf  # that was for the end of a pause, perhaps
         self.wake()
+
+    def clock_changed(self) -> None:
+        """What is due may be due sooner."""
+        if self.alive:
+            self._set_timer()
 
     def busy(self, seconds: float) -> None:
         """The turn goes on for so long."""

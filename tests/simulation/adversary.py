@@ -9,7 +9,9 @@ from tests.simulation.network import Plane
 from tests.simulation.node import Node
 from tests.simulation.plots import Plots
 from tests.simulation.schemes import Schemes
-from tests.simulation.sick import SICKNESSES, SLUGGISH, Sick, sluggish_pair
+from tests.simulation.sick import SICKNESSES, SLUGGISH, Sick, sickness_of_one, sluggish_pair
+from tests.simulation.slowdowns import Slowdowns
+from tests.simulation.standstills import Standstills
 
 EVENTS = (
     "campaigning",
@@ -61,6 +63,12 @@ class Adversary:
             self._weights += [of_its_own.choice((1, 3, 8)) for _ in range(3)]
         self._react["configured"] = random.Random(f"configured {world.seed}").choice(REACTIONS)
         self._worst = self._reactions()
+        for others in (Slowdowns(cluster, self._faults), Standstills(cluster, self._faults)):
+            for strike, weight in others.strikes():
+                self._strikes.append(strike)
+                self._weights.append(weight)
+            for event, reaction in others.reactions().items():
+                self._worst[event] += [reaction, reaction]
         cluster.listeners.append(self._on_event)
         self._schedule()
 
@@ -211,8 +219,9 @@ class Adversary:
         if leader is not None and self._world.chance(0.7):
             node = leader
         self.heal()
-        self._faults.noted(node.id, "stays sick")
-        return Sick(self._cluster, node, self._world.random.choice(SICKNESSES))
+        sickness = sickness_of_one(self._world.seed, self._world.random.choice(SICKNESSES))
+        self._faults.noted(node.id, f"stays sick: {sickness}")
+        return Sick(self._cluster, node, sickness)
 
     def spare_two(self) -> list[Sick]:
         """The storm is over for all nodes but two, whose disks are slow, or of which something stands still.

@@ -18,23 +18,17 @@ from zraft.core.limits import is_serializable
 from zraft.core.proposals import Waiting
 from zraft.core.reads import Read
 from zraft.errors import Compacted, NotExecuted, Rejected, Unknown, from_code
-from zraft.protocol.client import (
-    Batch,
+from zraft.protocol.codec import encode, response
+from zraft.protocol.requests import Batch, Command, Compact, Delete, Get, Put, Range
+from zraft.protocol.responses import (
     BatchResult,
-    Command,
-    Compact,
     CompactResult,
-    Delete,
     DeleteResult,
     ErrorResult,
-    Get,
     GetResult,
-    Put,
     PutResult,
-    Range,
     RangeResult,
 )
-from zraft.protocol.codec import encode, response
 
 if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
@@ -43,6 +37,9 @@ if TYPE_CHECKING:
 KEYS = (b"a", b"b", b"ba", b"c")
 PATIENCE_SECONDS = 1.5
 REQUEST_SECONDS = 1.0
+LARGE_BATCHES = 0.03
+"""Of the operations, where reads begin at any time: they are applied in several steps, and seen by nobody meanwhile."""
+LARGE = 100
 
 
 class Operation(msgspec.Struct):
@@ -75,6 +72,7 @@ class Clients:
         self.acknowledged: dict[int, Put] = {}
         """Puts that a client was told of, by the revision that it was told."""
         self.writes = self.reads = self.unknown = self.refused = 0
+        self._pages: dict[int, Range] = {}  # what a client reads next, since its range goes on
         self.avoided: list[Node] = []
         """Nobody asks these from now on."""
         self._rest = cluster.world.random.choice((0.01, 0.03, 0.1))
@@ -121,7 +119,7 @@ class Clients:
         cluster = self._cluster
         world = cluster.world
         self._number = number = self._number + 1
-        request = self._choose(number)
+        request = self._pages.pop(client, None) or self._choose(number)
         values = tuple(put.value for put in _operations_of(request) if isinstance(put, Put))
         node = world.random.choice([node for node in cluster.serving() if node not in self.avoided])
         floor = node.shown if is_serializable(request) else self._floor
@@ -147,6 +145,9 @@ class Clients:
         world.after(world.seldom_long(self._rest, 0.3, 0.05), self._begin, operation.client)
 
     def _choose(self, number: int) -> Command | Get | Range:
+        reads = self._cluster.reads
+        if self._cluster.reads_at_any_time and reads.random() < LARGE_BATCHES:
+            return Batch(tuple(Put(reads.choice(KEYS), b"%d.%d" % (number, place)) for place in range(LARGE)))
         random = self._cluster.world.random
         key = random.choice(KEYS)
         kind = random.random()
@@ -225,6 +226,14 @@ class Clients:
         else:
             found = answer.error.code if isinstance(answer, GetResult) and answer.error else answer
         require(found == expected, "a read gives what was written", request=request, answer=answer, expected=expected)
+        if isinstance(request, Range) and isinstance(answer, RangeResult) and answer.more:
+            self._turn_page(asked, request, answer)
+
+    def _turn_page(self, asked: Operation, request: Range, answer: RangeResult) -> None:
+        """Go on where the range ended, at its revision, perhaps at another node."""
+        if self._cluster.reads_at_any_time:
+            rest = msgspec.structs.replace(request, start=answer.next_key, revision=answer.revision)
+            self._pages[asked.client] = rest
 
     def _saw(self, asked: Operation, index: int) -> None:
         """Whoever reads from now on sees this, and so does a serializable read at the same node."""

@@ -1,12 +1,13 @@
 """A whole cluster in one process: the world, the network, the nodes, their clients, and who watches them."""
 
 from collections.abc import Callable
+from random import Random
 
 from tests.simulation.clients import Clients
 from tests.simulation.invariants import Invariants, require
 from tests.simulation.links import begin_late
 from tests.simulation.network import Network, Parcel, Plane
-from tests.simulation.node import Node
+from tests.simulation.node import BY_QUORUM, TIMING, Node
 from tests.simulation.operators import Operators
 from tests.simulation.upgrades import Upgrades
 from tests.simulation.world import World
@@ -14,6 +15,10 @@ from tests.simulation.wrongs import Wrongs
 from zraft.protocol.entries import ClusterRecord, Member
 
 CLIENTS = 5
+QUORUM_SHARE = 0.15
+"""Of the runs: reads go by rounds alone, and no clock matters to them."""
+ANY_TIME_SHARE = 0.3
+"""Of the runs: reads begin at any time, and ranges are read page by page."""
 
 
 class Cluster:
@@ -26,6 +31,9 @@ class Cluster:
         self.id = self.record.cluster_id()
         self.invariants = Invariants(self.record.configuration())
         self.network = Network(world, self._deliver)
+        self.timing = BY_QUORUM if Random(f"read mode {world.seed}").random() < QUORUM_SHARE else TIMING
+        self.reads = Random(f"readers {world.seed}")
+        self.reads_at_any_time = self.reads.random() < ANY_TIME_SHARE
         self.listeners: list[Callable[[str, Node], None]] = []
         self.refused_values: set[bytes] = set()
         self.retain = world.random.choice(((0, 0.0), (3, 0.0), (40, 1.0), (0, 0.5)))

@@ -17,7 +17,6 @@ from zraft.core.retention import Retention
 from zraft.core.room import lack_of_room
 from zraft.core.views import View
 from zraft.errors import ZraftError
-from zraft.protocol.client import ErrorResult, Get, Range
 from zraft.protocol.codec import encode, response, split_results
 from zraft.protocol.entries import Origin
 from zraft.protocol.local import (
@@ -31,6 +30,8 @@ from zraft.protocol.local import (
     WaitApplied,
 )
 from zraft.protocol.peer import Forward, NotProposed, ReadIndex, ReadIndexAnswer
+from zraft.protocol.requests import Get, Range
+from zraft.protocol.responses import ErrorResult
 
 if TYPE_CHECKING:
     from tests.simulation.node import Node
@@ -39,6 +40,9 @@ GATEWAY = 0
 POLL_SECONDS = 0.01
 COMPACT_SECONDS = 1.0
 REGISTER_SECONDS = 1.0
+READ_LATER = 0.3
+"""Of the reads: their transaction begins a moment after they might, or just behind storage's next commit."""
+LATER_SECONDS = 0.005
 OWN = Caller(b"", b"", 0)
 """Who asks for a compaction when it is the gateway itself."""
 
@@ -61,6 +65,7 @@ class GatewayActor(Actor):
         self._rounds: dict[int, int] = {}
         self._routes: dict[int, int] = {}  # member -> the start of its gateway that asked last
         self._later: list[Serve] = []
+        self._at_any_time = node.cluster.reads_at_any_time
         self._looked = self.world.now
         self._turned = 0.0
         self._open: set[tuple[int, int]] = set()
@@ -97,6 +102,7 @@ class GatewayActor(Actor):
 
     def turn(self) -> None:
         now = self._turned = self.clock.now()
+        waiting = len(self._later)
         self._look_at_trio(now)
         page = self._node.page
         # Reads that came a turn ago: between any two looks at the page, time passes that was this gateway's pause.
@@ -116,7 +122,13 @@ class GatewayActor(Actor):
         self._do(self._proposals.expire(now), now)
         self._do(self._reads.expire(now), now)
         later, self._later = self._later, []
-        self._do(later, now)
+        if not self._at_any_time:
+            self._do(later, now)
+            return
+        self._later = later[waiting:]
+        for serve in later[:waiting]:
+            self.survive()
+            self._begin(serve)
 
     def _look_at_trio(self, now: float) -> None:
         """A new incarnation forgot whom it owes what."""
@@ -203,7 +215,8 @@ class GatewayActor(Actor):
     def _compact(self, now: float) -> None:
         node = self._node
         _, revision, compacted, swept, _ = node.applied_state()
-        version = read_cluster_version(node.state.meta(CLUSTER_VERSION))
+        state = node.state.committed() if self._at_any_time and node.state.open else node.state
+        version = read_cluster_version(state.meta(CLUSTER_VERSION))
         self._retention.note(revision, compacted, swept, now)
         leads = node.page.role is not None and node.page.role.leader == node.id
         for command in self._retention.propose(now, version, node.space) if leads else ():
@@ -250,12 +263,26 @@ class GatewayActor(Actor):
                 case Serve():
                     self._serve(effect)
 
+    def look(self) -> None:
+        """Storage has just committed its state: a read that waits begins now, before storage does anything more."""
+        if self.alive and self._later and self._at_any_time and self.free_at <= self.world.now:
+            later, self._later = self._later, []
+            for serve in later:
+                self._begin(serve)
+
     def _serve(self, serve: Serve) -> None:
+        """LMDB's readers don't see an open transaction, and begin whenever they like; in some runs ours do."""
         node = self._node
-        if node.state.open:  # LMDB's readers don't see an open transaction; ours wait for its end
+        if node.cluster.reads.random() < READ_LATER if self._at_any_time else node.state.open:
             self._later.append(serve)
-            return
-        view = View(node.state)
+            if self._at_any_time:
+                self.world.after(LATER_SECONDS, self.wake)
+        else:
+            self._begin(serve)
+
+    def _begin(self, serve: Serve) -> None:
+        node = self._node
+        view = View(node.state.committed() if node.state.open else node.state)
         if view.applied.index < serve.index:
             index = self._reads.behind(serve)
             if node.trio is not None:

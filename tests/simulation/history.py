@@ -4,7 +4,8 @@ from bisect import bisect_right, insort
 from collections import defaultdict
 
 from zraft.core.records import key_value, read_record_key, unpack_record
-from zraft.protocol.client import Get, GetResult, KeyValue, Range, RangeResult
+from zraft.protocol.requests import Get, Range
+from zraft.protocol.responses import GetResult, KeyValue, RangeResult
 
 
 class History:
@@ -38,7 +39,8 @@ class History:
 
     def range(self, request: Range, now: int) -> RangeResult:
         revision = request.revision or now
-        found = [self._item(key, revision) for key in self._keys if key.startswith(request.prefix)]
+        keys = [key for key in self._keys if key.startswith(request.prefix) and key >= request.start]
+        found = [self._item(key, revision) for key in keys]
         items = tuple(item for item in found if item is not None)
         more = request.limit > 0 and len(items) > request.limit
         shown = items[: request.limit] if more else items

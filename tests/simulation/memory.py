@@ -261,6 +261,15 @@ class MemoryState:
     def commit(self) -> None:
         self._forget()
 
+    def committed(self) -> "MemoryState":
+        """What a reader sees that begins now: all that the last commit left, and nothing that came behind it."""
+        found = MemoryState()
+        found.fill(self.tables())
+        found._keys_before, found._meta_before = self._keys_before, self._meta_before
+        found._records_before = self._records_before
+        found.abort()
+        return found
+
     def abort(self) -> None:
         _restore(self._keys, self._order, self._keys_before)
         _restore(self._records, self._revisions, self._records_before)

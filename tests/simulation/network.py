@@ -4,19 +4,11 @@ import enum
 from collections.abc import Callable
 from typing import NamedTuple
 
+from tests.simulation.lateness import ANSWERS, Lateness
 from tests.simulation.world import World
-from zraft.protocol.peer import (
-    AppendAnswer,
-    HeartbeatAnswer,
-    InstallAnswer,
-    PeerHeader,
-    PreVoteAnswer,
-    VoteAnswer,
-)
+from zraft.protocol.peer import PeerHeader, VoteAnswer
 
 HOARD_MAX = 300
-ANSWERS = (HeartbeatAnswer, PreVoteAnswer, VoteAnswer, AppendAnswer, InstallAnswer)
-"""What takes the way of its question. Gateways answer each other over links of their own."""
 
 
 class Plane(enum.Enum):
@@ -67,6 +59,7 @@ class Network:
         self._copies: list[tuple[Plane, int, Parcel]] = []
         self._begins: dict[tuple[Plane, int, int], float] = {}
         self.weather = dict.fromkeys(Plane, CALM)
+        self.lateness = Lateness(world, self._arrive)
         self.lost = 0
         self.late = 0
 
@@ -80,12 +73,15 @@ class Network:
         if world.now < self._begins.get((plane, sender, target), 0.0) and not isinstance(parcel[1], ANSWERS):
             self.late += 1
             return
-        if (plane, sender, target) in self._cut or world.chance(weather.loss):
+        is_lost = (plane, sender, target) in self._cut or world.chance(weather.loss)
+        if is_lost or self.lateness.loses(plane, sender, target):
             self.lost += 1
             return
         delays = [world.seldom_long(weather.delay, weather.delay_max) for _ in range(1 + world.chance(weather.doubled))]
         for delay in delays:
-            world.after(delays[0] if kind is Kind.ONCE else delay, self._arrive, plane, sender, target, parcel)
+            usual = delays[0] if kind is Kind.ONCE else delay
+            if not self.lateness.takes(plane, sender, target, parcel, usual):
+                world.after(usual, self._arrive, plane, sender, target, parcel)
         if world.chance(kind.value):
             if len(self._hoard) >= HOARD_MAX:
                 self._hoard.pop(world.random.randrange(HOARD_MAX))
@@ -163,6 +159,7 @@ class Network:
         self._copies.clear()
         self._stalled.clear()
         self._begins.clear()
+        self.lateness.end_all()
         self.weather = dict.fromkeys(Plane, CALM)
 
     def _arrive(self, plane: Plane, sender: int, target: int, parcel: Parcel) -> None:

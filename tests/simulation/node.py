@@ -2,15 +2,18 @@
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from tests.simulation.actors import Clock
 from tests.simulation.gateway import GatewayActor
-from tests.simulation.invariants import Violation, WatchedLog, WatchedState, require
+from tests.simulation.invariants import Violation, require
 from tests.simulation.network import Kind, Parcel, Plane
 from tests.simulation.newcomer import Newcomer, formation_of
 from tests.simulation.page import Page
 from tests.simulation.snapshots import Snapshots, unpack
 from tests.simulation.trio import Trio
-from zraft.core.lease import lease_seconds
+from tests.simulation.watched import WatchedLog, WatchedState
+from zraft.core.lease import CLOCK_DRIFT_MAX, lease_seconds
 from zraft.core.records import APPLIED, AppliedState, read_applied
 from zraft.core.roles import Timing
 from zraft.core.room import ENOUGH
@@ -52,6 +55,7 @@ CHANNELS: dict[Plane, codec.Channel[Any]] = {
 SYNC_SECONDS = 0.001
 """How long a sync of a good disk takes."""
 TIMING = Timing(0.050, 0.150, 0.300, stall_limit=2.0, lease=lease_seconds(0.150))
+BY_QUORUM = msgspec.structs.replace(TIMING, lease=0.0)
 
 
 class Node:
@@ -62,9 +66,11 @@ class Node:
         self.cluster = cluster
         self.id = member
         self.clock = Clock(world)
-        self.timing = TIMING
+        self.timing = cluster.timing
         self.window = (world.random.choice((1, 4, 64)), 32 << 20)
         self.sync_seconds = SYNC_SECONDS
+        self.next_sync_seconds = 0.0
+        """Of one sync that takes longer than others; 0: none does."""
         self.disk_fails = False
         self.space = ENOUGH
         self.room = 0
@@ -80,7 +86,7 @@ class Node:
         self.log = WatchedLog(member, cluster.invariants)
         self.log.set_record(cluster.record, formed=True)
         self.log.commit()
-        self.state = WatchedState(member, cluster.invariants, self._use_room)
+        self.state = WatchedState(member, cluster.invariants, self._use_room, self._show)
         self._read = b"", read_applied(None)  # what was read of the state last, and what it said
         self._headers: dict[tuple[int, int], PeerHeader] = {}
         self.generation = 0
@@ -106,6 +112,7 @@ class Node:
         """Start the trio, if none runs and none must not; and the gateway, if it died."""
         if self.trio is None and not (self.halted or self.condemned) and self.newcomer is None:
             self.incarnations += 1
+            self.clock.go_on()
             self.cluster.upgrades.restarted(self)
             self.page.zero()  # a new incarnation zeroes its groups first
             self.world.note(f"{self.id}", f"starts incarnation {self.incarnations}, applied {self.applied()}")
@@ -164,11 +171,26 @@ class Node:
     def repair(self) -> None:
         """The operator has acted, and every disk works."""
         self.sync_seconds = SYNC_SECONDS
+        self.next_sync_seconds = 0.0
         self.disk_fails = self.halted = False
+        self.clock.go_on()
+        if not 1 - CLOCK_DRIFT_MAX <= self.clock.rate <= 1 + CLOCK_DRIFT_MAX:
+            self.set_clock(1.0, 0.0)
         self.space = ENOUGH
         for actor in (*(self.trio.actors() if self.trio else ()), self.gateway):
             actor.recover()
         self.start()
+
+    def set_clock(self, rate: float, ahead: float) -> None:
+        """Its clock runs at this rate from now on, and shows so much more than it did."""
+        self.clock.change(rate, ahead)
+        for actor in (*(self.trio.actors() if self.trio else ()), self.gateway):
+            actor.clock_changed()
+
+    def sync_takes(self) -> float:
+        """Seconds of the sync that begins now."""
+        seconds, self.next_sync_seconds = self.next_sync_seconds, 0.0
+        return seconds or self.world.seldom_long(self.sync_seconds, 0.1, 0.01)
 
     def wipe(self) -> None:
         """All that the node knew is gone. It comes back under its name, as somebody whom nobody has a place for."""
@@ -179,7 +201,7 @@ class Node:
 
     def prepare(self) -> None:
         """Make the next generation's state of the staged snapshot."""
-        self.next_state = WatchedState(self.id, self.cluster.invariants, self._use_room)
+        self.next_state = WatchedState(self.id, self.cluster.invariants, self._use_room, self._show)
         unpack(bytes(self.snapshots.bytes), self.next_state)
 
     def open_next_state(self) -> None:
@@ -188,6 +210,10 @@ class Node:
             raise Violation(f"the state that the log names is there: node={self.id} generation={self.log.generation}")
         self.state, self.next_state = self.next_state, None
         self.generation = self.log.generation
+
+    def _show(self) -> None:
+        """Storage has committed its state, in the midst of whatever it does: readers are other processes."""
+        self.gateway.look()
 
     def _use_room(self, records: int) -> None:
         if self.space != ENOUGH:

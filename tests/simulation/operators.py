@@ -10,9 +10,10 @@ from tests.simulation.invariants import require
 from zraft.core.admission import Caller
 from zraft.core.proposals import Waiting
 from zraft.errors import NotExecuted, Rejected, Unknown, from_code
-from zraft.protocol.client import ChangeMember, ErrorResult, MembersResult
 from zraft.protocol.codec import encode, response
 from zraft.protocol.entries import EntryKind
+from zraft.protocol.requests import ChangeMember
+from zraft.protocol.responses import ErrorResult, MembersResult
 
 if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster

@@ -7,7 +7,7 @@ from tests.simulation.faults import PLANES, Faults
 from tests.simulation.network import Plane
 from tests.simulation.node import Node
 from zraft.core.roles import LEADER
-from zraft.protocol.client import ChangeMember
+from zraft.protocol.requests import ChangeMember
 
 WINNING_BACK = 0.3
 """In such a share of the runs leaders win voters back."""

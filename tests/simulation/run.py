@@ -60,6 +60,8 @@ class Report(msgspec.Struct, frozen=True):
     """How many nodes stayed sick then."""
     late: int = 0
     """Messages that were lost since a link had not begun."""
+    delayed: int = 0
+    """Messages that came late, since their link was."""
 
 
 class Failure(Exception):
@@ -165,6 +167,7 @@ def _run(world: World) -> Report:
         progress_without_one=without_one,
         sick=sick,
         late=cluster.network.late,
+        delayed=cluster.network.lateness.delayed,
     )
 
 
@@ -185,6 +188,8 @@ def _go_on_without_some(cluster: Cluster, adversary: Adversary) -> tuple[str, in
     patience = max(one.patience for one in sick)
     _require_service(cluster, f"all but {len(sick)} are well", patience + NOTICED_SECONDS)
     world.run_until(world.now + patience)
+    if any(one.gets_worse for one in sick):
+        _require_service(cluster, f"all but {len(sick)} are well, which is ever later")
     leader = cluster.leader()
     for one in sick:
         require(one.can_lead or leader is not one.node, "a leader must be able to work", leader=one.node.id)

@@ -14,8 +14,8 @@ from tests.simulation.faults import Faults
 from tests.simulation.network import CALM, Plane
 from tests.simulation.node import Node
 from tests.simulation.operators import EVEN
-from zraft.protocol.client import ChangeMember
 from zraft.protocol.local import TransferRequest
+from zraft.protocol.requests import ChangeMember
 
 SHARE = 0.6
 """Of the runs with operators."""
@@ -252,6 +252,7 @@ class Schemes:
         """Everybody is well, and somebody leads."""
         self._network.heal()
         self._network.release()
+        self._network.lateness.end_all()
         self._network.weather = dict.fromkeys(Plane, CALM)
         for node in self._cluster.members():
             node.repair()

@@ -2,6 +2,7 @@
 
 import math
 import random
+from itertools import product
 
 from tests.simulation.cluster import Cluster
 from tests.simulation.network import Plane
@@ -13,6 +14,15 @@ SLUGGISH = ("slow disk", "slow disk", *STUCK)
 """What two nodes may have at once: neither makes a link bad, so no third one is the worse for it."""
 SLOW_SYNC_SECONDS = (0.05, 0.2, 0.8)
 """How long each sync of a slow disk takes: the slowest not so long that its node would count as stalled."""
+LATE = ("says all late", "hears all late", "hanging disk")
+"""What one node may have, in some runs, instead of those above."""
+LATE_SHARE = 0.4
+"""Of the runs that demand progress without one node."""
+LATE_SECONDS = (0.05, 0.2, 0.5, 1.5, 4.0)
+RISING = (0.0, 0.5, 1.0)
+"""By how many seconds a second it becomes later; 0: it is so late at once."""
+HANGING_SYNC_SECONDS = (1.5, 3.0)
+"""How long each sync takes of a disk that hangs: its node counts as stalled, on and off."""
 PAIR_SHARE = 0.5
 """Of the runs that demand progress without one node, and have a majority without two."""
 PATIENCE_SECONDS = 3.2
@@ -27,6 +37,8 @@ class Sick:
         self.node = node
         self._network = network = cluster.network
         me, others = {node.id}, set(cluster.nodes) - {node.id}
+        self.gets_worse = False
+        """Whether it is not yet as sick as it will be, so that progress at first says little."""
         self._stuck = node.trio if sickness in STUCK else None
         self.patience = GATEWAY_PATIENCE_SECONDS if sickness == "no gateway" else PATIENCE_SECONDS
         match sickness:
@@ -43,6 +55,15 @@ class Sick:
                 node.trio.replication.pause(math.inf)
             case "no gateway":
                 node.gateway.pause(math.inf)
+            case "says all late" | "hears all late":
+                chance = random.Random(f"late {cluster.world.seed}")
+                late, rising = chance.choice(LATE_SECONDS), chance.choice(RISING)
+                self.gets_worse = rising > 0
+                for plane, other in product(Plane, others):
+                    sender, target = (node.id, other) if sickness == "says all late" else (other, node.id)
+                    network.lateness.delay(plane, sender, target, late, rising)
+            case "hanging disk":
+                node.sync_seconds = cluster.world.random.choice(HANGING_SYNC_SECONDS)
             case "slow disk":
                 node.sync_seconds = cluster.world.random.choice(SLOW_SYNC_SECONDS)
             case _:
@@ -56,10 +77,20 @@ class Sick:
     def recover(self) -> None:
         """Whatever stands still is killed by its supervisor in the end."""
         self._network.heal()
+        self._network.lateness.end_all()
         self.node.sync_seconds = SYNC_SECONDS
         self.node.gateway.recover()
         self.node.crash(gateway_too=False, lose_state=False)
         self.node.start()
+
+
+def sickness_of_one(seed: int, usual: str) -> str:
+    """What one node has that stays sick.
+
+    Drawn from a generator of its own: a run in which it is a usual one is the same run as ever.
+    """
+    chance = random.Random(f"one sick {seed}")
+    return chance.choice(LATE) if chance.random() < LATE_SHARE else usual
 
 
 def sluggish_pair(cluster: Cluster) -> tuple[Node, Node] | None:

@@ -45,6 +45,8 @@ Destination = tuple[int, int]
 OUT_OF_SPACE_SECONDS = 1.0
 FORGETTING = 0.000_5
 """So often the gateway's queue is full, and what is told to it gets lost until it registers again."""
+SLOW_SLICES = 0.3
+SLICE_SECONDS_MAX = 0.02
 CHECKPOINT_ENTRIES = 8
 """A run is short: with a real node's distance few would reach any checkpoint."""
 
@@ -114,7 +116,7 @@ class StorageActor(Actor):
             self._take()
         self.syncing = self._node.log.dirty
         if self.syncing:
-            self.busy(self.world.seldom_long(self._node.sync_seconds, 0.1, 0.01))
+            self.busy(self._node.sync_takes())
         else:
             self._answer()
 
@@ -325,7 +327,7 @@ class StorageActor(Actor):
             self._keeper.cut()
         if not self._applier.pending() or self.clock.now() < self._blocked_until:
             return
-        steps = self.world.random.randint(1, 20)
+        steps, seconds = self._pace(self.world.random.randint(1, 20))
         left = iter(range(steps))
         try:
             outcomes = self._applier.work(lambda: next(left, None) is None)
@@ -334,11 +336,18 @@ class StorageActor(Actor):
             self._blocked_until = self.clock.now() + OUT_OF_SPACE_SECONDS
             self.world.note(self.name, f"  apply waits: {error}")
             return
-        self.busy(steps * 0.000_02)
+        self.busy(seconds)
         node = self._node
         node.cluster.invariants.applied(node.id, node.applied_state(), self._acceptor.cluster_version)
         self.survive()
         self._tell(outcomes)
+
+    def _pace(self, steps: int) -> tuple[int, float]:
+        """(steps, seconds) of one slice of work; a slow one, where reads begin at any time, ends after its first."""
+        reads = self._node.cluster.reads
+        if self._node.cluster.reads_at_any_time and reads.random() < SLOW_SLICES:
+            return 1, reads.uniform(0, SLICE_SECONDS_MAX)
+        return steps, steps * 0.000_02
 
     def _tell(self, outcomes: list[Outcome]) -> None:
         if self.world.chance(FORGETTING):

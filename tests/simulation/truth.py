@@ -6,9 +6,9 @@ from typing import NamedTuple
 from tests.simulation.history import History
 from tests.simulation.memory import MemoryState
 from zraft.core.records import AppliedState
-from zraft.protocol.client import Batch, Put
 from zraft.protocol.codec import unpack_commands
 from zraft.protocol.entries import EntryKind
+from zraft.protocol.requests import Batch, Put
 
 
 class Committed(NamedTuple):

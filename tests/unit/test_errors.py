@@ -8,8 +8,8 @@ import pytest
 
 from zraft import errors
 from zraft.errors import Compacted, PreconditionFailed, Unknown, ZraftError, from_code
-from zraft.protocol.client import BatchResult, DeleteResult, ErrorInfo, GetResult, PutResult
 from zraft.protocol.codec import encode
+from zraft.protocol.responses import BatchResult, DeleteResult, ErrorInfo, GetResult, PutResult
 
 CODES = sorted(kind.code for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ZraftError))
 

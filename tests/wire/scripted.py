@@ -10,14 +10,8 @@ from typing import Self
 import zmq
 
 from zraft.protocol import codec
-from zraft.protocol.client import (
-    ListMembers,
-    MembersResult,
-    Request,
-    RequestHeader,
-    Response,
-    ResponseHeader,
-)
+from zraft.protocol.requests import ListMembers, Request, RequestHeader
+from zraft.protocol.responses import MembersResult, Response, ResponseHeader
 
 CLUSTER = b"0123456789abcdef"
 Script = Callable[[Request], Response | None]

@@ -12,20 +12,8 @@ from zraft.bench import Figures, Load, measure
 from zraft.bench.worker import Tally
 from zraft.client.steps import Fail, Return
 from zraft.errors import InvalidArgument, Unavailable, Unknown
-from zraft.protocol.client import (
-    Batch,
-    BatchResult,
-    ClusterStatus,
-    ErrorInfo,
-    ErrorResult,
-    Get,
-    GetResult,
-    Put,
-    PutResult,
-    Request,
-    Response,
-    StatusResult,
-)
+from zraft.protocol.requests import Batch, ClusterStatus, Get, Put, Request
+from zraft.protocol.responses import BatchResult, ErrorInfo, ErrorResult, GetResult, PutResult, Response, StatusResult
 
 DONE = PutResult(success=True, error=None, index=7, revision=3, mod_revision=3)
 FOUND = GetResult(found=True, value=b"v", error=None, revision=3)

@@ -10,7 +10,8 @@ import pytest
 from tests.wire.scripted import ScriptedNode
 from zraft.bench.load import Load
 from zraft.bench.worker import REFUSED_S, Begin, Ready, Tally, run
-from zraft.protocol.client import Get, GetResult, Put, PutResult, Request, Response
+from zraft.protocol.requests import Get, Put, Request
+from zraft.protocol.responses import GetResult, PutResult, Response
 
 WAIT_S = 20.0
 ABSENT = GetResult(found=False, value=None, error=None)

@@ -4,7 +4,8 @@ import pytest
 
 from tests.wire.scripted import ScriptedNode
 from zraft.errors import ResourceExhausted
-from zraft.protocol.client import Batch, BatchResult, ErrorInfo, Get, GetResult, Request, Response
+from zraft.protocol.requests import Batch, Get, Request
+from zraft.protocol.responses import BatchResult, ErrorInfo, GetResult, Response
 from zraft.verify.caller import Caller
 
 VERSIONS = [("a", 1), ("b", 2), ("c", 3)]

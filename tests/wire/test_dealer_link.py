@@ -15,7 +15,8 @@ from zraft.client.core import NEVER, OPEN, Core
 from zraft.client.dealer_link import LANES_MAX, MESSAGE_BYTES_MAX, TIMERS_STALE_MAX, DealerLink
 from zraft.client.steps import NO_ANSWER, Fail, Return
 from zraft.errors import PreconditionFailed, Unavailable, Unknown
-from zraft.protocol.client import ErrorInfo, ErrorResult, Get, GetResult, Put, PutResult, Request, Response
+from zraft.protocol.requests import Get, Put, Request
+from zraft.protocol.responses import ErrorInfo, ErrorResult, GetResult, PutResult, Response
 
 DONE = PutResult(success=True, error=None, index=7, revision=3, mod_revision=3)
 FOUND = GetResult(found=True, value=b"v", error=None, revision=3)

@@ -19,7 +19,7 @@ from tests.waiting import wait_until
 from tests.wire.scripted import ScriptedNode
 from zraft import Client, ClientClosed, Unknown
 from zraft.client.pipeline import Pipeline
-from zraft.protocol.client import GetResult
+from zraft.protocol.responses import GetResult
 
 ZRAFT = str(Path(zraft.__file__).parent)
 FOUND = GetResult(found=True, value=b"v", error=None, revision=3)

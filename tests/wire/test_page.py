@@ -21,16 +21,8 @@ from tests.wire.zmtp import greet, message, receive
 from tools.schemas import SCHEMAS
 from zraft import Client, ZraftError
 from zraft.protocol import codec
-from zraft.protocol.client import (
-    ErrorResult,
-    GetResult,
-    Put,
-    PutResult,
-    Request,
-    RequestHeader,
-    Response,
-    ResponseHeader,
-)
+from zraft.protocol.requests import Put, Request, RequestHeader
+from zraft.protocol.responses import ErrorResult, GetResult, PutResult, Response, ResponseHeader
 
 DONE = PutResult(success=True, error=None, index=7, revision=3, mod_revision=3)
 FOUND = GetResult(found=True, value=b"v", error=None, revision=3)

@@ -12,8 +12,8 @@ from tests.waiting import wait_until
 from tests.wire.by_schema import ARRIVING, RECORDS
 from tests.wire.served import GET, PUT, STATUS, WAIT_MS, WAIT_S, Served, Stranger, pack
 from tools import golden
-from zraft.protocol.client import StatusResult
 from zraft.protocol.peer import CONTROL_BYTES_MAX, GATEWAY_BYTES_MAX, MESSAGE_BYTES_MAX
+from zraft.protocol.responses import StatusResult
 
 pytestmark = pytest.mark.cluster
 

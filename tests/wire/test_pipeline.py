@@ -14,19 +14,8 @@ from tests.wire.scripted import ScriptedNode
 from zraft import Client, ClientClosed, InvalidArgument, PreconditionFailed, Unknown
 from zraft.client import operations
 from zraft.client.pipeline import BYTES_MAX, REQUESTS_MAX
-from zraft.protocol.client import (
-    Batch,
-    BatchResult,
-    Delete,
-    DeleteResult,
-    ErrorInfo,
-    Get,
-    GetResult,
-    Put,
-    PutResult,
-    Request,
-    Response,
-)
+from zraft.protocol.requests import Batch, Delete, Get, Put, Request
+from zraft.protocol.responses import BatchResult, DeleteResult, ErrorInfo, GetResult, PutResult, Response
 
 DONE = PutResult(success=True, error=None, index=7, revision=3, mod_revision=3)
 GONE = DeleteResult(success=True, error=None, index=8, revision=4, found=True)
@@ -179,6 +168,7 @@ def test_threads_have_pipelines_of_one_client(node: ScriptedNode, client: Client
 
 
 # Run in a process of its own: a fork of a process with threads is what it is about.
+QUIET = ("-W", "ignore::DeprecationWarning")  # from Python 3.12 on fork sees libzmq's threads
 FORK = """
 import os, sys
 from zraft import Client
@@ -199,7 +189,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) if child else 0)
 
 def test_a_forked_child_has_connections_of_its_own(node: ScriptedNode) -> None:  # trap 60
     result = subprocess.run(
-        [sys.executable, "-c", FORK, node.endpoint], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, *QUIET, "-c", FORK, node.endpoint], capture_output=True, text=True, timeout=30, check=False
     )
     assert (result.returncode, result.stderr) == (0, "")
     keys = sorted(request.key for request in node.requests if isinstance(request, Put))

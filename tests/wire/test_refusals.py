@@ -22,7 +22,8 @@ from tests.wire.served import (
     pack,
 )
 from zraft.actors.process import ProcessStats
-from zraft.protocol.client import PROTOCOL_VERSION, REQUEST_BYTES_MAX, Response
+from zraft.protocol.requests import PROTOCOL_VERSION, REQUEST_BYTES_MAX
+from zraft.protocol.responses import Response
 
 pytestmark = pytest.mark.cluster
 

@@ -12,7 +12,7 @@ from tests.wire.by_schema import FILES, RECORDS
 from tools import golden, schemas
 from tools.answers import ANSWERS
 from zraft.client.core import has_effect, is_local
-from zraft.protocol.client import ListMembers
+from zraft.protocol.requests import ListMembers
 
 
 def names_in(alternatives: list[Any]) -> Iterator[str]:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.wire.scripted import ScriptedNode
-from zraft.protocol.client import GetResult, Request, Response
+from zraft.protocol.requests import Request
+from zraft.protocol.responses import GetResult, Response
 
 SCRIPT = """
 import gc, os, sys, threading

@@ -10,7 +10,7 @@ from tests.wire.scripted import ScriptedNode
 from zraft import Client, ClientClosed, Unavailable
 from zraft.client.links import _Process
 from zraft.client.steps import Event, Send
-from zraft.protocol.client import PutResult
+from zraft.protocol.responses import PutResult
 
 DONE = PutResult(success=True, error=None, index=7, revision=3, mod_revision=3)
 

@@ -15,9 +15,10 @@ from zraft.actors.snapshotter import Job, start
 from zraft.config import Settings
 from zraft.core.room import RESERVE
 from zraft.errors import ResourceExhausted, Unavailable
-from zraft.protocol.client import BACKUP_CHUNK_BYTES, BackupChunk, ReadBackup
 from zraft.protocol.entries import ClusterRecord
 from zraft.protocol.local import StorageGroup
+from zraft.protocol.requests import ReadBackup
+from zraft.protocol.responses import BACKUP_CHUNK_BYTES, BackupChunk
 from zraft.store.directory import DataDirectory
 from zraft.store.files import make_directory
 from zraft.store.space import has_room

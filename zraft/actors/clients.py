@@ -22,18 +22,15 @@ from zraft.core.admission import Admission, Caller, Limits
 from zraft.core.limits import fault_of, is_write
 from zraft.errors import InvalidArgument, ProtocolError, ResourceExhausted, Unavailable, ZraftError
 from zraft.protocol import codec
-from zraft.protocol.client import (
+from zraft.protocol.requests import (
     PROTOCOL_VERSION,
     REQUEST_BYTES_MAX,
     REQUEST_ID_BYTES_MAX,
     ClusterStatus,
-    DeleteResult,
-    ErrorResult,
-    GetResult,
-    PutResult,
     Request,
     RequestHeader,
 )
+from zraft.protocol.responses import DeleteResult, ErrorResult, GetResult, PutResult
 
 DRAIN_MESSAGES = 512
 DRAIN_BYTES = 8 << 20

@@ -35,16 +35,6 @@ from zraft.core.reads import AnswerPeer, AskElection, AskLeader, Effect, PeerRea
 from zraft.core.room import lack_of_room
 from zraft.errors import CorruptState, InvariantViolated, ResourceExhausted, Unavailable, ZraftError
 from zraft.protocol import codec
-from zraft.protocol.client import (
-    PROTOCOL_VERSION,
-    ChangeMember,
-    Delete,
-    ListMembers,
-    Put,
-    ReadBackup,
-    ResponseHeader,
-    TransferLeadership,
-)
 from zraft.protocol.entries import Configuration, EntryKind
 from zraft.protocol.local import (
     Applied,
@@ -57,6 +47,16 @@ from zraft.protocol.local import (
     TransferAnswer,
 )
 from zraft.protocol.peer import Forward, GatewayMessage, Greeting, NotProposed, ReadIndex, ReadIndexAnswer
+from zraft.protocol.requests import (
+    PROTOCOL_VERSION,
+    ChangeMember,
+    Delete,
+    ListMembers,
+    Put,
+    ReadBackup,
+    TransferLeadership,
+)
+from zraft.protocol.responses import ResponseHeader
 from zraft.store.directory import DataDirectory
 
 GATEWAY = 0

@@ -6,8 +6,9 @@ from zraft.actors.clients import Ask, Clients
 from zraft.actors.trio import Trio
 from zraft.errors import Unavailable, Unknown, from_code
 from zraft.protocol import codec
-from zraft.protocol.client import TransferLeadership, TransferResult
 from zraft.protocol.local import RoleGroup, TransferAnswer, TransferRequest
+from zraft.protocol.requests import TransferLeadership
+from zraft.protocol.responses import TransferResult
 
 HAND_OVER_SECONDS = 0.8
 """So long may a hand-over take when the node stops: usually 20 ms. The supervisor gives a gateway 2 s in all."""

@@ -11,7 +11,7 @@ from zraft.core.reads import Read
 from zraft.core.views import View
 from zraft.errors import CorruptState, InvariantViolated, Unavailable
 from zraft.protocol import codec
-from zraft.protocol.client import Batch, Get, Range
+from zraft.protocol.requests import Batch, Get, Range
 from zraft.store.directory import DataDirectory
 from zraft.store.state import StateView
 

@@ -11,16 +11,9 @@ from zraft.config import Settings
 from zraft.core.room import LACKS
 from zraft.core.versions import SUPPORTED
 from zraft.protocol import codec
-from zraft.protocol.client import (
-    ClusterStatus,
-    ListMembers,
-    MemberInfo,
-    MembersResult,
-    PeerInfo,
-    Request,
-    StatusResult,
-)
 from zraft.protocol.local import IdentityGroup, RoleGroup, StorageGroup
+from zraft.protocol.requests import ClusterStatus, ListMembers, Request
+from zraft.protocol.responses import MemberInfo, MembersResult, PeerInfo, StatusResult
 from zraft.store.page import Group, Page
 
 _NO_ROLE = RoleGroup(term=0, role="", leader=0)

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import msgspec
 
 from zraft.client.arguments import Consistency
-from zraft.protocol.client import Batch, BatchResult, Delete, Get, GetResult, Put, PutResult, Request, Response
+from zraft.protocol.requests import Batch, Delete, Get, Put, Request
+from zraft.protocol.responses import BatchResult, GetResult, PutResult, Response
 
 LARGE_BATCH = 10_000
 LARGE_VALUE_BYTES = 64

@@ -19,7 +19,8 @@ from zraft.client.dealer_link import DealerLink
 from zraft.client.steps import Fail, Return
 from zraft.core.limits import is_write
 from zraft.errors import Unavailable, Unknown, ZraftError
-from zraft.protocol.client import BatchResult, ErrorInfo, Get, GetResult, PutResult, Response
+from zraft.protocol.requests import Get
+from zraft.protocol.responses import BatchResult, ErrorInfo, GetResult, PutResult, Response
 
 Ended = list[tuple[tuple[float, Work], Return[Response] | Fail]]
 """Of each request when it began, what it was, and how it ended."""

@@ -16,7 +16,7 @@ from zraft.cli.output import output_option, tell
 from zraft.cli.progress import progress_line
 from zraft.cli.tables import table
 from zraft.config import Settings
-from zraft.protocol.client import BATCH_OPERATIONS_MAX, REQUEST_BYTES_MAX
+from zraft.protocol.requests import BATCH_OPERATIONS_MAX, REQUEST_BYTES_MAX
 
 CLIENTS_MAX = 64
 PIPELINE_MAX = Settings().client_requests_max

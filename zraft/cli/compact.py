@@ -14,7 +14,7 @@ from zraft.cli.output import output_option, tell
 from zraft.cli.progress import progress_line
 from zraft.client import Client
 from zraft.errors import Compacted, Unknown
-from zraft.protocol.client import CompactResult
+from zraft.protocol.responses import CompactResult
 
 POLL_S = 0.5
 """How often a node is asked how far it is, while the leader sweeps by itself."""

@@ -18,7 +18,8 @@ from zraft.cli.tables import table
 from zraft.client.core import Core
 from zraft.client.links import Link
 from zraft.errors import ZraftError
-from zraft.protocol.client import Get, GetResult
+from zraft.protocol.requests import Get
+from zraft.protocol.responses import GetResult
 
 HEAD = ("NODE", "ENDPOINT", "SERVES", "TOOK MS", "REASON")
 PROBE = b"zraft"

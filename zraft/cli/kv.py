@@ -15,7 +15,8 @@ from zraft.cli.outcomes import NOT_FOUND, REJECTED, UNAVAILABLE, UNKNOWN, Failur
 from zraft.cli.output import item_document, item_head, item_row, output_option, read_in, tell, write_out
 from zraft.cli.tables import table
 from zraft.client.arguments import Consistency
-from zraft.protocol.client import REQUEST_BYTES_MAX, DeleteResult, KeyValue, PutResult
+from zraft.protocol.requests import REQUEST_BYTES_MAX
+from zraft.protocol.responses import DeleteResult, KeyValue, PutResult
 
 _expected_revision = click.option(
     "--expected-revision",

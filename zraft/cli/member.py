@@ -17,7 +17,8 @@ from zraft.cli.tables import table
 from zraft.client import Client
 from zraft.core.limits import fault_of
 from zraft.errors import InvalidArgument, NotExecuted
-from zraft.protocol.client import ChangeMember, MemberInfo, MembersResult
+from zraft.protocol.requests import ChangeMember
+from zraft.protocol.responses import MemberInfo, MembersResult
 
 HEAD = ("NAME", "MEMBER ID", "PEER ADDRESS", "ROLE", "HEALTH", "LAG")
 POLL_S = 0.2

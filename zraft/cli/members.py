@@ -9,7 +9,7 @@ from zraft.cli.connection import known_endpoints, local_endpoints
 from zraft.cli.outcomes import UNAVAILABLE, Failure
 from zraft.client import Client
 from zraft.errors import ZraftError
-from zraft.protocol.client import StatusResult
+from zraft.protocol.responses import StatusResult
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import IO, Any, TypeVar
 import click
 
 from zraft.cli.outcomes import MACHINE, Failure
-from zraft.protocol.client import KeyValue
+from zraft.protocol.responses import KeyValue
 
 SHOWN_MAX = 60
 """Characters of a key or value in a table."""

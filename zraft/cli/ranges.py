@@ -16,7 +16,7 @@ from zraft.cli.outcomes import REJECTED, UNAVAILABLE
 from zraft.cli.output import item_document, item_head, item_row, output_option, write_out
 from zraft.cli.tables import table
 from zraft.client.arguments import Consistency
-from zraft.protocol.client import KeyValue
+from zraft.protocol.responses import KeyValue
 
 TABLE_ROWS = 1_000
 """A table's columns are measured for so many rows at a time, so that a long one needs no memory."""

@@ -10,7 +10,7 @@ from zraft.cli.members import Member, leader_of, members_of
 from zraft.cli.outcomes import UNAVAILABLE
 from zraft.cli.output import output_option, tell
 from zraft.cli.tables import table
-from zraft.protocol.client import StatusResult
+from zraft.protocol.responses import StatusResult
 
 HEAD = (
     *("NODE", "ENDPOINT", "STATE", "TERM", "LEADER", "COMMIT", "APPLIED", "REVISION"),

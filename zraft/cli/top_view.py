@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from zraft.cli.tables import table
-from zraft.protocol.client import StatusResult
+from zraft.protocol.responses import StatusResult
 
 HEAD = (
     *("NODE", "STATE", "TERM", "LEADER", "APPLIED", "BEHIND", "WRITES/S", "READS/S"),

@@ -11,7 +11,7 @@ from zraft.config import split_endpoint
 from zraft.core.limits import REVISION_MAX, fault_of
 from zraft.errors import ConfigurationError, InvalidArgument
 from zraft.protocol import codec
-from zraft.protocol.client import (
+from zraft.protocol.requests import (
     REQUEST_BYTES_MAX,
     ChangeMember,
     Compact,

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
 
 from zraft.errors import NotExecuted, ProtocolError, Unavailable
-from zraft.protocol.client import BACKUP_NAME_BYTES_MAX, BackupChunk, Get, GetResult, ReadBackup
+from zraft.protocol.requests import BACKUP_NAME_BYTES_MAX, Get, ReadBackup
+from zraft.protocol.responses import BackupChunk, GetResult
 from zraft.store.files import sync_directory
 from zraft.store.manifest import Manifest
 from zraft.store.snapshots import Progress, verify_snapshot

@@ -28,17 +28,15 @@ from zraft.client.links import Link
 from zraft.client.listing import Listing
 from zraft.client.operations import Delete, Get, Put, batch_of
 from zraft.client.pipeline import Pipeline
-from zraft.protocol.client import (
+from zraft.protocol.requests import ClusterStatus, ListMembers, Request
+from zraft.protocol.responses import (
     BatchResult,
-    ClusterStatus,
     CompactResult,
     DeleteResult,
     GetResult,
-    ListMembers,
     MembersResult,
     PutResult,
     RangeResult,
-    Request,
     Response,
     StatusResult,
     TransferResult,

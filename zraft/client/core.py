@@ -50,33 +50,35 @@ from zraft.errors import (
     from_code,
 )
 from zraft.protocol import codec
-from zraft.protocol.client import (
+from zraft.protocol.requests import (
     PROTOCOL_VERSION,
-    BackupChunk,
     Batch,
-    BatchResult,
     ChangeMember,
     ClusterStatus,
     Compact,
-    CompactResult,
     Delete,
-    DeleteResult,
-    ErrorResult,
     Get,
-    GetResult,
     ListMembers,
-    MembersResult,
     Put,
-    PutResult,
     Range,
-    RangeResult,
     ReadBackup,
     Request,
     RequestHeader,
+    TransferLeadership,
+)
+from zraft.protocol.responses import (
+    BackupChunk,
+    BatchResult,
+    CompactResult,
+    DeleteResult,
+    ErrorResult,
+    GetResult,
+    MembersResult,
+    PutResult,
+    RangeResult,
     Response,
     ResponseHeader,
     StatusResult,
-    TransferLeadership,
     TransferResult,
 )
 

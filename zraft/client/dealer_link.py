@@ -23,7 +23,7 @@ from zraft.client.names import RESOLVE_S, Lookup, Names
 from zraft.client.steps import NO_ANSWER, Answered, Event, Fail, Go, NotAnswered, NotSent, Pause, Return, Send
 from zraft.connection import received, send_frames
 from zraft.errors import ClientClosed
-from zraft.protocol.client import Response
+from zraft.protocol.responses import Response
 
 MESSAGE_BYTES_MAX = 1 << 20
 """Requests are put into one message up to here, or one that is larger."""

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Set
 
 from zraft.config import MEMBERS_MAX, WILDCARDS, split_endpoint
 from zraft.errors import ConfigurationError
-from zraft.protocol.client import MembersResult
+from zraft.protocol.responses import MembersResult
 
 AVOID_S_MIN, AVOID_S_MAX = 1.0, 64.0
 GONE_S = 4.0

@@ -36,7 +36,7 @@ from zraft.client.names import Names
 from zraft.client.steps import NO_ANSWER, Answered, Event, Fail, Go, NotAnswered, NotSent, Pause, Return, Send
 from zraft.connection import receive_frames, send_frames
 from zraft.errors import ClientClosed
-from zraft.protocol.client import Response
+from zraft.protocol.responses import Response
 
 IDLE_CONNECTIONS_MAX = 16
 

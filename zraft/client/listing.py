@@ -7,7 +7,8 @@ from typing import Self
 
 from msgspec.structs import replace
 
-from zraft.protocol.client import RANGE_ITEMS_MAX, KeyValue, Range, RangeResult
+from zraft.protocol.requests import RANGE_ITEMS_MAX, Range
+from zraft.protocol.responses import KeyValue, RangeResult
 
 
 class Listing(Iterator[KeyValue]):

@@ -8,7 +8,7 @@ import msgspec
 
 from zraft.client.arguments import BytesOrText, delete_of, get_of, is_serializable, put_of
 from zraft.errors import InvalidArgument
-from zraft.protocol import client as wire
+from zraft.protocol import requests as wire
 
 
 class Put(msgspec.Struct, frozen=True):

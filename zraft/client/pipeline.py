@@ -15,14 +15,8 @@ from zraft.client.links import Link
 from zraft.client.operations import Delete, Get, Put, batch_of
 from zraft.client.steps import Return
 from zraft.errors import InvalidArgument, ZraftError
-from zraft.protocol.client import (
-    BatchResult,
-    DeleteResult,
-    GetResult,
-    PutResult,
-    Request,
-    Response,
-)
+from zraft.protocol.requests import Request
+from zraft.protocol.responses import BatchResult, DeleteResult, GetResult, PutResult, Response
 
 REQUESTS_MAX = 1_000
 """How many requests are in flight at most, and their bytes: well within what a node lets one connection have."""

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from zraft.errors import ZraftError, from_code
-from zraft.protocol.client import Response
+from zraft.protocol.responses import Response
 
 R = TypeVar("R", bound=Response, covariant=True)
 

@@ -35,8 +35,8 @@ from zraft.errors import (
     Unknown,
 )
 from zraft.protocol import codec
-from zraft.protocol.client import MembersResult
 from zraft.protocol.entries import ClusterRecord
+from zraft.protocol.responses import MembersResult
 from zraft.store.directory import DataDirectory, runtime_directory
 from zraft.store.fault import record_sync_failure
 from zraft.store.log import LmdbLog

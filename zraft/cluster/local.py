@@ -26,7 +26,7 @@ from zraft.client import Client
 from zraft.cluster.processes import SIGNAL_S_MAX, ClusterError, NodeProcesses, wait_for
 from zraft.config import Settings
 from zraft.errors import ZraftError
-from zraft.protocol.client import StatusResult
+from zraft.protocol.responses import StatusResult
 from zraft.store.directory import DataDirectory, runtime_directory
 from zraft.store.fault import pending_sync_failure
 from zraft.store.files import write_durably

@@ -40,25 +40,20 @@ from zraft.core.versions import (
     storage_format,
 )
 from zraft.errors import Compacted, CorruptState, InvalidArgument, InvariantViolated, PreconditionFailed
-from zraft.protocol.client import (
-    Batch,
+from zraft.protocol.codec import configuration_of, encode, unpack_commands
+from zraft.protocol.entries import Configuration, Entry, EntryId, EntryKind
+from zraft.protocol.requests import Batch, Command, Compact, Delete, Get, Put
+from zraft.protocol.responses import (
     BatchResult,
-    Command,
-    Compact,
     CompactResult,
-    Delete,
     DeleteResult,
     ErrorInfo,
     ErrorResult,
-    Get,
     KeyValue,
     MemberInfo,
     MembersResult,
-    Put,
     PutResult,
 )
-from zraft.protocol.codec import configuration_of, encode, unpack_commands
-from zraft.protocol.entries import Configuration, Entry, EntryId, EntryKind
 
 RECORDS_MAX = 1024
 """So many records are gathered, and appended together."""

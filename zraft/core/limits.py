@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from zraft.config import NAME, split_address
 from zraft.errors import ConfigurationError
-from zraft.protocol.client import (
+from zraft.protocol.requests import (
     BACKUP_NAME_BYTES_MAX,
     BATCH_OPERATIONS_MAX,
     KEY_BYTES_MAX,

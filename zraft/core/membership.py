@@ -17,8 +17,8 @@ from msgspec.structs import replace
 from zraft.config import MEMBERS_MAX
 from zraft.core.quorum import Quorum
 from zraft.errors import MembershipRefused, Unavailable
-from zraft.protocol.client import ChangeMember
 from zraft.protocol.entries import Configuration, Member
+from zraft.protocol.requests import ChangeMember
 
 READY_SECONDS = 2.0
 """So long must a learner have kept up before it becomes a voter."""

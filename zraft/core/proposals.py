@@ -20,10 +20,10 @@ import msgspec
 
 from zraft.core.admission import Caller
 from zraft.errors import NotLeader, ResourceExhausted, Unavailable, Unknown
-from zraft.protocol.client import ErrorResult
 from zraft.protocol.codec import encode, pack_commands
 from zraft.protocol.entries import EntryKind, Origin
 from zraft.protocol.local import Propose, RoleGroup
+from zraft.protocol.responses import ErrorResult
 
 IN_FLIGHT_MAX = 4
 PROPOSAL_BYTES_MAX = 1 << 20

@@ -16,10 +16,11 @@ from zraft.core.admission import Caller
 from zraft.core.lease import Published, leased_commit
 from zraft.core.proposals import Tell
 from zraft.errors import NotLeader, Unavailable
-from zraft.protocol.client import ErrorResult, Request
 from zraft.protocol.codec import encode
 from zraft.protocol.local import CommitGroup, RoleGroup, RoundAnswer, RoundRequest
 from zraft.protocol.peer import ReadIndex, ReadIndexAnswer
+from zraft.protocol.requests import Request
+from zraft.protocol.responses import ErrorResult
 
 IN_FLIGHT_MAX = 2
 RETRY_SECONDS = 0.010

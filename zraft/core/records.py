@@ -24,8 +24,8 @@ import google_crc32c
 
 from zraft.errors import CorruptState
 from zraft.protocol import codec
-from zraft.protocol.client import KeyValue
 from zraft.protocol.entries import Configuration, EntryId
+from zraft.protocol.responses import KeyValue
 
 APPLIED = b"applied"
 """The name of the ``AppliedState``."""

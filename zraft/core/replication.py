@@ -23,7 +23,6 @@ from zraft.core.seen import Seen
 from zraft.core.streaming import SendChunk, SnapshotStream
 from zraft.core.versions import PROPOSED_KINDS, SUPPORTED, TOO_NEW, LeftBehind
 from zraft.errors import InvalidArgument, NotLeader, ResourceExhausted, Unavailable, ZraftError
-from zraft.protocol.client import ChangeMember
 from zraft.protocol.codec import decode_request
 from zraft.protocol.entries import NO_ORIGIN, EntryId, EntryKind, Member, Origin
 from zraft.protocol.local import (
@@ -45,6 +44,7 @@ from zraft.protocol.local import (
     Stop,
 )
 from zraft.protocol.peer import Append, AppendAnswer, Commit, Diverged, InstallAnswer, NotProposed
+from zraft.protocol.requests import ChangeMember
 
 APPEND_BYTES_MAX = 1 << 20
 """An Append stops growing here; one entry may be larger."""

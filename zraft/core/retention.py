@@ -18,7 +18,8 @@ from collections import deque
 from zraft.core.pace import Pace
 from zraft.core.room import ENOUGH, EXHAUSTED
 from zraft.core.sweep import sweep_records_max
-from zraft.protocol.client import Compact, CompactResult, Response
+from zraft.protocol.requests import Compact
+from zraft.protocol.responses import CompactResult, Response
 
 NOTES_MAX = 60
 """So often within ``seconds`` a revision is noted: history is kept for up to a sixtieth longer than asked for."""

@@ -7,20 +7,17 @@ from collections.abc import Iterator
 from zraft.core.durable import Tables
 from zraft.core.records import APPLIED, Record, key_value, read_applied, record_key, unpack_meta, unpack_record
 from zraft.errors import Compacted, CorruptState, InvalidArgument, InvariantViolated, ResourceExhausted, Unavailable
-from zraft.protocol.client import (
-    RANGE_ITEMS_MAX,
+from zraft.protocol.entries import EntryId
+from zraft.protocol.requests import RANGE_ITEMS_MAX, Batch, Get, Range
+from zraft.protocol.responses import (
     REPLY_BYTES_MAX,
-    Batch,
     BatchResult,
     ErrorInfo,
     ErrorResult,
-    Get,
     GetResult,
     KeyValue,
-    Range,
     RangeResult,
 )
-from zraft.protocol.entries import EntryId
 
 KEYS_LOOKED_AT_MAX = 50_000
 """A range looks at no more keys in one view, deleted ones among them: a read transaction must be short."""

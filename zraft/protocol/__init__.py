@@ -1,1 +1,1 @@
-"""What is said: structs and bytes, no logic. Read `client`, `entries`, `peer`, `local`, then `codec`."""
+"""What is said: structs and bytes, no logic. Read `requests`, `responses`, `entries`, `peer`, `local`, then `codec`."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Generic, TypeVar
 import msgspec
 
 from zraft.errors import InvalidArgument, ProtocolError
-from zraft.protocol import client, local, peer
+from zraft.protocol import local, peer, requests, responses
 from zraft.protocol.entries import ClusterRecord, Configuration, Entry, Member
 
 _encoder = msgspec.msgpack.Encoder()
@@ -42,16 +42,16 @@ control: Channel[peer.ControlMessage] = Channel(peer.ControlMessage)
 data: Channel[peer.DataMessage] = Channel(peer.DataMessage)
 gateways: Channel[peer.GatewayMessage] = Channel(peer.GatewayMessage)
 peer_header: Channel[peer.PeerHeader] = Channel(peer.PeerHeader)
-response_header: Channel[client.ResponseHeader] = Channel(client.ResponseHeader)
-response: Channel[client.Response] = Channel(client.Response)
-request_header: Channel[client.RequestHeader] = Channel(client.RequestHeader)
+response_header: Channel[responses.ResponseHeader] = Channel(responses.ResponseHeader)
+response: Channel[responses.Response] = Channel(responses.Response)
+request_header: Channel[requests.RequestHeader] = Channel(requests.RequestHeader)
 cluster_record: Channel[ClusterRecord] = Channel(ClusterRecord)
-_request: Channel[client.Request] = Channel(client.Request)
+_request: Channel[requests.Request] = Channel(requests.Request)
 _members: Channel[tuple[Member, ...]] = Channel(tuple[Member, ...])
 _version: Channel[Annotated[int, msgspec.Meta(ge=1)]] = Channel(Annotated[int, msgspec.Meta(ge=1)])
 configurations: Channel[tuple[Configuration, ...]] = Channel(tuple[Configuration, ...])
 configuration: Channel[Configuration] = Channel(Configuration)
-_commands: Channel[list[client.Command]] = Channel(list[client.Command])
+_commands: Channel[list[requests.Command]] = Channel(list[requests.Command])
 _raw_list: Channel[list[msgspec.Raw]] = Channel(list[msgspec.Raw])
 
 election_to_storage: Channel[local.ElectionToStorage] = Channel(local.ElectionToStorage)
@@ -75,7 +75,7 @@ storage_group: Channel[local.StorageGroup] = Channel(local.StorageGroup)
 identity_group: Channel[local.IdentityGroup] = Channel(local.IdentityGroup)
 
 
-def decode_request(body: bytes) -> client.Request:
+def decode_request(body: bytes) -> requests.Request:
     """A client's request.
 
     Raises:
@@ -94,7 +94,7 @@ def pack_commands(bodies: list[bytes]) -> bytes:
     return head + b"".join(bodies)
 
 
-def unpack_commands(payload: bytes) -> list[client.Command] | None:
+def unpack_commands(payload: bytes) -> list[requests.Command] | None:
     """The commands of an entry, or None when the payload is none that this version can read."""
     try:
         return _commands.decode(payload)

@@ -22,7 +22,7 @@ MAP_BYTES = 1 << 40
 """Address space for a map that is only looked at: LMDB takes more by itself where a file needs it."""
 TABLES_MAX = 8
 KEY_BYTES_MIN = 511
-"""What zraft's longest keys rest on (``protocol.client.KEY_BYTES_MAX`` and what stands around one)."""
+"""What zraft's longest keys rest on (``protocol.requests.KEY_BYTES_MAX`` and what stands around one)."""
 ENGINE = 0
 """LMDB 0.9, whose edges are known; unless it is named, a variable of the environment may choose 1.0 for new files."""
 

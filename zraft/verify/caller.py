@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from zraft.client import Client, Delete, Get, Put
 from zraft.errors import Compacted, ResourceExhausted, Unknown, ZraftError
-from zraft.protocol.client import DeleteResult, GetResult, KeyValue, PutResult
+from zraft.protocol.responses import DeleteResult, GetResult, KeyValue, PutResult
 from zraft.verify.history import FAILED, OK, UNKNOWN, Command, Item, Operation, Result
 
 

@@ -9,13 +9,9 @@ from tests.waiting import wait_until
 from zraft.actors.clients import Ask, Clients
 from zraft.actors.logs import Log
 from zraft.core.admission import Limits
-from zraft.protocol.client import (
-    PROTOCOL_VERSION,
-    ErrorResult,
-    Get,
-    RequestHeader,
-)
 from zraft.protocol.codec import encode, response
+from zraft.protocol.requests import PROTOCOL_VERSION, Get, RequestHeader
+from zraft.protocol.responses import ErrorResult
 
 WAIT_S, WAIT_MS = 10.0, 10_000
 HEADER = encode(RequestHeader(PROTOCOL_VERSION))

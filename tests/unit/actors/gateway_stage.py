@@ -15,13 +15,6 @@ from zraft.actors.sockets import LOCAL_MESSAGES_MAX
 from zraft.config import Settings
 from zraft.core.records import APPLIED, AppliedState, pack_applied
 from zraft.protocol import codec
-from zraft.protocol.client import (
-    PROTOCOL_VERSION,
-    ErrorResult,
-    Request,
-    RequestHeader,
-    Response,
-)
 from zraft.protocol.entries import Configuration, EntryId, Member
 from zraft.protocol.local import (
     CommitGroup,
@@ -35,6 +28,8 @@ from zraft.protocol.local import (
     RoundRequest,
     StorageGroup,
 )
+from zraft.protocol.requests import PROTOCOL_VERSION, Request, RequestHeader
+from zraft.protocol.responses import ErrorResult, Response
 from zraft.store.directory import DataDirectory, ipc_endpoint
 from zraft.store.page import Group, Page
 from zraft.store.state import LmdbState

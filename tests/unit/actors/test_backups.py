@@ -15,8 +15,9 @@ from zraft.actors.backups import IDLE_SECONDS, Backups
 from zraft.config import Settings
 from zraft.core.room import ENOUGH, RESERVE
 from zraft.errors import ResourceExhausted, Unavailable
-from zraft.protocol.client import BACKUP_CHUNK_BYTES, BackupChunk, ReadBackup
 from zraft.protocol.local import StorageGroup
+from zraft.protocol.requests import ReadBackup
+from zraft.protocol.responses import BACKUP_CHUNK_BYTES, BackupChunk
 from zraft.store.directory import DataDirectory
 from zraft.store.snapshots import verify_snapshot
 

@@ -21,9 +21,7 @@ from zraft.actors import clients as module
 from zraft.actors.clients import SHARE_BYTES_MIN, UNREAD, UNREAD_SECONDS
 from zraft.errors import ResourceExhausted
 from zraft.protocol import codec
-from zraft.protocol.client import (
-    ErrorResult,
-)
+from zraft.protocol.responses import ErrorResult
 
 
 def test_a_bound_of_requests_in_flight_is_told(gateway: Gateway) -> None:

@@ -20,24 +20,19 @@ from tests.waiting import wait_until
 from zraft.actors import clients as module, metrics
 from zraft.actors.sockets import Frames
 from zraft.errors import InvalidArgument, ProtocolError, Unavailable
-from zraft.protocol.client import (
+from zraft.protocol.codec import encode
+from zraft.protocol.requests import (
     PROTOCOL_VERSION,
     Batch,
-    BatchResult,
     ClusterStatus,
     Delete,
-    ErrorInfo,
-    ErrorResult,
     Get,
-    GetResult,
     Put,
-    PutResult,
     Range,
     Request,
     RequestHeader,
-    Response,
 )
-from zraft.protocol.codec import encode
+from zraft.protocol.responses import BatchResult, ErrorInfo, ErrorResult, GetResult, PutResult, Response
 
 # --- requests
 

@@ -12,13 +12,6 @@ from zraft.core.pace import SPAN_SECONDS
 from zraft.core.proposals import Proposals
 from zraft.core.room import ENOUGH, RESERVE
 from zraft.protocol import codec
-from zraft.protocol.client import (
-    ClusterStatus,
-    Command,
-    Compact,
-    CompactResult,
-    Put,
-)
 from zraft.protocol.local import (
     Holdings,
     Propose,
@@ -26,6 +19,8 @@ from zraft.protocol.local import (
     RoleGroup,
     StorageGroup,
 )
+from zraft.protocol.requests import ClusterStatus, Command, Compact, Put
+from zraft.protocol.responses import CompactResult
 from zraft.store.page import Group
 
 

@@ -11,16 +11,6 @@ from zraft.actors.clock import clock
 from zraft.core.room import ENOUGH, RESERVE
 from zraft.errors import CorruptState, NotLeader, ResourceExhausted, Unavailable, Unknown
 from zraft.protocol import codec
-from zraft.protocol.client import (
-    PROTOCOL_VERSION,
-    ClusterStatus,
-    Get,
-    GetResult,
-    ListMembers,
-    Put,
-    PutResult,
-    ResponseHeader,
-)
 from zraft.protocol.entries import Origin
 from zraft.protocol.local import (
     Applied,
@@ -35,6 +25,8 @@ from zraft.protocol.local import (
     WaitApplied,
 )
 from zraft.protocol.peer import Forward, GatewayMessage, NotProposed
+from zraft.protocol.requests import PROTOCOL_VERSION, ClusterStatus, Get, ListMembers, Put
+from zraft.protocol.responses import GetResult, PutResult, ResponseHeader
 from zraft.store.page import Group
 
 OTHER = ME + 1

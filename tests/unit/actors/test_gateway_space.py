@@ -11,18 +11,9 @@ from zraft.actors import beat
 from zraft.core.room import ENOUGH, EXHAUSTED, LACKS, RESERVE
 from zraft.errors import ResourceExhausted, Unavailable
 from zraft.protocol import codec
-from zraft.protocol.client import (
-    Batch,
-    ClusterStatus,
-    Compact,
-    Delete,
-    ErrorResult,
-    Put,
-    ReadBackup,
-    Request,
-    StatusResult,
-)
 from zraft.protocol.local import RoleGroup, StorageGroup
+from zraft.protocol.requests import Batch, ClusterStatus, Compact, Delete, Put, ReadBackup, Request
+from zraft.protocol.responses import ErrorResult, StatusResult
 from zraft.store.page import Group
 
 WAIT_S = 10.0

@@ -6,9 +6,10 @@ from tests.unit.actors.gateway_stage import ME, Node, Trio
 from zraft.actors.gateway_peers import GatewayPeers
 from zraft.actors.hand_over import CALM_SECONDS
 from zraft.errors import InvalidArgument, Unavailable, Unknown
-from zraft.protocol.client import ClusterStatus, ErrorResult, TransferLeadership, TransferResult
 from zraft.protocol.codec import encode
 from zraft.protocol.local import NodeGroup, RoleGroup, TransferAnswer, TransferRequest
+from zraft.protocol.requests import ClusterStatus, TransferLeadership
+from zraft.protocol.responses import ErrorResult, TransferResult
 from zraft.store.page import Group
 
 OTHER = 0xB

@@ -19,10 +19,10 @@ from zraft.core.acceptor import Acceptor
 from zraft.core.applier import Applier
 from zraft.core.streaming import CHUNK_BYTES
 from zraft.errors import CorruptSnapshot
-from zraft.protocol.client import Put
 from zraft.protocol.codec import encode, pack_commands
 from zraft.protocol.entries import NO_ORIGIN, EntryId, EntryKind, encode_entry
 from zraft.protocol.peer import DAMAGED, InstallAnswer, InstallSnapshot, SnapshotId
+from zraft.protocol.requests import Put
 from zraft.store import files
 from zraft.store.chunks import SnapshotFile, identify, newest_snapshot
 from zraft.store.journal import JOURNAL_FILE

@@ -8,10 +8,11 @@ import pytest
 from zraft.actors.status import cluster_status, from_page, named_fields, why_not_ready
 from zraft.config import Settings
 from zraft.core.versions import SUPPORTED
-from zraft.protocol.client import ClusterStatus, Get, ListMembers, MembersResult, PeerInfo, Put, StatusResult
 from zraft.protocol.codec import encode
 from zraft.protocol.entries import Configuration, Member
 from zraft.protocol.local import CommitGroup, Holdings, IdentityGroup, NodeGroup, RoleGroup, StorageGroup
+from zraft.protocol.requests import ClusterStatus, Get, ListMembers, Put
+from zraft.protocol.responses import MembersResult, PeerInfo, StatusResult
 from zraft.store.page import Group, Page
 
 SETTINGS = Settings(id="a", peers={"b": "host-b:7080", "c": "host-c:7080"})

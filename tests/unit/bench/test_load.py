@@ -4,7 +4,8 @@ import itertools
 import random
 
 from zraft.bench.load import FILL_BYTES, LARGE_BATCH, LARGE_VALUE_BYTES, Load, Work, fill_of, requests_of
-from zraft.protocol.client import Batch, BatchResult, Get, GetResult, Put, PutResult
+from zraft.protocol.requests import Batch, Get, Put
+from zraft.protocol.responses import BatchResult, GetResult, PutResult
 
 
 def first(load: Load, count: int) -> list[Work]:

@@ -7,7 +7,7 @@ import pytest
 
 from zraft.cli.top_sampling import counters_of
 from zraft.cli.top_view import ELECTIONS_SHOWN, HEAD, Counters, NodeSample, Sample, Top, quantile
-from zraft.protocol.client import StatusResult
+from zraft.protocol.responses import StatusResult
 
 AT = 1_700_000_000.0  # 22:13:20 UTC
 STATUS = StatusResult("node-1", "leader", 7, "node-1", (), 1_000, 990, "1", "c", 1, 1_000, 5_000)

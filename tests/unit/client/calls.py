@@ -11,15 +11,8 @@ from zraft.client.steps import (
     Send,
 )
 from zraft.protocol import codec
-from zraft.protocol.client import (
-    ErrorResult,
-    Get,
-    GetResult,
-    Put,
-    PutResult,
-    Response,
-    ResponseHeader,
-)
+from zraft.protocol.requests import Get, Put
+from zraft.protocol.responses import ErrorResult, GetResult, PutResult, Response, ResponseHeader
 
 A, B, C, D = "a:1", "b:1", "c:1", "d:1"
 CLUSTER = b"0123456789abcdef"

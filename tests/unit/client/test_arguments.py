@@ -22,7 +22,7 @@ from zraft.client.arguments import (
 )
 from zraft.client.operations import batch_of
 from zraft.protocol import codec
-from zraft.protocol.client import (
+from zraft.protocol.requests import (
     KEY_BYTES_MAX,
     REQUEST_BYTES_MAX,
     Batch,

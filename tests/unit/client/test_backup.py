@@ -7,7 +7,8 @@ import pytest
 
 from zraft.client import backup
 from zraft.errors import Unavailable
-from zraft.protocol.client import BackupChunk, Get, GetResult, ReadBackup
+from zraft.protocol.requests import Get, ReadBackup
+from zraft.protocol.responses import BackupChunk, GetResult
 
 NODES = ("a", "b")
 

@@ -29,11 +29,7 @@ from zraft.errors import (
     Unavailable,
     Unknown,
 )
-from zraft.protocol.client import (
-    ErrorResult,
-    PutResult,
-    Response,
-)
+from zraft.protocol.responses import ErrorResult, PutResult, Response
 
 
 def time_to_connect(instruction: Instruction[Response], now: float) -> float:

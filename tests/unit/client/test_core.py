@@ -43,21 +43,15 @@ from zraft.errors import (
     Unknown,
 )
 from zraft.protocol import codec
-from zraft.protocol.client import (
-    Batch,
+from zraft.protocol.requests import Batch, ClusterStatus, Delete, Get, Range, Request, RequestHeader
+from zraft.protocol.responses import (
     BatchResult,
-    ClusterStatus,
-    Delete,
     DeleteResult,
     ErrorInfo,
     ErrorResult,
-    Get,
     GetResult,
     PutResult,
-    Range,
     RangeResult,
-    Request,
-    RequestHeader,
     Response,
     StatusResult,
 )

@@ -7,14 +7,12 @@ from zraft.client.endpoints import LEARN_EVERY_S, LEARN_PAUSE_S, Endpoints
 from zraft.client.steps import Answered, Event, Go, NotAnswered, NotSent, Pause, Return, Send
 from zraft.config import MEMBERS_MAX
 from zraft.protocol import codec
-from zraft.protocol.client import (
+from zraft.protocol.requests import Get, ListMembers, Put
+from zraft.protocol.responses import (
     ErrorResult,
-    Get,
     GetResult,
-    ListMembers,
     MemberInfo,
     MembersResult,
-    Put,
     PutResult,
     Response,
     ResponseHeader,

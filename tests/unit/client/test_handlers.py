@@ -7,7 +7,8 @@ from zraft.client.core import Core
 from zraft.client.endpoints import Endpoints
 from zraft.client.steps import Answered, Go, NotSent, Return, Send
 from zraft.protocol import codec
-from zraft.protocol.client import Get, GetResult, MemberInfo, MembersResult, RequestHeader, ResponseHeader
+from zraft.protocol.requests import Get, RequestHeader
+from zraft.protocol.responses import GetResult, MemberInfo, MembersResult, ResponseHeader
 
 A, B, C, D, E = "a:1", "b:1", "c:1", "d:1", "e:1"
 CLUSTER = b"0123456789abcdef"

@@ -7,7 +7,8 @@ import pytest
 
 from zraft.client.listing import Listing
 from zraft.errors import Unavailable
-from zraft.protocol.client import RANGE_ITEMS_MAX, KeyValue, Range, RangeResult
+from zraft.protocol.requests import RANGE_ITEMS_MAX, Range
+from zraft.protocol.responses import KeyValue, RangeResult
 
 ITEMS = [KeyValue(b"%05d" % number, b"", 1, 1, 1) for number in range(7)]
 REVISION = 9

@@ -14,9 +14,10 @@ from zraft.cluster.joining import join
 from zraft.config import Settings
 from zraft.core.versions import SUPPORTED
 from zraft.errors import ConfigurationError, CorruptLog, IdentityRefused
-from zraft.protocol.client import MembersResult, Request, Response
 from zraft.protocol.codec import encode
 from zraft.protocol.entries import ClusterRecord, EntryId, Member
+from zraft.protocol.requests import Request
+from zraft.protocol.responses import MembersResult, Response
 from zraft.store.log import LmdbLog
 
 MEMBER = 7

@@ -14,10 +14,11 @@ from zraft.core.reads import (
     Reads,
 )
 from zraft.errors import NotLeader, Unavailable
-from zraft.protocol.client import ErrorResult, Get
 from zraft.protocol.codec import response
 from zraft.protocol.local import CommitGroup, RoleGroup, RoundAnswer, RoundRequest
 from zraft.protocol.peer import ReadIndex, ReadIndexAnswer
+from zraft.protocol.requests import Get
+from zraft.protocol.responses import ErrorResult
 
 ME, B, C = 1, 2, 3
 GATEWAY, FIRST = 4, 100

@@ -9,11 +9,12 @@ from zraft.core.applier import LARGE_BYTES, Applier
 from zraft.core.keyspace import OPERATIONS_PER_STEP
 from zraft.core.views import View
 from zraft.errors import InvariantViolated, OutOfSpace
-from zraft.protocol.client import Batch, Get, Put, PutResult
 from zraft.protocol.codec import encode, pack_commands
 from zraft.protocol.entries import NO_ORIGIN, EntryId, EntryKind, Origin, encode_entry
 from zraft.protocol.local import AppliedTerm, Ping, Pong, Results
 from zraft.protocol.peer import Append
+from zraft.protocol.requests import Batch, Get, Put
+from zraft.protocol.responses import PutResult
 
 OURS = Origin(A, 0, 77, 1)
 THEIRS = Origin(B, 0, 88, 1)

@@ -12,10 +12,10 @@ from zraft.core.effects import Answer, Ignored, Send, ToStorage
 from zraft.core.quorum import Quorum
 from zraft.core.records import APPLIED, read_applied
 from zraft.errors import OutOfSpace, StateDiverged
-from zraft.protocol.client import Put
 from zraft.protocol.codec import encode, pack_commands
 from zraft.protocol.entries import EntryId, EntryKind, encode_entry
 from zraft.protocol.peer import NO_CHECKPOINT, Append, AppendAnswer, Checkpoint, Diverged
+from zraft.protocol.requests import Put
 
 THREE = Quorum([A, B, C])
 RIGHT, WRONG, OTHER = 111, 222, 333

@@ -12,24 +12,10 @@ from zraft.core.sweep import FIRST_SWEEP_RECORDS_MAX, SWEEP_RECORDS_MAX
 from zraft.core.versions import FIRST, SMALL_SWEEPS
 from zraft.core.views import View
 from zraft.errors import CorruptState
-from zraft.protocol.client import (
-    Batch,
-    Command,
-    Compact,
-    CompactResult,
-    Delete,
-    ErrorInfo,
-    ErrorResult,
-    Get,
-    GetResult,
-    KeyValue,
-    Put,
-    Range,
-    RangeResult,
-    Response,
-)
 from zraft.protocol.codec import encode, pack_commands, response, split_results
 from zraft.protocol.entries import NO_ORIGIN, Entry, EntryKind
+from zraft.protocol.requests import Batch, Command, Compact, Delete, Get, Put, Range
+from zraft.protocol.responses import CompactResult, ErrorInfo, ErrorResult, GetResult, KeyValue, RangeResult, Response
 
 TERM = 2
 KEYS = st.sampled_from([b"a", b"b", b"c"])

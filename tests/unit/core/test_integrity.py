@@ -14,8 +14,8 @@ from zraft.core.keyspace import Keyspace
 from zraft.core.records import pack_write, record_key
 from zraft.errors import CorruptState
 from zraft.protocol import codec
-from zraft.protocol.client import Compact, Delete, Put
 from zraft.protocol.entries import NO_ORIGIN, Entry, EntryId, EntryKind
+from zraft.protocol.requests import Compact, Delete, Put
 from zraft.store.state import LmdbState
 
 Change = Callable[["lmdb.Transaction[bytes]", "lmdb._Database", "lmdb._Database"], object]

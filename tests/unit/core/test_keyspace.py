@@ -10,23 +10,19 @@ from zraft.core.keyspace import OPERATIONS_PER_STEP, Keyspace
 from zraft.core.records import APPLIED, read_applied
 from zraft.core.views import View
 from zraft.errors import InvariantViolated
-from zraft.protocol.client import (
-    Batch,
+from zraft.protocol.codec import encode, pack_commands, response, split_results
+from zraft.protocol.entries import NO_ORIGIN, Entry, EntryId, EntryKind
+from zraft.protocol.requests import Batch, Delete, Get, Put, Range
+from zraft.protocol.responses import (
     BatchResult,
-    Delete,
     DeleteResult,
     ErrorInfo,
     ErrorResult,
-    Get,
     KeyValue,
-    Put,
     PutResult,
-    Range,
     RangeResult,
     Response,
 )
-from zraft.protocol.codec import encode, pack_commands, response, split_results
-from zraft.protocol.entries import NO_ORIGIN, Entry, EntryId, EntryKind
 
 TERM = 2
 

@@ -11,7 +11,6 @@ from zraft.core.leadership import LEAVE_SECONDS
 from zraft.core.membership import READY_SECONDS
 from zraft.core.replication import Refuse, Replication, ToElection
 from zraft.core.roles import FOLLOWER
-from zraft.protocol.client import ChangeMember
 from zraft.protocol.codec import encode
 from zraft.protocol.entries import Configuration, EntryId, EntryKind, Member, Origin, encode_entry
 from zraft.protocol.local import (
@@ -36,6 +35,7 @@ from zraft.protocol.peer import (
     TimeoutNow,
     Vote,
 )
+from zraft.protocol.requests import ChangeMember
 
 ORIGIN = Origin(B, 0, 77, 1)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from zraft.core.limits import REVISION_MAX, fault_of, grows, is_write
-from zraft.protocol.client import (
+from zraft.protocol.requests import (
     BATCH_OPERATIONS_MAX,
     KEY_BYTES_MAX,
     RANGE_ITEMS_MAX,

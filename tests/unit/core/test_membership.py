@@ -6,8 +6,8 @@ from tests.unit.core.cast import A, B, C, D, E
 from zraft.config import MEMBERS_MAX
 from zraft.core.membership import READY_SECONDS, Membership, promoted, with_addresses
 from zraft.errors import MembershipRefused, Unavailable
-from zraft.protocol.client import ChangeMember
 from zraft.protocol.entries import Configuration, Member
+from zraft.protocol.requests import ChangeMember
 
 BEFORE = 5
 """The last index of an earlier term."""

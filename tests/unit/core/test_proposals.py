@@ -18,10 +18,11 @@ from zraft.core.proposals import (
     Waiting,
 )
 from zraft.errors import NotLeader, ResourceExhausted, Unavailable, Unknown
-from zraft.protocol.client import ErrorResult, Put
 from zraft.protocol.codec import encode, pack_commands, response, unpack_commands
 from zraft.protocol.entries import Origin
 from zraft.protocol.local import Propose, RoleGroup
+from zraft.protocol.requests import Put
+from zraft.protocol.responses import ErrorResult
 
 A, B = 0xA, 0xB
 GATEWAY, NONCE = 0, 77

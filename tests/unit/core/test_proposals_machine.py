@@ -8,10 +8,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from zraft.core.admission import Caller
 from zraft.core.proposals import Proposals, Tell, Waiting
 from zraft.errors import NotLeader, ResourceExhausted, Unknown
-from zraft.protocol.client import ErrorResult, Put
 from zraft.protocol.codec import encode, response, unpack_commands
 from zraft.protocol.entries import Origin
 from zraft.protocol.local import RoleGroup
+from zraft.protocol.requests import Put
+from zraft.protocol.responses import ErrorResult
 
 A, B = 1, 2
 FAR = 1_000_000.0

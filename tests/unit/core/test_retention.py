@@ -16,7 +16,8 @@ from zraft.core.retention import (
 from zraft.core.room import EXHAUSTED, RESERVE
 from zraft.core.sweep import FIRST_SWEEP_RECORDS_MAX, SWEEP_RECORDS_MAX
 from zraft.core.versions import FIRST, SUPPORTED
-from zraft.protocol.client import Compact, CompactResult, ErrorResult
+from zraft.protocol.requests import Compact
+from zraft.protocol.responses import CompactResult, ErrorResult
 
 REFUSED = ErrorResult("Unavailable", "the leadership is being handed over")
 

@@ -14,11 +14,11 @@ from zraft.core.records import CLUSTER_VERSION, CONFIGURATION, FORMAT, pack_conf
 from zraft.core.replication import Effect, Refuse, Replication
 from zraft.core.versions import FIRST, SUPPORTED, LeftBehind, Versions, fault_of_format, format_needed
 from zraft.errors import CorruptState, IdentityRefused
-from zraft.protocol.client import Put
 from zraft.protocol.codec import encode, pack_commands
 from zraft.protocol.entries import NO_ORIGIN, Configuration, Entry, EntryId, EntryKind, Member, encode_entry
 from zraft.protocol.local import HandOver, Read, ReadAnswer
 from zraft.protocol.peer import Append, AppendAnswer, SnapshotId
+from zraft.protocol.requests import Put
 
 NEXT = SUPPORTED + 1
 SNAPSHOT = SnapshotId(5, 2, 100, b"s" * 32)

@@ -8,20 +8,9 @@ from zraft.core import views
 from zraft.core.records import record_key
 from zraft.core.views import View
 from zraft.errors import CorruptState, InvariantViolated
-from zraft.protocol.client import (
-    Batch,
-    BatchResult,
-    Delete,
-    ErrorInfo,
-    ErrorResult,
-    Get,
-    GetResult,
-    KeyValue,
-    Put,
-    Range,
-    RangeResult,
-)
 from zraft.protocol.entries import EntryId
+from zraft.protocol.requests import Batch, Delete, Get, Put, Range
+from zraft.protocol.responses import BatchResult, ErrorInfo, ErrorResult, GetResult, KeyValue, RangeResult
 
 
 @pytest.fixture

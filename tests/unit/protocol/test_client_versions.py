@@ -7,18 +7,8 @@ import pytest
 
 from zraft.errors import InvalidArgument
 from zraft.protocol import codec
-from zraft.protocol.client import (
-    Batch,
-    Command,
-    ErrorInfo,
-    ErrorResult,
-    Get,
-    GetResult,
-    KeyValue,
-    PutResult,
-    RangeResult,
-    Response,
-)
+from zraft.protocol.requests import Batch, Command, Get
+from zraft.protocol.responses import ErrorInfo, ErrorResult, GetResult, KeyValue, PutResult, RangeResult, Response
 
 ANSWERS: list[Response] = [
     PutResult(True, None, 7, 3, 3),

@@ -8,9 +8,10 @@ from hypothesis import given, settings, strategies as st
 
 from zraft.errors import InvalidArgument, ProtocolError
 from zraft.protocol import codec
-from zraft.protocol.client import ErrorResult, Put
 from zraft.protocol.codec import Channel, encode
 from zraft.protocol.peer import Greeting
+from zraft.protocol.requests import Put
+from zraft.protocol.responses import ErrorResult
 
 CHANNELS = {name: channel for name, channel in vars(codec).items() if isinstance(channel, Channel)}
 values = st.recursive(

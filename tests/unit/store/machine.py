@@ -14,9 +14,9 @@ from zraft.core.acceptor import Acceptor
 from zraft.core.applier import Applier
 from zraft.core.views import View
 from zraft.errors import CorruptLog
-from zraft.protocol.client import Get, Put
 from zraft.protocol.codec import encode, pack_commands
 from zraft.protocol.entries import NO_ORIGIN, EntryId, EntryKind, encode_entry
+from zraft.protocol.requests import Get, Put
 from zraft.store import dirty, recovery
 from zraft.store.directory import DataDirectory
 from zraft.store.dirty import BootIdentity, DirtyMark, Mark

@@ -12,8 +12,8 @@ from zraft.core.keyspace import Keyspace
 from zraft.core.records import APPLIED, read_applied
 from zraft.errors import CorruptState
 from zraft.protocol import codec
-from zraft.protocol.client import Put
 from zraft.protocol.entries import NO_ORIGIN, ClusterRecord, EntryKind, Member, decode_entry, encode_entry
+from zraft.protocol.requests import Put
 from zraft.store import snapshots
 from zraft.store.directory import DataDirectory
 from zraft.store.recovery import open_stores

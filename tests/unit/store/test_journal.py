@@ -355,8 +355,9 @@ def test_one_descriptor_is_enough_to_make_it(path: Path, monkeypatch: pytest.Mon
         return original(name, flags, mode)
 
     original = os.open
-    monkeypatch.setattr(os, "open", note)
-    made(path).close()
+    with monkeypatch.context() as patched:  # what removes the files later opens them in its own way
+        patched.setattr(os, "open", note)
+        made(path).close()
     assert opened == [path, path.parent]
 
 

@@ -12,8 +12,8 @@ from tests.unit.store.stored import empty_a_key, hide_a_page, lead_astray, writt
 from zraft.core.keyspace import Keyspace
 from zraft.errors import CorruptSnapshot, CorruptState
 from zraft.protocol import codec
-from zraft.protocol.client import Put
 from zraft.protocol.entries import Entry, EntryId, EntryKind, Origin
+from zraft.protocol.requests import Put
 from zraft.store import snapshots
 from zraft.store.environment import DATA_FILE
 from zraft.store.snapshots import (

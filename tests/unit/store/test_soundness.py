@@ -15,9 +15,9 @@ from tests.unit.store.stored import MAP, MEMBER, written
 from zraft.core.keyspace import Keyspace
 from zraft.core.records import APPLIED
 from zraft.errors import CorruptLog, CorruptState, IdentityRefused, StorageFault
-from zraft.protocol.client import Compact, Delete, Put
 from zraft.protocol.codec import encode, pack_commands
 from zraft.protocol.entries import NO_ORIGIN, Entry, EntryId, EntryKind
+from zraft.protocol.requests import Compact, Delete, Put
 from zraft.store import recovery
 from zraft.store.check import check
 from zraft.store.processes import module_process
