@@ -1,5 +1,6 @@
 """A disk whose power can be cut: what was not fsynced is gone, which no kill -9 of a process can do."""
 
+import contextlib
 import fcntl
 import functools
 import os
@@ -91,6 +92,21 @@ def fill(disk: PowerCutDisk, filler: Path, left: int) -> None:
     descriptor = os.open(filler, os.O_WRONLY | os.O_CREAT)
     try:
         os.posix_fallocate(descriptor, 0, os.fstat(descriptor).st_size + free - left)
+    finally:
+        os.close(descriptor)
+
+
+def fill_up(filler: Path) -> None:
+    """Take all the room that there is, the part that is kept for root too."""
+    descriptor = os.open(filler, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    found = os.fstatvfs(descriptor)
+    try:
+        with contextlib.suppress(OSError):  # a part of it stands all the same
+            os.posix_fallocate(descriptor, os.fstat(descriptor).st_size, found.f_bfree * found.f_frsize)
+        while True:
+            os.write(descriptor, bytes(1 << 16))
+    except OSError:
+        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.chaos import strace
 from tests.chaos.conftest import DISK_MIB, Disks
-from tests.chaos.power import PowerCutDisk, available, exhaust, fill, reserve_of
+from tests.chaos.power import PowerCutDisk, available, exhaust, fill, fill_up, reserve_of
 from tests.cluster.load import Load
 from tests.cluster.nodes import http, started
 from tests.cluster.running import WAIT_S, follower, free_ports, own_runtime, roster, verify
@@ -135,11 +135,11 @@ def test_at_the_reserve_all_but_growth_goes_on_and_growth_comes_back_by_itself(
 
 
 @pytest.fixture
-def lone_disk() -> Iterator[PowerCutDisk]:
-    """For a node that is a cluster of its own."""
+def lone_disk(request: pytest.FixtureRequest) -> Iterator[PowerCutDisk]:
+    """For a node that is a cluster of its own; of so many MiB as the test says."""
     if reason := available():
         pytest.skip(reason)
-    with PowerCutDisk(DISK_MIB) as disk, own_runtime():
+    with PowerCutDisk(getattr(request, "param", DISK_MIB)) as disk, own_runtime():
         yield disk
 
 
@@ -183,6 +183,25 @@ def test_a_lone_node_without_any_room_serves_reads_also_after_a_restart(
         assert is_refused(client.put, "k", "w", why=LACKS[EXHAUSTED])
         assert client.get("k").value == b"v"
         filler.unlink()
+        wait_until(lambda: succeeds(client.put, "k", "w"), WAIT_S, "writes to come back")
+
+
+@pytest.mark.parametrize("lone_disk", [512], indirect=True)
+def test_a_node_whose_disk_others_filled_to_the_last_byte_votes_and_serves_reads(
+    lone_disk: PowerCutDisk, tmp_path: Path
+) -> None:
+    """Its journal holds much at that time, and a vote makes LMDB take all of it."""
+    ports, filler = free_ports(1), lone_disk.path / "filler"
+    with lone_node(lone_disk, ports, tmp_path) as client:
+        for number in range(60):
+            client.put(f"large/{number}", bytes(10_000))
+        fill_up(filler)
+        wait_until(lambda: is_refused(client.put, "k", "v", why=LACKS[EXHAUSTED]), WAIT_S, "writes to be refused")
+    for _ in range(2):
+        with lone_node(lone_disk, ports, tmp_path) as client:
+            assert client.get("large/59").value == bytes(10_000)
+    filler.unlink()
+    with lone_node(lone_disk, ports, tmp_path) as client:
         wait_until(lambda: succeeds(client.put, "k", "w"), WAIT_S, "writes to come back")
 
 

@@ -1,6 +1,5 @@
 """The stores on disks that refuse, fill up, or lose their power."""
 
-import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from tests.chaos import power, strace
-from tests.chaos.power import PowerCutDisk
+from tests.chaos.power import PowerCutDisk, fill_up
 from tests.chaos.store_writer import COMMITS, MAP_SIZE, MEMBER, entry
 from tests.conformance.logs import journaled
 from tests.unit.store.stored import written
 from zraft.core.records import record_key
 from zraft.errors import OutOfSpace, StorageFault, SyncFailed
 from zraft.store import growing
+from zraft.store.ahead import BlocksAhead
 from zraft.store.directory import runtime_directory
 from zraft.store.fault import acknowledge_sync_failure, pending_sync_failure
 from zraft.store.log import LmdbLog
@@ -95,18 +95,6 @@ def stored(path: Path) -> list[bytes]:
     entries = log.entries(1, 1 << 40)
     log.close()
     return entries
-
-
-def fill(path: Path) -> None:
-    """Take all the room that there is, the part that is kept for root too."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
-    try:
-        while True:
-            os.write(descriptor, bytes(1 << 16))
-    except OSError:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def write_all(state: LmdbState, number: int) -> int:
@@ -260,7 +248,7 @@ def test_a_full_disk_blocks_the_state_and_loses_nothing(
     state = LmdbState(disk.path / "state.1", MAP_SIZE)
     state.append_records([(record_key(1, 0), b"before")])
     state.commit()
-    fill(disk.path / "filler")
+    fill_up(disk.path / "filler")
     written = write_all(state, 2)
     assert written < 10
     for _ in range(2):
@@ -289,7 +277,7 @@ def test_a_full_disk_stops_the_log_and_loses_nothing(disk: PowerCutDisk) -> None
     log = LmdbLog(disk.path / "log", MEMBER, MAP_SIZE)
     log.append(1, [entry(1)])
     log.commit()
-    fill(disk.path / "filler")
+    fill_up(disk.path / "filler")
     log.append(2, [entry(number) for number in range(2, 50)])
     with pytest.raises(SyncFailed, match="the file system is full"):
         log.commit()
@@ -298,6 +286,37 @@ def test_a_full_disk_stops_the_log_and_loses_nothing(disk: PowerCutDisk) -> None
     log.close()
     (disk.path / "filler").unlink()
     assert stored(disk.path / "log") == [entry(1)]
+
+
+@pytest.mark.parametrize("ends", ["goes on", "is killed", "loses its power"])
+@pytest.mark.parametrize("kind", ["ext4", "xfs"])
+def test_votes_are_durable_on_a_disk_that_others_filled_to_the_last_byte(kind: str, ends: str) -> None:
+    """LMDB's commit of the first vote takes all that the journal holds, which needs the most room of all."""
+    if reason := power.available(kind):
+        pytest.skip(reason)
+    with PowerCutDisk(power.XFS_MIB_MIN, kind) as disk:
+        log = journaled(disk.path / "log")
+        # As the kernel does within half a minute: LMDB's file of locks is new, and without blocks it can't be opened.
+        subprocess.run(["sync", "--file-system", str(disk.path)], check=True)
+        BlocksAhead(disk.path / "log").renew()
+        for number in range(1, 71):  # three blocks each, of 254
+            log.append(number, [entry(number)])
+            log.commit()
+        fill_up(disk.path / "filler")
+        if ends != "goes on":
+            log.close()
+            if ends == "loses its power":
+                disk.cut()
+                fill_up(disk.path / "filler")
+            log = LmdbLog(disk.path / "log", MEMBER, MAP_SIZE)
+        for term in range(2, 52):
+            log.set_term(term, MEMBER)
+            log.commit()
+        log.close()
+        disk.cut()
+        log = LmdbLog(disk.path / "log", MEMBER, MAP_SIZE)
+        assert (log.term, log.vote, log.last.index) == (51, MEMBER, 70)
+        log.close()
 
 
 def test_what_the_journal_took_survives_a_power_cut(disk: PowerCutDisk) -> None:  # traps 1, 20, 21
@@ -328,7 +347,7 @@ def test_a_journal_that_was_just_made_survives_a_power_cut(disk: PowerCutDisk) -
 
 def test_a_full_disk_does_not_stop_what_the_journal_takes(disk: PowerCutDisk) -> None:
     log = journaled(disk.path / "log")
-    fill(disk.path / "filler")
+    fill_up(disk.path / "filler")
     for number in range(1, COMMITS + 1):
         log.append(number, [entry(number)])
         log.commit()

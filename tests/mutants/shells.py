@@ -71,6 +71,23 @@ MUTANTS = (
         test="tests/unit/store/test_growing.py",
     ),
     Mutant(
+        "a log has no blocks ahead of its end",
+        "a disk that others filled stops no vote: what a failed commit of one is, S13 decides",
+        "actors/storage.py",
+        "        self._ahead.renew()  #",
+        "        #",
+        test="tests/chaos/test_failing_disk.py::"
+        "test_a_node_whose_disk_others_filled_to_the_last_byte_votes_and_serves_reads",
+    ),
+    Mutant(
+        "blocks ahead are taken once",
+        "a log that has grown into its blocks gets new ones",
+        "store/ahead.py",
+        "            if self._end - size > ahead // 2 or",
+        "            if self._end or",
+        test="tests/unit/store/test_ahead.py",
+    ),
+    Mutant(
         "answers to a dead incarnation",
         "S1: another incarnation's message is dropped",
         "actors/identity.py",

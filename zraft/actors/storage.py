@@ -33,6 +33,7 @@ from zraft.errors import CorruptState, OutOfSpace, ProtocolError, StateDiverged
 from zraft.protocol import codec
 from zraft.protocol.local import IdentityGroup, Keep, Ping, Read, StorageGroup
 from zraft.protocol.peer import Append, AppendAnswer, InstallAnswer, InstallSnapshot
+from zraft.store.ahead import BlocksAhead
 from zraft.store.directory import DataDirectory
 from zraft.store.fault import record_divergence
 from zraft.store.page import Group
@@ -93,6 +94,7 @@ class StorageActor:
         self._installing = Installing(directory, logger)
         self._poller.register(self._installing.fileno(), zmq.POLLIN)
         self._sender: Destination = ("", b"", b"")  # of the snapshot that is on its way in
+        self._ahead = BlocksAhead(directory.log_path)
         self._space = Space(directory.path, self._map_size, self._use)
         self._snapshots = Snapshots(launch, self._log, logger, self._poller)
         self._inventory = Inventory(
@@ -368,6 +370,7 @@ class StorageActor:
         metrics.compacted_revision.set(compacted)
 
     def _use(self) -> Use:
+        self._ahead.renew()  # now and then, as the room is looked at; and at first before anything is answered
         return Use(self._log.size_bytes, self._state.size_bytes, self._state.map_used_bytes)
 
     def _look_after_readers(self) -> None:

@@ -125,10 +125,23 @@ class GrowingMap:
 
 def _unshare(file: int, size: int) -> bool:
     """Give a file blocks of its own for those that it shares with a copy; whether the disk had them."""
+    try:
+        fallocate(file, _FALLOC_FL_UNSHARE_RANGE, 0, size)
+    except OSError as error:
+        return error.errno == errno.EOPNOTSUPP  # ext4 and tmpfs never share any
+    return True
+
+
+def fallocate(file: int, mode: int, start: int, size: int) -> None:
+    """The system call with its flags, which ``os.posix_fallocate`` does not take.
+
+    Raises:
+        OSError: the disk has no room, or its file system does no such thing.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.fallocate(file, _FALLOC_FL_UNSHARE_RANGE, ctypes.c_longlong(0), ctypes.c_longlong(size)) == 0:
-        return True
-    return ctypes.get_errno() == errno.EOPNOTSUPP  # ext4 and tmpfs never share any
+    if libc.fallocate(file, mode, ctypes.c_longlong(start), ctypes.c_longlong(size)) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
 
 
 def writes_in_place(path: Path) -> bool:
