@@ -40,8 +40,9 @@ class Clock:
         return (now - self._offset) / self.rate
 
     def change(self, rate: float, ahead: float) -> None:
-        """It runs at this rate from now on, and shows so much more than it did."""
-        self._go_on(rate, self.now() + ahead, self._world.now)
+        """It runs at this rate from now on, and shows so much more than it did; where it stands still it goes on so."""
+        left = max(0.0, self._stands_until - self._world.now)
+        self._go_on(rate, self.now() + left * (self.rate - rate) + ahead, self._world.now)
 
     def stand_still(self, seconds: float) -> None:
         """As for so long the machine does, from now on; nobody on it looks at the clock meanwhile."""

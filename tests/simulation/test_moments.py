@@ -139,6 +139,22 @@ def test_a_clock_goes_on_from_where_it_was_at_another_rate() -> None:
     assert clock.world_time(before + 15.0) == pytest.approx(15.0)
 
 
+@pytest.mark.parametrize("rate", [0.2, 5.0])
+def test_a_clock_whose_rate_changes_while_it_stands_still_goes_on_where_it_stood(rate: float) -> None:
+    """It went back otherwise: seed 1040 of a campaign, in which a node kept a promise for seconds."""
+    world = World(1)
+    clock = Clock(world)
+    world.run_until(1.0)
+    stood = clock.now()
+    clock.stand_still(5.0)
+    world.run_until(2.0)
+    clock.change(rate, 0.0)
+    world.run_until(6.0)
+    assert clock.now() == pytest.approx(stood)
+    world.run_until(7.0)
+    assert clock.now() == pytest.approx(stood + rate)
+
+
 @pytest.mark.parametrize("sooner", [0.0, 2.0])
 def test_a_clock_that_stood_still_with_its_machine_never_went_back(sooner: float) -> None:
     world = World(1)
