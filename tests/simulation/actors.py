@@ -36,8 +36,10 @@ class Clock:
         return offset + world_time * rate
 
     def world_time(self, now: float) -> float:
-        """When this clock shows ``now``, if its rate stays what it is."""
-        return (now - self._offset) / self.rate
+        """When this clock shows ``now``, if its rate stays what it is, or when it did."""
+        parts = ((self._since, self._offset, self.rate), *reversed(self._before))
+        times = ((since, (now - offset) / rate) for since, offset, rate in parts)
+        return next(time for since, time in times if time >= since)
 
     def change(self, rate: float, ahead: float) -> None:
         """It runs at this rate from now on, and shows so much more than it did; where it stands still it goes on so."""

@@ -139,6 +139,19 @@ def test_a_clock_goes_on_from_where_it_was_at_another_rate() -> None:
     assert clock.world_time(before + 15.0) == pytest.approx(15.0)
 
 
+def test_what_a_clock_showed_before_its_rate_changed_it_showed_then() -> None:
+    """A lease that was over long ago was taken for one beyond the next election: seed 1737 of a campaign."""
+    world = World(1)
+    clock = Clock(world)
+    world.run_until(1.0)
+    shown = clock.now()
+    world.run_until(2.0)
+    clock.change(2 * clock.rate, 0.0)
+    world.run_until(3.0)
+    assert clock.world_time(shown) == pytest.approx(1.0)
+    assert clock.world_time(clock.now()) == pytest.approx(3.0)
+
+
 @pytest.mark.parametrize("rate", [0.2, 5.0])
 def test_a_clock_whose_rate_changes_while_it_stands_still_goes_on_where_it_stood(rate: float) -> None:
     """It went back otherwise: seed 1040 of a campaign, in which a node kept a promise for seconds."""
