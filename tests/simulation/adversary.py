@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from functools import partial
 
 from tests.simulation.cluster import Cluster
 from tests.simulation.faults import Faults
@@ -58,8 +59,9 @@ class Adversary:
             self._weights.append(8)
         of_its_own = random.Random(f"disks {world.seed}")
         if of_its_own.random() < FILLING:
-            fills = (self._at_somebody(self._faults.fill_disk), self._at_leader(self._faults.fill_disk))
-            self._strikes += [*fills, self._at_somebody(self._faults.make_room)]
+            at_somebody, at_leader = partial(cluster.at_somebody, world.random), cluster.at_leader
+            fills = (at_somebody(self._faults.fill_disk), at_leader(self._faults.fill_disk))
+            self._strikes += [*fills, at_somebody(self._faults.make_room)]
             self._weights += [of_its_own.choice((1, 3, 8)) for _ in range(3)]
         self._react["configured"] = random.Random(f"configured {world.seed}").choice(REACTIONS)
         self._worst = self._reactions()
@@ -74,23 +76,24 @@ class Adversary:
 
     def _repertoire(self) -> list[Callable[[], None]]:
         faults, plots = self._faults, self._plots
+        at_somebody, at_leader = partial(self._cluster.at_somebody, self._world.random), self._cluster.at_leader
         return [
             faults.partition,
             faults.cut_pairs,
             faults.clear_network,
             faults.change_weather,
             faults.replay,
-            self._at_leader(faults.isolate),
-            self._at_leader(faults.crash),
-            self._at_leader(faults.hold),
-            self._at_leader(faults.pause_all),
-            self._at_leader(faults.hand_over),
-            self._at_leader(faults.stop),
-            self._at_somebody(faults.crash),
-            self._at_somebody(faults.kill_actor),
-            self._at_somebody(faults.pause),
-            self._at_somebody(faults.slow_disk),
-            self._at_somebody(faults.damage_snapshot),
+            at_leader(faults.isolate),
+            at_leader(faults.crash),
+            at_leader(faults.hold),
+            at_leader(faults.pause_all),
+            at_leader(faults.hand_over),
+            at_leader(faults.stop),
+            at_somebody(faults.crash),
+            at_somebody(faults.kill_actor),
+            at_somebody(faults.pause),
+            at_somebody(faults.slow_disk),
+            at_somebody(faults.damage_snapshot),
             self._lose_a_disk,
             plots.deafen_leader,
             plots.stall_leader,
@@ -189,17 +192,6 @@ class Adversary:
             (strike,) = self._world.random.choices(self._strikes, self._weights)
             strike()
         self._schedule()
-
-    def _at_somebody(self, act: Callable[[Node], None]) -> Callable[[], None]:
-        return lambda: act(self._world.random.choice(self._cluster.members()))
-
-    def _at_leader(self, act: Callable[[Node], None]) -> Callable[[], None]:
-        def strike() -> None:
-            leader = self._cluster.leader()
-            if leader is not None:
-                act(leader)
-
-        return strike
 
     def _lose_a_disk(self) -> None:
         faults, node = self._faults, self._world.random.choice(self._cluster.members())

@@ -65,6 +65,20 @@ class Cluster:
         leading = [node for node in self.members() if node.trio and node.page.role and node.page.role.role == "leader"]
         return max(leading, key=lambda node: node.page.role.term if node.page.role else 0, default=None)
 
+    def at_leader(self, act: Callable[[Node], None]) -> Callable[[], None]:
+        """Does something to whoever leads then, if anybody does."""
+
+        def strike() -> None:
+            leader = self.leader()
+            if leader is not None:
+                act(leader)
+
+        return strike
+
+    def at_somebody(self, choosing: Random, act: Callable[[Node], None]) -> Callable[[], None]:
+        """Does something to any member."""
+        return lambda: act(choosing.choice(self.members()))
+
     def happened(self, what: str, node: Node) -> None:
         for listener in self.listeners:
             listener(what, node)

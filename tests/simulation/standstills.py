@@ -8,6 +8,7 @@ may stand still with it, jump ahead, and run at any rate.
 
 import random
 from collections.abc import Callable
+from functools import partial
 
 from tests.simulation.cluster import Cluster
 from tests.simulation.faults import Faults
@@ -38,12 +39,13 @@ class Standstills:
         """What may be done at any time, and how often."""
         if not (self.active or self._wild):
             return []
-        acts = [self._at_somebody(self.stand_still), self._at_leader(self.stand_still), self.all_stand_still]
-        acts += [self._at_somebody(self.hang_disk), self._at_leader(self.hang_disk), self._at_somebody(self.stop_actor)]
-        acts += [self._at_somebody(self.change_rate), self._at_leader(self.change_rate)]
-        acts.append(self._at_leader(self.pull_apart))
+        at_somebody, at_leader = partial(self._cluster.at_somebody, self._random), self._cluster.at_leader
+        acts = [at_somebody(self.stand_still), at_leader(self.stand_still), self.all_stand_still]
+        acts += [at_somebody(self.hang_disk), at_leader(self.hang_disk), at_somebody(self.stop_actor)]
+        acts += [at_somebody(self.change_rate), at_leader(self.change_rate)]
+        acts.append(at_leader(self.pull_apart))
         if self._wild:
-            acts += [self._at_somebody(self.jump), self._at_leader(self.jump), self._at_leader(self.fall_behind)]
+            acts += [at_somebody(self.jump), at_leader(self.jump), at_leader(self.fall_behind)]
         return [(act, self._random.choice((0.5, 2, 6))) for act in acts]
 
     def reactions(self) -> dict[str, Callable[[Node], None]]:
@@ -128,14 +130,3 @@ class Standstills:
     def _crash(self, node: Node) -> None:
         if self._faults.on:
             self._faults.crash(node)
-
-    def _at_somebody(self, act: Callable[[Node], None]) -> Callable[[], None]:
-        return lambda: act(self._random.choice(self._cluster.members()))
-
-    def _at_leader(self, act: Callable[[Node], None]) -> Callable[[], None]:
-        def strike() -> None:
-            leader = self._cluster.leader()
-            if leader is not None:
-                act(leader)
-
-        return strike

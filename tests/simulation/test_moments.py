@@ -126,10 +126,15 @@ def test_all_links_are_well_again() -> None:
     assert line.came_by(0.1) == [1]
 
 
-def test_a_clock_goes_on_from_where_it_was_at_another_rate() -> None:
+def clock_at(time: float) -> tuple[World, Clock]:
     world = World(1)
     clock = Clock(world)
-    world.run_until(10.0)
+    world.run_until(time)
+    return world, clock
+
+
+def test_a_clock_goes_on_from_where_it_was_at_another_rate() -> None:
+    world, clock = clock_at(10.0)
     before = clock.now()
     clock.change(2.0, 5.0)
     assert clock.now() == pytest.approx(before + 5.0)
@@ -141,9 +146,7 @@ def test_a_clock_goes_on_from_where_it_was_at_another_rate() -> None:
 
 def test_what_a_clock_showed_before_its_rate_changed_it_showed_then() -> None:
     """A lease that was over long ago was taken for one beyond the next election: seed 1737 of a campaign."""
-    world = World(1)
-    clock = Clock(world)
-    world.run_until(1.0)
+    world, clock = clock_at(1.0)
     shown = clock.now()
     world.run_until(2.0)
     clock.change(2 * clock.rate, 0.0)
@@ -155,9 +158,7 @@ def test_what_a_clock_showed_before_its_rate_changed_it_showed_then() -> None:
 @pytest.mark.parametrize("rate", [0.2, 5.0])
 def test_a_clock_whose_rate_changes_while_it_stands_still_goes_on_where_it_stood(rate: float) -> None:
     """It went back otherwise: seed 1040 of a campaign, in which a node kept a promise for seconds."""
-    world = World(1)
-    clock = Clock(world)
-    world.run_until(1.0)
+    world, clock = clock_at(1.0)
     stood = clock.now()
     clock.stand_still(5.0)
     world.run_until(2.0)
@@ -170,9 +171,7 @@ def test_a_clock_whose_rate_changes_while_it_stands_still_goes_on_where_it_stood
 
 @pytest.mark.parametrize("sooner", [0.0, 2.0])
 def test_a_clock_that_stood_still_with_its_machine_never_went_back(sooner: float) -> None:
-    world = World(1)
-    clock = Clock(world)
-    world.run_until(10.0)
+    world, clock = clock_at(10.0)
     before = clock.now()
     clock.stand_still(5.0)
     world.run_until(15.0 - sooner)
