@@ -26,7 +26,7 @@ from zraft.core.formation import Formation, Formed, Outside, Own, SayHello
 from zraft.core.lease import PublishLease, lease_seconds
 from zraft.core.roles import LEADER, Effect, LocalMessage, PeerMessage, PublishRole, Timing
 from zraft.core.terms import require_leader, require_near
-from zraft.core.told import Contacts, Lasts
+from zraft.core.trouble import Contacts, Lasts
 from zraft.core.vitality import GATEWAY, REPLICATION, SIGN_OF_LIFE, STORAGE
 from zraft.errors import InvariantViolated, NotYetMember, ProtocolError
 from zraft.protocol import codec

@@ -7,7 +7,8 @@ from zraft.protocol.codec import encode, peer_header
 from zraft.protocol.entries import Configuration
 from zraft.protocol.peer import HEADER_BYTES_MAX, PEER_VERSION, PeerHeader
 
-ROUTES_MAX = 1024
+ROUTES_MAX = 1_024
+"""So many members' ways are known: a cluster has far fewer, but whoever reaches the port may claim to be many."""
 
 HEADERS_MAX = 1_024
 """So many are remembered, made ones and checked ones; then it begins anew."""

@@ -157,5 +157,7 @@ def _leaderless(identity: IdentityGroup | None, role: RoleGroup) -> str:
 
 def _opening(page: Page) -> str:
     """That storage has not said anything yet, which may take minutes: nobody is to take that for a lost cluster."""
+    node = _load(page, Group.NODE, codec.node_group)
+    is_running = node is not None and node.incarnation != 0
     is_open = page.load(Group.STORAGE) is not None or page.words(Group.NOTICE)
-    return "" if is_open else "storage is reading its log and state"
+    return "" if is_open or not is_running else "storage is reading its log and state"

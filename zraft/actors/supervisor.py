@@ -49,7 +49,7 @@ from zraft.core.restarts import (
     Withdraw,
     sync_failure_reason,
 )
-from zraft.core.told import Lasts, Over, Told
+from zraft.core.trouble import Lasts, Over, Trouble
 from zraft.core.vitality import Beats
 from zraft.errors import ConfigurationError, DataDirectoryInUse, FatalError, StorageFault
 from zraft.protocol.codec import encode
@@ -196,7 +196,7 @@ class _Supervisor:
         self._children = Children(actors)
         self._restarts = Restarts([actor for actor in actors if actor not in TRIO])
         self._beats = Beats()
-        self._told = Told()
+        self._trouble = Trouble()
         self._events: deque[Event] = deque()
         self._incarnation = 0
         self._stopping = False
@@ -287,7 +287,7 @@ class _Supervisor:
         """That a node does not serve, and why, stands in its log as well: nobody may be there to ask it."""
         if self._stopping:
             return
-        match self._told.look(why_not_ready(self._premises.page), time.monotonic()):
+        match self._trouble.look(why_not_ready(self._premises.page), time.monotonic()):
             case Lasts(reason, seconds):
                 self._logger.warning("not ready", reason=reason, seconds=int(seconds))
             case Over(seconds):

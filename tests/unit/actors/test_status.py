@@ -139,6 +139,7 @@ def test_a_status_complains_of_all_that_is_wrong(page: Page) -> None:
 
 
 def test_a_status_tells_of_stores_that_are_being_opened(page: Page) -> None:  # of a large node for minutes
+    page.publish(Group.NODE, encode(NodeGroup(77)))
     assert cluster_status(page, SETTINGS, {}).notice == "storage is reading its log and state"
 
 
@@ -181,6 +182,12 @@ def test_a_node_that_receives_a_snapshot_is_not_ready(page: Page) -> None:
     """Nothing new is acknowledged by it: were the next one restarted meanwhile, writes would wait for all of it."""
     publish_all(page)
     assert why_not_ready(page) == "a snapshot is received: 40 of 50 bytes"
+
+
+def test_storage_that_does_not_run_reads_nothing(page: Page) -> None:
+    page.publish(Group.DISORDER, b"storage not running")
+    page.publish(Group.NODE, encode(NodeGroup(0)))
+    assert cluster_status(page, SETTINGS, {}).notice == "storage not running"
 
 
 def test_a_node_whose_processes_are_in_disorder_is_not_ready(page: Page) -> None:

@@ -25,7 +25,7 @@ class Over(msgspec.Struct, frozen=True):
     seconds: float
 
 
-class Told:
+class Trouble:
     """Decides that for one thing that may be in trouble; times are in seconds."""
 
     def __init__(self) -> None:
@@ -53,13 +53,14 @@ class Told:
 
 
 LOOK_SECONDS = 1.0
+"""A leader looks so often who has answered since: each is sent several heartbeats in that time."""
 
 
 class Contacts:
     """As a leader has them: which of the other members do not answer its heartbeats. Times are in seconds."""
 
     def __init__(self) -> None:
-        self._told: dict[int, Told] = {}
+        self._troubles: dict[int, Trouble] = {}
         self._answered: set[int] = set()
         self._next_look = 0.0
 
@@ -73,8 +74,9 @@ class Contacts:
             return []
         self._next_look = now + LOOK_SECONDS
         answered, self._answered = self._answered, set()
-        self._told = {member: self._told.get(member, Told()) for member in members}
+        self._troubles = {member: self._troubles.get(member, Trouble()) for member in members}
         found = (
-            (member, told.look("" if member in answered else "silent", now)) for member, told in self._told.items()
+            (member, trouble.look("" if member in answered else "silent", now))
+            for member, trouble in self._troubles.items()
         )
         return [(member, what) for member, what in found if what is not None]
