@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import NoReturn, Self, TypeVar
 
 from zraft.client.arguments import (
     BytesOrText,
@@ -356,6 +356,9 @@ class Client:
 
     def __repr__(self) -> str:
         return f"Client({','.join(self.endpoints)!r}, timeout={self._timeout:g})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Client can't be pickled or copied: make another one of its endpoints (a fork may use it)")
 
     def __enter__(self) -> Self:
         return self

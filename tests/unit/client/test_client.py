@@ -1,6 +1,8 @@
 """What all methods of a client have in common, without any node."""
 
+import copy
 import inspect
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,3 +100,11 @@ def test_a_repr_tells_the_endpoints_also_after_the_end() -> None:
         assert repr(pipeline) == "<Pipeline of 1 operations, to a:1,b:2>"
     assert repr(client) == "Client('a:1,b:2', timeout=2)"
     assert repr(pipeline) == "<Pipeline of 0 operations, to a:1,b:2>"
+
+
+@pytest.mark.parametrize("act", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_what_holds_connections_is_neither_pickled_nor_copied(act: Callable[[object], object]) -> None:
+    with Client("127.0.0.1:1") as client:
+        for one, name in ((client, "Client"), (client.pipeline(), "Pipeline"), (client.range(), "Listing")):
+            with pytest.raises(TypeError, match=f"a {name} can't be pickled or copied: make "):
+                act(one)
