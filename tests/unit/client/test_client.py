@@ -3,6 +3,7 @@
 import copy
 import inspect
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from tools.answers import ANSWERS
-from zraft import Client, InvalidArgument, Unavailable
+from zraft import Client, InvalidArgument, Pipeline, Unavailable
 from zraft.client import operations
 from zraft.client.core import Core
 
@@ -36,6 +37,14 @@ ASK_NOBODY = {"pipeline", "close"}
 def test_every_method_that_asks_the_cluster_is_known_here() -> None:
     methods = {name for name, _ in inspect.getmembers(Client, inspect.isfunction) if not name.startswith("_")}
     assert methods - ASK_NOBODY == ASK.keys() - {"execute"}, "call it in ASK, so that its time-out is tested"
+
+
+@pytest.mark.parametrize("name", ASK)
+def test_every_argument_of_a_method_is_explained(name: str) -> None:
+    method = getattr(Pipeline if name == "execute" else Client, name)
+    arguments = (inspect.getdoc(method) or "").partition("Args:\n")[2]
+    explained = re.findall(r"^    ([a-z_]+): ", arguments, re.MULTILINE)
+    assert explained == [one for one in inspect.signature(method).parameters if one != "self"]
 
 
 @pytest.mark.parametrize("name", ASK)
