@@ -13,7 +13,7 @@ from zraft.actors import metrics
 from zraft.actors.beat import Beat
 from zraft.actors.clock import clock
 from zraft.actors.holdings import Inventory
-from zraft.actors.identity import Identity
+from zraft.actors.identity import Identity, seal
 from zraft.actors.installing import Installing, Outcome, Prepared, remove_replaced
 from zraft.actors.launch import Launch, StopSignal
 from zraft.actors.logs import Logger
@@ -195,10 +195,10 @@ class StorageActor:
     def _on_peer(self, route: bytes, frames: Frames, answers: Answers[Destination]) -> None:
         try:
             head, frame = frames
-            message = codec.data.decode(frame)
             if self._identity is None:
                 return  # the cluster has not formed: there is no leader to follow
-            header = self._identity.check(head)
+            header = self._identity.check(head, frame)
+            message = codec.data.decode(frame)
             require_near(message, self._acceptor.term)
             require_leader(message, header.sender, (self._acceptor.term, self._acceptor.leader))
         except (ProtocolError, ValueError) as error:
@@ -247,7 +247,7 @@ class StorageActor:
         for (link, route, header), answer in answers.take():
             frame = codec.encode(answer)
             if link == "data":
-                send(self._data, [route, header, frame])
+                send(self._data, [route, *seal(header, frame)])
             else:
                 send(self._election if link == "election" else self._replication, [self._local, frame])
 
