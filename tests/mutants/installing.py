@@ -255,4 +255,20 @@ MUTANTS = (
         "        if False:\n",
         test=FILES,
     ),
+    Mutant(
+        "another snapshot than the one that was announced",
+        "a snapshot is installed only if it is what the leader announced (trap 30)",
+        "actors/installing.py",
+        "    if (manifest.last.index, manifest.last.term, manifest.checksum()) != (\n",
+        "    if False and (manifest.last.index, manifest.last.term, manifest.checksum()) != (\n",
+        test="tests/unit/actors/test_installing_faults.py::test_a_file_that_is_not_what_was_announced_is_damaged",
+    ),
+    Mutant(
+        "another cluster's snapshot",
+        "a node takes nothing of another cluster",
+        "actors/installing.py",
+        "    if manifest.record is not None and manifest.record != record:\n",
+        "    if False:\n",
+        test="tests/unit/actors/test_installing_faults.py::test_a_snapshot_of_another_cluster_is_damaged",
+    ),
 )
