@@ -133,7 +133,7 @@ MUTANTS = (
     ),
     Mutant(
         "a snapshot is replaced while it is checked",
-        "no other snapshot begins while one is being verified",
+        "no other snapshot begins while one is being verified (trap 25)",
         INSTALLATION,
         "        if self._verifying:\n            return [Ignored(",
         "        if False:\n            return [Ignored(",

@@ -45,6 +45,14 @@ MUTANTS = (
         "            if here is None:\n                continue  #",
     ),
     Mutant(
+        "a term that rises takes what is not committed with it",
+        "only entries that conflict are truncated, whatever becomes of the term (trap 17)",
+        ACCEPTOR,
+        "            self.leader = 0\n        self._log.set_term(term, vote)\n",
+        "            self.leader = 0\n            if self.commit < self._log.last.index:\n"
+        "                self._log.truncate(self.commit + 1)\n        self._log.set_term(term, vote)\n",
+    ),
+    Mutant(
         "every Append cuts the log behind it",
         "the log is truncated on conflict only (trap 15)",
         ACCEPTOR,

@@ -138,7 +138,7 @@ def test_a_newer_snapshot_takes_the_place_of_one_that_is_not_whole_but_a_delayed
 # --- when it is whole
 
 
-def test_while_it_is_checked_the_leader_is_answered_and_no_other_snapshot_begins() -> None:
+def test_while_it_is_checked_the_leader_is_answered_and_no_other_snapshot_begins() -> None:  # trap 25
     core = staging()
     core.on_chunk(piece(0, b"abcdef"), TERM)
     assert core.on_chunk(question(), TERM) == [holds(6)]
