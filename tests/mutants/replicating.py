@@ -367,4 +367,20 @@ MUTANTS = (
         "        told = zip(proposal.commands, results, strict=True)\n",
         "        told = zip(proposal.commands, reversed(results), strict=True)\n",
     ),
+    Mutant(
+        "what did not leave is waited for",
+        "S9: what could not be sent certainly was not executed, and is proposed again",
+        "actors/gateway.py",
+        "        if not left:\n",
+        "        if False:\n",
+        test="tests/unit/actors/test_gateway.py::test_what_could_not_be_sent_is_proposed_again",
+    ),
+    Mutant(
+        "what could not be passed on is not refused",
+        "S9: a proposal that was passed on is proposed or refused once",
+        "actors/gateway.py",
+        "        if isinstance(made, Propose) and not self._trio.propose(made):\n",
+        "        if isinstance(made, Propose) and self._trio.propose(made):\n",
+        test="tests/unit/actors/test_gateway.py::test_what_another_gateway_sent_and_could_not_be_passed_on_is_refused",
+    ),
 )
