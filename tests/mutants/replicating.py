@@ -383,4 +383,12 @@ MUTANTS = (
         "        if isinstance(made, Propose) and self._trio.propose(made):\n",
         test="tests/unit/actors/test_gateway.py::test_what_another_gateway_sent_and_could_not_be_passed_on_is_refused",
     ),
+    Mutant(
+        "another gateway's refusal is kept",
+        "S9: whoever sent a proposal hears of its refusal",
+        "actors/gateway.py",
+        "        if message.origin.member == self._me:\n",
+        "        if True:\n",
+        test="tests/unit/actors/test_gateway.py::test_what_replication_refuses_is_told_to_the_gateway_that_sent_it",
+    ),
 )

@@ -104,4 +104,20 @@ MUTANTS = (
         "",
         test=f"{PROMISES}::test_an_installed_state_is_published_first_and_lost_results_are_told_before_what_follows",
     ),
+    Mutant(
+        "election hears other clusters",
+        "nothing of another cluster is heard (election; trap 36)",
+        ELECTION,
+        "        header = self._identity.check(head)\n",
+        "        header = codec.peer_header.decode(head)\n",
+        test=f"{PROMISES}::test_election_hears_nobody_of_another_cluster",
+    ),
+    Mutant(
+        "storage hears other clusters",
+        "nothing of another cluster is heard (storage; trap 36)",
+        STORAGE,
+        "            header = self._identity.check(head)\n",
+        "            header = codec.peer_header.decode(head)\n",
+        test=f"{PROMISES}::test_storage_takes_nothing_of_another_cluster",
+    ),
 )

@@ -168,6 +168,19 @@ def test_what_another_gateway_sent_and_could_not_be_passed_on_is_refused(  # S9
     )
 
 
+def test_what_replication_refuses_is_told_to_the_gateway_that_sent_it(  # S9
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trio = node.start_trio()
+    told: list[tuple[int, GatewayMessage]] = []
+    monkeypatch.setattr(node.actor._peers, "send", lambda member, message: told.append((member, message)))
+    node.ask(Put(b"k", b"v"))
+    trio.hear_proposal()  # so there is a way back
+    refusal = NotProposed(Origin(OTHER, 0, 7, 1), NotLeader.code, "leads term 6")
+    trio.say("replication", refusal)
+    wait_until(lambda: (OTHER, refusal) in told, 10, "it to be passed on")
+
+
 def test_when_the_trio_restarts_what_was_sent_is_unknown_and_the_rest_goes_on(node: Node) -> None:
     trio = node.start_trio()
     for number in range(4):

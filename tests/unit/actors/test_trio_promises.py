@@ -67,6 +67,7 @@ from zraft.protocol.requests import Put
 from zraft.store.page import Group
 
 STARTED = 100.0
+OTHER_PAIR = ClusterRecord(PAIR.members, 151)
 TERM = 3
 
 
@@ -174,6 +175,19 @@ def test_election_hears_no_answer_to_another_incarnation(stage: Stage, time: Tim
             actor._on_answer(b"", [header, frame])
 
 
+def test_election_hears_nobody_of_another_cluster(stage: Stage, time: Time) -> None:  # trap 36
+    actor, storage = begin(stage, PAIR)
+    turn = turn_election(actor)
+    time.now += 0.2
+    last = EntryId(9, TERM)
+    Others(stage, 0, ME, OTHER_PAIR, turn).say(PEER, Vote(TERM + 2, 1, last))
+    ours = Others(stage, 0, ME, PAIR, turn)
+    wait_until(lambda: bool(actor._control.poll(0)), WAIT_S, "the stranger's")
+    turn()
+    ours.say(PEER, Vote(TERM + 1, 1, last))
+    assert storage.hear() == VoteQuery(TERM + 1, PEER, 1, last, True)
+
+
 # --- replication
 
 
@@ -238,6 +252,21 @@ def test_nothing_is_answered_before_the_log_is_committed(  # S6, S13, traps 1, 2
     with pytest.raises(SyncFailed):
         actor._answer_all(poll(actor._poller, 0.01))
     assert not told
+
+
+def test_storage_takes_nothing_of_another_cluster(stage: Stage) -> None:  # trap 36
+    actor, _ = formed(stage)
+    turn = turn_storage(actor)
+    me, record = actor._log.member, actor._log.record
+    assert record is not None
+    Others(stage, 1, me, OTHER_PAIR, turn).say(PEER, Append(9, EntryId(0, 0), (), 0))
+    wait_until(lambda: bool(actor._data.poll(0)), WAIT_S, "the stranger's")
+    turn()
+    ours = Others(stage, 1, me, record, turn)
+    ours.say(PEER, Append(2, EntryId(0, 0), (), 0))
+    answer = codec.data.decode(ours.hear()[1])
+    assert isinstance(answer, AppendAnswer)
+    assert (answer.term, answer.success) == (2, True)
 
 
 def entries(*indexes: int) -> tuple[bytes, ...]:
