@@ -271,4 +271,20 @@ MUTANTS = (
         "    if False:\n",
         test="tests/unit/actors/test_installing_faults.py::test_a_snapshot_of_another_cluster_is_damaged",
     ),
+    Mutant(
+        "what follows a snapshot counts as verified",
+        "S3: a commit index is followed only as far as the log was verified, also behind a snapshot (trap 16)",
+        ACCEPTOR,
+        "        self._verified = max(self._verified, snapshot.index)",
+        "        self._verified = max(self._verified, self._log.last.index)",
+        test="tests/unit/core/test_installation.py",
+    ),
+    Mutant(
+        "a state is served whose storage was stopped",
+        "S13: nothing is served beside a trio that does not run: its storage may have been stopped for a reason",
+        "actors/gateway.py",
+        "        elif not (self._me and self._trio.incarnation) or",
+        "        elif not self._me or",
+        test="tests/unit/actors/test_gateway.py::test_beside_a_trio_that_does_not_run_nothing_is_served",
+    ),
 )

@@ -44,6 +44,10 @@ def test_beside_a_trio_that_does_not_run_nothing_is_served(node: Node) -> None: 
     node.start_trio()
     node.ask(Get(b"k", serializable=True))
     assert node.answer() == (b"1", GetResult(False, None, None, 2))
+    node.page.publish(Group.NODE, codec.encode(NodeGroup(0)))  # and its state can still be read
+    for request in (Put(b"k", b"v"), Get(b"k"), Get(b"k", serializable=True)):
+        node.ask(request)
+        assert node.error() == Unavailable.code
 
 
 def test_while_a_trio_starts_again_the_members_are_not_read_from_the_state(node: Node) -> None:
