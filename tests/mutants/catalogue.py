@@ -19,6 +19,7 @@ from tests.mutants import (
     snapshots,
     strangers,
     transferring,
+    trio,
     upgrades,
 )
 
@@ -38,6 +39,7 @@ MUTANTS = (
     + auditing.MUTANTS
     + upgrades.MUTANTS
     + incarnations.MUTANTS
+    + trio.MUTANTS
     + connections.MUTANTS
     + clients.MUTANTS
     + strangers.MUTANTS

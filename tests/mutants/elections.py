@@ -216,7 +216,7 @@ MUTANTS = (
     ),
     Mutant(
         "leads on when storage moved on",
-        "never lead below the term of the own storage (trap 17)",
+        "never lead below the term of the own storage",
         ELECTION,
         "if self._office is not None and self._office.term < self.term:",
         "if False:",

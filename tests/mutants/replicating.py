@@ -45,6 +45,14 @@ MUTANTS = (
         "            if here is None:\n                continue  #",
     ),
     Mutant(
+        "a term that rises takes what is not committed with it",
+        "only entries that conflict are truncated, whatever becomes of the term (trap 17)",
+        ACCEPTOR,
+        "            self.leader = 0\n        self._log.set_term(term, vote)\n",
+        "            self.leader = 0\n            if self.commit < self._log.last.index:\n"
+        "                self._log.truncate(self.commit + 1)\n        self._log.set_term(term, vote)\n",
+    ),
+    Mutant(
         "every Append cuts the log behind it",
         "the log is truncated on conflict only (trap 15)",
         ACCEPTOR,
@@ -358,5 +366,29 @@ MUTANTS = (
         PROPOSALS,
         "        told = zip(proposal.commands, results, strict=True)\n",
         "        told = zip(proposal.commands, reversed(results), strict=True)\n",
+    ),
+    Mutant(
+        "what did not leave is waited for",
+        "S9: what could not be sent certainly was not executed, and is proposed again",
+        "actors/gateway.py",
+        "        if not left:\n",
+        "        if False:\n",
+        test="tests/unit/actors/test_gateway.py::test_what_could_not_be_sent_is_proposed_again",
+    ),
+    Mutant(
+        "what could not be passed on is not refused",
+        "S9: a proposal that was passed on is proposed or refused once",
+        "actors/gateway.py",
+        "        if isinstance(made, Propose) and not self._trio.propose(made):\n",
+        "        if isinstance(made, Propose) and self._trio.propose(made):\n",
+        test="tests/unit/actors/test_gateway.py::test_what_another_gateway_sent_and_could_not_be_passed_on_is_refused",
+    ),
+    Mutant(
+        "another gateway's refusal is kept",
+        "S9: whoever sent a proposal hears of its refusal",
+        "actors/gateway.py",
+        "        if message.origin.member == self._me:\n",
+        "        if True:\n",
+        test="tests/unit/actors/test_gateway.py::test_what_replication_refuses_is_told_to_the_gateway_that_sent_it",
     ),
 )

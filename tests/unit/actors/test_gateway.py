@@ -44,6 +44,10 @@ def test_beside_a_trio_that_does_not_run_nothing_is_served(node: Node) -> None: 
     node.start_trio()
     node.ask(Get(b"k", serializable=True))
     assert node.answer() == (b"1", GetResult(False, None, None, 2))
+    node.page.publish(Group.NODE, codec.encode(NodeGroup(0)))  # and its state can still be read
+    for request in (Put(b"k", b"v"), Get(b"k"), Get(b"k", serializable=True)):
+        node.ask(request)
+        assert node.error() == Unavailable.code
 
 
 def test_while_a_trio_starts_again_the_members_are_not_read_from_the_state(node: Node) -> None:
@@ -138,6 +142,47 @@ def test_a_copy_of_what_another_gateway_sent_is_neither_made_nor_refused(  # S9
     node.ask(Put(b"k", b"v"))
     assert trio.hear_proposal().origin.member == ME
     assert [message.origin for message in told] == [first.origin]
+
+
+def test_what_could_not_be_sent_is_proposed_again(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:  # S9
+    """It certainly was not executed: to leave its clients to their deadlines would make it unknown to them."""
+    trio = node.start_trio()
+    propose, leaves = node.actor._trio.propose, iter([False])
+    monkeypatch.setattr(node.actor._trio, "propose", lambda proposal: next(leaves, True) and propose(proposal))
+    node.ask(Put(b"k", b"v"))
+    proposal = trio.hear_proposal()
+    assert proposal.origin.number == 2
+    trio.say("storage", results(proposal, DONE))
+    assert node.answer() == (b"1", DONE)
+
+
+def test_what_another_gateway_sent_and_could_not_be_passed_on_is_refused(  # S9
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.start_trio()
+    told: list[GatewayMessage] = []
+    arrived = deque([Forward(5, Origin(OTHER, 0, 7, 1), True, b"payload")])
+    monkeypatch.setattr(node.actor._trio, "propose", lambda proposal: False)
+    monkeypatch.setattr(node.actor._peers, "send", lambda member, message: told.append(message))
+    monkeypatch.setattr(
+        node.actor._peers, "arrived", lambda events, now: [(OTHER, arrived.popleft())] if arrived else []
+    )
+    wait_until(
+        lambda: any(isinstance(one, NotProposed) and one.code == NotLeader.code for one in told), 10, "a refusal"
+    )
+
+
+def test_what_replication_refuses_is_told_to_the_gateway_that_sent_it(  # S9
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trio = node.start_trio()
+    told: list[tuple[int, GatewayMessage]] = []
+    monkeypatch.setattr(node.actor._peers, "send", lambda member, message: told.append((member, message)))
+    node.ask(Put(b"k", b"v"))
+    trio.hear_proposal()  # so there is a way back
+    refusal = NotProposed(Origin(OTHER, 0, 7, 1), NotLeader.code, "leads term 6")
+    trio.say("replication", refusal)
+    wait_until(lambda: (OTHER, refusal) in told, 10, "it to be passed on")
 
 
 def test_when_the_trio_restarts_what_was_sent_is_unknown_and_the_rest_goes_on(node: Node) -> None:

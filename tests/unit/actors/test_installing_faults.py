@@ -7,16 +7,20 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from tests.unit.store.machine import Machine, kill
+from tests.unit.store.machine import MAP_SIZE, Machine, kill
 from tests.waiting import wait_until
 from zraft.actors import installing
 from zraft.actors.installing import Installing, Prepared, remove_replaced
 from zraft.actors.logs import Logger
 from zraft.core.installation import Verify
+from zraft.errors import CorruptSnapshot
+from zraft.protocol.entries import ClusterRecord, Member
 from zraft.protocol.peer import SnapshotId
-from zraft.store.snapshots import incoming_path, list_snapshots, snapshot_path
+from zraft.store.chunks import identify
+from zraft.store.snapshots import incoming_path, list_snapshots, make_snapshot, snapshot_path
 
 WAIT_S = 10.0
 SNAPSHOT = SnapshotId(40, 2, 1, b"c" * 32)
@@ -126,3 +130,30 @@ def test_the_state_is_copied_only_where_the_reserve_stays_free(
     assert machine.states() == ["state.0"]
     receiver.close()
     assert os.listdir(machine.directory.snapshots_path) == []
+
+
+@pytest.mark.parametrize(
+    "announced",
+    [{"index": 4}, {"term": 3}, {"checksum": b"c" * 32}],
+    ids=["another entry", "another term", "another state"],
+)
+def test_a_file_that_is_not_what_was_announced_is_damaged(machine: Machine, announced: dict[str, object]) -> None:
+    """Each piece of it may be as it was sent, and the whole sound in itself (trap 30)."""
+    path, snapshot = made(machine, None)
+    installing._check(path, snapshot, None)
+    with pytest.raises(CorruptSnapshot, match="is another snapshot"):
+        installing._check(path, msgspec.structs.replace(snapshot, **announced), None)
+
+
+def test_a_snapshot_of_another_cluster_is_damaged(machine: Machine) -> None:
+    record, other = (ClusterRecord((Member(id, "node-1"),), 150) for id in (1, 2))
+    path, snapshot = made(machine, record)
+    installing._check(path, snapshot, record)
+    with pytest.raises(CorruptSnapshot, match="of another cluster"):
+        installing._check(path, snapshot, other)
+
+
+def made(machine: Machine, record: ClusterRecord | None) -> tuple[Path, SnapshotId]:
+    """A snapshot of the machine's state."""
+    path, _ = make_snapshot(machine.directory.state_path(0), machine.directory.snapshots_path, MAP_SIZE, record, 0.0)
+    return path, identify(path)

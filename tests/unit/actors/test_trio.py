@@ -14,6 +14,7 @@ from tests.unit.actors.trio_stage import (
     THEIRS,
     WAIT_S,
     Link,
+    Others,
     Stage,
     status,
     turn_election,
@@ -161,29 +162,6 @@ def test_storage_drops_what_another_incarnations_replication_says(stage: Stage) 
 
 
 # --- another one says to lead the term that is led (trap 2)
-
-
-class Others:
-    """Members that speak to one port of the actor that is turned."""
-
-    def __init__(self, stage: Stage, plane: int, me: int, record: ClusterRecord, turn: Callable[[], None]) -> None:
-        self._link = stage.sockets.connect_local(f"tcp://127.0.0.1:{stage.settings.peer_port + plane}")
-        self._me, self._cluster, self._turn = me, record.cluster_id(), turn
-
-    def say(self, sender: int, message: object) -> None:
-        header = codec.encode(PeerHeader(PEER_VERSION, self._cluster, sender, self._me, THEIRS))
-        self._link.send_multipart([header, codec.encode(message)])
-
-    def hear(self) -> tuple[PeerHeader, bytes]:
-        """The next answer."""
-
-        def has_come() -> bool:
-            self._turn()
-            return bool(self._link.poll(0))
-
-        wait_until(has_come, WAIT_S, "an answer")
-        head, frame = self._link.recv_multipart()
-        return codec.peer_header.decode(head), frame
 
 
 def test_a_leader_hears_no_second_one_of_its_term(stage: Stage) -> None:

@@ -18,6 +18,7 @@ from zraft.config import Settings
 from zraft.protocol import codec
 from zraft.protocol.entries import ClusterRecord, EntryId, Member
 from zraft.protocol.local import Ping, StorageStatus
+from zraft.protocol.peer import PEER_VERSION, PeerHeader
 from zraft.store.directory import ipc_endpoint
 from zraft.store.page import Page
 
@@ -99,6 +100,29 @@ class Stage:
 
     def _endpoint(self, name: str) -> str:
         return ipc_endpoint(self.home, OURS, name)
+
+
+class Others:
+    """Members that speak to one port of the actor that is turned."""
+
+    def __init__(self, stage: Stage, plane: int, me: int, record: ClusterRecord, turn: Callable[[], None]) -> None:
+        self._link = stage.sockets.connect_local(f"tcp://127.0.0.1:{stage.settings.peer_port + plane}")
+        self._me, self._cluster, self._turn = me, record.cluster_id(), turn
+
+    def say(self, sender: int, message: object) -> None:
+        header = codec.encode(PeerHeader(PEER_VERSION, self._cluster, sender, self._me, THEIRS))
+        self._link.send_multipart([header, codec.encode(message)])
+
+    def hear(self) -> tuple[PeerHeader, bytes]:
+        """The next answer."""
+
+        def has_come() -> bool:
+            self._turn()
+            return bool(self._link.poll(0))
+
+        wait_until(has_come, WAIT_S, "an answer")
+        head, frame = self._link.recv_multipart()
+        return codec.peer_header.decode(head), frame
 
 
 def turn_election(actor: ElectionActor) -> Callable[[], None]:

@@ -162,6 +162,19 @@ def test_an_answer_covers_what_the_append_carried_and_no_more() -> None:  # S2
     assert terms_in(log) == [1, 1, 1, 1]
 
 
+@pytest.mark.parametrize(
+    "told",
+    [vote(2, B, EntryId(9, 1)), append(2, EntryId(3, 1), commit=2), Campaign(2, 1)],
+    ids=["votes", "follows", "campaigns"],
+)
+def test_a_term_that_rises_takes_no_entry_with_it(told: VoteQuery | Append | Campaign) -> None:  # trap 17
+    """What a deposed leader, or a follower, does not know to be committed may be, as others count its copy."""
+    log = log_of(1, 1, 1, 1, 1, term=1)
+    acceptor = Acceptor(log, applied=2)
+    acceptor.step(told, B if isinstance(told, Append) else A)
+    assert (log.term, log.last, acceptor.commit) == (2, EntryId(5, 1), 2)
+
+
 def test_a_delayed_append_erases_nothing() -> None:  # trap 15
     # "If an existing entry conflicts with a new one": only then, [R] figure 2.
     log = log_of(1, term=2)

@@ -12,7 +12,7 @@ from zraft.core.versions import SUPPORTED
 from zraft.errors import InvariantViolated
 from zraft.protocol.entries import EntryId
 from zraft.protocol.local import Campaign, Read, ReadAnswer
-from zraft.protocol.peer import DAMAGED, Append, AppendAnswer, InstallAnswer, InstallSnapshot, SnapshotId
+from zraft.protocol.peer import DAMAGED, Append, AppendAnswer, Commit, InstallAnswer, InstallSnapshot, SnapshotId
 
 TERM = 4
 SNAPSHOT = SnapshotId(9, 3, 6, b"c" * 32)
@@ -138,7 +138,7 @@ def test_a_newer_snapshot_takes_the_place_of_one_that_is_not_whole_but_a_delayed
 # --- when it is whole
 
 
-def test_while_it_is_checked_the_leader_is_answered_and_no_other_snapshot_begins() -> None:
+def test_while_it_is_checked_the_leader_is_answered_and_no_other_snapshot_begins() -> None:  # trap 25
     core = staging()
     core.on_chunk(piece(0, b"abcdef"), TERM)
     assert core.on_chunk(question(), TERM) == [holds(6)]
@@ -175,6 +175,17 @@ def test_a_log_with_the_snapshots_last_entry_keeps_what_follows_it() -> None:  #
     log = log_of(1, 1, 3, 3)
     Acceptor(log, applied=1).install(EntryId(3, 3), 1, None)
     assert (log.last, log.generation) == (EntryId(4, 3), 1)
+
+
+def test_what_follows_a_snapshot_is_committed_only_as_far_as_it_was_verified() -> None:  # S3, trap 16
+    """It may be of a leader that was deposed: the one that sent the snapshot has told nothing of it."""
+    log = log_of(1, 1, 3, 3, 3, term=TERM)
+    acceptor = Acceptor(log, applied=1)
+    acceptor.install(EntryId(3, 3), 1, None)
+    acceptor.step(Commit(TERM, 5), B)
+    assert (log.last.index, acceptor.commit) == (5, 3)
+    acceptor.step(Append(TERM, EntryId(4, 3), (), 5), B)
+    assert acceptor.commit == 4
 
 
 def test_behind_a_snapshot_the_log_goes_on() -> None:

@@ -78,7 +78,7 @@ def test_a_leader_follows_the_leader_of_a_higher_term() -> None:
     ]
 
 
-def test_a_leader_whose_storage_moved_on_steps_down() -> None:  # trap 17
+def test_a_leader_whose_storage_moved_on_steps_down() -> None:
     election = leading()
     effects = election.step(StorageStatus(A, 6, 0, LAST, THREE, True, CONFIGURATION), 11.01)
     assert effects[1:] == [role(6, FOLLOWER, 0, "storage is at a higher term"), ToReplication(Stop(4))]
