@@ -255,4 +255,28 @@ MUTANTS = (
         "        if False:\n",
         test=FILES,
     ),
+    Mutant(
+        "a snapshot is checked in the page cache",
+        "trap 30: the disk may hold something else, which is read when the cache is gone",
+        "actors/installing.py",
+        "    forget_cached(path)\n    manifest = verify_snapshot(path)\n",
+        "    manifest = verify_snapshot(path)\n",
+        test="tests/unit/actors/test_installing_faults.py",
+    ),
+    Mutant(
+        "any sound snapshot is installed",
+        "the state is then not of the entry that the log goes on from",
+        "actors/installing.py",
+        '        raise CorruptSnapshot(f"{path} is another snapshot than',
+        '        print(f"{path} is another snapshot than',
+        test="tests/unit/actors/test_installing_faults.py",
+    ),
+    Mutant(
+        "a snapshot of any cluster is installed",
+        "another cluster's data takes the place of this one's",
+        "actors/installing.py",
+        "    if manifest.record is not None and manifest.record != record:\n",
+        "    if False:\n",
+        test="tests/unit/actors/test_installing_faults.py",
+    ),
 )

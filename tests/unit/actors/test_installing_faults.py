@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.unit.store.machine import Machine, kill
@@ -15,7 +16,10 @@ from zraft.actors import installing
 from zraft.actors.installing import Installing, Prepared, remove_replaced
 from zraft.actors.logs import Logger
 from zraft.core.installation import Verify
+from zraft.errors import CorruptSnapshot
+from zraft.protocol.entries import ClusterRecord, Member
 from zraft.protocol.peer import SnapshotId
+from zraft.store.manifest import Manifest
 from zraft.store.snapshots import incoming_path, list_snapshots, snapshot_path
 
 WAIT_S = 10.0
@@ -92,6 +96,51 @@ def test_a_snapshot_that_its_checker_has_just_removed_is_replaced_all_the_same(
     remove_replaced(machine.directory, 0, SNAPSHOT)
     assert list_snapshots(directory) == []
     wait_until(lambda: not list(directory.iterdir()), WAIT_S, "it to be gone")
+
+
+OURS, ANOTHERS = (ClusterRecord((Member(1, name),), 150) for name in ("ours", "another's"))
+MANIFEST = Manifest(2, 40, 2, 30, OURS, 0.0, 1, b"digest", b"")
+
+
+def check(monkeypatch: pytest.MonkeyPatch, announced: SnapshotId, manifest: Manifest = MANIFEST) -> list[str]:
+    """The steps of checking a file that has this manifest."""
+    steps: list[str] = []
+
+    def verify(path: Path) -> Manifest:
+        steps.append(f"verify {path.name}")
+        return manifest
+
+    monkeypatch.setattr(installing, "sync_file", lambda path: steps.append(f"sync {path.name}"))
+    monkeypatch.setattr(installing, "forget_cached", lambda path: steps.append(f"forget {path.name}"))
+    monkeypatch.setattr(installing, "verify_snapshot", verify)
+    installing._check(Path("incoming"), announced, OURS)
+    return steps
+
+
+def test_what_is_checked_of_a_snapshot_is_what_the_disk_holds(monkeypatch: pytest.MonkeyPatch) -> None:  # trap 30
+    announced = SnapshotId(40, 2, 1, MANIFEST.checksum())
+    assert check(monkeypatch, announced) == ["sync incoming", "forget incoming", "verify incoming"]
+
+
+@pytest.mark.parametrize(
+    "announced",
+    [
+        SnapshotId(41, 2, 1, MANIFEST.checksum()),
+        SnapshotId(40, 3, 1, MANIFEST.checksum()),
+        SnapshotId(40, 2, 1, b"c" * 32),
+    ],
+    ids=["index", "term", "checksum"],
+)
+def test_a_sound_snapshot_is_not_taken_for_another_one(monkeypatch: pytest.MonkeyPatch, announced: SnapshotId) -> None:
+    with pytest.raises(CorruptSnapshot, match=f"than the one of {announced.index} that was announced"):
+        check(monkeypatch, announced)
+
+
+def test_a_snapshot_of_another_cluster_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    before_it_formed, of_another = (msgspec.structs.replace(MANIFEST, record=record) for record in (None, ANOTHERS))
+    assert check(monkeypatch, SnapshotId(40, 2, 1, before_it_formed.checksum()), before_it_formed)
+    with pytest.raises(CorruptSnapshot, match="is a snapshot of another cluster"):
+        check(monkeypatch, SnapshotId(40, 2, 1, of_another.checksum()), of_another)
 
 
 def test_where_no_thread_can_be_started_the_leader_is_asked_again(
