@@ -24,6 +24,15 @@ DISK_MIB = 64
 Disks = dict[str, PowerCutDisk]
 
 
+@pytest.fixture
+def disk() -> Iterator[PowerCutDisk]:
+    """One for the stores alone."""
+    if reason := power.available():
+        pytest.skip(reason)
+    with PowerCutDisk(16) as disk:
+        yield disk
+
+
 @pytest.fixture(scope="module")
 def disks(request: pytest.FixtureRequest) -> Iterator[Disks]:
     """The disk of each node of the cluster, by the node's name; a module that has a ``DISK_MIB`` gets so large ones."""

@@ -28,7 +28,10 @@ from zraft.cluster import LocalCluster, Ports
 CLONE_NEWNET = 0x40000000
 NETWORK = "198.18"
 """Set aside for tests of networks (RFC 2544): node-1 is 198.18.1.2, and the router's end of its wire 198.18.1.1."""
-MISSING = {"delay": "this network is made of packets, and the kernel may lack netem"}
+MISSING = {
+    "delay": "this network is made of packets, and the kernel may lack netem",
+    "damage": "TCP finds a damaged packet, and sends it again",
+}
 """The faults that it can't have, and why."""
 _libc = ctypes.CDLL(None, use_errno=True)
 _numbers = itertools.count()
@@ -120,6 +123,12 @@ class Router:
         chance = f"numgen random mod 1000 < {round(1000 * share)}"
         with self._ruled(f"{packets} {chance} drop" for packets in _both_ways(wires)):
             yield
+
+    @contextlib.contextmanager
+    def damage(self, wires: Sequence[Route], share: float) -> Iterator[None]:
+        """There is none: see ``missing``."""
+        raise NotImplementedError(MISSING["damage"])
+        yield
 
     @contextlib.contextmanager
     def _ruled(self, rules: Iterator[str]) -> Iterator[None]:

@@ -95,6 +95,7 @@ class Nemesis(Generic[W]):
             self.refuse,
             self.delay,
             self.lose,
+            self.damage,
         ]
         for what, why in network.missing.items():
             self.missing[what] = why
@@ -237,6 +238,12 @@ class Nemesis(Generic[W]):
         plane = self._rng.choice(PLANES)
         wires = [wire for wire in self._wires_of(name) if wire.plane == plane]
         return self._network.lose(wires, self._rng.uniform(0.05, 0.5))
+
+    def damage(self, name: str) -> AbstractContextManager[None]:
+        """ZeroMQ ends a connection whose framing is broken; the rest is for the checksums of messages."""
+        plane = self._rng.choice(PLANES)
+        wires = [wire for wire in self._wires_of(name) if wire.plane == plane]
+        return self._network.damage(wires, self._rng.uniform(0.05, 0.5))
 
     # --- clocks
 

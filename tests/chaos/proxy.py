@@ -1,7 +1,8 @@
 """The network between the nodes of a local cluster: a TCP proxy for each pair of nodes, plane and direction.
 
 Needs no rights. What TCP makes of a bad network is what a node sees of it: a cut holds bytes back until it is healed
-(or the connection is given up), a lost packet is a pause until it is sent again, a reset closes at once.
+(or the connection is given up), a lost packet is a pause until it is sent again, a reset closes at once, and
+damage that its checksum did not tell is another bit.
 """
 
 import asyncio
@@ -39,6 +40,7 @@ class Weather:
     is_cut: bool = False
     delay: float = 0.0
     loss: float = 0.0
+    damage: float = 0.0
 
 
 @dataclass(eq=False)
@@ -119,8 +121,14 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, weat
             await asyncio.sleep(weather.delay)
             while not writer.is_closing() and (weather.is_cut or random.random() < weather.loss):
                 await asyncio.sleep(RETRANSMISSION_S)
-            writer.write(data)
+            writer.write(_damaged(data) if random.random() < weather.damage else data)
             await writer.drain()
+
+
+def _damaged(data: bytes) -> bytes:
+    damaged = bytearray(data)
+    damaged[random.randrange(len(data))] ^= 1 << random.randrange(8)
+    return bytes(damaged)
 
 
 class ProxiedCluster(LocalCluster):
@@ -193,6 +201,12 @@ class Proxies:
     def lose(self, wires: Sequence[Proxy], share: float) -> Iterator[None]:
         """Bytes are held back by chance as if lost and sent again, both ways."""
         with _changed(_both_ways(wires), "loss", share, 0.0):
+            yield
+
+    @contextlib.contextmanager
+    def damage(self, wires: Sequence[Proxy], share: float) -> Iterator[None]:
+        """Of a share of what is read at once a bit is flipped, both ways."""
+        with _changed(_both_ways(wires), "damage", share, 0.0):
             yield
 
     async def _serve(self) -> None:

@@ -26,6 +26,14 @@ def entry(index: int) -> bytes:
     return encode_entry(index, 1, EntryKind.COMMANDS, NO_ORIGIN, bytes(10_000))
 
 
+def stored(path: Path) -> list[bytes]:
+    """The entries of a log that nobody has open."""
+    log = LmdbLog(path, MEMBER, MAP_SIZE)
+    entries = log.entries(1, 1 << 40)
+    log.close()
+    return entries
+
+
 def write_log(path: Path) -> Callable[[int], None]:
     log = LmdbLog(path, MEMBER, MAP_SIZE)
 

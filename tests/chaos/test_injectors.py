@@ -84,6 +84,14 @@ def test_what_is_late_or_lost_arrives_all_the_same(listener: socket.socket) -> N
             assert there.recv(9) == byte
 
 
+def test_a_bit_of_what_is_damaged_is_another_one(listener: socket.socket) -> None:
+    wire = wire_to(listener)
+    with Proxies([wire]) as network, connected(wire, listener) as (here, there), network.damage([wire], 1.0):
+        for sender, receiver in ((here, there), (there, here)):
+            sender.sendall(b"\0")
+            assert receiver.recv(9)[0].bit_count() == 1
+
+
 PORT = 7000
 
 

@@ -43,3 +43,6 @@ class Network(Protocol[W]):
 
     def lose(self, wires: Sequence[W], share: float) -> AbstractContextManager[None]:
         """A share of what is sent is lost, and sent again by TCP, both ways."""
+
+    def damage(self, wires: Sequence[W], share: float) -> AbstractContextManager[None]:
+        """A bit is flipped here and there, and TCP does not tell."""

@@ -279,4 +279,28 @@ MUTANTS = (
         "    if False:\n",
         test="tests/unit/actors/test_installing_faults.py",
     ),
+    Mutant(
+        "a member that comes back has caught up at once",
+        "the next node is taken only when the one before has what was committed while it was away",
+        "core/catching_up.py",
+        "        self.lasts = True\n",
+        "        self.lasts = False\n",
+        test="tests/unit/core/test_catching_up.py",
+    ),
+    Mutant(
+        "a member is taken back for an overload",
+        "an overload must not take all followers from those who balance between them",
+        "core/catching_up.py",
+        "            self.lasts = False\n",
+        "            pass\n",
+        test="tests/unit/core/test_catching_up.py",
+    ),
+    Mutant(
+        "a node that catches up is ready",
+        "the next node is taken only when the one before has what was committed while it was away",
+        "actors/status.py",
+        "    return _behind(storage)\n",
+        '    return ""\n',
+        test="tests/unit/actors/test_status.py",
+    ),
 )

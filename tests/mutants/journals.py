@@ -183,4 +183,12 @@ MUTANTS = (
         "",
         test="tests/unit/actors/test_installing.py",
     ),
+    Mutant(
+        "LMDB's locks have no blocks",
+        "what is written through a map has its blocks: where the disk has none it is a SIGBUS, not an error",
+        "store/environment.py",
+        "    _claim_locks(path)\n",
+        "",
+        test="tests/chaos/test_full_disk.py::test_a_log_whose_locks_find_no_block_is_not_opened",
+    ),
 )

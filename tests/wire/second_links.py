@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import google_crc32c
+import msgspec
 import zmq
 
 PLANES = CONTROL, DATA, GATEWAYS = 0, 1, 2
 Arrived = tuple[int, bytes | None, list[bytes]]
 """Plane, route for an answer (None: it is one itself), and frames."""
+
+
+SEAL_BYTES = 5
+
+
+def sealed(header: list[Any], message: list[Any]) -> list[bytes]:
+    """The frames of a message, with the checksum as the header's last field."""
+    head, frame = msgspec.msgpack.encode([*header, None])[:-1], msgspec.msgpack.encode(message)
+    crc = google_crc32c.value(head + frame)
+    return [head + b"\xce" + int(crc).to_bytes(4, "big"), frame]
+
+
+def opened(frames: list[bytes]) -> list[Any]:
+    """The header's fields, and the message. Real nodes seal each."""
+    head, frame = frames
+    *header, crc = msgspec.msgpack.decode(head)
+    assert crc == google_crc32c.value(head[:-SEAL_BYTES] + frame)
+    return [*header, msgspec.msgpack.decode(frame)]
 
 
 class SecondLinks:

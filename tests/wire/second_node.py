@@ -14,7 +14,7 @@ from typing import Any
 import google_crc32c
 import msgspec
 
-from tests.wire.second_links import CONTROL, DATA, GATEWAYS, SecondLinks
+from tests.wire.second_links import CONTROL, DATA, GATEWAYS, SecondLinks, opened, sealed
 from tests.wire.second_log import SecondLog, entry, is_sound, manifest_of, term_of
 
 VERSION = 1
@@ -77,9 +77,7 @@ class SecondNode:
     # --- framing
 
     def _take(self, plane: int, frames: list[bytes], route: bytes | None) -> None:
-        head, frame = frames
-        version, cluster, sender, target, incarnation, *_ = unpack(head)
-        message = unpack(frame)
+        version, cluster, sender, target, incarnation, message = opened(frames)
         assert version == VERSION
         assert route is not None or incarnation == self.incarnation or plane == GATEWAYS  # an answer
         if (plane, message[0]) == (CONTROL, HELLO):
@@ -95,14 +93,14 @@ class SecondNode:
             if plane == GATEWAYS:
                 self.send(sender, plane, answer)
             else:
-                header = pack([VERSION, self.cluster, self.me, sender, incarnation])
                 assert route is not None
-                self._links.answer(plane, route, [header, pack(answer)])
+                header = [VERSION, self.cluster, self.me, sender, incarnation]
+                self._links.answer(plane, route, sealed(header, answer))
 
     def send(self, member: int, plane: int, message: Message) -> None:
         """A request to a member."""
-        header = pack([VERSION, self.cluster, self.me, member, self.incarnation])
-        self._links.send(self.name_of(member), plane, [header, pack(message)])
+        header = [VERSION, self.cluster, self.me, member, self.incarnation]
+        self._links.send(self.name_of(member), plane, sealed(header, message))
 
     def name_of(self, member: int) -> str:
         """A member's name."""
@@ -130,16 +128,16 @@ class SecondNode:
         agree = [one for one in self.heard.values() if self.cluster and one[6] == self.cluster]
         self.formed = self.formed or len(agree) == len(self.names) - 1 or any(one[8] for one in agree)
         if not answer and route is not None:
-            header = pack([VERSION, b"", self.me, 0, incarnation])
-            self._links.answer(CONTROL, route, [header, pack(self._hello(answer=True))])
+            header = [VERSION, b"", self.me, 0, incarnation]
+            self._links.answer(CONTROL, route, sealed(header, self._hello(answer=True)))
 
     def _tick(self) -> None:
         if not self.formed:
             if self._due("hello", HELLO_S):
-                header = pack([VERSION, b"", self.me, 0, self.incarnation])
+                header = [VERSION, b"", self.me, 0, self.incarnation]
                 for name in self.names:
                     if name != self.name:
-                        self._links.send(name, CONTROL, [header, pack(self._hello(answer=False))])
+                        self._links.send(name, CONTROL, sealed(header, self._hello(answer=False)))
             return
         if self._due("greet", GREET_S):
             for member in self.others():

@@ -20,6 +20,8 @@ STATES = golden.load("states.jsonl")
 CLUSTER = next(bytes.fromhex(line["hex"]) for line in golden.load("entries.jsonl") if line["frame"] == "cluster_id")
 RECEIVER = 0x1D2C3B4A59687786
 """To whom the golden headers are."""
+HEARTBEAT = next(bytes.fromhex(line["hex"]) for line in FRAMES if line["name"] == "heartbeat")
+"""What they are the headers of, if they are sealed."""
 
 pack, unpack = msgspec.msgpack.encode, msgspec.msgpack.decode
 
@@ -29,14 +31,14 @@ def test_what_is_refused_is_dropped(line: golden.Line) -> None:
     data = bytes.fromhex(line["hex"])
     identity = Identity(RECEIVER, CLUSTER, Configuration(0, (Member(RECEIVER, "node-2"),)), 1)
     with pytest.raises(ProtocolError):
-        identity.check(data) if line["frame"] == "peer_header" else decoded(line["frame"], data)
+        identity.check(data, HEARTBEAT) if line["frame"] == "peer_header" else decoded(line["frame"], data)
 
 
 def test_the_golden_headers_are_taken_by_the_member_that_they_are_to() -> None:
     identity = Identity(RECEIVER, CLUSTER, Configuration(0, ()), 1)
     for line in golden.load("peer.jsonl"):
         if line["frame"] == "peer_header" and line["value"]["PeerHeader"]["target"] == str(RECEIVER):
-            identity.check(bytes.fromhex(line["hex"]))
+            identity.check(bytes.fromhex(line["hex"]), HEARTBEAT)
 
 
 @each(FRAMES)

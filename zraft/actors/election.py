@@ -12,7 +12,7 @@ import zmq
 from zraft.actors import metrics
 from zraft.actors.beat import Beat
 from zraft.actors.clock import clock
-from zraft.actors.identity import Identity, Routes, check_hello
+from zraft.actors.identity import Identity, Routes, check_hello, seal, unsealed
 from zraft.actors.launch import Launch, StopSignal
 from zraft.actors.logs import Logger
 from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, differing_addresses, peers_of
@@ -207,11 +207,11 @@ class ElectionActor:
         head, frame = frames
         message = codec.control.decode(frame)
         if isinstance(message, Hello):
-            self._on_hello(message, check_hello(head), route)
+            self._on_hello(message, check_hello(head, frame), route)
             return
         if self._identity is None or self._election is None:
             return  # not formed: neither granted nor acknowledged
-        header = self._identity.check(head)
+        header = self._identity.check(head, frame)
         require_near(message, self._election.term)
         if self._election.role == LEADER:
             require_leader(message, header.sender, (self._election.term, self._election.me))
@@ -225,9 +225,9 @@ class ElectionActor:
         head, frame = frames
         message = codec.control.decode(frame)
         if isinstance(message, Hello):
-            self._on_hello(message, check_hello(head), None)
+            self._on_hello(message, check_hello(head, frame), None)
         elif self._identity is not None and self._election is not None and isinstance(message, ANSWERS):
-            header = self._identity.check_answer(head)
+            header = self._identity.check_answer(head, frame)
             require_near(message, self._election.term)
             now = clock()
             if isinstance(message, HeartbeatAnswer):
@@ -246,7 +246,7 @@ class ElectionActor:
             return
         effects, answer = self._formation.on_hello(message)
         if answer is not None and route is not None:
-            send(self._control, [route, self._hello_header(header.incarnation), codec.encode(answer)])
+            send(self._control, [route, *self._hello(answer, header.incarnation)])
         self._form(effects)
 
     def _on_gateway(self, route: bytes, message: RoundRequest | TransferRequest) -> None:
@@ -270,7 +270,7 @@ class ElectionActor:
         for effect in effects:
             match effect:
                 case SayHello():
-                    self._links.send(effect.name, [self._hello_header(self._incarnation), codec.encode(effect.message)])
+                    self._links.send(effect.name, self._hello(effect.message, self._incarnation))
                 case ToStorage():
                     self._to_storage(effect.message)
                 case Notice():
@@ -338,20 +338,20 @@ class ElectionActor:
             return
         if isinstance(message, ANSWERS):
             route, incarnation = self._routes.to(member)
-            send(self._control, [route, identity.header_to(member, incarnation), codec.encode(message)])
+            send(self._control, [route, *seal(identity.header_to(member, incarnation), codec.encode(message))])
             return
         if isinstance(message, Vote):
             metrics.request_vote.inc()
         elif isinstance(message, Heartbeat):
             self._beats[member] = (message, clock())
-        self._links.send(identity.name_of(member), [identity.header_to(member), codec.encode(message)])
+        self._links.send(identity.name_of(member), seal(identity.header_to(member), codec.encode(message)))
 
     def _to_storage(self, message: StatusQuery | StoreRecord | Campaign | VoteQuery | Ping) -> None:
         send(self._storage, [self._local, codec.encode(message)])
 
-    def _hello_header(self, incarnation: int) -> bytes:
+    def _hello(self, message: Hello, incarnation: int) -> Frames:
         member = self._status.member if self._status else 0
-        return codec.encode(PeerHeader(PEER_VERSION, b"", member, 0, incarnation))
+        return seal(unsealed(PeerHeader(PEER_VERSION, b"", member, 0, incarnation)), codec.encode(message))
 
     def _publish_lease(self, effect: PublishLease) -> None:
         if effect.lease is None:

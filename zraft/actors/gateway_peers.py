@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import zmq
 
-from zraft.actors.identity import Identity
+from zraft.actors.identity import Identity, seal
 from zraft.actors.logs import Logger
 from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, peers_of
 from zraft.actors.sockets import PEER_MESSAGES_MAX, Frames, Sockets, drain
@@ -72,7 +72,7 @@ class GatewayPeers:
         identity = self._identity
         if identity is None:
             return False
-        return self._links.send(identity.name_of(member), [identity.header_to(member), codec.encode(message)])
+        return self._links.send(identity.name_of(member), seal(identity.header_to(member), codec.encode(message)))
 
     def successor(self, role: RoleGroup | None, now: float) -> str:
         """Whom this node had better hand over to now, if it leads (see ``core.preference``); empty: nobody."""
@@ -105,7 +105,7 @@ class GatewayPeers:
         head, frame = frames
         if self._identity is None:
             return
-        sender = self._identity.check(head).sender
+        sender = self._identity.check(head, frame).sender
         message = codec.gateways.decode(frame)
         if isinstance(message, Greeting):
             if len(message.client_endpoint) > ENDPOINT_CHARACTERS_MAX:  # it stands in each answer to a client

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import struct
+
+import google_crc32c
+
+from zraft.actors.sockets import Frames
 from zraft.errors import ProtocolError
 from zraft.protocol.codec import encode, peer_header
 from zraft.protocol.entries import Configuration
@@ -11,7 +16,11 @@ ROUTES_MAX = 1_024
 """So many members' ways are known: a cluster has far fewer, but whoever reaches the port may claim to be many."""
 
 HEADERS_MAX = 1_024
-"""So many are remembered, made ones and checked ones; then it begins anew."""
+"""So many are remembered; then it begins anew."""
+
+_U32 = 0xCE
+_SEAL = struct.Struct(">BI")
+"""The last field of a header, as MessagePack has it: ``_U32``, and the checksum."""
 
 
 class Identity:
@@ -24,7 +33,6 @@ class Identity:
         self._names: dict[int, str] = {}
         self.meet(configuration)
         self._headers: dict[tuple[int, int], bytes] = {}
-        self._known: dict[bytes, PeerHeader] = {}
 
     def meet(self, configuration: Configuration) -> None:
         """The members have changed."""
@@ -35,36 +43,31 @@ class Identity:
         return self._names.get(member, "")
 
     def header_to(self, member: int, incarnation: int | None = None) -> bytes:
-        """The header of a request to ``member``, or of an answer to its ``incarnation``."""
+        """The header of a request to ``member``, or of an answer to its ``incarnation``: what ``seal`` takes."""
         key = (member, self.incarnation if incarnation is None else incarnation)
         header = self._headers.get(key)
         if header is None:
             if len(self._headers) >= HEADERS_MAX:
                 self._headers.clear()
-            header = self._headers[key] = encode(PeerHeader(PEER_VERSION, self._cluster, self.me, *key))
+            header = self._headers[key] = unsealed(PeerHeader(PEER_VERSION, self._cluster, self.me, *key))
         return header
 
-    def check(self, frame: bytes) -> PeerHeader:
-        """The header in ``frame``, if it comes from another node of this cluster and is meant for this node.
+    def check(self, head: bytes, message: bytes) -> PeerHeader:
+        """The header in ``head``, if it and its ``message`` come whole from another node of this cluster to this one.
 
         The sender need not be in the configuration that this node knows: a new leader may be one that was added while
         this node was away, and nobody else could tell it so. Votes, acknowledgements and copies count only if it is.
 
         Raises:
-            ProtocolError: another version or cluster, or a message for somebody else; says which.
+            ProtocolError: damaged, another version or cluster, or a message for somebody else; says which.
         """
-        header = self._known.get(frame)
-        if header is None:
-            header = _decode(frame)
-            self._check(header)
-            if len(self._known) >= HEADERS_MAX:
-                self._known.clear()
-            self._known[frame] = header
+        header = _opened(head, message)
+        self._check(header)
         return header
 
-    def check_answer(self, frame: bytes) -> PeerHeader:
+    def check_answer(self, head: bytes, message: bytes) -> PeerHeader:
         """As ``check``, for an answer: it must be to this incarnation (S1)."""
-        header = self.check(frame)
+        header = self.check(head, message)
         if header.incarnation != self.incarnation:
             raise ProtocolError(f"answer to incarnation {header.incarnation:016x}, which is gone")
         return header
@@ -81,15 +84,25 @@ class Identity:
             raise ProtocolError(f"message in the name of member {self.me:016x}, which is this node")
 
 
-def check_hello(frame: bytes) -> PeerHeader:
+def check_hello(head: bytes, message: bytes) -> PeerHeader:
     """The header of a Hello: its sender may belong to any cluster, or to none yet, but must speak our protocol.
 
     Raises:
-        ProtocolError: it does not.
+        ProtocolError: it does not, or the Hello was damaged.
     """
-    header = _decode(frame)
+    header = _opened(head, message)
     _check_version(header)
     return header
+
+
+def unsealed(header: PeerHeader) -> bytes:
+    """A header without its checksum, which depends on the message: what ``seal`` takes."""
+    return encode(header)[:-1]
+
+
+def seal(header: bytes, message: bytes) -> Frames:
+    """The frames of a message. Entries and snapshots have checksums of their own; a term or an index has this one."""
+    return [header + _SEAL.pack(_U32, _checksum(header, message)), message]
 
 
 class Routes:
@@ -110,10 +123,17 @@ class Routes:
         return self._routes.get(member, (b"", 0))
 
 
-def _decode(frame: bytes) -> PeerHeader:
-    if len(frame) > HEADER_BYTES_MAX:  # it is kept, and shown in the log
-        raise ProtocolError(f"a header has up to {HEADER_BYTES_MAX} bytes, this one has {len(frame)}")
-    return peer_header.decode(frame)
+def _opened(head: bytes, message: bytes) -> PeerHeader:
+    if len(head) > HEADER_BYTES_MAX:  # it is shown in the log
+        raise ProtocolError(f"a header has up to {HEADER_BYTES_MAX} bytes, this one has {len(head)}")
+    header = peer_header.decode(head)
+    if header.crc is not None and _SEAL.pack(_U32, _checksum(head[: -_SEAL.size], message)) != head[-_SEAL.size :]:
+        raise ProtocolError("a message was damaged on its way: its checksum is another one")
+    return header
+
+
+def _checksum(header: bytes, message: bytes) -> int:
+    return int(google_crc32c.extend(google_crc32c.value(header), message))
 
 
 def _check_version(header: PeerHeader) -> None:

@@ -9,7 +9,7 @@ import zmq
 from zraft.actors import metrics
 from zraft.actors.beat import Beat
 from zraft.actors.clock import clock
-from zraft.actors.identity import Identity
+from zraft.actors.identity import Identity, seal
 from zraft.actors.launch import Launch, StopSignal
 from zraft.actors.logs import Logger
 from zraft.actors.peers import MESSAGES_PER_DRAIN, PeerLinks, peers_of
@@ -158,10 +158,12 @@ class ReplicationActor:
     def _on_answer(self, frames: Frames, now: float) -> None:
         try:
             head, frame = frames
-            message = codec.data.decode(frame)
-            if self._identity is None or not isinstance(message, AppendAnswer | InstallAnswer):
+            if self._identity is None:
                 return
-            sender = self._identity.check_answer(head).sender
+            sender = self._identity.check_answer(head, frame).sender
+            message = codec.data.decode(frame)
+            if not isinstance(message, AppendAnswer | InstallAnswer):
+                return
             require_near(message, self._core.term)
         except (ProtocolError, ValueError) as error:
             self._logger.every(10, "answer dropped", reason=str(error))
@@ -237,4 +239,4 @@ class ReplicationActor:
             return
         if isinstance(message, Append):
             metrics.append_entries.inc()
-        self._links.send(identity.name_of(member), [identity.header_to(member), codec.encode(message)])
+        self._links.send(identity.name_of(member), seal(identity.header_to(member), codec.encode(message)))

@@ -55,6 +55,7 @@ def cluster_status(page: Page, settings: Settings, client_endpoints: Mapping[str
         *(page.words(group) for group in (Group.DISORDER, Group.NOTICE)),
         _opening(page),
         _leaderless(identity, role),
+        _behind(storage) if identity and role.leader else "",
         LACKS[storage.space],
     )
     return StatusResult(
@@ -142,7 +143,7 @@ def why_not_ready(page: Page) -> str:
         return f"a snapshot is received: {storage.holdings.installing_held_bytes} of {size} bytes"
     if storage.applied == 0:
         return "storage has applied nothing yet"
-    return ""
+    return _behind(storage)
 
 
 def _load(page: Page, group: Group, channel: codec.Channel[T]) -> T | None:
@@ -153,6 +154,17 @@ def _load(page: Page, group: Group, channel: codec.Channel[T]) -> T | None:
 def _leaderless(identity: IdentityGroup | None, role: RoleGroup) -> str:
     """That no leader is known, in a cluster that has formed."""
     return f"no leader is known in term {role.term}" if identity and identity.cluster and not role.leader else ""
+
+
+def _behind(storage: StorageGroup) -> str:
+    """That storage has not caught up yet. As while a snapshot is received, the next node is not to be taken."""
+    match storage.catching_up:
+        case None:
+            return ""
+        case 0:
+            return "no leader has said yet what is committed"
+        case goal:
+            return f"catching up: {storage.applied} of {goal} committed entries are applied"
 
 
 def _opening(page: Page) -> str:

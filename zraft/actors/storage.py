@@ -13,7 +13,7 @@ from zraft.actors import metrics
 from zraft.actors.beat import Beat
 from zraft.actors.clock import clock
 from zraft.actors.holdings import Inventory
-from zraft.actors.identity import Identity
+from zraft.actors.identity import Identity, seal
 from zraft.actors.installing import Installing, Outcome, Prepared, remove_replaced
 from zraft.actors.launch import Launch, StopSignal
 from zraft.actors.logs import Logger
@@ -26,13 +26,14 @@ from zraft.core.acceptor import Acceptor, Question
 from zraft.core.answers import Answers
 from zraft.core.applier import Applier
 from zraft.core.belonging import Told
+from zraft.core.catching_up import CatchingUp
 from zraft.core.effects import Ignored
 from zraft.core.room import ENOUGH, EXHAUSTED, LACKS, Room
 from zraft.core.terms import require_leader, require_near
 from zraft.errors import CorruptState, OutOfSpace, ProtocolError, StateDiverged
 from zraft.protocol import codec
 from zraft.protocol.local import IdentityGroup, Keep, Ping, Read, StorageGroup
-from zraft.protocol.peer import Append, AppendAnswer, InstallAnswer, InstallSnapshot
+from zraft.protocol.peer import Append, AppendAnswer, Commit, InstallAnswer, InstallSnapshot
 from zraft.store.ahead import BlocksAhead
 from zraft.store.directory import DataDirectory
 from zraft.store.fault import record_divergence
@@ -103,6 +104,7 @@ class StorageActor:
             self._snapshots.held,
             lambda: self._installing.progress(self._acceptor.applied),
         )
+        self._catching_up = CatchingUp()
         self._identity: Identity | None = None
         self._told: Told | None = None  # none while there is nothing to tell
         self._published: tuple[object, ...] = ()
@@ -193,10 +195,10 @@ class StorageActor:
     def _on_peer(self, route: bytes, frames: Frames, answers: Answers[Destination]) -> None:
         try:
             head, frame = frames
-            message = codec.data.decode(frame)
             if self._identity is None:
                 return  # the cluster has not formed: there is no leader to follow
-            header = self._identity.check(head)
+            header = self._identity.check(head, frame)
+            message = codec.data.decode(frame)
             require_near(message, self._acceptor.term)
             require_leader(message, header.sender, (self._acceptor.term, self._acceptor.leader))
         except (ProtocolError, ValueError) as error:
@@ -223,13 +225,14 @@ class StorageActor:
             effect = self._acceptor.step(message, sender)
         except StateDiverged as error:
             raise self._condemned(error) from error
-        if effect is None:
-            return
         if isinstance(effect, Ignored):
             if isinstance(message, Append):
                 self._logger.every(10, "append ignored", reason=effect.reason)
             return
-        answers.add(to, effect.message)
+        if self._catching_up.lasts and isinstance(message, Append | Commit):
+            self._catching_up.told(message.commit if isinstance(message, Append) else message.index)
+        if effect is not None:
+            answers.add(to, effect.message)
 
     def _condemned(self, error: StateDiverged) -> StateDiverged:
         """The node is to stay down with this state: put it on record, since each checksum of it is right."""
@@ -244,7 +247,7 @@ class StorageActor:
         for (link, route, header), answer in answers.take():
             frame = codec.encode(answer)
             if link == "data":
-                send(self._data, [route, header, frame])
+                send(self._data, [route, *seal(header, frame)])
             else:
                 send(self._election if link == "election" else self._replication, [self._local, frame])
 
@@ -350,7 +353,7 @@ class StorageActor:
             self._level = level
             self._logger.warning("room on the disk", reason=LACKS[level] or "there is enough again")
         known = (*now, level, compacted, swept)
-        rest = self._inventory.taken(), acceptor.cluster_version
+        rest = self._inventory.taken(), acceptor.cluster_version, self._catching_up.look(acceptor.applied, clock())
         if (known, rest) != self._published:
             self._published = known, rest
             self._logger.term = log.term

@@ -358,7 +358,8 @@ class Holdings(_Message, frozen=True):
 class StorageGroup(_Message, frozen=True):
     """Written by storage. ``space``: 0 enough, 1 within the reserve, 2 the reserve is nearly used up.
 
-    ``compacted`` and ``swept``: see ``core.records.AppliedState``. ``cluster_version``: of the state.
+    ``compacted`` and ``swept``: see ``core.records.AppliedState``. ``cluster_version``: of the state. ``catching_up``:
+    as ``core.catching_up`` looks.
     """
 
     generation: int
@@ -373,6 +374,7 @@ class StorageGroup(_Message, frozen=True):
     swept: int = 0
     holdings: Holdings = Holdings()
     cluster_version: int = 1
+    catching_up: int | None = None
 
 
 class IdentityGroup(_Message, frozen=True):

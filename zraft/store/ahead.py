@@ -13,7 +13,8 @@ from pathlib import Path
 
 from zraft.core.room import RESERVE
 from zraft.store.environment import DATA_FILE
-from zraft.store.growing import fallocate, writes_in_place
+from zraft.store.files import fallocate
+from zraft.store.growing import writes_in_place
 from zraft.store.space import disk, has_room
 
 AHEAD_BYTES_MAX = 8 << 20

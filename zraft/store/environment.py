@@ -14,10 +14,12 @@ from pathlib import Path
 import lmdb
 
 from zraft.errors import CorruptLog, OutOfSpace, StorageFault
-from zraft.store.files import make_directory
+from zraft.store.files import fallocate, make_directory
 
 DATA_FILE = "data.mdb"
 """What LMDB calls the file of an environment."""
+LOCK_FILE, LOCK_BYTES = "lock.mdb", 8192
+"""Its file of locks, the table of readers in it, and what a new one is given: 126 slots, as LMDB does by itself."""
 MAP_BYTES = 1 << 40
 """Address space for a map that is only looked at: LMDB takes more by itself where a file needs it."""
 TABLES_MAX = 8
@@ -38,11 +40,13 @@ def open_environment(path: Path, map_size: int, sync: bool, writemap: bool = Fal
 
     Raises:
         StorageFault: it can't be opened, or this LMDB was built for shorter keys.
+        OutOfSpace: the disk has no block for its file of locks.
     """
     try:
         make_directory(path)
     except OSError as error:
         raise StorageFault(f"the directory {path} can't be made: {error}") from error
+    _claim_locks(path)
     return _open(path, map_size, sync=sync, writemap=writemap)
 
 
@@ -124,6 +128,27 @@ def _open(
         env.close()
         raise StorageFault(f"this build of LMDB takes keys of {allowed} bytes, and zraft needs {KEY_BYTES_MIN}")
     return env
+
+
+def _claim_locks(path: Path) -> None:
+    """Give the file of locks its blocks: LMDB writes it through a map, where a full disk would be a SIGBUS.
+
+    One that is there keeps its size, from which each process that has it open knows how many slots there are.
+    """
+    try:
+        file = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StorageFault(f"the LMDB environment {path} can't be opened: {error}") from error
+    try:
+        found = os.fstat(file)
+        size = found.st_size or LOCK_BYTES
+        if found.st_blocks * 512 < size:
+            fallocate(file, 0, 0, size)
+    except OSError as error:
+        if lacks_space(error, path):
+            raise OutOfSpace(f"no space left for {path / LOCK_FILE}, without which {path} can't be opened") from error
+    finally:
+        os.close(file)
 
 
 def _free_bytes(path: Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shutil
 import threading
@@ -29,6 +30,18 @@ def _sync(path: Path, flags: int) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def fallocate(file: int, mode: int, start: int, size: int) -> None:
+    """The system call with its flags, which ``os.posix_fallocate`` does not take.
+
+    Raises:
+        OSError: the disk has no room, or its file system does no such thing.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.fallocate(file, mode, ctypes.c_longlong(start), ctypes.c_longlong(size)) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
 
 
 def forget_cached(path: Path) -> None:

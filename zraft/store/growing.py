@@ -12,7 +12,6 @@ so the state gets blocks of its own when it is opened. Copy no state of a node t
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 from pathlib import Path
@@ -20,6 +19,7 @@ from pathlib import Path
 from zraft.core.room import RESERVE
 from zraft.errors import StorageFault
 from zraft.store.environment import DATA_FILE, map_used_bytes, open_environment
+from zraft.store.files import fallocate
 from zraft.store.space import disk, has_room
 
 IN_PLACE = frozenset({"ext4", "xfs", "tmpfs"})
@@ -130,18 +130,6 @@ def _unshare(file: int, size: int) -> bool:
     except OSError as error:
         return error.errno == errno.EOPNOTSUPP  # ext4 and tmpfs never share any
     return True
-
-
-def fallocate(file: int, mode: int, start: int, size: int) -> None:
-    """The system call with its flags, which ``os.posix_fallocate`` does not take.
-
-    Raises:
-        OSError: the disk has no room, or its file system does no such thing.
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.fallocate(file, mode, ctypes.c_longlong(start), ctypes.c_longlong(size)) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
 
 
 def writes_in_place(path: Path) -> bool:

@@ -9,7 +9,7 @@ from tests.ports import free_port
 from tests.unit.actors.kept import KeptSockets
 from tests.waiting import wait_until
 from zraft.actors.gateway_peers import ENDPOINT_CHARACTERS_MAX, GREET_SECONDS, UNHEARD_SECONDS, GatewayPeers
-from zraft.actors.identity import Identity
+from zraft.actors.identity import Identity, seal
 from zraft.actors.logs import Logger
 from zraft.actors.sockets import poll
 from zraft.config import Settings
@@ -162,11 +162,11 @@ def test_a_removed_member_is_not_heard_under_the_name_of_its_successor(pair: Pai
 
         def greet(sender: int, endpoint: str, priority: int) -> None:
             header = Identity(sender, CLUSTER, members, 1).header_to(A)
-            dealer.send_multipart([header, encode(Greeting("node-2", endpoint, priority))])
+            dealer.send_multipart(seal(header, encode(Greeting("node-2", endpoint, priority))))
 
         greet(B, "new:1", 1)
         greet(STRANGER, "old:1", 5)
-        dealer.send_multipart([Identity(STRANGER, CLUSTER, members, 1).header_to(A), encode(ReadIndex(9))])
+        dealer.send_multipart(seal(Identity(STRANGER, CLUSTER, members, 1).header_to(A), encode(ReadIndex(9))))
         wait_until(lambda: (STRANGER, ReadIndex(9)) in first.arrived(), WAIT_S, "what came behind the greetings")
     assert first.peers.endpoints["node-2"] == "new:1"
     assert first.successor(A) == ""  # nor does its priority count
@@ -180,8 +180,8 @@ def test_an_endpoint_that_is_none_is_not_told_to_clients(pair: Pair) -> None:
         dealer.setsockopt(zmq.LINGER, 1000)
         dealer.connect(tcp("127.0.0.1", ports[0]))
         for length in (ENDPOINT_CHARACTERS_MAX, ENDPOINT_CHARACTERS_MAX + 1):
-            dealer.send_multipart([header, encode(Greeting("node-2", "h" * length))])
-        dealer.send_multipart([header, encode(ReadIndex(9))])
+            dealer.send_multipart(seal(header, encode(Greeting("node-2", "h" * length))))
+        dealer.send_multipart(seal(header, encode(ReadIndex(9))))
         wait_until(lambda: (B, ReadIndex(9)) in first.arrived(), WAIT_S, "what came behind the greetings")
     assert first.peers.endpoints["node-2"] == "h" * ENDPOINT_CHARACTERS_MAX
 
@@ -205,11 +205,11 @@ def test_a_stranger_is_not_heard(pair: Pair, flaw: str) -> None:
     second.meet(B)
     stranger = Identity(A, b"x" * 16 if flaw == "cluster" else CLUSTER, MEMBERS, 1)
     refusal = encode(NotProposed(Origin(B, 0, 1, 1), "NotLeader", ""))
-    frames = [stranger.header_to(A if flaw == "target" else B), b"\xc1" if flaw == "garbage" else refusal]
+    frames = seal(stranger.header_to(A if flaw == "target" else B), b"\xc1" if flaw == "garbage" else refusal)
     with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
         dealer.setsockopt(zmq.LINGER, 1000)
         dealer.connect(tcp("127.0.0.1", ports[1]))
         dealer.send_multipart(frames * 2 if flaw == "frames" else frames)
-        dealer.send_multipart([Identity(A, CLUSTER, MEMBERS, 1).header_to(B), encode(ReadIndex(9))])
+        dealer.send_multipart(seal(Identity(A, CLUSTER, MEMBERS, 1).header_to(B), encode(ReadIndex(9))))
         heard = gather(second, first, lambda messages: ReadIndex(9) in messages)
     assert heard == [ReadIndex(9)]

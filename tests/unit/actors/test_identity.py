@@ -1,9 +1,11 @@
 """Who may speak to whom: the header of every message between nodes."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, strategies as st
 
-from zraft.actors.identity import ROUTES_MAX, Identity, Routes, check_hello
+from zraft.actors.identity import ROUTES_MAX, Identity, Routes, check_hello, seal, unsealed
 from zraft.errors import ProtocolError
 from zraft.protocol.codec import encode, peer_header
 from zraft.protocol.entries import Configuration, Member
@@ -13,6 +15,7 @@ A, B, C, STRANGER = 0xA, 0xB, 0xC, 0xD
 CLUSTER = b"0123456789abcdef"
 MEMBERS = Configuration(0, (Member(A, "node-1"), Member(B, "node-2"), Member(C, "node-3", voter=False)))
 OURS, THEIRS = 111, 222
+MESSAGE = encode([6, 4, 7])
 
 
 @pytest.fixture
@@ -27,17 +30,17 @@ def header(
 
 
 def test_a_request_carries_our_incarnation_and_an_answer_the_askers(identity: Identity) -> None:  # S1
-    request = peer_header.decode(identity.header_to(B))
-    answer = peer_header.decode(identity.header_to(B, THEIRS))
-    assert (request, answer) == (header(sender=A, target=B, incarnation=OURS), header(sender=A, target=B))
+    request, answer = identity.header_to(B), identity.header_to(B, THEIRS)
+    assert request == unsealed(header(sender=A, target=B, incarnation=OURS))
+    assert answer == unsealed(header(sender=A, target=B))
 
 
 def test_a_message_for_us_is_heard_whatever_its_incarnation_and_whether_or_not_its_sender_is_known_here(
     identity: Identity,
 ) -> None:
     for one in (header(), header(sender=C, incarnation=0), header(incarnation=OURS), header(sender=STRANGER)):
-        for _ in range(2):  # the second time it is known by its bytes
-            assert identity.check(encode(one)) == one
+        assert identity.check(encode(one), MESSAGE) == one
+        assert identity.check(*seal(unsealed(one), MESSAGE)) == peer_header.decode(seal(unsealed(one), MESSAGE)[0])
 
 
 @pytest.mark.parametrize(
@@ -53,30 +56,48 @@ def test_a_message_for_us_is_heard_whatever_its_incarnation_and_whether_or_not_i
     ids=["version", "cluster", "target", "nobody", "of nobody", "ourselves"],
 )
 def test_any_other_message_is_refused_with_the_reason(identity: Identity, frame: PeerHeader, reason: str) -> None:
-    for _ in range(2):
+    for head in (encode(frame), seal(unsealed(frame), MESSAGE)[0]):
         with pytest.raises(ProtocolError) as refusal:
-            identity.check(encode(frame))
+            identity.check(head, MESSAGE)
         assert str(refusal.value) == reason
+
+
+@given(data=st.data(), message=st.binary(min_size=1, max_size=40))
+@pytest.mark.parametrize("check", [Identity(A, CLUSTER, MEMBERS, OURS).check, check_hello], ids=["member", "hello"])
+def test_a_message_with_a_bit_that_was_flipped_on_its_way_is_refused(
+    check: Callable[[bytes, bytes], PeerHeader], data: st.DataObject, message: bytes
+) -> None:
+    head, _ = seal(unsealed(header()), message)
+    check(head, message)
+    damaged = bytearray(head + message)
+    place = data.draw(st.integers(0, 8 * len(damaged) - 1))
+    damaged[place // 8] ^= 1 << place % 8
+    with pytest.raises(ProtocolError):
+        check(bytes(damaged[: len(head)]), bytes(damaged[len(head) :]))
+
+
+def test_a_message_is_taken_without_a_checksum_as_nodes_of_0_1_0_send_it(identity: Identity) -> None:
+    fields = [PEER_VERSION, CLUSTER, B, A, THEIRS]
+    assert identity.check(encode(fields), MESSAGE) == header()
 
 
 def test_an_answer_to_another_incarnation_is_dropped(identity: Identity) -> None:  # S1
     mine, late = header(incarnation=OURS), header(incarnation=OURS + 1)
-    assert identity.check_answer(encode(mine)) == mine
-    for _ in range(2):
-        with pytest.raises(ProtocolError, match="answer to incarnation 0000000000000070, which is gone"):
-            identity.check_answer(encode(late))
+    assert identity.check_answer(encode(mine), MESSAGE) == mine
+    with pytest.raises(ProtocolError, match="answer to incarnation 0000000000000070, which is gone"):
+        identity.check_answer(encode(late), MESSAGE)
 
 
 def test_a_header_with_fields_of_a_later_version_is_taken_up_to_its_bound(identity: Identity) -> None:
-    """Each that is taken is kept: without a bound a few of them would be all the memory that there is."""
-    fields = [PEER_VERSION, CLUSTER, B, A, THEIRS]
+    """What is refused is shown in the log."""
+    fields = [PEER_VERSION, CLUSTER, B, A, THEIRS, None]
     room = HEADER_BYTES_MAX - len(encode(fields)) - len(encode(bytes(HEADER_BYTES_MAX - 100))) + HEADER_BYTES_MAX - 100
     largest, larger = (encode([*fields, bytes(size)]) for size in (room, room + 1))
     assert len(largest) == HEADER_BYTES_MAX
     for check in (identity.check, check_hello):
-        assert check(largest) == header()
+        assert check(largest, MESSAGE) == header()
         with pytest.raises(ProtocolError, match="a header has up to 256 bytes, this one has 257"):
-            check(larger)
+            check(larger, MESSAGE)
 
 
 def test_an_answer_goes_where_the_last_request_of_its_member_came_from() -> None:
@@ -101,7 +122,7 @@ def test_so_many_strangers_may_ask_and_who_asks_again_is_not_forgotten() -> None
 def test_whatever_comes_is_a_header_for_us_or_a_protocol_error(frame: bytes) -> None:
     identity = Identity(A, CLUSTER, MEMBERS, OURS)
     with pytest.raises(ProtocolError):
-        identity.check(frame)
+        identity.check(frame, MESSAGE)
 
 
 def test_names_lead_to_addresses(identity: Identity) -> None:
@@ -110,7 +131,6 @@ def test_names_lead_to_addresses(identity: Identity) -> None:
 
 def test_what_is_remembered_is_bounded(identity: Identity) -> None:
     for incarnation in range(3_000):
-        identity.check(encode(header(incarnation=incarnation)))
         identity.header_to(B, incarnation)
     remembered = [len(value) for value in vars(identity).values() if isinstance(value, dict)]
     assert max(remembered) < 2_000

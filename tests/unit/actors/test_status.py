@@ -31,7 +31,9 @@ def page(tmp_path: Path) -> Iterator[Page]:
 HOLDINGS = Holdings(6, 100, 200, 300, installing_held_bytes=40, installing_bytes=50)
 
 
-def storage(term: int = 5, commit: int = 9, applied: int = 8, holdings: Holdings = HOLDINGS) -> bytes:
+def storage(
+    term: int = 5, commit: int = 9, applied: int = 8, holdings: Holdings = HOLDINGS, catching_up: int | None = None
+) -> bytes:
     return encode(
         StorageGroup(
             0,
@@ -46,6 +48,7 @@ def storage(term: int = 5, commit: int = 9, applied: int = 8, holdings: Holdings
             swept=1,
             holdings=holdings,
             cluster_version=2,
+            catching_up=catching_up,
         )
     )
 
@@ -182,6 +185,18 @@ def test_a_node_that_receives_a_snapshot_is_not_ready(page: Page) -> None:
     """Nothing new is acknowledged by it: were the next one restarted meanwhile, writes would wait for all of it."""
     publish_all(page)
     assert why_not_ready(page) == "a snapshot is received: 40 of 50 bytes"
+
+
+@pytest.mark.parametrize(
+    ("catching_up", "reason"),
+    [(0, "no leader has said yet what is committed"), (30, "catching up: 8 of 30 committed entries are applied")],
+)
+def test_a_node_that_catches_up_is_not_ready(page: Page, catching_up: int, reason: str) -> None:
+    """What is committed meanwhile needs all the others: the next one is not to be restarted yet."""
+    publish_all(page)
+    page.publish(Group.STORAGE, storage(holdings=Holdings(6), catching_up=catching_up))
+    assert why_not_ready(page) == reason
+    assert cluster_status(page, SETTINGS, {}).notice == reason
 
 
 def test_storage_that_does_not_run_reads_nothing(page: Page) -> None:

@@ -22,6 +22,7 @@ from tests.unit.actors.trio_stage import (
     turn_storage,
 )
 from tests.waiting import wait_until
+from zraft.actors.storage import StorageActor
 from zraft.core.roles import LEADER
 from zraft.core.terms import TERM_LEAP_MAX
 from zraft.protocol import codec
@@ -46,6 +47,7 @@ from zraft.protocol.peer import (
     PEER_VERSION,
     Append,
     AppendAnswer,
+    Commit,
     Heartbeat,
     HeartbeatAnswer,
     NotProposed,
@@ -203,7 +205,8 @@ def test_a_leader_hears_no_second_one_of_its_term(stage: Stage) -> None:
     assert actor._election.role == LEADER
 
 
-def test_storage_hears_no_second_leader_of_a_term(stage: Stage) -> None:
+def formed_storage(stage: Stage) -> tuple[StorageActor, Others]:
+    """One whose cluster has formed, and who may speak to it."""
     actor = stage.storage()
     turn = turn_storage(actor)
     me = actor._log.member
@@ -211,7 +214,19 @@ def test_storage_hears_no_second_leader_of_a_term(stage: Stage) -> None:
     election = stage.connect("storage.election", codec.storage_to_election, turn)
     election.say(StoreRecord(record, True))
     assert election.hear()
-    others = Others(stage, 1, me, record, turn)
+    return actor, Others(stage, 1, me, record, turn)
+
+
+def catches_up_to(actor: StorageActor, stage: Stage) -> int | None:
+    """What the page says of it."""
+    actor._publish()
+    payload = stage.page.load(Group.STORAGE)
+    assert payload is not None
+    return codec.storage_group.decode(payload).catching_up
+
+
+def test_storage_hears_no_second_leader_of_a_term(stage: Stage) -> None:
+    _, others = formed_storage(stage)
     for senders in ([PEER], [STRANGER, PEER]):
         for sender in senders:
             others.say(sender, Append(1, EntryId(0, 0), (), 0))
@@ -219,6 +234,16 @@ def test_storage_hears_no_second_leader_of_a_term(stage: Stage) -> None:
         answer = codec.data.decode(frame)
         assert isinstance(answer, AppendAnswer)
         assert (header.target, answer.success) == (PEER, True)
+
+
+@pytest.mark.parametrize("message", [Append(1, EntryId(5, 1), (), 5), Commit(1, 5)], ids=["append", "commit"])
+def test_storage_has_not_caught_up_before_it_has_what_its_leader_committed(stage: Stage, message: object) -> None:
+    actor, others = formed_storage(stage)
+    others.say(PEER, Append(1, EntryId(0, 0), (), 0))  # its log is as empty, and this tells of no commit
+    assert others.hear()
+    assert catches_up_to(actor, stage) == 0
+    others.say(PEER, message)
+    wait_until(lambda: turn_storage(actor)() is None and catches_up_to(actor, stage) == 5, WAIT_S, "the commit index")
 
 
 # --- a term that can't be true is believed by nobody: there would be none above it to campaign in
@@ -262,14 +287,7 @@ def test_replication_believes_no_answer_of_a_term_out_of_reach(stage: Stage) -> 
 
 
 def test_storage_believes_no_leader_of_a_term_out_of_reach(stage: Stage) -> None:
-    actor = stage.storage()
-    turn = turn_storage(actor)
-    me = actor._log.member
-    record = ClusterRecord((Member(me, "node-1"), Member(PEER, "node-2")), 150)
-    election = stage.connect("storage.election", codec.storage_to_election, turn)
-    election.say(StoreRecord(record, True))
-    assert election.hear()
-    others = Others(stage, 1, me, record, turn)
+    actor, others = formed_storage(stage)
     for term in (FAR, 1):
         others.say(PEER, Append(term, EntryId(0, 0), (), 0))
     answer = codec.data.decode(others.hear()[1])
