@@ -36,6 +36,8 @@ On the wire an error is ``{code, message}``, the code being the class's name; ``
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import ClassVar
 
 
@@ -226,6 +228,9 @@ class InvariantViolated(Exception):
         self.name = name
         self.numbers = numbers
         super().__init__(name, numbers)
+
+    def __reduce__(self) -> tuple[Callable[[], InvariantViolated], tuple[()]]:
+        return partial(type(self), self.name, **self.numbers), ()
 
     def __str__(self) -> str:
         facts = " ".join(f"{key}={value}" for key, value in self.numbers.items())

@@ -385,3 +385,16 @@ def test_help_names_every_command_and_the_exit_codes() -> None:
     assert all(f"\n  {name} " in output for name in ("delete", "dev", "get", "node", "put", "status"))
     assert "\n    4    outcome unknown: it may have been done\n" in output
     assert run("--version").stdout.startswith("zraft ")
+
+
+@pytest.mark.parametrize("module", ["zraft", "zraft.cli"])
+def test_the_command_is_a_module_too(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", module, "get", "--help"],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert done.stdout.startswith("Usage: zraft get ")

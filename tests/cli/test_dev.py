@@ -1,6 +1,7 @@
 """``zraft dev`` with a cluster that is only told of; real ones run in tests/cluster."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,24 @@ def test_up_says_where_the_nodes_are() -> None:
     lines = run("dev", "up", "--nodes", "2").stdout.splitlines()
     assert lines[1].split() == ["node-1", "127.0.0.1:8081", "http://127.0.0.1:9091"]
     assert lines[4] == "The leader is node-1. Data and logs are in .zraft. Try:"
+
+
+@pytest.mark.parametrize(
+    ("argument", "program"),
+    [
+        ("{here}/.venv/bin/zraft", ".venv/bin/zraft"),
+        ("{here}/../elsewhere/bin/zraft", "{above}/elsewhere/bin/zraft"),
+        ("zraft/__main__.py", f"{sys.executable} -m zraft"),
+    ],
+)
+def test_up_says_how_the_program_can_be_run_again(
+    argument: str, program: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    names = {"here": tmp_path, "above": tmp_path.parent}
+    monkeypatch.setattr(sys, "argv", [argument.format(**names)])
+    assert f"  {program.format(**names)} put greeting hello" in run("dev", "up").stdout
 
 
 def test_two_clusters_can_live_on_one_machine(monkeypatch: pytest.MonkeyPatch) -> None:

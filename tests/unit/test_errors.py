@@ -7,7 +7,7 @@ import re
 import pytest
 
 from zraft import errors
-from zraft.errors import Compacted, PreconditionFailed, Unknown, ZraftError, from_code
+from zraft.errors import Compacted, InvariantViolated, PreconditionFailed, Unknown, ZraftError, from_code
 from zraft.protocol.codec import encode
 from zraft.protocol.responses import BatchResult, DeleteResult, ErrorInfo, GetResult, PutResult
 
@@ -36,6 +36,12 @@ def test_an_error_survives_the_wire_and_a_pickle(code: str) -> None:
     for same in (error, pickle.loads(pickle.dumps(error)), copy.copy(error)):
         assert (type(same), same.code, same.message) == (getattr(errors, code), code, "why")
         assert getattr(same, "revision", 7) == 7
+
+
+def test_a_broken_invariant_survives_a_pickle() -> None:
+    error = InvariantViolated("commit goes back", before=7, after=6)
+    for same in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert (type(same), str(same)) == (InvariantViolated, "invariant violated: commit goes back (before=7 after=6)")
 
 
 def test_only_a_failed_precondition_has_a_revision() -> None:

@@ -235,5 +235,11 @@ def _program() -> str:
     """How the reader can run this program again: it may not be on the path."""
     program = Path(sys.argv[0])
     if program.name != "zraft":
-        return f"{os.path.relpath(sys.executable)} -m zraft.cli"
-    return "zraft" if shutil.which("zraft") else os.path.relpath(program)
+        return f"{_path(sys.executable)} -m zraft"
+    return "zraft" if shutil.which("zraft") else _path(program)
+
+
+def _path(file: str | Path) -> str:
+    """As short as the reader would write it: from here, if it is below, and else whole."""
+    relative = os.path.relpath(file)
+    return os.path.abspath(file) if relative.startswith(os.pardir) else relative

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import NoReturn, Self, TypeVar
 
 from zraft.client.arguments import (
     BytesOrText,
@@ -272,7 +272,11 @@ class Client:
         return Pipeline(self._core, self._link, self._timeout)
 
     def members(self, *, timeout: float | None = None) -> MembersResult:
-        """The members of the cluster, as the first node that answers knows them."""
+        """The members of the cluster, as the first node that answers knows them.
+
+        Args:
+            timeout: seconds that it may take, repetitions included; None: as the client says.
+        """
         return self._run(ListMembers(), MembersResult, timeout=timeout)
 
     def add_member(
@@ -298,22 +302,37 @@ class Client:
     def promote_member(self, name: str, *, force: bool = False, timeout: float | None = None) -> MembersResult:
         """Makes a learner a voter. The leader does so by itself with one that has kept up for a while.
 
+        Args:
+            name: of the learner.
+            force: also if it has not caught up, or too few voters would answer.
+            timeout: seconds that it may take, repetitions included; None: as the client says.
+
         Raises:
-            MembershipRefused: it has not caught up, or too few voters would answer; ``force`` does it all the same.
+            MembershipRefused: it has not caught up, too few voters would answer, or there is no such member.
         """
         return self._run(change_of("promote", name, force=force), MembersResult, timeout=timeout)
 
     def remove_member(self, name: str, *, force: bool = False, timeout: float | None = None) -> MembersResult:
         """Removes a member; with its data it never comes back.
 
+        Args:
+            name: of the member.
+            force: also if too few of the voters that are left answer.
+            timeout: seconds that it may take, repetitions included; None: as the client says.
+
         Raises:
-            MembershipRefused: too few of the voters that are left answer (``force`` does it all the same), it is the
-                only voter, or there is no such member.
+            MembershipRefused: too few of the voters that are left answer, it is the only voter, or there is no such
+                member.
         """
         return self._run(change_of("remove", name, force=force), MembersResult, timeout=timeout)
 
     def status(self, endpoint: str | None = None, *, timeout: float | None = None) -> StatusResult:
-        """What one node knows of itself and of its cluster: this one, asked once; or the first that answers."""
+        """What one node knows of itself and of its cluster.
+
+        Args:
+            endpoint: ``host:port`` of the node that is meant, which is asked once; None: the first that answers.
+            timeout: seconds that it may take, repetitions included; None: as the client says.
+        """
         only = "" if endpoint is None else endpoints_of([endpoint])[0]
         return self._run(ClusterStatus(), StatusResult, only, timeout=timeout)
 
@@ -356,6 +375,9 @@ class Client:
 
     def __repr__(self) -> str:
         return f"Client({','.join(self.endpoints)!r}, timeout={self._timeout:g})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Client can't be pickled or copied: make another one of its endpoints (a fork may use it)")
 
     def __enter__(self) -> Self:
         return self

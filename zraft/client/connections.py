@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import io
 import os
 import select
 import sys
@@ -10,6 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from functools import partial
 
 import zmq
 
@@ -30,6 +32,9 @@ CLOSED_S = 0.1
 
 MUTE = "connected, but nobody speaks zraft there (is it a node's client port?)"
 """It is another kind of server, as a node's HTTP port; or the node stands still, and its machine takes connections."""
+
+# An epoll is closed without a warning where a signal's handler raises. gevent takes it away, some systems have none.
+_probe: Callable[[], select.epoll | io.FileIO] = getattr(select, "epoll", partial(io.FileIO, os.devnull))
 
 _OPTIONS = {
     int(zmq.IPV6): 1,
@@ -96,13 +101,16 @@ class Connections:
 
 def _context() -> zmq.Context[zmq.Socket[bytes]]:
     """A context with room for all that a client's threads do at once; libzmq's own default is 1,023 sockets."""
+    probes: list[select.epoll | io.FileIO] = []
     try:
         # libzmq aborts the process if its threads can't have theirs.
-        probes = [select.epoll() for _ in range(DESCRIPTORS_MIN)]
+        for _ in range(DESCRIPTORS_MIN):
+            probes.append(_probe())
     except OSError as error:
         raise zmq.ZMQError(error.errno) from None
-    while probes:
-        probes.pop().close()
+    finally:
+        while probes:
+            probes.pop().close()
     made: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     made.set(zmq.MAX_SOCKETS, SOCKETS_MAX)
     return made

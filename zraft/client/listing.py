@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Self
+from typing import NoReturn, Self
 
 from msgspec.structs import replace
 
@@ -37,6 +37,9 @@ class Listing(Iterator[KeyValue]):
         at = f"at revision {self._page.revision}" if self._page else "not begun"
         request = self._request
         return f"<Listing of prefix {request.prefix!r}, from {request.start!r} to {request.end!r}, {at}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Listing can't be pickled or copied: make a list of it")
 
     def __iter__(self) -> Self:
         return self

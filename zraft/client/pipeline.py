@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterable
 from functools import partial
-from typing import Self, cast
+from typing import NoReturn, Self, cast
 
 from zraft.client.arguments import BytesOrText, Consistency, delete_of, get_of, put_of, seconds_of
 from zraft.client.core import Core
@@ -102,6 +102,9 @@ class Pipeline:
         if dealer is not None and dealer.pid == os.getpid():
             dealer.close()
             self._dealer = None
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Pipeline can't be pickled or copied: make another one of a client")
 
     def __enter__(self) -> Self:
         return self

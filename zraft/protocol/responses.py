@@ -35,7 +35,10 @@ class ErrorInfo(msgspec.Struct, array_like=True, frozen=True):
 
 
 class KeyValue(msgspec.Struct, array_like=True, frozen=True):
-    """A key with its value and its revisions, as etcd has them. ``version`` counts from 1 since the key was created."""
+    """A key with its value and its revisions, as etcd has them: those at which it was created and last changed.
+
+    ``version`` counts the puts since it was created, from 1; ``lease`` is reserved, and 0.
+    """
 
     key: bytes
     value: bytes
@@ -52,6 +55,7 @@ class _Answer(msgspec.Struct, array_like=True, frozen=True):
 class PutResult(_Answer, tag=1, frozen=True):
     """``index``: of the log; ``revision``: of the store after the command; ``mod_revision``: the key's own.
 
+    ``previous``: what was there before, if that was asked for, and if there was anything.
     When the precondition failed, ``success`` is false and ``mod_revision`` tells the key's current one (0: absent).
     """
 

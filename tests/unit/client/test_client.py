@@ -1,6 +1,9 @@
 """What all methods of a client have in common, without any node."""
 
+import copy
 import inspect
+import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +11,7 @@ from typing import Any
 import pytest
 
 from tools.answers import ANSWERS
-from zraft import Client, InvalidArgument, Unavailable
+from zraft import Client, InvalidArgument, Pipeline, Unavailable
 from zraft.client import operations
 from zraft.client.core import Core
 
@@ -34,6 +37,14 @@ ASK_NOBODY = {"pipeline", "close"}
 def test_every_method_that_asks_the_cluster_is_known_here() -> None:
     methods = {name for name, _ in inspect.getmembers(Client, inspect.isfunction) if not name.startswith("_")}
     assert methods - ASK_NOBODY == ASK.keys() - {"execute"}, "call it in ASK, so that its time-out is tested"
+
+
+@pytest.mark.parametrize("name", ASK)
+def test_every_argument_of_a_method_is_explained(name: str) -> None:
+    method = getattr(Pipeline if name == "execute" else Client, name)
+    arguments = (inspect.getdoc(method) or "").partition("Args:\n")[2]
+    explained = re.findall(r"^    ([a-z_]+): ", arguments, re.MULTILINE)
+    assert explained == [one for one in inspect.signature(method).parameters if one != "self"]
 
 
 @pytest.mark.parametrize("name", ASK)
@@ -98,3 +109,11 @@ def test_a_repr_tells_the_endpoints_also_after_the_end() -> None:
         assert repr(pipeline) == "<Pipeline of 1 operations, to a:1,b:2>"
     assert repr(client) == "Client('a:1,b:2', timeout=2)"
     assert repr(pipeline) == "<Pipeline of 0 operations, to a:1,b:2>"
+
+
+@pytest.mark.parametrize("act", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_what_holds_connections_is_neither_pickled_nor_copied(act: Callable[[object], object]) -> None:
+    with Client("127.0.0.1:1") as client:
+        for one, name in ((client, "Client"), (client.pipeline(), "Pipeline"), (client.range(), "Listing")):
+            with pytest.raises(TypeError, match=f"a {name} can't be pickled or copied: make "):
+                act(one)
