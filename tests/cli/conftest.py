@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.asking import Serve
+from tests.unit.conftest import small_states as small_states
 from tests.wire.scripted import Script, ScriptedNode
 from zraft.protocol.responses import Response
 

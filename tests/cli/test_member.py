@@ -1,6 +1,8 @@
 """``zraft member`` against a scripted node."""
 
+import itertools
 import json
+import time
 
 import pytest
 
@@ -126,6 +128,39 @@ def test_who_is_no_member_is_not_replaced(node: ScriptedNode) -> None:
     """Else a typing error would leave the dead one a voter, and say that it is gone."""
     result = run("member", "replace", "nod-2", "node-3", "10.0.0.3:7080", "--endpoints", node.endpoint)
     assert (result.exit_code, result.stderr) == (5, "zraft: there is no member nod-2: the members are node-1, node-2\n")
+
+
+REPLACE = ("member", "replace", "node-2", "node-1", "10.0.0.1:7080")
+
+
+def test_a_replacement_may_be_repeated_when_it_is_done(node: ScriptedNode) -> None:
+    """As by somebody whose connection broke just before the answer."""
+    node.members = members("node-1")
+    assert of(node, *REPLACE) == "node-1 has taken the place of node-2\n"
+
+
+LEARNER = MemberInfo("node-1", IDS["node-1"], False, "10.0.0.1:7080")
+
+
+def test_who_is_gone_is_not_replaced_by_one_that_is_no_voter(node: ScriptedNode) -> None:
+    node.members = MembersResult(5, (LEARNER,))
+    result = run(*REPLACE, "--endpoints", node.endpoint)
+    assert (result.exit_code, result.stderr) == (5, "zraft: there is no member node-2: the members are node-1\n")
+
+
+def test_who_takes_a_place_has_the_rest_of_the_time_to_catch_up(
+    node: ScriptedNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = itertools.count()
+
+    def pause(_: float) -> None:
+        if next(looks) == 5:
+            node.members = members("node-1", "node-2")
+
+    node.members = MembersResult(5, (LEARNER, *members("node-2").members))
+    monkeypatch.setattr(time, "sleep", pause)
+    assert of(node, *REPLACE) == "node-1 has taken the place of node-2\n"
+    assert next(looks) > 5
 
 
 @pytest.mark.parametrize("command", [("add",), ("replace", "node-2")])

@@ -14,7 +14,7 @@ import pytest
 from tests.cluster.load import Load
 from tests.ports import is_free, next_row
 from tests.waiting import wait_until
-from zraft import Client
+from zraft import Client, ZraftError
 from zraft.actors.roster import Roster
 from zraft.cluster import LocalCluster, Ports
 from zraft.core.restarts import TRIO
@@ -89,6 +89,14 @@ def roster(cluster: LocalCluster, name: str) -> Roster:
         return found if found and found.incarnation and len(found.actors) == len(TRIO) + 1 else None
 
     return wait_until(whole, WAIT_S, f"all processes of {name}")
+
+
+def has_written(client: Client, key: str, value: bytes) -> bool:
+    """Whether a put was acknowledged: of one that was not, nobody may know."""
+    try:
+        return client.put(key, value).success
+    except ZraftError:
+        return False
 
 
 def follower(cluster: LocalCluster) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.nodes import started
-from tests.cluster.running import WAIT_S, free_ports, own_runtime, roster, standing_still
+from tests.cluster.running import WAIT_S, free_ports, has_written, own_runtime, roster, standing_still
 from tests.waiting import wait_until
 from zraft import Client, Unavailable, ZraftError
 from zraft.actors.roster import Roster
@@ -29,13 +29,6 @@ def read(client: Client, key: str) -> bytes | None:
         return client.get(key).value
     except ZraftError:
         return None
-
-
-def has_written(client: Client, key: str, value: bytes) -> bool:
-    try:
-        return client.put(key, value).success
-    except ZraftError:
-        return False
 
 
 @pytest.mark.parametrize(

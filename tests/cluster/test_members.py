@@ -22,7 +22,7 @@ from zraft import Client
 from zraft.cluster import LocalCluster
 from zraft.config import Settings
 from zraft.errors import ZraftError
-from zraft.protocol.responses import MemberInfo
+from zraft.protocol.responses import KeyValue, MemberInfo
 
 pytestmark = pytest.mark.cluster
 
@@ -79,8 +79,14 @@ class Stage:
             return len(told) == len(names) and len({(one.leader_id, one.last_applied) for one in told}) == 1
 
         wait_until(applied, WAIT_S, f"{sorted(names)} to be equal")
-        contents = self.ask(lambda client: (client.status().node_id, list(client.range(consistency="serializable"))))
-        first, *others = [content for name, content in contents if name in names]
+
+        def held() -> dict[str, list[KeyValue]] | None:
+            told = dict(self.ask(lambda one: (one.status().node_id, list(one.range(consistency="serializable")))))
+            return told if told.keys() >= names else None  # who does not answer is not equal
+
+        contents = wait_until(held, WAIT_S, f"{sorted(names)} to tell what they hold")
+        first, *others = [contents[name] for name in names]
+        assert first
         assert all(other == first for other in others)
 
 
@@ -184,6 +190,7 @@ def test_a_wiped_node_comes_back_under_its_old_name_by_one_command(stage: Stage)
     leader = stage.cluster.leader()
     name = next(name for name in stage.cluster.names if name != leader)
     settings = stage.cluster.settings(name)
+    stage.client.put("k", "v")  # which it is to have afterwards
     stage.cluster.kill(name)
     shutil.rmtree(settings.data_path())
     before = stage.members()[name].member

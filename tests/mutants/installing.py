@@ -288,6 +288,14 @@ MUTANTS = (
         test="tests/unit/actors/test_gateway.py::test_beside_a_trio_that_does_not_run_nothing_is_served",
     ),
     Mutant(
+        "a snapshot is checked in the page cache",
+        "trap 30: the disk may hold something else, which is read when the cache is gone",
+        "actors/installing.py",
+        "    forget_cached(path)\n    manifest = verify_snapshot(path)\n",
+        "    manifest = verify_snapshot(path)\n",
+        test="tests/unit/actors/test_installing_faults.py",
+    ),
+    Mutant(
         "a member that comes back has caught up at once",
         "the next node is taken only when the one before has what was committed while it was away",
         "core/catching_up.py",

@@ -87,4 +87,20 @@ MUTANTS = (
         "            if not self._name:\n                raise ResourceExhausted(",
         test=f"{GIVEN}::test_a_second_one_waits_for_the_end_of_the_first",
     ),
+    Mutant(
+        "a backup is not synced",
+        "the power fails behind it: the old one is replaced by a file of no bytes",
+        "client/backup.py",
+        "            os.fsync(file.fileno())\n",
+        "",
+        test="tests/unit/client/test_backup.py",
+    ),
+    Mutant(
+        "the directory of a backup is not synced",
+        "the power fails behind it: there is none",
+        "client/backup.py",
+        "        sync_directory(path.parent)\n",
+        "",
+        test="tests/unit/client/test_backup.py",
+    ),
 )

@@ -27,10 +27,6 @@ def serve(request: Request) -> Response:
     return FOUND if isinstance(request, Get) else DONE
 
 
-def be_silent(request: Request) -> None:
-    return None
-
-
 @pytest.fixture
 def link() -> Iterator[DealerLink[object]]:
     link: DealerLink[object] = DealerLink()
@@ -42,20 +38,6 @@ def link() -> Iterator[DealerLink[object]]:
 def node() -> Iterator[ScriptedNode]:
     with ScriptedNode(serve) as node:
         yield node
-
-
-@pytest.fixture
-def silent() -> Iterator[ScriptedNode]:
-    with ScriptedNode(be_silent) as node:
-        yield node
-
-
-@pytest.fixture
-def nobody() -> Iterator[str]:
-    """An endpoint that refuses connections."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield f"127.0.0.1:{bound.getsockname()[1]}"
 
 
 def core_of(*endpoints: str) -> Core:
@@ -130,20 +112,22 @@ def test_the_leader_hint_is_followed_by_those_that_were_refused(link: DealerLink
         assert (len(follower.requests), len(node.requests)) == (50, 50)
 
 
-def test_a_refused_connection_costs_no_time(link: DealerLink[object], nobody: str, node: ScriptedNode) -> None:
+def test_a_refused_connection_costs_no_time(
+    link: DealerLink[object], nobody: str, node: ScriptedNode, patient: float
+) -> None:
     core = core_of(nobody, node.endpoint)
     began = time.monotonic()
     for number in range(50):
-        begin(link, core, Put(b"k", b"v"), number)
+        begin(link, core, Put(b"k", b"v"), number, patient)
     assert ends(link) == dict.fromkeys(range(50), Return(DONE))
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 30
 
 
-def test_a_name_that_is_none_costs_no_time(link: DealerLink[object], node: ScriptedNode) -> None:
+def test_a_name_that_is_none_costs_no_time(link: DealerLink[object], node: ScriptedNode, patient: float) -> None:
     began = time.monotonic()
-    begin(link, core_of("nonsense", node.endpoint), Put(b"k", b"v"), "put")
+    begin(link, core_of("nonsense", node.endpoint), Put(b"k", b"v"), "put", patient)
     assert ends(link) == {"put": Return(DONE)}
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 30
 
 
 def test_nobody_there_is_unavailable_when_the_time_is_up(link: DealerLink[object], nobody: str) -> None:
@@ -243,10 +227,10 @@ def test_a_name_is_resolved_and_an_unknown_one_is_unavailable(link: DealerLink[o
 
 def test_waiting_ends_in_time(link: DealerLink[object], silent: ScriptedNode) -> None:
     assert link.wait() == []  # nothing is in flight
-    begin(link, core_of(silent.endpoint), Put(b"k", b"v"))
+    begin(link, core_of(silent.endpoint), Put(b"k", b"v"), timeout=200.0)
     began = time.monotonic()
     assert link.wait(began + 0.05) == []
-    assert 0.05 <= time.monotonic() - began < 1
+    assert 0.05 <= time.monotonic() - began < 30
     assert link.in_flight == 1
 
 

@@ -4,7 +4,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -15,12 +15,6 @@ from zraft.client.connections import MUTE
 
 WITHIN_S = 0.3
 DONE = PutResult(success=True, error=None, index=7, revision=3, mod_revision=3)
-
-
-@pytest.fixture
-def silent() -> Iterator[ScriptedNode]:
-    with ScriptedNode(lambda _: None) as node:
-        yield node
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,22 @@ def test_requests_are_counted_by_their_results(gateway: Gateway, answer: Respons
     assert (counted("read", result), counted("refused", "InvalidArgument")) == (before[0] + 1, before[1] + 1)
 
 
+@pytest.mark.parametrize(
+    ("request_", "kind"),
+    [
+        (Put(b"k", b"v"), "write"),
+        (Batch((Put(b"k", b"v"), Delete(b"k"))), "write"),
+        (Batch((Get(b"k"),)), "read"),
+        (Range(), "read"),
+        (ClusterStatus(), "status"),
+    ],
+)
+def test_requests_are_counted_by_their_kind(gateway: Gateway, request_: Request, kind: str) -> None:
+    ask(gateway.connect(), (b"1", encode(request_)))
+    gateway.turns_until(lambda: gateway.asked, "the request")
+    assert [one.caller.kind for one in gateway.asked] == [kind]
+
+
 @pytest.mark.parametrize(("timeout_ms", "seconds"), [(0, TIMEOUT_S), (250, 0.25), (10**9, 600.0), (2**63, 600.0)])
 def test_the_deadline_is_the_clients_or_the_nodes(gateway: Gateway, timeout_ms: int, seconds: float) -> None:
     client = gateway.connect()
@@ -127,6 +143,31 @@ def test_a_long_header_is_not_even_decoded_nor_kept(gateway: Gateway) -> None:
     ((_, body),) = receive(client)
     assert error(body) == ErrorResult(ProtocolError.code, "a header has up to 256 bytes, this one has 1048584")
     assert gateway.clients._headers == {}
+
+
+def test_a_time_out_below_zero_is_refused(gateway: Gateway) -> None:
+    client = gateway.connect()
+    ask(client, (b"1", GET), header=encode(RequestHeader(PROTOCOL_VERSION, b"", -1)))
+    gateway.turns_until(lambda: client.poll(0), "the refusal")
+    ((_, body),) = receive(client)
+    assert error(body) == ErrorResult(
+        ProtocolError.code, "timeout_ms is 0, for the node's own, or more; this one is -1"
+    )
+    assert gateway.asked == []
+
+
+def test_so_many_headers_are_remembered_and_no_more(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each client may send another one with each request."""
+    monkeypatch.setattr(module, "HEADERS_MAX", 4)
+    client, kept, deadlines = gateway.connect(), [], []
+    for timeout_ms in range(1, 10):
+        ask(client, (b"1", GET), header=encode(RequestHeader(PROTOCOL_VERSION, b"", timeout_ms)))
+        gateway.turns_until(lambda: gateway.asked, "the request")
+        kept.append(len(gateway.clients._headers))
+        deadlines.append(gateway.asked[0].deadline)
+        gateway.turn(answer=b"answer")
+    assert kept == [1, 2, 3, 4, 1, 2, 3, 4, 1]
+    assert deadlines == [timeout_ms / 1000 for timeout_ms in range(1, 10)]
 
 
 def test_who_knows_no_cluster_tells_clients_of_one_what_it_waits_for(gateway: Gateway) -> None:

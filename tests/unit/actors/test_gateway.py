@@ -21,10 +21,11 @@ from zraft.protocol.local import (
     Propose,
     Registered,
     Results,
+    RoleGroup,
     StorageGroup,
     WaitApplied,
 )
-from zraft.protocol.peer import Forward, GatewayMessage, NotProposed
+from zraft.protocol.peer import Forward, GatewayMessage, NotProposed, ReadIndex, ReadIndexAnswer
 from zraft.protocol.requests import PROTOCOL_VERSION, ClusterStatus, Get, ListMembers, Put
 from zraft.protocol.responses import GetResult, PutResult, ResponseHeader
 from zraft.store.page import Group
@@ -249,6 +250,34 @@ def test_without_a_valid_lease_a_read_asks_for_a_round(node: Node, lease: LeaseG
     node.ask(Get(b"k"))
     trio.confirm_round(trio.hear_round_request())
     assert node.answer() == (b"1", GetResult(False, None, None, 2))
+
+
+def test_behind_another_leader_a_read_asks_its_gateway_until_that_can_be_told_and_answers(  # S10
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trio = node.start_trio()
+    asked: list[ReadIndex] = []
+    arrived: deque[ReadIndexAnswer] = deque()
+
+    def has_link(member: int, message: GatewayMessage) -> bool:
+        if isinstance(message, ReadIndex):  # and no greeting
+            assert member == OTHER
+            asked.append(message)
+        return len(asked) > 1
+
+    monkeypatch.setattr(node.actor._peers, "send", has_link)
+    monkeypatch.setattr(
+        node.actor._peers, "arrived", lambda events, now: [(OTHER, arrived.popleft())] if arrived else []
+    )
+    node.page.publish(Group.ROLE, codec.encode(RoleGroup(5, "follower", OTHER)))
+    wait_until(lambda: node.actor._hints.role() == RoleGroup(5, "follower", OTHER), 10, "the gateway to see it")
+    node.ask(Get(b"k"))
+    wait_until(lambda: len(asked) == 2, 10, "the question, which could not be sent at first")
+    arrived.append(ReadIndexAnswer(asked[1].request, 5, 7))
+    assert trio.hear("storage") == WaitApplied(7)
+    node.replace_state(7)
+    trio.say("storage", Applied(7))
+    assert node.answer() == (b"1", GetResult(False, None, None, 6))
 
 
 def test_a_storage_that_forgot_the_gateway_forgot_its_waits_and_reads_are_asked_again(node: Node) -> None:

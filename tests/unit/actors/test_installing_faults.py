@@ -20,6 +20,7 @@ from zraft.errors import CorruptSnapshot
 from zraft.protocol.entries import ClusterRecord, Member
 from zraft.protocol.peer import SnapshotId
 from zraft.store.chunks import identify
+from zraft.store.manifest import Manifest
 from zraft.store.snapshots import incoming_path, list_snapshots, make_snapshot, snapshot_path
 
 WAIT_S = 10.0
@@ -96,6 +97,21 @@ def test_a_snapshot_that_its_checker_has_just_removed_is_replaced_all_the_same(
     remove_replaced(machine.directory, 0, SNAPSHOT)
     assert list_snapshots(directory) == []
     wait_until(lambda: not list(directory.iterdir()), WAIT_S, "it to be gone")
+
+
+def test_what_is_checked_of_a_snapshot_is_what_the_disk_holds(monkeypatch: pytest.MonkeyPatch) -> None:  # trap 30
+    manifest = Manifest(2, 40, 2, 30, None, 0.0, 1, b"digest", b"")
+    steps: list[str] = []
+
+    def verify(path: Path) -> Manifest:
+        steps.append(f"verify {path.name}")
+        return manifest
+
+    monkeypatch.setattr(installing, "sync_file", lambda path: steps.append(f"sync {path.name}"))
+    monkeypatch.setattr(installing, "forget_cached", lambda path: steps.append(f"forget {path.name}"))
+    monkeypatch.setattr(installing, "verify_snapshot", verify)
+    installing._check(Path("incoming"), SnapshotId(40, 2, 1, manifest.checksum()), None)
+    assert steps == ["sync incoming", "forget incoming", "verify incoming"]
 
 
 def test_where_no_thread_can_be_started_the_leader_is_asked_again(

@@ -9,6 +9,7 @@ from tests.unit.actors.kept import KeptSockets
 from tests.unit.actors.trio_stage import (
     ALONE,
     ME,
+    OURS,
     PAIR,
     PEER,
     THEIRS,
@@ -24,6 +25,7 @@ from tests.unit.actors.trio_stage import (
 from tests.waiting import wait_until
 from zraft.actors.storage import StorageActor
 from zraft.core.roles import LEADER
+from zraft.core.terms import TERM_LEAP_MAX
 from zraft.protocol import codec
 from zraft.protocol.entries import ClusterRecord, EntryId, Member, Origin
 from zraft.protocol.local import (
@@ -220,6 +222,55 @@ def test_storage_has_not_caught_up_before_it_has_what_its_leader_committed(stage
     assert catches_up_to(actor, stage) == 0
     others.say(PEER, message)
     wait_until(lambda: turn_storage(actor)() is None and catches_up_to(actor, stage) == 5, WAIT_S, "the commit index")
+
+
+# --- a term that can't be true is believed by nobody: there would be none above it to campaign in
+
+FAR = TERM_LEAP_MAX + 100
+
+
+def test_election_believes_no_question_of_a_term_out_of_reach(stage: Stage) -> None:
+    turn = turn_election(stage.election())
+    storage = stage.bind("storage.election", codec.election_to_storage, turn)
+    others = Others(stage, 0, ME, PAIR, turn)
+    storage.say(status(3, PAIR))
+    assert storage.hear() == StatusQuery()
+    for term in (FAR, 3):
+        others.say(PEER, Heartbeat(term, 1))
+    assert codec.control.decode(others.hear()[1]) == HeartbeatAnswer(3, 1, True, 3)
+
+
+def test_election_believes_no_answer_of_a_term_out_of_reach(stage: Stage) -> None:
+    actor = stage.election()
+    storage = stage.bind("storage.election", codec.election_to_storage, turn_election(actor))
+    storage.say(status(term=3))
+    assert storage.hear() == StatusQuery()
+    head = codec.encode(PeerHeader(PEER_VERSION, ALONE.cluster_id(), PEER, ME, OURS))
+    for term in (FAR, 20):
+        actor._guard(actor._on_answer, b"", [head, codec.encode(HeartbeatAnswer(3, 1, False, term))])
+    assert next_campaign(storage) == 21
+
+
+def test_replication_believes_no_answer_of_a_term_out_of_reach(stage: Stage) -> None:
+    stage.page.publish(Group.IDENTITY, codec.encode(IdentityGroup(ME, PAIR.cluster_id(), PAIR.configuration())))
+    actor = stage.replication()
+    election = stage.connect("replication.election", codec.replication_to_election, turn_replication(actor))
+    election.say(Lead(5, EntryId(3, 2), PAIR.configuration()))
+    election.say(Ping(1))
+    assert isinstance(election.hear(), Pong)
+    head = codec.encode(PeerHeader(PEER_VERSION, PAIR.cluster_id(), PEER, ME, OURS))
+    for term in (FAR, 8):
+        actor._on_answer([head, codec.encode(AppendAnswer(term, False, 0, 0))], 0.0)
+    assert election.hear() == Deposed(8)
+
+
+def test_storage_believes_no_leader_of_a_term_out_of_reach(stage: Stage) -> None:
+    actor, others = formed_storage(stage)
+    for term in (FAR, 1):
+        others.say(PEER, Append(term, EntryId(0, 0), (), 0))
+    answer = codec.data.decode(others.hear()[1])
+    assert isinstance(answer, AppendAnswer)
+    assert (answer.term, answer.success, actor._log.term) == (1, True, 1)
 
 
 # --- before storage was asked (S7)

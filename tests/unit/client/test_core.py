@@ -104,6 +104,14 @@ def test_a_read_that_was_not_answered_is_asked_elsewhere(core: Core, request_: R
     assert play(call, (NotAnswered("broken"), 1.0), (answer(result), 1.1)) == [B, Return(result)]
 
 
+def test_no_answer_is_waited_for_beyond_the_end_of_the_call(core: Core) -> None:
+    call = get(core, timeout=3.0)
+    call.step(Go(), 0.0)
+    second = call.step(NotAnswered("broken"), 2.5)
+    assert isinstance(second, Send)
+    assert (second.endpoint, second.connect_by, second.answer_by) == (B, 3.0, 3.0)
+
+
 @pytest.mark.parametrize("request_", [PUT, Delete(b"k"), Batch((PUT, Delete(b"k")))])
 def test_every_kind_of_write_is_never_repeated_unanswered(core: Core, request_: Request) -> None:
     call = core.call(request_, PutResult, 0.0, 3.0)
@@ -287,6 +295,16 @@ def test_an_endpoint_that_answers_is_trusted_again(core: Core) -> None:
     core.endpoints.on_silence(A, 0.0)
     assert list(core.endpoints.preferred(0.5, follow_leader=True)) == [B, C, A]
     core.endpoints.on_service(A)
+    assert list(core.endpoints.preferred(0.5, follow_leader=True)) == [A, B, C]
+
+
+def test_an_endpoint_that_says_why_not_is_trusted_again(core: Core) -> None:
+    core.endpoints.on_silence(A, 0.0)
+    call = core.call(ClusterStatus(), StatusResult, 0.1, 2.0, only=A)
+    assert play(call, (Go(), 0.1), (answer(ErrorResult("InvalidArgument", "no")), 0.2)) == [
+        A,
+        Fail(InvalidArgument, "no"),
+    ]
     assert list(core.endpoints.preferred(0.5, follow_leader=True)) == [A, B, C]
 
 

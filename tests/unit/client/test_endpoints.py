@@ -70,6 +70,14 @@ def test_learned_ones_that_cannot_be_reached_are_left_out_for_a_while(endpoints:
     assert order(endpoints, 2.5) == [B, A]
 
 
+def test_as_long_as_a_learned_one_may_be_there_no_other_is_tried_in_vain(endpoints: Endpoints) -> None:
+    endpoints.on_members(members(C, D), term=1)
+    for now in (2.0, 3.0, 5.0):
+        for endpoint in (A, B, C):
+            endpoints.on_silence(endpoint, now)
+    assert [order(endpoints, 5.5) for _ in range(2)] == [[D, A, B]] * 2
+
+
 def test_where_the_given_ones_seem_to_be_gone_another_is_tried_in_each_round(endpoints: Endpoints) -> None:
     # They may have been replaced, while the learned ones were down for long and are back now. Where those can't be
     # reached at all, each costs a second: so it is one a round, and none as long as it may be a moment's outage.
@@ -96,6 +104,12 @@ def test_a_node_that_lags_does_not_bring_a_removed_member_back(endpoints: Endpoi
     endpoints.on_members(members(C, index=5), term=2)
     endpoints.on_members(members(C, D, index=index), term=term)
     assert endpoints.learned == (C,)
+
+
+def test_what_was_not_known_yet_is_learned_though_the_members_are_the_same(endpoints: Endpoints) -> None:
+    endpoints.on_members(members(C, "", index=5), term=2)
+    endpoints.on_members(members(C, D, index=5), term=2)
+    assert endpoints.learned == (C, D)
 
 
 @pytest.mark.parametrize("unknown", ["", "0.0.0.0:8080", "[::]:8080", "nonsense"])

@@ -230,9 +230,8 @@ def test_a_second_power_cut_at_any_moment_of_a_rebuild_is_as_harmless(machine: M
         begin_anew()
         before = set(machine.directory.path.glob("state.*"))
         killed = run_killed_at(line, machine.open)
-        for state in (
-            set(machine.directory.path.glob("state.*")) - before
-        ):  # what was copied was never synced: it may be all zeros
+        # What was copied was never synced: it may be all zeros.
+        for state in set(machine.directory.path.glob("state.*")) - before:
             for file in state.glob("data.mdb"):
                 file.write_bytes(bytes(file.stat().st_size))
         machine.boot += 1
