@@ -176,6 +176,7 @@ def test_a_range_that_fails_prints_nothing(serve: Serve, output: str) -> None:
         (["nonsense"], "zraft: No such command 'nonsense'. See `zraft --help`.\n"),
         (["ls", "x"], "zraft: No such command 'ls': it is called range here. See `zraft --help`.\n"),
         (["version"], "zraft: No such command 'version': it is called --version here. See `zraft --help`.\n"),
+        (["watch"], "zraft: No such command 'watch': zraft has no watches yet. See `zraft --help`.\n"),
         (["members"], "zraft: No such command 'members': it is called member list here. See `zraft --help`.\n"),
         (["put"], "zraft: Missing argument 'KEY'. See `zraft put --help`.\n"),
         (["dev", "kill"], "zraft: Missing argument 'NODE'. See `zraft dev kill --help`.\n"),

@@ -48,6 +48,16 @@ _ELSEWHERE = {
 }
 """What others call a command, and what it is called here."""
 
+_NOT_YET = {
+    "watch": "watches",
+    "txn": "transactions",
+    "lease": "leases",
+    "lock": "locks",
+    "elect": "elections",
+    **dict.fromkeys(("auth", "role", "user"), "users and permissions"),
+}
+"""What others have a command for, and zraft has not."""
+
 _HELP = f"""
 A replicated, linearizable key-value store.
 
@@ -81,9 +91,11 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that is meant; one of another store's names is answered with ours."""
+        """The command that is meant; one of another store's names is answered with ours, or with what is missing."""
         if args and (name := _ELSEWHERE.get(args[0])):
             ctx.fail(f"No such command {args[0]!r}: it is called {name} here.")
+        if args and (what := _NOT_YET.get(args[0])):
+            ctx.fail(f"No such command {args[0]!r}: zraft has no {what} yet.")
         return super().resolve_command(ctx, args)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:

@@ -111,7 +111,7 @@ class LocalCluster:
         cluster = cls(directory, nodes=0)
         cluster._settings = {name: node.settings for name, node in cluster._started().items()}
         if not cluster._settings:
-            raise ClusterError(f"no local cluster runs in {directory}: start one with `zraft dev up`")
+            raise ClusterError(f"no local cluster runs in {directory}: start one with `zraft dev up --dir {directory}`")
         return cluster
 
     @property
