@@ -6,12 +6,12 @@ import pytest
 
 from zraft.store import growing
 
-STEP_BYTES = 1 << 20
+STEP_BYTES = 8 << 20
 
 
 @pytest.fixture(scope="module", autouse=True)
 def small_states() -> Iterator[None]:
-    """The file of a state is 2 MiB, not 65: what copies it at each line of a module, or looks for a key in it, is fast.
+    """The file of a state is 9 MiB, not 65: what copies it at each line of a module, or looks for a key in it, is fast.
 
     Of a module: its fixtures make states as well.
     """
