@@ -1,4 +1,4 @@
-"""A gateway for a test: all of it, or its side towards the clients."""
+"""An actor for a test: one of the trio, a gateway, or that one's side towards the clients."""
 
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ import pytest
 from tests.unit.actors.clients_stage import Gateway
 from tests.unit.actors.gateway_stage import Node
 from tests.unit.actors.kept import KeptSockets
+from tests.unit.actors.trio_stage import Stage
 from zraft.actors import clients
 
 
@@ -32,6 +33,14 @@ def node(short_home: Path, kept: KeptSockets) -> Iterator[Node]:
     node = Node(short_home, kept)
     yield node
     node.close()
+
+
+@pytest.fixture
+def stage(short_home: Path, kept: KeptSockets) -> Iterator[Stage]:
+    """Of the trio's actors."""
+    stage = Stage(short_home, kept)
+    yield stage
+    stage.close()
 
 
 @pytest.fixture

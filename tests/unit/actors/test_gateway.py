@@ -2,6 +2,7 @@
 
 import threading
 from collections import deque
+from typing import Any
 
 import pytest
 
@@ -32,6 +33,13 @@ from zraft.store.page import Group
 
 OTHER = ME + 1
 DONE = PutResult(True, None, 9, 4, 4)
+
+
+def let_arrive(node: Node, monkeypatch: pytest.MonkeyPatch, arrived: deque[Any]) -> None:
+    """What comes from the other node's gateway is what is put there."""
+    monkeypatch.setattr(
+        node.actor._peers, "arrived", lambda events, now: [(OTHER, arrived.popleft())] if arrived else []
+    )
 
 
 def results(proposal: Propose, *answers: PutResult) -> Results:
@@ -104,9 +112,7 @@ def test_a_refusal_counts_only_if_it_comes_from_who_was_asked(  # S9
     others = proposal.origin, Origin(OTHER + 1, 0, 7, 1)
     arrived = deque(NotProposed(origin, ResourceExhausted.code, "full") for origin in others)
     monkeypatch.setattr(node.actor._peers, "send", lambda member, message: told.append(message))
-    monkeypatch.setattr(
-        node.actor._peers, "arrived", lambda events, now: [(OTHER, arrived.popleft())] if arrived else []
-    )
+    let_arrive(node, monkeypatch, arrived)
     wait_until(lambda: not arrived, 10, "the refusals to be taken")
     trio.say("storage", results(proposal, DONE))
     assert node.answer() == (b"1", DONE)
@@ -129,9 +135,7 @@ def test_a_copy_of_what_another_gateway_sent_is_neither_made_nor_refused(  # S9
         wait_until(lambda: node.actor._hints.space() == space, 10, "the gateway to see it")
 
     monkeypatch.setattr(node.actor._peers, "send", hear)
-    monkeypatch.setattr(
-        node.actor._peers, "arrived", lambda events, now: [(OTHER, arrived.popleft())] if arrived else []
-    )
+    let_arrive(node, monkeypatch, arrived)
     first, second = (Forward(5, Origin(OTHER, 0, 7, number), True, b"payload") for number in (1, 2))
     have(RESERVE)
     arrived.append(first)
@@ -165,9 +169,7 @@ def test_what_another_gateway_sent_and_could_not_be_passed_on_is_refused(  # S9
     arrived = deque([Forward(5, Origin(OTHER, 0, 7, 1), True, b"payload")])
     monkeypatch.setattr(node.actor._trio, "propose", lambda proposal: False)
     monkeypatch.setattr(node.actor._peers, "send", lambda member, message: told.append(message))
-    monkeypatch.setattr(
-        node.actor._peers, "arrived", lambda events, now: [(OTHER, arrived.popleft())] if arrived else []
-    )
+    let_arrive(node, monkeypatch, arrived)
     wait_until(
         lambda: any(isinstance(one, NotProposed) and one.code == NotLeader.code for one in told), 10, "a refusal"
     )
@@ -266,9 +268,7 @@ def test_behind_another_leader_a_read_asks_its_gateway_until_that_can_be_told_an
         return len(asked) > 1
 
     monkeypatch.setattr(node.actor._peers, "send", has_link)
-    monkeypatch.setattr(
-        node.actor._peers, "arrived", lambda events, now: [(OTHER, arrived.popleft())] if arrived else []
-    )
+    let_arrive(node, monkeypatch, arrived)
     node.page.publish(Group.ROLE, codec.encode(RoleGroup(5, "follower", OTHER)))
     wait_until(lambda: node.actor._hints.role() == RoleGroup(5, "follower", OTHER), 10, "the gateway to see it")
     node.ask(Get(b"k"))

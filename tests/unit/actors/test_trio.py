@@ -1,11 +1,9 @@
 """What each actor of the trio does before it takes part: it believes its own incarnation only, and storage first."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-from tests.unit.actors.kept import KeptSockets
 from tests.unit.actors.trio_stage import (
     ALONE,
     ME,
@@ -17,6 +15,7 @@ from tests.unit.actors.trio_stage import (
     Link,
     Others,
     Stage,
+    form,
     status,
     turn_election,
     turn_replication,
@@ -27,7 +26,7 @@ from zraft.actors.storage import StorageActor
 from zraft.core.roles import LEADER
 from zraft.core.terms import TERM_LEAP_MAX
 from zraft.protocol import codec
-from zraft.protocol.entries import ClusterRecord, EntryId, Member, Origin
+from zraft.protocol.entries import EntryId, Member, Origin
 from zraft.protocol.local import (
     Campaign,
     CampaignAnswer,
@@ -42,7 +41,6 @@ from zraft.protocol.local import (
     RoundAnswer,
     RoundRequest,
     StatusQuery,
-    StoreRecord,
 )
 from zraft.protocol.peer import (
     PEER_VERSION,
@@ -60,13 +58,6 @@ from zraft.protocol.peer import (
 from zraft.store.page import Group
 
 STRANGER = 0xC
-
-
-@pytest.fixture
-def stage(short_home: Path, kept: KeptSockets) -> Iterator[Stage]:
-    stage = Stage(short_home, kept)
-    yield stage
-    stage.close()
 
 
 # --- another incarnation's message is dropped (S1)
@@ -185,14 +176,10 @@ def test_a_leader_hears_no_second_one_of_its_term(stage: Stage) -> None:
 
 def formed_storage(stage: Stage) -> tuple[StorageActor, Others]:
     """One whose cluster has formed, and who may speak to it."""
-    actor = stage.storage()
-    turn = turn_storage(actor)
-    me = actor._log.member
-    record = ClusterRecord((Member(me, "node-1"), Member(PEER, "node-2")), 150)
-    election = stage.connect("storage.election", codec.storage_to_election, turn)
-    election.say(StoreRecord(record, True))
-    assert election.hear()
-    return actor, Others(stage, 1, me, record, turn)
+    actor, _ = form(stage, Member(PEER, "node-2"))
+    record = actor._log.record
+    assert record is not None
+    return actor, Others(stage, 1, actor._log.member, record, turn_storage(actor))
 
 
 def catches_up_to(actor: StorageActor, stage: Stage) -> int | None:

@@ -4,13 +4,11 @@ The simulator has shells of its own, so nothing but a test of the real ones find
 """
 
 import random
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NoReturn
 
 import pytest
 
-from tests.unit.actors.kept import KeptSockets
 from tests.unit.actors.trio_stage import (
     ALONE,
     ME,
@@ -22,6 +20,7 @@ from tests.unit.actors.trio_stage import (
     Link,
     Others,
     Stage,
+    form,
     status,
     turn_election,
     turn_replication,
@@ -38,7 +37,7 @@ from zraft.core.lease import lease_seconds
 from zraft.core.roles import LEADER
 from zraft.errors import OutOfSpace, ProtocolError, SyncFailed
 from zraft.protocol import codec
-from zraft.protocol.entries import NO_ORIGIN, ClusterRecord, EntryId, EntryKind, Member, Origin, encode_entry
+from zraft.protocol.entries import NO_ORIGIN, ClusterRecord, EntryId, EntryKind, Origin, encode_entry
 from zraft.protocol.local import (
     Campaign,
     CampaignAnswer,
@@ -48,7 +47,6 @@ from zraft.protocol.local import (
     LeaseGroup,
     Propose,
     StatusQuery,
-    StoreRecord,
     VoteQuery,
 )
 from zraft.protocol.peer import (
@@ -77,13 +75,6 @@ class Time:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = STARTED
         monkeypatch.setattr(election_module, "clock", lambda: self.now)
-
-
-@pytest.fixture
-def stage(short_home: Path, kept: KeptSockets) -> Iterator[Stage]:
-    stage = Stage(short_home, kept)
-    yield stage
-    stage.close()
 
 
 @pytest.fixture
@@ -227,19 +218,10 @@ def test_what_was_refused_before_the_first_term_is_not_made_in_it(stage: Stage) 
 # --- storage
 
 
-def formed(stage: Stage) -> tuple[StorageActor, Link]:
-    """The storage of a node that is alone in its cluster, and election's link to it."""
-    actor = stage.storage()
-    election = stage.connect("storage.election", codec.storage_to_election, turn_storage(actor))
-    election.say(StoreRecord(ClusterRecord((Member(actor._log.member, "node-1"),), 150), True))
-    assert election.hear()
-    return actor, election
-
-
 def test_nothing_is_answered_before_the_log_is_committed(  # S6, S13, traps 1, 20, 21
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    actor, election = formed(stage)
+    actor, election = form(stage)
 
     def refuse() -> NoReturn:
         raise SyncFailed("fdatasync: EIO")
@@ -255,7 +237,7 @@ def test_nothing_is_answered_before_the_log_is_committed(  # S6, S13, traps 1, 2
 
 
 def test_storage_takes_nothing_of_another_cluster(stage: Stage) -> None:  # trap 36
-    actor, _ = formed(stage)
+    actor, _ = form(stage)
     turn = turn_storage(actor)
     me, record = actor._log.member, actor._log.record
     assert record is not None
@@ -286,7 +268,7 @@ def test_an_entry_that_found_no_room_is_applied_whole_once_there_is_some(  # DES
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What had been done of it, and of those before it, is forgotten: else a part of it would be all of it."""
-    actor, election = formed(stage)
+    actor, election = form(stage)
     replication = elect(stage, election, actor)
     replication.say(Append(1, EntryId(0, 0), entries(1, 2), 2))
     assert replication.hear()
@@ -307,7 +289,7 @@ def test_an_entry_that_found_no_room_is_applied_whole_once_there_is_some(  # DES
 def test_a_storage_without_room_takes_no_entry_and_says_that_it_lives(  # DESIGN 3
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    actor, election = formed(stage)
+    actor, election = form(stage)
     replication = elect(stage, election, actor)
     monkeypatch.setattr(actor._space, "exhausted", lambda: True)
     replication.say(Append(1, EntryId(0, 0), entries(1), 0))
@@ -320,7 +302,7 @@ def test_an_installed_state_is_published_first_and_lost_results_are_told_before_
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From a later term without their results gateways would conclude that they may propose once more."""
-    actor, _ = formed(stage)
+    actor, _ = form(stage)
     order: list[object] = []
     monkeypatch.setattr(actor._installing, "take_over", lambda *_: actor._stores)
     monkeypatch.setattr(storage_module, "remove_replaced", lambda *_: order.append("removed"))

@@ -17,7 +17,7 @@ from zraft.actors.storage import StorageActor
 from zraft.config import Settings
 from zraft.protocol import codec
 from zraft.protocol.entries import ClusterRecord, EntryId, Member
-from zraft.protocol.local import Ping, StorageStatus
+from zraft.protocol.local import Ping, StorageStatus, StoreRecord
 from zraft.protocol.peer import PEER_VERSION, PeerHeader
 from zraft.store.directory import ipc_endpoint
 from zraft.store.page import Page
@@ -141,3 +141,12 @@ def turn_replication(actor: ReplicationActor) -> Callable[[], None]:
 
 def turn_storage(actor: StorageActor) -> Callable[[], None]:
     return lambda: actor._answer_all(poll(actor._poller, 0.01))
+
+
+def form(stage: Stage, *others: Member) -> tuple[StorageActor, Link]:
+    """The storage of a node whose cluster, with these others, has formed; and election's link to it."""
+    actor = stage.storage()
+    election = stage.connect("storage.election", codec.storage_to_election, turn_storage(actor))
+    election.say(StoreRecord(ClusterRecord((Member(actor._log.member, "node-1"), *others), 150), True))
+    assert election.hear()
+    return actor, election
